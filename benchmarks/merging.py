@@ -18,7 +18,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tratree_data.store import open_store
+from tratree_data.store.reader import open_store
 from tratree_data.trees.embed import Cache
 from tratree_data.trees.embedders import make_embedder
 from tratree_data.trees.normalise import parse_rules

@@ -11,16 +11,16 @@ import time
 from pathlib import Path
 
 from benchmarks.synthetic import write_dataset
-from tratree_data.extraction.demonstrations import demonstrations
-from tratree_data.extraction.pairs import pairs
-from tratree_data.extraction.search import search
-from tratree_data.report import Report
-from tratree_data.store import open_store
+from tratree_data.preferences.demonstrations import demonstrations
+from tratree_data.preferences.pairs import pairs
+from tratree_data.results import StageResult
+from tratree_data.search.search import search
+from tratree_data.store.reader import open_store
 
 
 def measure(directory: Path, verb: str, run: object) -> dict[str, object]:
     begin, begin_work = time.perf_counter(), time.process_time()
-    report: Report = run()  # type: ignore[operator]
+    report: StageResult = run()  # type: ignore[operator]
     seconds, work = time.perf_counter() - begin, time.process_time() - begin_work
     rows = sum(report.counts[name] for name in report.counts if name not in ("dropped trees", "nodes"))
     megabytes = {name: sum(Path(file).stat().st_size for file in open_store(directory).sources[name].files) >> 20 for name in WRITTEN[verb]}

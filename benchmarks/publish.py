@@ -33,7 +33,7 @@ def make_store(folder, steps):
     """A store of `steps` steps in the shape that WebShop leaves: long pages that come again, short actions, a few pairs a task."""
     import numpy as np
 
-    from tratree_data.committing import commit, create_store, writing
+    from tratree_data.store.writer import commit, create_store, writing
 
     generator = np.random.default_rng(SEED)
     vocabulary = np.array(words(4000, generator))
@@ -63,7 +63,7 @@ def steps_table(generator, pages, vocabulary, ids, rollout_of):
     import numpy as np
     import pyarrow as pa
 
-    from tratree_data.schemas import arrow_schema
+    from tratree_data.store.schemas import arrow_schema
 
     count = len(rollout_of)
     picked = generator.integers(0, len(pages), count)
@@ -85,7 +85,7 @@ def steps_table(generator, pages, vocabulary, ids, rollout_of):
 
 
 def rollouts_table(generator, ids, trees, pages):
-    from tratree_data.schemas import table_from_rows
+    from tratree_data.store.schemas import table_from_rows
 
     scores = generator.random(len(ids)).round(2).tolist()
     rows = [
@@ -108,7 +108,7 @@ def tree_tables(steps, trees, rollout_of):
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    from tratree_data.schemas import arrow_schema
+    from tratree_data.store.schemas import arrow_schema
 
     count, roots = steps.num_rows, pa.array(f"{tree}-root" for tree in trees)
     tree_of = pa.array(np.minimum(rollout_of // ATTEMPTS, len(trees) - 1))
@@ -152,7 +152,7 @@ def filled(columns, table, count):
     import numpy as np
     import pyarrow as pa
 
-    from tratree_data.schemas import arrow_schema
+    from tratree_data.store.schemas import arrow_schema
 
     schema = arrow_schema(table)
     zeros = np.zeros(count)
@@ -161,7 +161,7 @@ def filled(columns, table, count):
 
 
 def pairs_table(generator, trees, pages):
-    from tratree_data.schemas import table_from_rows
+    from tratree_data.store.schemas import table_from_rows
 
     def say(role, page):
         return [{"role": role, "content": pages[page]}]
@@ -185,7 +185,7 @@ def plain_write(store_folder, target):
     import pyarrow.parquet as pq
 
     from tratree_data.releases.shards import CONFIGURATIONS, parquet_settings
-    from tratree_data.store import open_store
+    from tratree_data.store.reader import open_store
 
     store = open_store(store_folder)
     Path(target).mkdir()

@@ -161,9 +161,9 @@ def search_tree(root: Node, rollouts: int, exploration: float, chance: str, rand
 
 
 def decisions_at(node: Node, chance: str) -> list[Decision]:
-    """To stop where scored rollouts did, then the children with a score; with "average", apart for each state."""
+    """To stop where scored rollouts did, then the children with a score; with "expected", apart for each state."""
     children = [child for child in node.children if child.scored_visits]
-    states = sorted({child.state for child in children}) if chance == "average" else [None]
+    states = sorted({child.state for child in children}) if chance == "expected" else [None]
     decisions = []
     for state in states:
         mine = [child for child in children if state is None or child.state == state]

@@ -11,9 +11,9 @@ import numpy as np
 
 from benchmarks.reference import Node, search_tree
 from benchmarks.synthetic import make_tables
-from tratree_data.extraction.forest import NO_NODE, Forest, read_forest
-from tratree_data.extraction.mcts import list_decisions, walk_trees
-from tratree_data.extraction.search import SearchSettings, search_trees
+from tratree_data.search.mcts import list_decisions, walk_trees
+from tratree_data.search.search import SearchSettings, search_trees
+from tratree_data.store.tree_arrays import NO_NODE, Forest, read_forest
 
 TREES, REFERENCE_TREES, ROLLOUTS, EXPLORATION = 2_000, 100, 100, 1.41
 
@@ -39,7 +39,7 @@ def reference_trees(forest: Forest, count: int) -> list[tuple[Node, list[Node]]]
 def measure(depth: int) -> dict[str, object]:
     tables = make_tables(TREES, depth=depth, words=3)
     forest = read_forest(tables["nodes"], tables["step_nodes"], tables["rollouts"])
-    decisions = list_decisions(forest, "choose")
+    decisions = list_decisions(forest, "optimistic")
     walk_trees(forest, decisions, 1, EXPLORATION, 0, threads=1)  # compiles
     seconds = {}
     for threads in (1, os.cpu_count() or 1):
@@ -48,7 +48,7 @@ def measure(depth: int) -> dict[str, object]:
         seconds[threads] = (time.perf_counter() - begin) / TREES
     trees = reference_trees(forest, REFERENCE_TREES)
     begin = time.perf_counter()
-    found = [search_tree(root, ROLLOUTS, EXPLORATION, "choose", 0) for root, _ in trees]
+    found = [search_tree(root, ROLLOUTS, EXPLORATION, "optimistic", 0) for root, _ in trees]
     plain = (time.perf_counter() - begin) / REFERENCE_TREES
     expected = [result.value_sum.get(id(node), 0.0) for result, (_, nodes) in zip(found, trees, strict=True) for node in nodes]
     begin = time.perf_counter()

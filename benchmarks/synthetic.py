@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tratree_data.committing import commit, create_store, new_file, write_parquet, writing
-from tratree_data.schemas import arrow_schema
+from tratree_data.store.schemas import arrow_schema
+from tratree_data.store.writer import commit, create_store, new_file, write_parquet, writing
 
 TABLES = ("rollouts", "step_nodes", "nodes")
 WORDS = ["you", "see", "a", "drawer", "shelf", "table", "lamp", "key", "book", "with", "nothing", "on", "it", "closed", "open", "room"]

@@ -18,15 +18,16 @@ import pyarrow as pa
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from tratree_data.chat_templates import training_template
-from tratree_data.committing import commit, create_store, writing
-from tratree_data.conversations import Lengths
-from tratree_data.schemas import table_from_rows
-from tratree_data.training.small_models import make_model, make_tokenizer
+from tratree_data.experiments.small_models import make_model, make_tokenizer
+from tratree_data.models.chat_templates import training_template
+from tratree_data.models.loading import load_model, load_tokenizer
+from tratree_data.store.log import CODE_VERSION
+from tratree_data.store.schemas import table_from_rows
+from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.training.token_rows import Lengths
 from tratree_data.training.train import prepare, settings_from
-from tratree_data.training.trainers import load_model, load_tokenizer, make_trainer
+from tratree_data.training.trainers import make_trainer
 from tratree_data.training.training_data import training_rows
-from tratree_data.versions import CODE_VERSION
 
 BATCH = 8
 WORDS = [f"word{i}" for i in range(500)]

@@ -25,8 +25,8 @@ from tratree_data.importers import FORMATS
 from tratree_data.importers.reading import LogFile
 from tratree_data.importers.records import Options
 from tratree_data.importers.storing import Import
-from tratree_data.schemas import check
-from tratree_data.store import Store
+from tratree_data.store.reader import Store
+from tratree_data.store.schemas import check
 
 TESTS = Path(__file__).parent
 REAL = TESTS.parent / "../shared/data/trajectories"

@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tratree_data.extraction.demonstrations import demonstrations
-from tratree_data.extraction.pairs import pairs
-from tratree_data.extraction.search import search
 from tratree_data.importers import import_log
+from tratree_data.preferences.demonstrations import demonstrations
+from tratree_data.preferences.pairs import pairs
+from tratree_data.search.search import search
 from tratree_data.trees.build import build
 
 
@@ -51,7 +51,7 @@ def import_rows(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
 
 def build_all(folder: Path) -> Path:
     build(folder, embedder="exact")
-    search(folder, rollouts=20)
+    search(folder, simulations=20)
     pairs(folder)
     demonstrations(folder)
     return folder

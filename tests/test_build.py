@@ -19,17 +19,17 @@ from shared_data import SHARED, needs_shared
 from small import make_store, tables
 
 import tratree_data
-from tratree_data.checks import check
-from tratree_data.committing import commit, writing
 from tratree_data.errors import BadInputError, NotFoundError
-from tratree_data.store import Store, open_store
+from tratree_data.store.checks import check
+from tratree_data.store.reader import Store, open_store
+from tratree_data.store.writer import commit, writing
 from tratree_data.trees.audit import audit
 from tratree_data.trees.buckets import plan_buckets
 from tratree_data.trees.build import build
+from tratree_data.trees.built_with import TABLES, Settings, cache_of, last_settings, read_steps, rebuild_in_memory
 from tratree_data.trees.comparing import cosines
 from tratree_data.trees.embed import MAX_WINDOWS, Cache
 from tratree_data.trees.embedders import LexicalEmbedder, embedder_called, make_embedder
-from tratree_data.trees.settings import TABLES, Settings, cache_of, last_settings, read_steps, rebuild_in_memory
 from tratree_data.trees.stats import stats, stats_by_attempts, warnings
 from tratree_data.trees.tree import ROLLOUT_COLUMNS, build_tree
 
@@ -104,8 +104,8 @@ def test_a_killed_growth_is_finished_by_the_same_command(tmp_path: Path) -> None
     rollouts = open_store(tmp_path / "grown").read("rollouts")
     code = f"""
 import os, signal
-import tratree_data.committing as committing
-from tratree_data.schemas import empty_table
+import tratree_data.store.writer as committing
+from tratree_data.store.schemas import empty_table
 real = committing._commit_files
 def dying(delta, table, *rest):
     if table == "edges":

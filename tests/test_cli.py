@@ -17,7 +17,7 @@ import pytest
 from small import make_store, tables
 
 from tratree_data.cli import app
-from tratree_data.output import parse_numbers
+from tratree_data.cli.tables import parse_numbers
 
 VERBS = sorted(command.name or (command.callback.__name__ if command.callback else "") for command in app.registered_commands)
 
@@ -151,8 +151,8 @@ def test_a_query_may_begin_with_a_comment_or_lie_in_a_file(dataset: Path) -> Non
 def test_check_exits_with_1_when_a_rule_is_broken(dataset: Path) -> None:
     assert run("build", str(dataset), "--embedder", "exact").returncode == 0
     assert run("check", str(dataset)).returncode == 0
-    from tratree_data.committing import commit, writing
-    from tratree_data.store import open_store
+    from tratree_data.store.reader import open_store
+    from tratree_data.store.writer import commit, writing
 
     with writing(dataset):
         nodes = open_store(dataset).read("nodes")

@@ -10,14 +10,14 @@ from test_search import forest_of, rollout, tasks
 from tree_tables import make_tables
 
 from benchmarks.reference import Rollout
-from tratree_data.committing import commit, create_store, writing
 from tratree_data.errors import BadInputError, NotFoundError
-from tratree_data.extraction.demonstrations import NO_NODES, DemonstrationSettings, demonstrate_trees, demonstrations
-from tratree_data.extraction.pairs import pairs
-from tratree_data.extraction.search import SearchSettings, search, search_trees
 from tratree_data.messages import conversation
-from tratree_data.schemas import check, empty_table
-from tratree_data.store import open_store
+from tratree_data.preferences.demonstrations import NO_NODES, DemonstrationSettings, demonstrate_trees, demonstrations
+from tratree_data.preferences.pairs import pairs
+from tratree_data.search.search import SearchSettings, search, search_trees
+from tratree_data.store.reader import open_store
+from tratree_data.store.schemas import check, empty_table
+from tratree_data.store.writer import commit, create_store, writing
 
 Rows = list[dict[str, object]]
 
@@ -158,7 +158,7 @@ def test_trainers_take_the_rows_as_they_are(dataset, tmp_path) -> None:
     trl = pytest.importorskip("trl", reason="trl is not installed")
     from datasets import load_dataset
 
-    from tratree_data.training.small_models import make_model, make_tokenizer
+    from tratree_data.experiments.small_models import make_model, make_tokenizer
 
     search(dataset)
     pairs(dataset)

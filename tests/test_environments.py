@@ -25,7 +25,7 @@ from tratree_data.environments.requirements import java_path, package_version
 from tratree_data.environments.scienceworld import teleport
 from tratree_data.environments.worker import Worker
 from tratree_data.errors import BadInputError, MissingPackageError, NotFoundError
-from tratree_data.store import open_store
+from tratree_data.store.reader import open_store
 
 needs_java = pytest.mark.skipif(java_path() is None, reason="Java is not installed")
 needs_scienceworld = pytest.mark.skipif(not package_version("scienceworld"), reason="scienceworld is not installed")

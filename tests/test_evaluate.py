@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tratree_data.committing import commit, create_store, writing
 from tratree_data.errors import BadInputError, NotFoundError
+from tratree_data.evaluation.evaluate import agent_specification, compare, describe, evaluate, summarise
+from tratree_data.evaluation.significance import bootstrap, over_runs, sign_flip
 from tratree_data.ids import rollout_id, tree_id
-from tratree_data.schemas import table_from_rows
-from tratree_data.sql import query
-from tratree_data.store import open_store
-from tratree_data.training.evaluate import agent_specification, compare, describe, evaluate, summarise
-from tratree_data.training.statistics import bootstrap, over_runs, sign_flip
+from tratree_data.store.queries import query
+from tratree_data.store.reader import open_store
+from tratree_data.store.schemas import table_from_rows
+from tratree_data.store.writer import commit, create_store, writing
 
 
 def played(folder: Path, scores: dict[tuple[str, int, int], float | None], model: str = "m") -> Path:
@@ -221,7 +221,7 @@ def test_vllm_reads_an_adapter_with_the_tokenizer_it_was_trained_with(tmp_path: 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("trl", reason="needs tratree-data[train]")
-    from tratree_data.training.small_models import make_model, make_tokenizer
+    from tratree_data.experiments.small_models import make_model, make_tokenizer
 
     tokenizer = make_tokenizer(
         ["Cook a meal. You see a stove, a fridge and a knife.", "open fridge", "look around", "take knife", "eat meal"]
@@ -234,8 +234,8 @@ def test_the_cached_agent_says_what_the_model_says(model: Path) -> None:
     import torch
 
     from tratree_data.agents import Request, Step, chat
-    from tratree_data.training.cached import CachedAgent
-    from tratree_data.training.trainers import load_model, load_tokenizer
+    from tratree_data.agents.cached import CachedAgent
+    from tratree_data.models.loading import load_model, load_tokenizer
 
     agent = CachedAgent(str(model), batch=3)
     plain, tokenizer = load_model(str(model)).eval(), load_tokenizer(str(model))
@@ -269,7 +269,7 @@ def test_the_cached_agent_says_what_the_model_says(model: Path) -> None:
 
 def test_sampling_depends_on_the_seed_and_not_on_the_batch(model: Path) -> None:
     from tratree_data.agents import Request
-    from tratree_data.training.cached import CachedAgent
+    from tratree_data.agents.cached import CachedAgent
 
     def request(seed: int) -> Request:
         return Request(
@@ -283,7 +283,7 @@ def test_sampling_depends_on_the_seed_and_not_on_the_batch(model: Path) -> None:
 
 
 def test_choosing_follows_temperature_top_k_and_top_p() -> None:
-    from tratree_data.training.cached import choose
+    from tratree_data.agents.cached import choose
 
     print("seed 7")
     scores = np.log(np.array([0.1, 0.6, 0.3]))

@@ -10,16 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from tratree_data.committing import writing
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError
+from tratree_data.experiments.artifacts import finish, gather, is_done
+from tratree_data.experiments.estimates import flatten_trainings, hours, memory_gib
+from tratree_data.experiments.recipe import check_experiment, in_environment, read_experiment
+from tratree_data.experiments.reproduce import parse_seeds, reproduce, table
+from tratree_data.experiments.run import run_experiment
 from tratree_data.exploration.explore import explore
 from tratree_data.files import data_folder, read_text
-from tratree_data.store import open_store
-from tratree_data.training.estimates import flatten_trainings, hours, memory_gib
-from tratree_data.training.experiment import run_experiment
-from tratree_data.training.experiment_parts import finish, gather, is_done
-from tratree_data.training.experiment_recipe import check_experiment, in_environment, read_experiment
-from tratree_data.training.reproduce import parse_seeds, reproduce, table
+from tratree_data.store.reader import open_store
+from tratree_data.store.writer import writing
 
 PAPER = sorted(data_folder("pipelines").joinpath("paper").glob("*.toml"))
 
@@ -78,7 +78,7 @@ def test_a_finished_experiment_is_not_run_again(experiment: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_the_experiments_stores_are_ordinary_datasets(experiment: Path) -> None:
-    from tratree_data.store import open_store
+    from tratree_data.store.reader import open_store
 
     store = open_store(experiment / "seed-0" / "data" / "weak")
     assert store.count("rollouts") == 40 * 5
@@ -182,7 +182,7 @@ PARENT = """
 import os, sys, time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from tratree_data.training.experiment import end_with
+from tratree_data.experiments.run import end_with
 
 def work(_):
     print(os.getpid(), flush=True)

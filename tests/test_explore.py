@@ -18,11 +18,11 @@ import pytest
 
 from tratree_data import build, explore, open_store, search
 from tratree_data.agents import Request, Response, parse_response, parse_specification
-from tratree_data.committing import create_store, writing
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, TratreeError
 from tratree_data.exploration.branching import share_budget
-from tratree_data.exploration.driver import Batches
 from tratree_data.exploration.planning import Schedule, numbers
+from tratree_data.exploration.pool import Batches
+from tratree_data.store.writer import create_store, writing
 
 KILLS = 30
 

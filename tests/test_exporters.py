@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from shared_data import SHARED, needs_shared
 
 from tratree_data import create_store, export, import_log, open_store
-from tratree_data.committing import commit, writing
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.exporters import FORMATS, adp, agenttraj, atif, sts, verifiers
 from tratree_data.exporters.trajectories import Trajectory
@@ -21,7 +20,8 @@ from tratree_data.importers import FORMATS as IMPORT_FORMATS
 from tratree_data.importers import jsonl
 from tratree_data.importers.reading import LogFile
 from tratree_data.importers.records import Options, Record
-from tratree_data.schemas import arrow_schema, table_from_rows
+from tratree_data.store.schemas import arrow_schema, table_from_rows
+from tratree_data.store.writer import commit, writing
 
 TRAJECTORY_FORMATS = [name for name in FORMATS if name != "trl"]
 STEPS = [

@@ -15,7 +15,7 @@ from pyarrow import csv
 
 from tests.viewing import toy_rollouts, toy_store, write_store
 from tratree_data.errors import BadInputError, NotFoundError
-from tratree_data.store import open_store
+from tratree_data.store.reader import open_store
 from tratree_data.viewing.colours import SCALE, value_colour
 from tratree_data.viewing.figures import attempt_table, best_of, figure, make_table, score_table
 from tratree_data.viewing.lookup import find_tree, read_tree

@@ -96,14 +96,14 @@ def stream(repo: str, table: str, version: str) -> list[dict[str, Any]]:
 
 
 def ask(release: str, question: str) -> list[dict[str, Any]]:
-    from tratree_data.release import open_release
+    from tratree_data.store.release import open_release
 
     return open_release(release).sql(question).to_pylist()
 
 
 def use_verbs(release: str) -> dict[str, Any]:
-    from tratree_data.checks import check
-    from tratree_data.release import open_dataset
+    from tratree_data.store.checks import check
+    from tratree_data.store.release import open_dataset
     from tratree_data.trees.stats import stats
     from tratree_data.viewing.show import show
 
@@ -117,7 +117,7 @@ def use_verbs(release: str) -> dict[str, Any]:
 
 
 def harmed(release: str) -> list[str]:
-    from tratree_data.release import harmed_files
+    from tratree_data.store.release import harmed_files
 
     return harmed_files(release)
 
@@ -138,7 +138,7 @@ def test_a_release_is_published_loaded_and_streamed_by_its_version(client, datas
     assert sum("/commit/" in path for path in writes) == 1, "one commit a version"
     repository = client.repository("org/shop")
     assert repository.tags == {"v1.0.0": repository.commits[-1][0]}
-    from tratree_data.store import open_store
+    from tratree_data.store.reader import open_store
 
     store = open_store(dataset)
     for table in ("pairs", "rollouts", "step_nodes"):
@@ -205,7 +205,7 @@ def test_versions_on_the_hub_never_move_and_grow_by_shards(client, tmp_path):
 
 def publish_crowded(folder: Path, repo: str, version: str) -> bool:
     """With room for one small shard a split."""
-    from tratree_data.releases import growth
+    from tratree_data.releases import diff as growth
 
     before, growth.SMALL_SHARDS = growth.SMALL_SHARDS, 1
     try:

@@ -292,7 +292,7 @@ def test_a_dataset_within_the_folder_of_its_logs(tmp_path):
 
 def test_one_writer_at_a_time(tmp_path):
     import_log("jsonl", write(tmp_path / "a.jsonl", [line()]), tmp_path / "d")
-    from tratree_data.committing import writing as hold
+    from tratree_data.store.writer import writing as hold
 
     with hold(tmp_path / "d"), pytest.raises(StoreBusyError):
         import_log("jsonl", write(tmp_path / "b.jsonl", [line("2")]), tmp_path / "d")
@@ -398,7 +398,7 @@ def test_a_hub_dataset(tmp_path):
 
 
 def test_the_help_names_every_format():
-    from tratree_data.cli.collecting import LOG_FORMATS
+    from tratree_data.cli.rollouts import LOG_FORMATS
     from tratree_data.importers import FORMATS
 
     named = LOG_FORMATS.partition(";")[0].replace(" (our own)", "").replace(" or ", ", ").split(", ")

@@ -11,12 +11,12 @@ import pytest
 
 from tests.loopback_hub import LoopbackHub
 from tratree_data.errors import NotFoundError
-from tratree_data.models import need_model
+from tratree_data.models.find import need_model
 
 ASK = """
 import sys
 from tratree_data.errors import TratreeError
-from tratree_data.models import need_model
+from tratree_data.models.find import need_model
 for name in sys.argv[1:]:
     try:
         need_model(name)

@@ -12,17 +12,17 @@ from test_search import chain_tables, lucky_tree, rollout, tasks, wide_forest
 from tree_tables import ENVIRONMENT, make_tables, make_tree, node_id
 
 from benchmarks.reference import Rollout, advantage_in_state, divergence_pairs, subtree
-from tratree_data.committing import commit, create_store, writing
 from tratree_data.errors import BadInputError, TratreeError
-from tratree_data.extraction.candidates import KINDS, find_candidates, read_states
-from tratree_data.extraction.controls import PairSettings
-from tratree_data.extraction.pairs import Chunk, make_chunk, pair_trees, pairs, select
 from tratree_data.ids import tree_id
 from tratree_data.importers import import_log
 from tratree_data.messages import conversation
-from tratree_data.schemas import check, empty_table
-from tratree_data.sql import query
-from tratree_data.store import open_store
+from tratree_data.preferences.candidates import KINDS, find_candidates, read_states
+from tratree_data.preferences.pair_filters import PairSettings
+from tratree_data.preferences.pairs import Chunk, make_chunk, pair_trees, pairs, select
+from tratree_data.store.queries import query
+from tratree_data.store.reader import open_store
+from tratree_data.store.schemas import check, empty_table
+from tratree_data.store.writer import commit, create_store, writing
 from tratree_data.trees.build import build
 
 Rows = list[dict[str, object]]

@@ -9,7 +9,7 @@ from small import make_store, tables
 from tratree_data.errors import TratreeError
 from tratree_data.files import file_names
 from tratree_data.pipelines import STAGES, read_recipe, run
-from tratree_data.store import open_store
+from tratree_data.store.reader import open_store
 
 RECIPE = """
 description = "A small one."
@@ -97,9 +97,9 @@ def test_every_recipe_that_we_ship_is_readable(name: str) -> None:
 
 
 def test_the_demo_keeps_every_rule_and_ends_with_what_to_do(demo_run: Path) -> None:
-    from tratree_data.checks import check
-    from tratree_data.closing import closing
-    from tratree_data.store import open_store
+    from tratree_data.store.checks import check
+    from tratree_data.store.reader import open_store
+    from tratree_data.viewing.run_summary import closing
 
     for dataset in (demo_run / "demo", demo_run / "demo-release"):
         assert [row["check"] for row in check(dataset).to_pylist() if row["offending_rows"]] == []

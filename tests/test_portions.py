@@ -11,17 +11,17 @@ import pytest
 from test_search import rollout
 from tree_tables import make_tables
 
-from tratree_data.committing import commit, create_store, new_file, writing
 from tratree_data.errors import TratreeError
-from tratree_data.extraction import parts as parts_module
-from tratree_data.extraction.controls import PairSettings
-from tratree_data.extraction.pairs import make_chunk, pair_trees
-from tratree_data.extraction.parts import Parts
-from tratree_data.extraction.portions import read_portions
-from tratree_data.extraction.rendering import WITH_TEXTS
-from tratree_data.extraction.search import search
 from tratree_data.messages import answer, answers
-from tratree_data.store import open_store
+from tratree_data.preferences.pair_filters import PairSettings
+from tratree_data.preferences.pairs import make_chunk, pair_trees
+from tratree_data.preferences.rendering import WITH_TEXTS
+from tratree_data.search.search import search
+from tratree_data.store import staged as parts_module
+from tratree_data.store.reader import open_store
+from tratree_data.store.staged import Parts
+from tratree_data.store.tree_chunks import read_portions
+from tratree_data.store.writer import commit, create_store, new_file, writing
 
 SEED = 7
 

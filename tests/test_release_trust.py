@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from tests.shop import build_all, import_rows, make_dataset, trajectories
-from tratree_data.checks import check
+from tratree_data.editing.derive import delete, filter, split
 from tratree_data.errors import BadInputError, NotFoundError
-from tratree_data.extraction.demonstrations import demonstrations
-from tratree_data.extraction.pairs import pairs
-from tratree_data.extraction.search import search
-from tratree_data.release import harmed_files, open_dataset, open_release
-from tratree_data.releases.editing import delete, filter, split
+from tratree_data.preferences.demonstrations import demonstrations
+from tratree_data.preferences.pairs import pairs
 from tratree_data.releases.publish import publish
-from tratree_data.releases.versions import compare_splits
-from tratree_data.sql import query
+from tratree_data.releases.version_numbers import compare_splits
+from tratree_data.search.search import search
+from tratree_data.store.checks import check
+from tratree_data.store.queries import query
+from tratree_data.store.release import harmed_files, open_dataset, open_release
 from tratree_data.trees.build import build
 from tratree_data.trees.stats import stats
 from tratree_data.viewing.lookup import read_tasks
@@ -104,10 +104,10 @@ def test_stages_that_were_left_out_or_set_otherwise_are_not_out_of_date(tmp_path
     assert publish(folder, tmp_path / "trees", "0.1.0").changed
     demonstrations(folder, kinds=("success",))
     assert publish(folder, tmp_path / "successes", "0.1.0").changed
-    search(folder, rollouts=7)
+    search(folder, simulations=7)
     pairs(folder, kinds=("step",), balance=True)
     demonstrations(folder, min_score=0.5)
-    search(folder, rollouts=7, exploration=0.5)
+    search(folder, simulations=7, exploration=0.5)
     with pytest.raises(BadInputError, match=r"changed after demonstrations, so demonstrations would"):
         publish(folder, tmp_path / "all", "0.1.0")
     demonstrations(folder, min_score=0.5)

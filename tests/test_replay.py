@@ -17,16 +17,16 @@ from typer.testing import CliRunner
 
 from tests.shop import import_rows
 from tratree_data.cli import app
-from tratree_data.committing import commit, create_store, writing
+from tratree_data.editing.derive import delete
 from tratree_data.environments import Environment, make_environment
-from tratree_data.environments.explored import Explored, explored_environments
+from tratree_data.environments.exploration_options import Explored, explored_environments
 from tratree_data.errors import BadInputError, MissingPackageError, NotFoundError
-from tratree_data.extraction.replay import replay
-from tratree_data.extraction.walks import Walk, WalkStep, walk_path
 from tratree_data.ids import content_id, tree_id
-from tratree_data.releases.editing import delete
-from tratree_data.schemas import table_from_rows
-from tratree_data.store import Store, open_store
+from tratree_data.search.replay import replay
+from tratree_data.search.replay_path import Walk, WalkStep, walk_path
+from tratree_data.store.reader import Store, open_store
+from tratree_data.store.schemas import table_from_rows
+from tratree_data.store.writer import commit, create_store, writing
 
 COUNTER = "plug_ins:Counter"
 
@@ -255,7 +255,7 @@ def test_control_c_keeps_what_is_finished(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-c",
-        f"from tratree_data.extraction.replay import replay; replay({str(folder)!r}, workers=2, commit_seconds=0)",
+        f"from tratree_data.search.replay import replay; replay({str(folder)!r}, workers=2, commit_seconds=0)",
     ]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 60

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 from tests.shop import make_dataset
-from tratree_data.releases.editing import filter
-from tratree_data.scratch import LIVES, scratch_folder
+from tratree_data.editing.derive import filter
+from tratree_data.system.scratch import LIVES, scratch_folder
 
 HOLDER = """
 import sys
 from pathlib import Path
-from tratree_data.scratch import scratch_folder
+from tratree_data.system.scratch import scratch_folder
 with scratch_folder("work-", Path(sys.argv[1])) as folder:
     (folder / "half").write_text("done")
     print(folder, flush=True)

@@ -10,13 +10,13 @@ import pytest
 
 from tests.shared_data import SHARED, needs_shared
 from tests.shop import build_all, import_rows, trajectories
-from tratree_data.checks import check
-from tratree_data.release import open_release
 from tratree_data.releases.leaks import find_leaks
 from tratree_data.releases.publish import publish
 from tratree_data.releases.scrub import Scrubber, load_rules
-from tratree_data.schemas import table_from_rows
-from tratree_data.store import open_store
+from tratree_data.store.checks import check
+from tratree_data.store.reader import open_store
+from tratree_data.store.release import open_release
+from tratree_data.store.schemas import table_from_rows
 
 BODY = "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6"
 

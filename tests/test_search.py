@@ -20,13 +20,13 @@ from benchmarks.reference import (
     subtree,
     wilson,
 )
-from tratree_data.committing import commit, create_store, writing
 from tratree_data.errors import BadInputError
-from tratree_data.extraction.forest import NO_NODE, Forest, read_forest
-from tratree_data.extraction.search import SearchSettings, search, search_trees
 from tratree_data.ids import content_id, tree_id
-from tratree_data.schemas import check
-from tratree_data.store import open_store
+from tratree_data.search.search import SearchSettings, search, search_trees
+from tratree_data.store.reader import open_store
+from tratree_data.store.schemas import check
+from tratree_data.store.tree_arrays import NO_NODE, Forest, read_forest
+from tratree_data.store.writer import commit, create_store, writing
 
 SCORES = [None, 0.0, 0.1, 0.3, 0.5, 0.7, 1.0]
 
@@ -69,7 +69,7 @@ def scores_through(root: Node, placed: dict, rollouts: list[Rollout]) -> dict[in
     return through
 
 
-@pytest.mark.parametrize("chance", ["choose", "average"])
+@pytest.mark.parametrize("chance", ["optimistic", "expected"])
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(rollouts=tasks(), walks=st.integers(1, 60), exploration=st.sampled_from([0.0, 0.5, 1.41]), seed=st.integers(0, 3))
 def test_walks_equal_the_reference(chance: str, rollouts: list[Rollout], walks: int, exploration: float, seed: int) -> None:
@@ -77,7 +77,7 @@ def test_walks_equal_the_reference(chance: str, rollouts: list[Rollout], walks: 
     start = int(content_id("walk", seed, tree_id(ENVIRONMENT, "task")), 16)
     expected = search_tree(root, walks, exploration, chance, start)
     values, paths = values_by_node(
-        forest_of(make_tables([rollouts])), SearchSettings(rollouts=walks, exploration=exploration, chance=chance, seed=seed)
+        forest_of(make_tables([rollouts])), SearchSettings(simulations=walks, exploration=exploration, chance=chance, seed=seed)
     )
     for node in subtree(root):
         row = values[node_id(node, "task")]
@@ -95,16 +95,16 @@ def test_walks_equal_the_reference(chance: str, rollouts: list[Rollout], walks: 
         assert paths == []
 
 
-@pytest.mark.parametrize("chance", ["choose", "average"])
+@pytest.mark.parametrize("chance", ["optimistic", "expected"])
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(rollouts=tasks(), discount=st.sampled_from([1.0, 0.9, 0.5]))
 def test_exact_values_equal_the_reference(chance: str, rollouts: list[Rollout], discount: float) -> None:
     root, placed = make_tree(rollouts)
     through = scores_through(root, placed, rollouts)
-    values, _ = values_by_node(forest_of(make_tables([rollouts])), SearchSettings(rollouts=1, chance=chance, discount=discount))
+    values, _ = values_by_node(forest_of(make_tables([rollouts])), SearchSettings(simulations=1, chance=chance, discount=discount))
     for node in subtree(root):
         row = values[node_id(node, "task")]
-        assert row["best"] == best_end(node)
+        assert row["best_end_score"] == best_end(node)
         assert row["q"] == (discounted_value(node, chance, discount) if node.scored_visits else None)
         relative = advantage_in_state(node, through)
         assert (row["advantage"] is None) == (relative is None)
@@ -127,8 +127,8 @@ def test_one_state_makes_no_difference(rollouts: list[Rollout]) -> None:
     """In a deterministic environment choosing and averaging are the same search."""
     blind = [rollout("task", one.attempt, "".join(action for _, _, action in one.steps), one.score) for one in rollouts]
     forest = forest_of(make_tables([blind]))
-    assert search_trees(forest, SearchSettings(chance="choose"))["node_values"].equals(
-        search_trees(forest, SearchSettings(chance="average"))["node_values"]
+    assert search_trees(forest, SearchSettings(chance="optimistic"))["node_values"].equals(
+        search_trees(forest, SearchSettings(chance="expected"))["node_values"]
     )
 
 
@@ -136,7 +136,7 @@ def test_one_state_makes_no_difference(rollouts: list[Rollout]) -> None:
 @given(data=st.data())
 def test_neither_row_order_nor_neighbours_nor_threads_matter(data: st.DataObject) -> None:
     trees = [data.draw(tasks(f"task-{i}")) for i in range(data.draw(st.integers(1, 4)))]
-    options = SearchSettings(rollouts=30, chance="average", paths=3)
+    options = SearchSettings(simulations=30, chance="expected", paths=3)
     values, paths = values_by_node(forest_of(make_tables(trees)), options)
     orders = {name: pa.array(data.draw(st.permutations(range(table.num_rows))), pa.int64()) for name, table in make_tables(trees).items()}
     shuffled = {name: table.take(orders[name]) for name, table in make_tables(trees).items()}
@@ -150,7 +150,7 @@ def test_golden_tree() -> None:
     """abc earned 1, abd 0, ab (stopped half-way) 0.5, xy 0.4: by hand, with four walks every option of the root's side is tried."""
     attempts = [rollout("t", 0, "abc", 1.0), rollout("t", 1, "abd", 0.0), rollout("t", 2, "ab", 0.5), rollout("t", 3, "xy", 0.4)]
     root, _ = make_tree(attempts)
-    values, paths = values_by_node(forest_of(make_tables([attempts])), SearchSettings(rollouts=5, exploration=0.0, paths=9))
+    values, paths = values_by_node(forest_of(make_tables([attempts])), SearchSettings(simulations=5, exploration=0.0, paths=9))
     first, other = root.children
     inner = first.children[0]
     # 1: a, b, stop (0.5). 2: x, y (0.4). 3: a beats x; b, then c (1.0). 4: a; b, then d (0.0). 5: a has 0.5, above 0.4; b, then c (1.0).
@@ -176,20 +176,22 @@ def lucky_tree() -> list[Rollout]:
 
 def test_choosing_is_fooled_by_luck_and_averaging_is_not() -> None:
     tables = make_tables([lucky_tree()])
-    _, fooled = values_by_node(forest_of(tables), SearchSettings(chance="choose"))
-    values, honest = values_by_node(forest_of(tables), SearchSettings(chance="average"))
+    _, fooled = values_by_node(forest_of(tables), SearchSettings(chance="optimistic"))
+    values, honest = values_by_node(forest_of(tables), SearchSettings(chance="expected"))
     assert (fooled[0]["value"], honest[0]["value"]) == (1.0, pytest.approx(0.6))
     assert fooled[0]["rollout_ids"] == ["t-10"]
     root, _ = make_tree(lucky_tree())
     safe, gamble = root.children
     assert values[node_id(gamble, "t")]["q"] == pytest.approx(0.1)
-    assert values[node_id(gamble, "t")]["best"] == 1.0
+    assert values[node_id(gamble, "t")]["best_end_score"] == 1.0
     assert values[node_id(safe, "t")]["q"] == pytest.approx(0.6)
 
 
 def test_seed_decides_which_states_are_drawn() -> None:
     forest = forest_of(make_tables([lucky_tree()]))
-    sums = [search_trees(forest, SearchSettings(chance="average", seed=seed))["node_values"]["value_sum"].to_pylist() for seed in (0, 0, 1)]
+    sums = [
+        search_trees(forest, SearchSettings(chance="expected", seed=seed))["node_values"]["value_sum"].to_pylist() for seed in (0, 0, 1)
+    ]
     assert sums[0] == sums[1] != sums[2]
 
 
@@ -253,7 +255,7 @@ def chain_tables(depth: int) -> dict[str, pa.Table]:
 
 
 def test_depth_of_two_thousand() -> None:
-    values, paths = values_by_node(forest_of(chain_tables(2_000)), SearchSettings(rollouts=10, discount=0.5))
+    values, paths = values_by_node(forest_of(chain_tables(2_000)), SearchSettings(simulations=10, discount=0.5))
     assert len(paths[0]["node_ids"]) == 2_000
     assert values["n0"]["visits"] == 10
     assert values["n1999"]["q"] == 0.25
@@ -293,7 +295,7 @@ def wide_forest(children: int) -> Forest:
 
 
 def test_a_million_children_under_one_node() -> None:
-    found = search_trees(wide_forest(1_000_000), SearchSettings(rollouts=100))
+    found = search_trees(wide_forest(1_000_000), SearchSettings(simulations=100))
     for name, table in found.items():
         check(name, table)
     assert found["node_values"]["visits"].to_numpy().sum() == 200
@@ -309,8 +311,8 @@ def test_a_million_children_under_one_node() -> None:
         {"discount": math.nan},
         {"discount": 0.0},
         {"discount": 1.5},
-        {"chance": "averge"},
-        {"rollouts": 0},
+        {"chance": "exected"},
+        {"simulations": 0},
         {"paths": 0},
         {"min_support": 0},
     ],
@@ -326,11 +328,11 @@ def test_search_verb_writes_once_and_then_only_what_changed(tmp_path) -> None:
     create_store(tmp_path)
     with writing(tmp_path):
         commit(tmp_path, "build", {name: tables[name] for name in ("rollouts", "step_nodes", "nodes")}, settings={}, reads={})
-    first = search(tmp_path, rollouts=20)
+    first = search(tmp_path, simulations=20)
     assert (first.changed, first.counts["paths"], first.counts["dropped trees"]) == (True, 1, 1)
     version = open_store(tmp_path).version("paths")
-    assert not search(tmp_path, rollouts=20).changed
-    assert search(tmp_path, rollouts=20, chance="average").changed
+    assert not search(tmp_path, simulations=20).changed
+    assert search(tmp_path, simulations=20, chance="expected").changed
     store = open_store(tmp_path)
     assert store.version("paths") == version + 1
     assert store.count("node_values") == store.count("nodes") == tables["nodes"].num_rows

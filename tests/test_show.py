@@ -14,8 +14,8 @@ from rich.cells import cell_len
 
 from tests.viewing import toy_rollouts, toy_store, toy_tree, write_store
 from tratree_data.errors import BadInputError, NotFoundError
-from tratree_data.plain_text import one_line, pad, shorten
-from tratree_data.store import open_store
+from tratree_data.store.reader import open_store
+from tratree_data.system.plain_text import one_line, pad, shorten
 from tratree_data.viewing.lookup import Node, Tree, find_tree, make_tree, read_tree
 from tratree_data.viewing.show import draw_tree, show
 

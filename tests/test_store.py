@@ -17,13 +17,13 @@ import pytest
 from deltalake import DeltaTable, write_deltalake
 from small import make_store, tables
 
-from tratree_data.committing import _unwritten, commit, create_store, writing
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, TratreeError
-from tratree_data.schemas import FORMAT_VERSION, arrow_schema, check, empty_table, table_from_rows, table_names, table_schema
-from tratree_data.sql import query_or_text
-from tratree_data.store import Store, is_current, open_store
-from tratree_data.vacuuming import vacuum
-from tratree_data.versions import LINEAGE_KEY, Lineage, Tables
+from tratree_data.store.log import LINEAGE_KEY, Lineage, Tables
+from tratree_data.store.queries import query_or_text
+from tratree_data.store.reader import Store, is_current, open_store
+from tratree_data.store.schemas import FORMAT_VERSION, arrow_schema, check, empty_table, table_from_rows, table_names, table_schema
+from tratree_data.store.vacuum import vacuum
+from tratree_data.store.writer import _unwritten, commit, create_store, writing
 
 
 def one_rollout(task: str = "t", attempt: int = 0) -> tuple[pa.Table, pa.Table]:
@@ -140,7 +140,7 @@ def cut_off(directory: Path, number: int, append: bool = True, call: str = "_com
     code = f"""
 import os, signal, sys
 sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
-import tratree_data.committing as committing
+import tratree_data.store.writer as committing
 from pathlib import Path
 from test_store import append
 real = committing.{call}
@@ -244,7 +244,7 @@ def other_writer(directory: Path) -> Iterator[None]:
     """Another process holds the dataset's lock; it is killed at the end."""
     code = f"""
 import time
-from tratree_data.committing import writing
+from tratree_data.store.writer import writing
 with writing({str(directory)!r}):
     print("locked", flush=True)
     time.sleep(60)
@@ -397,7 +397,7 @@ def test_parameters_are_bound_and_named(tmp_path: Path) -> None:
 
 def test_ctrl_c_during_a_commit_waits_for_its_end_and_commits_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real SIGINT between the two tables of a batch; whoever catches it flushes the batch again, and finds it empty."""
-    import tratree_data.committing as committing_module
+    import tratree_data.store.writer as committing_module
     from tratree_data.exploration.batches import Batch
 
     create_store(tmp_path)
@@ -496,7 +496,7 @@ import sys, time
 sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
 from pathlib import Path
 from test_store import append
-from tratree_data.committing import writing
+from tratree_data.store.writer import writing
 from tratree_data.errors import StoreBusyError
 for number in range(5):
     while True:

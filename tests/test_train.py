@@ -18,13 +18,13 @@ import pyarrow as pa
 import torch
 import torch.nn.functional as F
 
-from tratree_data.chat_templates import CHAT_TEMPLATE, render, training_template
-from tratree_data.committing import commit, writing
-from tratree_data.conversations import Lengths, demonstration_rows, fit, preference_rows, tokenize, turn_ends
 from tratree_data.errors import BadInputError, NotFoundError
+from tratree_data.experiments.small_models import make_model, make_tokenizer
 from tratree_data.ids import content_id, tree_id
-from tratree_data.schemas import table_from_rows
-from tratree_data.training.small_models import make_model, make_tokenizer
+from tratree_data.models.chat_templates import CHAT_TEMPLATE, render, training_template
+from tratree_data.store.schemas import table_from_rows
+from tratree_data.store.writer import commit, writing
+from tratree_data.training.token_rows import Lengths, demonstration_rows, fit, preference_rows, tokenize, turn_ends
 from tratree_data.training.train import train
 
 FAST = {"full": True, "batch": 4, "device_batch": 2, "learning_rate": 3e-3, "max_steps": 6, "log_steps": 1, "gradient_checkpointing": False}
@@ -105,7 +105,7 @@ def tables() -> dict[str, object]:
 
 
 def load(path: Path) -> tuple[object, object]:
-    from tratree_data.training.trainers import load_model, load_tokenizer
+    from tratree_data.models.loading import load_model, load_tokenizer
 
     return load_model(str(path)), load_tokenizer(str(path))
 
@@ -491,7 +491,7 @@ def test_two_processes_train_the_very_model_that_one_trains(folder: Path, tmp_pa
 
 
 def test_a_stopped_run_goes_on_with_less_memory_but_not_with_another_learning_rate(folder: Path, tmp_path: Path) -> None:
-    from tratree_data.models import RECORD
+    from tratree_data.models.find import RECORD
 
     out = tmp_path / "out"
     train(folder / "data", model=folder / "weak", out=out, **{**FAST, "save_steps": 3})

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small import Step, all_nodes, lookup_of, reference_trees, similarity_of, tables
 
-from tratree_data.compiling import compiled
 from tratree_data.errors import BadInputError
-from tratree_data.hashing import hash_texts, hex_column
+from tratree_data.system.compiling import compiled
+from tratree_data.system.hashing import hash_texts, hex_column
 from tratree_data.trees import comparing, merging
 from tratree_data.trees.normalise import PRESETS, normalise, parse_rules
 from tratree_data.trees.tree import Trees, build_tree

@@ -12,10 +12,10 @@ from small import make_store
 from test_store import append, cut_off, one_rollout, other_writer
 
 from tratree_data import vacuum
-from tratree_data.committing import commit, create_store, new_file, write_parquet, writing
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError
-from tratree_data.schemas import empty_table
-from tratree_data.store import open_store
+from tratree_data.store.reader import open_store
+from tratree_data.store.schemas import empty_table
+from tratree_data.store.writer import commit, create_store, new_file, write_parquet, writing
 
 
 def parquet_files(directory: Path) -> set[str]:

@@ -18,7 +18,7 @@ import pytest
 
 from tests.viewing import Row, merge_by_similarity, pair_rows, search_rows, toy_rollouts, toy_store, toy_tree, write_store
 from tratree_data.errors import BadInputError, NotFoundError
-from tratree_data.store import open_store
+from tratree_data.store.reader import open_store
 from tratree_data.viewing.lookup import find_tree
 from tratree_data.viewing.page_data import tree_data
 from tratree_data.viewing.serve import PageServer

@@ -22,8 +22,8 @@ from tratree_data.environments.webshop.catalogue import file_contents
 from tratree_data.environments.webshop.catalogue_data import BUNDLED, Product, read_catalogue
 from tratree_data.environments.webshop.goals import PRICE_STEPS, Goal, goal_price, goals_of, split_of
 from tratree_data.environments.webshop.nouns import nouns
+from tratree_data.environments.webshop.ranking import K1, B, Index, stem, terms
 from tratree_data.environments.webshop.score import alike, count_attributes, normalise_colour, score_purchase, title_score, type_factor
-from tratree_data.environments.webshop.search import K1, B, Index, stem, terms
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError
 
 STANDARD = SHARED / "webshop"

@@ -27,7 +27,7 @@ def games() -> list[list[dict[str, str]]]:
 def make_tiny_llama(folder: Path, *, steps: int = 60, seed: int = 0) -> Path:
     import torch
 
-    from tratree_data.training.small_models import make_model, make_tokenizer
+    from tratree_data.experiments.small_models import make_model, make_tokenizer
 
     torch.set_num_threads(1)
     conversations = games()

@@ -4,7 +4,7 @@ import pyarrow as pa
 
 from benchmarks.reference import Node, Placed, Rollout, build_tree, subtree
 from tratree_data.ids import content_id, tree_id
-from tratree_data.schemas import arrow_schema
+from tratree_data.store.schemas import arrow_schema
 
 ENVIRONMENT = "testing"
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tratree_data.committing import commit, create_store, writing
 from tratree_data.ids import content_id, tree_id
-from tratree_data.schemas import table_from_rows
+from tratree_data.store.schemas import table_from_rows
+from tratree_data.store.writer import commit, create_store, writing
 
 Row = dict[str, Any]
 VERBS = ["go to", "take", "open", "look at", "put down", "read"]

@@ -12,18 +12,18 @@ from typing import Any
 
 from tratree_data.errors import BadInputError, NotFoundError, suggest
 from tratree_data.exploration.explore import explore
-from tratree_data.extraction.demonstrations import demonstrations
-from tratree_data.extraction.pairs import pairs
-from tratree_data.extraction.replay import replay
-from tratree_data.extraction.search import search
 from tratree_data.files import file_names, read_text
 from tratree_data.importers import import_log
+from tratree_data.preferences.demonstrations import demonstrations
+from tratree_data.preferences.pairs import pairs
 from tratree_data.releases.publish import publish
-from tratree_data.report import Report
+from tratree_data.results import StageResult
+from tratree_data.search.replay import replay
+from tratree_data.search.search import search
 from tratree_data.trees.build import build
 
 RECIPE_FILE = "recipe.toml"
-STAGES: dict[str, Callable[..., Report]] = {
+STAGES: dict[str, Callable[..., StageResult]] = {
     "import": import_log,
     "explore": explore,
     "build": build,
@@ -36,7 +36,7 @@ STAGES: dict[str, Callable[..., Report]] = {
 REPEATABLE = ("import", "explore")
 
 
-def run(recipe: str | Path, directory: str | Path) -> Iterator[Report]:
+def run(recipe: str | Path, directory: str | Path) -> Iterator[StageResult]:
     """Runs the recipe's stages one after the other and gives each one's report as soon as it is there.
 
     The recipe stays in the dataset as recipe.toml, and goes into its releases.
@@ -98,7 +98,7 @@ def _find(recipe: str) -> str:
         raise BadInputError(f"The recipe {recipe} cannot be read: {error}.\nNext: mend the file") from error
 
 
-def _run_stage(name: str, directory: str | Path, settings: dict[str, Any]) -> Report:
+def _run_stage(name: str, directory: str | Path, settings: dict[str, Any]) -> StageResult:
     """`{dataset}` in a publish target stands for the dataset's folder."""
     if name == "import":
         return import_log(

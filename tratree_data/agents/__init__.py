@@ -86,7 +86,7 @@ def parse_response(text: str) -> tuple[str, str]:
 
 
 AGENTS = {
-    "cached": "tratree_data.training.cached:CachedAgent",
+    "cached": "tratree_data.agents.cached:CachedAgent",
     "expert": "tratree_data.agents.expert:ExpertAgent",
     "openai": "tratree_data.agents.openai_server:OpenAIAgent",
     "scripted": "tratree_data.agents.scripted:ScriptedAgent",

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tratree_data.agents import Request, Response, chat, parse_response
-from tratree_data.chat_templates import CHAT_TEMPLATE
 from tratree_data.errors import BadInputError, missing_package
-from tratree_data.models import need_model, quiet
+from tratree_data.models.chat_templates import CHAT_TEMPLATE
+from tratree_data.models.find import need_model, quiet
 
 LARGEST_WINDOW = 10**9
 """Tokenizers without a limit carry a number beyond this."""

@@ -8,7 +8,7 @@ from typing import Any
 from tratree_data.agents import SAMPLING, Request, Response, chat, parse_response
 from tratree_data.agents.transformers import chat_template_of
 from tratree_data.errors import BadInputError, missing_package
-from tratree_data.models import need_model
+from tratree_data.models.find import need_model
 
 
 class VLLMAgent:

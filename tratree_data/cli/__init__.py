@@ -10,9 +10,9 @@ from importlib import import_module
 
 from tratree_data.cli.app import INTERRUPTED, app
 from tratree_data.errors import RefusedError, TratreeError
-from tratree_data.plain_text import one_line
+from tratree_data.system.plain_text import one_line
 
-VERBS = ("collecting", "making", "asking", "sharing", "learning")
+VERBS = ("rollouts", "trees", "query", "publish", "train")
 """Modules of verbs, in the order of --help."""
 
 for module in VERBS:

@@ -1,11 +1,15 @@
 """What all verbs share: the app, messages on stderr, and how a dataset is named."""
 
-from typing import Annotated
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from inspect import Parameter, Signature
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.console import Console
 
-from tratree_data.report import Report
+from tratree_data.results import StageResult
+from tratree_data.system.settings import Setting, Settings, field_kinds
 
 app = typer.Typer(
     name="tratree",
@@ -25,7 +29,7 @@ Format = Annotated[str, typer.Option(help="table, json (one object a line), csv 
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from tratree_data.versions import CODE_VERSION
+        from tratree_data.store.log import CODE_VERSION
 
         print(f"tratree-data {CODE_VERSION}")
         raise typer.Exit
@@ -38,9 +42,50 @@ def options(
     """What stands before the verb."""
 
 
-def report(result: Report) -> None:
+def report(result: StageResult) -> None:
     """One line about what a stage did, on stderr."""
     counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in result.counts.items())
     messages.print(f"[bold]{result.stage}[/bold]: {counts}" if result.changed else f"[bold]{result.stage}[/bold]: nothing to do ({counts})")
     for note in result.notes:
         messages.print(f"  {note}", markup=False, soft_wrap=True)
+
+
+def verb(settings: type[Settings], panel: str) -> Callable[[Callable[[], None]], None]:
+    """Adds the verb that a function names and explains: its options are the fields of `settings`, its work is `tratree_data.<verb>`."""
+
+    def decorate(explained: Callable[[], None]) -> None:
+        def command(directory: str, **given: Any) -> None:
+            import tratree_data
+
+            run = getattr(tratree_data, explained.__name__)
+            report(run(directory, **{name: value for name, value in given.items() if value is not None}))
+
+        parameters = [Parameter("directory", Parameter.POSITIONAL_OR_KEYWORD, annotation=Dataset), *_options(settings)]
+        vars(command)["__signature__"] = Signature(parameters)
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        command.__doc__ = explained.__doc__
+        app.command(explained.__name__, rich_help_panel=panel)(command)
+
+    return decorate
+
+
+def _options(settings: type[Settings]) -> Iterator[Parameter]:
+    defaults = {field.name: field.default for field in fields(settings)}
+    for name, (kind, setting) in field_kinds(settings).items():
+        default = defaults[name]
+        yield Parameter(
+            name,
+            Parameter.KEYWORD_ONLY,
+            default=None if isinstance(default, tuple) else default,
+            annotation=_option(name, kind, setting, several=isinstance(default, tuple)),
+        )
+
+
+def _option(field: str, kind: Any, setting: Setting, several: bool) -> Any:
+    """The field as Typer reads it; a field of several values becomes an option that may be repeated."""
+    flag = f"--{setting.option or field.replace('_', '-')}"
+    kind = list[str] | None if several else kind
+    limits: dict[str, Any] = {"min": setting.minimum, "max": setting.maximum} if {int, float} & set(get_args(kind) or (kind,)) else {}
+    return Annotated[
+        kind, typer.Option(flag, help=f"{setting.help} May be repeated." if several else setting.help, metavar=setting.metavar, **limits)
+    ]

@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.committing import commit
 from tratree_data.exploration.episode import FAILURES, Finished
-from tratree_data.schemas import arrow_schema, empty_table, table_from_rows
-from tratree_data.store import Store, open_store
+from tratree_data.store.reader import Store, open_store
+from tratree_data.store.schemas import arrow_schema, empty_table, table_from_rows
+from tratree_data.store.writer import commit
 
 STEPS_A_COMMIT = 20_000
 MANY_FILES = 20

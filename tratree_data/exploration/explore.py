@@ -16,12 +16,15 @@ from typing import Any
 import pyarrow as pa
 
 from tratree_data.agents import AgentSpecification, parse_specification
-from tratree_data.committing import create_store, writing
 from tratree_data.environments import environment_class
 from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.exploration.batches import Batch, compact, forget_failed
 from tratree_data.exploration.branching import branch_points
-from tratree_data.exploration.driver import (
+from tratree_data.exploration.episode import FAILURES, Attempt, Branch, Finished, Limits
+from tratree_data.exploration.live import Live
+from tratree_data.exploration.planning import Schedule, choose_tasks, plan, plan_branches, planned_attempts, without_done
+from tratree_data.exploration.player_process import play_in_processes
+from tratree_data.exploration.pool import (
     Results,
     Setting,
     default_concurrent,
@@ -29,12 +32,9 @@ from tratree_data.exploration.driver import (
     is_in_process,
     play_attempts,
 )
-from tratree_data.exploration.episode import FAILURES, Attempt, Branch, Finished, Limits
-from tratree_data.exploration.live import Live
-from tratree_data.exploration.planning import Schedule, choose_tasks, plan, plan_branches, planned_attempts, without_done
-from tratree_data.exploration.player_process import play_in_processes
-from tratree_data.report import Report
-from tratree_data.store import Store
+from tratree_data.results import StageResult
+from tratree_data.store.reader import Store
+from tratree_data.store.writer import create_store, writing
 
 FAILURES_IN_A_ROW = 3
 """Times the number of concurrent episodes: a run in which nothing else happens is stopped."""
@@ -65,7 +65,7 @@ def explore(
     retry_failed: bool = False,
     expand: str | None = None,
     budget: int = 100,
-) -> Report:
+) -> StageResult:
     """Agents act in an environment; every attempt becomes a rollout. The same call goes on where the last one stopped.
 
     `expand` starts new attempts from chosen nodes of the trees: divergences, uncertain, unsolved, or a query that gives node_id and
@@ -107,7 +107,7 @@ def _checked(agent: str | Sequence[str], attempts: int, budget: int, engine: str
     return specifications
 
 
-def _carry_out(order: Order, directory: str | Path, commit_rollouts: int, commit_seconds: float) -> Report:
+def _carry_out(order: Order, directory: str | Path, commit_rollouts: int, commit_seconds: float) -> StageResult:
     """Plans, takes away what is done, plays and commits the rest."""
     create_store(directory)
     with writing(directory):
@@ -117,13 +117,13 @@ def _carry_out(order: Order, directory: str | Path, commit_rollouts: int, commit
             store = forget_failed(store, wanted.column("rollout_id"))
         missing = without_done(wanted, store)
         if not missing.num_rows:
-            return Report("explore", False, {"rollouts": wanted.num_rows}, ("All of it was explored before.",))
+            return StageResult("explore", False, {"rollouts": wanted.num_rows}, ("All of it was explored before.",))
         reads = {table: store.version(table) for table in ("nodes", "step_nodes") if order.expand is not None}
         batch = Batch(Path(directory), _settings(order), reads, commit_rollouts, commit_seconds)
         live = Live(missing.num_rows, wanted.num_rows - missing.num_rows)
         _keep(_results(order, planned_attempts(missing, branches), missing.num_rows), batch, live, order.setting)
         compact(Path(directory), batch.settings, batch.reads)
-    return Report("explore", True, {"rollouts": batch.rollouts_committed, "steps": batch.steps_committed}, live.notes())
+    return StageResult("explore", True, {"rollouts": batch.rollouts_committed, "steps": batch.steps_committed}, live.notes())
 
 
 def _wanted(order: Order, store: Store) -> tuple[pa.Table, dict[str, Branch]]:

@@ -14,10 +14,10 @@ import pyarrow.compute as pc
 from tratree_data.agents import AgentSpecification, make_agent
 from tratree_data.errors import BadInputError
 from tratree_data.exploration.branching import BranchPoint
-from tratree_data.exploration.driver import Setting, open_environment
 from tratree_data.exploration.episode import Attempt, Branch
+from tratree_data.exploration.pool import Setting, open_environment
 from tratree_data.ids import rollout_id
-from tratree_data.store import Store
+from tratree_data.store.reader import Store
 
 PLAN = pa.schema(
     [

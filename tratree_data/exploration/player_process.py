@@ -16,8 +16,8 @@ from multiprocessing.connection import Connection, Pipe
 from tratree_data.agents import make_agent
 from tratree_data.environments import make_environment
 from tratree_data.errors import TratreeError
-from tratree_data.exploration.driver import ATTEMPTS_A_MESSAGE, Players, Results, Seat, Setting, in_threads
 from tratree_data.exploration.episode import Attempt, Finished, rollout_row
+from tratree_data.exploration.pool import ATTEMPTS_A_MESSAGE, Players, Results, Seat, Setting, in_threads
 
 DEATHS_PER_ATTEMPT = 2
 

@@ -16,8 +16,8 @@ from typing import Any
 from tratree_data.agents import make_agent
 from tratree_data.environments import make_environment
 from tratree_data.errors import TratreeError, missing_package
-from tratree_data.exploration.driver import ATTEMPTS_A_MESSAGE, HEARTBEAT_SECONDS, Results, Setting, Table, is_computed
 from tratree_data.exploration.episode import Attempt, Finished, rollout_row
+from tratree_data.exploration.pool import ATTEMPTS_A_MESSAGE, HEARTBEAT_SECONDS, Results, Setting, Table, is_computed
 
 DEATHS_PER_SHARE = 2
 EPISODES_PER_SEAT = 4

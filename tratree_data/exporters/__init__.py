@@ -14,21 +14,21 @@ from typing import Any, TextIO
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError, suggest
 from tratree_data.exporters import adp, agenttraj, atif, sts, trl, verifiers
 from tratree_data.exporters.trajectories import Trajectory, read_trajectories
-from tratree_data.release import open_dataset
-from tratree_data.report import Report
-from tratree_data.store import Store
+from tratree_data.results import StageResult
+from tratree_data.store.reader import Store
+from tratree_data.store.release import open_dataset
 
 Counts = dict[str, int]
 
 
-def export(directory: str | Path, out: str | Path, format: str) -> Report:
+def export(directory: str | Path, out: str | Path, format: str) -> StageResult:
     """Writes the dataset or release to the new folder `out`, for who lives in another tool."""
     if format not in FORMATS:
         raise NotFoundError(f"No export format is called {format!r}.{suggest(format, FORMATS)}\nNext: tratree export --help")
     store = open_dataset(directory)
     with _whole_or_nothing(Path(out)) as folder:
         counts = FORMATS[format](store, folder)
-    return Report("export", True, counts, (f"{format} in {out}",))
+    return StageResult("export", True, counts, (f"{format} in {out}",))
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from typing import Any
 
 from tratree_data.files import read_text
 from tratree_data.importers.records import EXPORTER
-from tratree_data.store import Store
+from tratree_data.store.reader import Store
 
 ROWS_A_BATCH = 5_000
 FACTS = (

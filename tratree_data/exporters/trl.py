@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tratree_data.errors import NotFoundError
-from tratree_data.store import Store
+from tratree_data.store.reader import Store
 
 COLUMNS = {"pairs": ("prompt", "chosen", "rejected"), "demonstrations": ("messages",), "step_labels": ("prompt", "completion", "label")}
 KEYS = {"pairs": "pair_id", "demonstrations": "demonstration_id", "step_labels": "node_id"}

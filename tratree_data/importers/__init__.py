@@ -17,14 +17,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tratree_data.committing import create_store, writing
 from tratree_data.errors import BadInputError, NotFoundError, suggest
 from tratree_data.importers.formats import ENDINGS as FORMAT_ENDINGS
 from tratree_data.importers.formats import FORMATS, read_log, refuse_wrong_format
 from tratree_data.importers.reading import LogFile
 from tratree_data.importers.records import PERCENT, Options, Problem, Record, Scale, Unusable, score_on
 from tratree_data.importers.storing import STAGE, Import, storable, validate
-from tratree_data.report import Report
+from tratree_data.results import StageResult
+from tratree_data.store.writer import create_store, writing
 
 READS_AS = re.compile(r"it reads as (\w+)\Z")
 ENDINGS = (".json", ".jsonl", ".ndjson", ".txt", ".log", ".traj")
@@ -42,7 +42,7 @@ def import_log(
     model: str = "",
     score_scale: str | Scale | None = None,
     columns: Mapping[str, str] | None = None,
-) -> Report:
+) -> StageResult:
     """Adds the trajectories of a file or folder to the dataset; `strict` stops at the first bad record, with nothing written."""
     if format not in FORMATS:
         raise NotFoundError(f"No log format is called {format!r}.{suggest(format, FORMATS)}\nNext: tratree import --help")
@@ -174,7 +174,7 @@ def progress(files: list[LogFile]) -> Iterator[Callable[[LogFile], None]]:
         yield lambda file: bar.update(task, completed=before[file.name] + file.position)
 
 
-def report(run: Import, directory: Path) -> Report:
+def report(run: Import, directory: Path) -> StageResult:
     counts = {name: run.counts[name] for name in ("rollouts", "steps", "already_there", "dropped")}
     notes = [
         f"{reason}: {run.reasons[reason]:,} (the first: {problem.subject}: {problem.detail})"
@@ -182,4 +182,4 @@ def report(run: Import, directory: Path) -> Report:
     ]
     if run.reasons:
         notes.append(f"Next: tratree sql {directory} \"SELECT * FROM dropped WHERE stage = 'import'\"")
-    return Report(STAGE, bool(run.counts["rollouts"] or run.counts["changed"]), counts, tuple(notes))
+    return StageResult(STAGE, bool(run.counts["rollouts"] or run.counts["changed"]), counts, tuple(notes))

@@ -14,10 +14,10 @@ from typing import Any
 import pyarrow as pa
 
 from tratree_data import ids
-from tratree_data.committing import commit
 from tratree_data.importers.records import LogStep, Options, Problem, Record, Unusable, score_on
-from tratree_data.schemas import arrow_schema
-from tratree_data.store import Store
+from tratree_data.store.reader import Store
+from tratree_data.store.schemas import arrow_schema
+from tratree_data.store.writer import commit
 
 STAGE = "import"
 STEPS_A_COMMIT = 100_000

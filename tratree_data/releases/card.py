@@ -9,13 +9,13 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from tratree_data.files import read_text
-from tratree_data.manifest import MANIFEST, Manifest, read_manifest, release_store
-from tratree_data.release import HUB
 from tratree_data.releases.front_matter import default_table, front_matter
 from tratree_data.releases.markdown import bars, cell, plain, table
-from tratree_data.schemas import table_schema
-from tratree_data.sql import query
-from tratree_data.store import Store
+from tratree_data.store.manifest import MANIFEST, Manifest, read_manifest, release_store
+from tratree_data.store.queries import query
+from tratree_data.store.reader import Store
+from tratree_data.store.release import HUB
+from tratree_data.store.schemas import table_schema
 from tratree_data.trees.stats import warnings
 from tratree_data.viewing.lookup import read_tasks, sample_tree
 from tratree_data.viewing.tree_drawing import draw_tree_svg

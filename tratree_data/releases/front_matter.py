@@ -4,9 +4,9 @@ from typing import Any
 
 import yaml
 
-from tratree_data.manifest import Manifest
 from tratree_data.releases.markdown import INVISIBLE
-from tratree_data.schemas import arrow_schema
+from tratree_data.store.manifest import Manifest
+from tratree_data.store.schemas import arrow_schema
 
 TAGS = ["agents", "trajectories", "trajectory-trees", "preference-data", "weak-to-strong", "tratree-data"]
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))

@@ -7,7 +7,7 @@ nearly all their words.
 from dataclasses import dataclass
 
 from tratree_data.files import read_text
-from tratree_data.store import Store
+from tratree_data.store.reader import Store
 
 MIN_JACCARD = 0.9
 KINDS = {"task": "the same task", "instruction": "the same instruction", "near": "nearly the same instruction"}

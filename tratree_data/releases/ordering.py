@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from tratree_data.errors import BadInputError
 from tratree_data.files import read_text
-from tratree_data.schemas import arrow_schema, table_schema
-from tratree_data.store import Store
+from tratree_data.store.reader import Store
+from tratree_data.store.schemas import arrow_schema, table_schema
 
 BUCKET_BYTES = 640 * 2**20
 CUT_BYTES = 32 * 2**20

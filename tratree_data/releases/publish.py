@@ -1,6 +1,6 @@
 """A dataset as a versioned release: in a folder laid out exactly like a Hub dataset repository, or on the Hub itself.
 
-    publish(directory, target, version) -> Report
+    publish(directory, target, version) -> StageResult
 
 A release is made whole in a scratch folder and then put in its place in one move, so that a version is there or is not; a published
 version never changes. How a release looks: publish/layout.md. What its number promises: publish/versioning.md.
@@ -13,20 +13,20 @@ from typing import Protocol
 
 import duckdb
 
+from tratree_data.editing.derive import outside
+from tratree_data.editing.reuse import stages_out_of_date
 from tratree_data.errors import BadInputError, RefusedError, TratreeError
-from tratree_data.manifest import MANIFEST, Manifest, Shard, file_hash, read_manifest
-from tratree_data.release import HUB, is_release, refuse_address
 from tratree_data.releases.card import ANYWHERE
-from tratree_data.releases.carrying import stages_out_of_date
-from tratree_data.releases.editing import outside
-from tratree_data.releases.folder import FolderTarget
-from tratree_data.releases.growth import Files, compare_rows, keep_shards
-from tratree_data.releases.layout import Draft, different_files, write_data, write_texts
+from tratree_data.releases.diff import Files, compare_rows, keep_shards
+from tratree_data.releases.draft import Draft, different_files, write_data, write_texts
 from tratree_data.releases.ordering import work_connection
 from tratree_data.releases.shards import CONFIGURATIONS, SHARD_BYTES
-from tratree_data.releases.versions import Growth, check_level, check_newer, check_version, compare_schemas, compare_splits, promises
-from tratree_data.report import Report
-from tratree_data.store import Store, open_store
+from tratree_data.releases.to_folder import FolderTarget
+from tratree_data.releases.version_numbers import Growth, check_level, check_newer, check_version, compare_schemas, compare_splits, promises
+from tratree_data.results import StageResult
+from tratree_data.store.manifest import MANIFEST, Manifest, Shard, file_hash, read_manifest
+from tratree_data.store.reader import Store, open_store
+from tratree_data.store.release import HUB, is_release, refuse_address
 
 LISTED = 10
 
@@ -58,7 +58,7 @@ def publish(
     private: bool = False,
     gated: bool = False,
     shard_bytes: int = SHARD_BYTES,
-) -> Report:
+) -> StageResult:
     """Releases the dataset in `directory` as `version` to a folder or to 'hub:org/name'.
 
     `refuse` stops with a RefusedError where secrets, personal data or leaks between splits are found; without it the former are
@@ -80,10 +80,12 @@ def publish(
             if published:
                 same = _compare(draft, place, version if version in published else published[-1], version, shard_bytes)
                 if same:
-                    return Report("publish", False, draft.counts(), (f"the dataset is the same as version {same}, which is in {target}",))
+                    return StageResult(
+                        "publish", False, draft.counts(), (f"the dataset is the same as version {same}, which is in {target}",)
+                    )
             write_texts(draft, version)
             place.put(folder, version)
-    return Report("publish", True, draft.counts(), _notes(draft, str(target), version))
+    return StageResult("publish", True, draft.counts(), _notes(draft, str(target), version))
 
 
 def _dataset(directory: Path, target: str) -> Store:
@@ -103,7 +105,7 @@ def _dataset(directory: Path, target: str) -> Store:
 
 def find_target(target: str, *, private: bool = False, gated: bool = False) -> Target:
     if target.startswith(HUB):
-        from tratree_data.releases.hub import HubTarget
+        from tratree_data.releases.to_hub import HubTarget
 
         return HubTarget(target.removeprefix(HUB), private=private, gated=gated)
     if private or gated:

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.files import read_text
-from tratree_data.schemas import table_schema
+from tratree_data.store.schemas import table_schema
 
 UNTOUCHED = {"split", "kind", "end_reason", "role"}
 REMEMBERED = 5_000_000

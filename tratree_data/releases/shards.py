@@ -12,10 +12,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tratree_data.manifest import Shard, file_hash
 from tratree_data.releases.ordering import load_splits, ordered_batches, work_connection
-from tratree_data.schemas import arrow_schema
-from tratree_data.store import Store
+from tratree_data.store.manifest import Shard, file_hash
+from tratree_data.store.reader import Store
+from tratree_data.store.schemas import arrow_schema
 
 CONFIGURATIONS = (
     "rollouts", "steps", "nodes", "edges", "step_nodes", "node_values", "paths", "pairs", "demonstrations", "step_labels",

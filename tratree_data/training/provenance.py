@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from tratree_data.files import DATA_FOLDERS, PACKAGE, data_folder
-from tratree_data.versions import CODE_VERSION
+from tratree_data.store.log import CODE_VERSION
 
 STACK = ("torch", "transformers", "trl", "peft", "accelerate")
 

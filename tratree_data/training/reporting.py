@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import PrinterCallback, TrainerCallback
 
-from tratree_data.progress import progress
+from tratree_data.system.progress import progress
 
 SECONDS_A_LINE = 30.0
 

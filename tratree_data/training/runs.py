@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tratree_data.committing import writing
 from tratree_data.errors import BadInputError
-from tratree_data.models import RECORD
+from tratree_data.models.find import RECORD
+from tratree_data.store.writer import writing
 from tratree_data.training.settings import HOW_ONLY
 
 

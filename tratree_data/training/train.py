@@ -13,14 +13,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from tratree_data.chat_templates import TEMPLATES, end_of_turn, spoken_template, training_template
-from tratree_data.conversations import Lengths, demonstration_rows, labelled_rows, preference_rows
 from tratree_data.errors import BadInputError, TratreeError, missing_package
-from tratree_data.models import RECORD, need_model, quiet
-from tratree_data.report import Report
+from tratree_data.models.chat_templates import TEMPLATES, end_of_turn, spoken_template, training_template
+from tratree_data.models.find import RECORD, need_model, quiet
+from tratree_data.results import StageResult
 from tratree_data.training.provenance import provenance
 from tratree_data.training.runs import find_run, is_first, last_checkpoint, training_in, write_record
 from tratree_data.training.settings import TrainSettings, check_report, parse_settings, settings_from
+from tratree_data.training.token_rows import Lengths, demonstration_rows, labelled_rows, preference_rows
 from tratree_data.training.training_data import method as find_method
 from tratree_data.training.training_data import training_rows
 
@@ -51,7 +51,7 @@ def train(
     push: str | None = None,
     tag: str | None = None,
     **values: Any,
-) -> Report:
+) -> StageResult:
     """Trains `model` on the release's rows for `method` and saves it in `out`; a stopped run goes on from its last checkpoint."""
     wanted = find_method(method)
     settings = settings_from(values)
@@ -76,7 +76,7 @@ def train(
         from tratree_data.training.model_cards import push_model
 
         push_model(folder, push, tag)
-    return Report("train", changed, {wanted.table: lineage["rows"], **record["counts"]}, _notes(folder, record, changed))
+    return StageResult("train", changed, {wanted.table: lineage["rows"], **record["counts"]}, _notes(folder, record, changed))
 
 
 def _notes(folder: Path, record: dict[str, Any], changed: bool) -> tuple[str, ...]:
@@ -101,9 +101,10 @@ def _trained(folder: Path, rows: pa.Table, plan: dict[str, Any], settings: Train
 
 
 def _run(folder: Path, rows: pa.Table, plan: dict[str, Any], settings: TrainSettings, report_to: str) -> dict[str, Any]:
+    from tratree_data.models.loading import load_model, load_tokenizer, longest_row
     from tratree_data.training.model_cards import write_card
     from tratree_data.training.reporting import reporting
-    from tratree_data.training.trainers import check_tokens, load_model, load_tokenizer, longest_row, make_trainer, stop_at
+    from tratree_data.training.trainers import check_tokens, make_trainer, stop_at
 
     started = time.monotonic()
     tokenizer = load_tokenizer(plan["model"])

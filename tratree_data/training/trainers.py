@@ -5,7 +5,6 @@ rather than always, bf16 only where the device has it, `average_tokens` left to 
 """
 
 import copy
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,37 +13,15 @@ import pyarrow.compute as pc
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 from trl import DPOConfig, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
 
-from tratree_data.errors import BadInputError, NotFoundError
+from tratree_data.errors import BadInputError
+from tratree_data.models.loading import load_model, load_tokenizer
 from tratree_data.training.losses import AgentPreferenceCollator, ExplorerSFTTrainer, TreeDPOTrainer, check_reference
 from tratree_data.training.runs import processes
 
 if TYPE_CHECKING:
     from tratree_data.training.settings import TrainSettings
-
-
-def load_tokenizer(model: str) -> Any:
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(model)
-    except (OSError, ValueError) as error:
-        raise NotFoundError(
-            f"There is no model with a tokenizer at {model!r}: {str(error).splitlines()[0]}\nNext: name a folder or a Hub id"
-        ) from error
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
-def longest_row(model: str, wanted: int) -> int:
-    """How many tokens a row may have: what was asked for, or the model's positions if it has fewer."""
-    try:
-        config = AutoConfig.from_pretrained(adapter_base(model) or model).get_text_config()
-    except (OSError, ValueError):  # load_model says what is wrong with it
-        return wanted
-    positions = getattr(config, "max_position_embeddings", None)
-    return min(wanted, positions) if isinstance(positions, int) and positions > 0 else wanted
 
 
 def check_tokens(tokenizer: Any, model: Any, rows: pa.Table) -> None:
@@ -67,46 +44,6 @@ def stop_at(tokenizer: Any, model: Any, end: int) -> None:
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token or tokenizer.convert_ids_to_tokens(end)
-
-
-def load_model(model: str, adapter: str | None = None, bf16: bool | None = None, trainable: bool = False) -> Any:
-    """A causal model. An adapter, named or found in the model's own folder, is merged in; or kept apart if it is to be trained further."""
-    dtype = torch.bfloat16 if bf16 or (bf16 is None and torch.cuda.is_available() and torch.cuda.is_bf16_supported()) else torch.float32
-    base = model
-    own = adapter_base(model)
-    if own is not None:
-        if adapter is not None:
-            raise BadInputError(f"{model} is an adapter itself.\nNext: name its base model, or drop --adapter")
-        base, adapter = own, model
-    try:
-        loaded = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
-    except (OSError, ValueError) as error:
-        raise NotFoundError(
-            f"There is no causal language model at {base!r}: {str(error).splitlines()[0]}\nNext: name a folder or a Hub id"
-        ) from error
-    return loaded if adapter is None else _with_adapter(loaded, adapter, trainable)
-
-
-def adapter_base(folder: str) -> str | None:
-    """The model that the adapter in a folder belongs to; None if the folder holds no adapter."""
-    config = Path(folder) / "adapter_config.json"
-    return str(json.loads(config.read_text(encoding="utf-8"))["base_model_name_or_path"]) if config.is_file() else None
-
-
-def _with_adapter(model: Any, adapter: str, trainable: bool) -> Any:
-    base = adapter_base(adapter)
-    if base is None:
-        raise NotFoundError(f"{adapter} holds no adapter_config.json.\nNext: name the folder of a LoRA adapter")
-    other = BadInputError(
-        f"The adapter {adapter} does not fit {model.name_or_path}: it was trained on {base}.\nNext: add --model {base}, or drop --adapter"
-    )
-    if Path(base).name != Path(model.name_or_path).name:
-        raise other
-    try:
-        adapted = PeftModel.from_pretrained(model, adapter, is_trainable=trainable)
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise other from error
-    return adapted if trainable else adapted.merge_and_unload()
 
 
 def make_trainer(

@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.errors import BadInputError, NotFoundError, suggest
-from tratree_data.release import names_release, open_dataset
-from tratree_data.store import MAKERS
+from tratree_data.store.reader import MAKERS
+from tratree_data.store.release import names_release, open_dataset
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,14 @@ import pyarrow.compute as pc
 
 from tratree_data.errors import BadInputError
 from tratree_data.files import read_text
-from tratree_data.release import open_dataset
-from tratree_data.sql import query
-from tratree_data.store import Store
+from tratree_data.store.queries import query
+from tratree_data.store.reader import Store
+from tratree_data.store.release import open_dataset
+from tratree_data.trees.built_with import EXACT, Settings, last_settings, read_steps, rebuild_in_memory
 from tratree_data.trees.comparing import cosines
 from tratree_data.trees.embed import Cache, load_cache
 from tratree_data.trees.embedders import Embedder, embedder_called, make_embedder
 from tratree_data.trees.normalise import normalise, parse_rules
-from tratree_data.trees.settings import EXACT, Settings, last_settings, read_steps, rebuild_in_memory
 from tratree_data.trees.stats import quality_of
 from tratree_data.trees.tree import Trees
 

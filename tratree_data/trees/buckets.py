@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tratree_data.store import Store
+from tratree_data.store.reader import Store
 from tratree_data.trees.comparing import Ints
 
 BUCKET_STEPS = 150_000

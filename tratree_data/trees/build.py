@@ -18,17 +18,17 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.committing import commit, new_file, write_parquet, writing
 from tratree_data.errors import BadInputError, TratreeError, missing_package
-from tratree_data.progress import progress
-from tratree_data.report import Report
-from tratree_data.store import Store, is_current, last_lineage, open_store
+from tratree_data.results import StageResult
+from tratree_data.store.reader import Store, is_current, last_lineage, open_store
+from tratree_data.store.writer import commit, new_file, write_parquet, writing
+from tratree_data.system.progress import progress
 from tratree_data.trees.audit import calibrate
 from tratree_data.trees.buckets import BUCKET_STEPS, Bucket, plan_buckets, read_steps
+from tratree_data.trees.built_with import TABLES, Settings
 from tratree_data.trees.embed import Cache, load_cache
 from tratree_data.trees.embedders import Embedder, LexicalEmbedder, make_embedder
 from tratree_data.trees.normalise import parse_rules
-from tratree_data.trees.settings import TABLES, Settings
 from tratree_data.trees.tree import ROLLOUT_COLUMNS, STEP_COLUMNS, build_tree
 
 POOL_FROM_STEPS = 2_000_000
@@ -60,7 +60,7 @@ def build(
     engine: str = "local",
     workers: int | None = None,
     bucket_steps: int = BUCKET_STEPS,
-) -> Report:
+) -> StageResult:
     """Merges all rollouts of the dataset into trajectory trees.
 
     `embedder` is exact, lexical, minilm, or any sentence-transformers model; auto takes minilm where it is installed, else lexical.
@@ -78,7 +78,7 @@ def build(
         store = open_store(directory)
         reads = {"rollouts": store.version("rollouts"), "steps": store.version("steps")}
         if is_current(store, "build", TABLES, settings.as_dict(), reads):
-            return Report("build", False, _counts(store))
+            return StageResult("build", False, _counts(store))
         rollouts, changed = _rollouts_to_build(store, settings)
         scratch = Path(directory) / ".building"
         shutil.rmtree(scratch, ignore_errors=True)
@@ -90,7 +90,7 @@ def build(
             store = commit(directory, "build", files, settings=settings.as_dict(), reads=reads, replace_trees=changed)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    return Report("build", True, _counts(store), (*_notes(done, model, threshold, changed), *filter(None, [why])))
+    return StageResult("build", True, _counts(store), (*_notes(done, model, threshold, changed), *filter(None, [why])))
 
 
 def _threshold(store: Store, model: Embedder | None, wanted: float | str | None, rules: Sequence[tuple[str, str]]) -> tuple[float, str]:

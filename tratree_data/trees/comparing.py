@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tratree_data.compiling import compiled
-from tratree_data.hashing import Hashes
+from tratree_data.system.compiling import compiled
+from tratree_data.system.hashing import Hashes
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]

@@ -15,8 +15,8 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 
 from tratree_data.errors import BadInputError
-from tratree_data.hashing import hash_texts, hex_column
-from tratree_data.store import Store
+from tratree_data.store.reader import Store
+from tratree_data.system.hashing import hash_texts, hex_column
 from tratree_data.trees.embedders import BATCH, Embedder, Vectors
 
 MAX_WINDOWS = 32

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tratree_data.compiling import compiled
 from tratree_data.errors import BadInputError, missing_package
-from tratree_data.hashing import text_buffers, xxh64
+from tratree_data.system.compiling import compiled
+from tratree_data.system.hashing import text_buffers, xxh64
 
 Vectors = npt.NDArray[np.float32]
 

@@ -5,8 +5,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tratree_data.compiling import compiled
-from tratree_data.hashing import Bytes, Hashes, Offsets, equal_slices
+from tratree_data.system.compiling import compiled
+from tratree_data.system.hashing import Bytes, Hashes, Offsets, equal_slices
 from tratree_data.trees.comparing import NONE, Comparisons, Floats, Ints
 
 BORROWED: Any = {"forceinline": True, "_nrt": False}

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from tratree_data.hashing import Hashes, count_distinct, hash_slices, text_buffers
+from tratree_data.system.hashing import Hashes, count_distinct, hash_slices, text_buffers
 from tratree_data.trees.comparing import NONE, Floats, Ints, Lookup, compare, gather, nothing_similar
 from tratree_data.trees.kernels import Table, found_root, insert_level, insert_trees, mark_differing
 

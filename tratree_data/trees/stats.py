@@ -10,8 +10,8 @@ import pyarrow.compute as pc
 
 from tratree_data.errors import BadInputError
 from tratree_data.files import read_text
-from tratree_data.release import open_dataset
-from tratree_data.sql import query
+from tratree_data.store.queries import query
+from tratree_data.store.release import open_dataset
 
 SAMPLED_TREES = 1_000
 SWEEP_COLUMNS = ["attempts", "trees", "nodes", "steps_a_node", "breadth", "depth"]
@@ -29,7 +29,7 @@ def stats(directory: str | Path) -> pa.Table:
 def stats_by_attempts(directory: str | Path, attempts: Sequence[int] = tuple(range(3, 11)), trees: int = SAMPLED_TREES) -> pa.Table:
     """The same row for trees of the first M attempts only, for each M: where the paper's figure 4 starts."""
     # these bring the compiled kernels, which the other questions need not wait for
-    from tratree_data.trees.settings import cache_of, last_settings, read_steps, rebuild_in_memory
+    from tratree_data.trees.built_with import cache_of, last_settings, read_steps, rebuild_in_memory
 
     store = open_dataset(str(directory))
     store.need("nodes", "rollouts", "steps")

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tratree_data.compiling import compiled
-from tratree_data.hashing import Bytes, Offsets, equal_slices, text_buffers
+from tratree_data.system.compiling import compiled
+from tratree_data.system.hashing import Bytes, Offsets, equal_slices, text_buffers
 
 Ints = npt.NDArray[np.int64]
 

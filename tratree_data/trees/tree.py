@@ -13,10 +13,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.compiling import compiled
 from tratree_data.errors import BadInputError
-from tratree_data.hashing import Hashes, count_distinct, hash_texts, hex_column, xxh64
-from tratree_data.schemas import arrow_schema
+from tratree_data.store.schemas import arrow_schema
+from tratree_data.system.compiling import compiled
+from tratree_data.system.hashing import Hashes, count_distinct, hash_texts, hex_column, xxh64
 from tratree_data.trees.comparing import NONE, Ints, Lookup
 from tratree_data.trees.merging import Merged, Steps, merge_steps
 from tratree_data.trees.normalise import normalise

@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from tratree_data.schemas import arrow_schema
+from tratree_data.store.schemas import arrow_schema
 from tratree_data.trees import build
 from tratree_data.trees.tree import ROLLOUT_COLUMNS, STEP_COLUMNS, build_tree
 

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.errors import BadInputError, NotFoundError, suggest
-from tratree_data.plain_text import one_line
-from tratree_data.sql import query
-from tratree_data.store import Store
+from tratree_data.store.queries import query
+from tratree_data.store.reader import Store
+from tratree_data.system.plain_text import one_line
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tratree_data.errors import NotFoundError
-from tratree_data.scratch import scratch_folder
-from tratree_data.sql import query
-from tratree_data.store import Store
-from tratree_data.versions import Source
+from tratree_data.store.log import Source
+from tratree_data.store.queries import query
+from tratree_data.store.reader import Store
+from tratree_data.system.scratch import scratch_folder
 from tratree_data.viewing.lookup import read_tasks
 
 MOST_NODES = 50_000

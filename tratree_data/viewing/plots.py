@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from tratree_data.errors import BadInputError, missing_package
-from tratree_data.plain_text import shorten
+from tratree_data.system.plain_text import shorten
 from tratree_data.viewing.colours import value_colour
 from tratree_data.viewing.tree_drawing import GREY, HEIGHT, STAR, Box, Drawing, pale
 

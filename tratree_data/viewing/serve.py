@@ -16,8 +16,8 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError
-from tratree_data.release import open_dataset
-from tratree_data.sql import query
+from tratree_data.store.queries import query
+from tratree_data.store.release import open_dataset
 from tratree_data.viewing.lookup import find_tree
 from tratree_data.viewing.page_data import overview_data, tree_data
 from tratree_data.viewing.web_page import dataset_name, render_page

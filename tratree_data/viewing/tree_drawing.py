@@ -6,8 +6,8 @@ Left to right like the page, each ending on a row of its own. In a large tree th
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
-from tratree_data.plain_text import one_line, shorten
-from tratree_data.store import Store
+from tratree_data.store.reader import Store
+from tratree_data.system.plain_text import one_line, shorten
 from tratree_data.viewing.colours import value_colour
 from tratree_data.viewing.lookup import Node, Tree, read_tree
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tratree_data.errors import BadInputError
-from tratree_data.release import open_dataset
+from tratree_data.store.release import open_dataset
 from tratree_data.viewing.lookup import find_tree
 from tratree_data.viewing.serve import PageServer
 from tratree_data.viewing.web_page import dataset_name, page_of_trees

@@ -17,9 +17,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from tratree_data.plain_text import one_line
-from tratree_data.store import Store
-from tratree_data.versions import CODE_VERSION
+from tratree_data.store.log import CODE_VERSION
+from tratree_data.store.reader import Store
+from tratree_data.system.plain_text import one_line
 from tratree_data.viewing.colours import SCALE
 from tratree_data.viewing.lookup import most_telling, read_tasks
 from tratree_data.viewing.page_data import only_trees, overview_data, tree_data

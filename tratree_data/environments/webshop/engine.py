@@ -8,8 +8,8 @@ from tratree_data.environments.webshop import pages
 from tratree_data.environments.webshop.catalogue_data import Catalogue, Product
 from tratree_data.environments.webshop.goals import Goal
 from tratree_data.environments.webshop.pages import MAX_RESULTS, RESULTS_PER_PAGE, SEPARATOR, SUBPAGES
+from tratree_data.environments.webshop.ranking import Index
 from tratree_data.environments.webshop.score import Score, score_purchase
-from tratree_data.environments.webshop.search import Index
 
 ACTION = re.compile(r"\s*(search|click)\[(.*)\]\s*", re.DOTALL | re.IGNORECASE)
 LONGEST_ACTION = 10_000

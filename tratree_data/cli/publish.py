@@ -1,0 +1,124 @@
+"""Verbs for what leaves the house, and for making datasets of datasets: publish, export, merge, split, filter, delete, vacuum."""
+
+from typing import Annotated
+
+import typer
+
+from tratree_data.cli.app import AnyDataset, Dataset, app, report
+
+PANEL = "Publish and edit"
+
+
+@app.command(rich_help_panel=PANEL)
+def publish(
+    directory: Dataset,
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A folder, or hub:org/name.")],
+    version: Annotated[str, typer.Option(help="X.Y.Z; publish/versioning.md says which number a change asks for.")],
+    license: Annotated[str, typer.Option(help="The licence of the data, as the Hub spells it.")] = "unknown",
+    title: Annotated[str, typer.Option(help="The card's title; the folder's name without it.")] = "",
+    refuse: Annotated[bool, typer.Option("--refuse", help="Stop (exit code 1) where secrets, personal data or leaks are found.")] = False,
+    private: Annotated[bool, typer.Option("--private", help="On the Hub: only you and your organization see it.")] = False,
+    gated: Annotated[bool, typer.Option("--gated", help="On the Hub: readers agree to share their contact first.")] = False,
+) -> None:
+    """Releases the dataset as a version that never changes, laid out like a Hub dataset repository.
+
+    Example: `tratree publish demo releases/demo --version 1.0.0 --license cc-by-4.0`
+    """
+    from tratree_data.releases.publish import publish as run_publish
+
+    flags = {"refuse": refuse, "private": private, "gated": gated}
+    report(run_publish(directory, target, version, license=license, title=title, **flags))
+
+
+@app.command(rich_help_panel=PANEL)
+def export(
+    directory: AnyDataset,
+    out: Annotated[str, typer.Argument(metavar="OUT", help="A new folder.")],
+    format: Annotated[str, typer.Option(help="trl, adp, sts, atif, verifiers or agenttraj.")],
+) -> None:
+    """Writes the trajectories (trl: the training rows) in the format of another tool.
+
+    Example: `tratree export demo atif-files --format atif`
+    """
+    from tratree_data.exporters import export
+
+    report(export(directory, out, format))
+
+
+@app.command(rich_help_panel=PANEL)
+def merge(
+    first: Annotated[str, typer.Argument(metavar="A", help="A dataset's folder, a release, or hub:org/name@v1.0.0.")],
+    second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
+    out: Annotated[str, typer.Argument(metavar="OUT", help="The new dataset's folder.")],
+) -> None:
+    """Puts the rollouts of two datasets into one; a rollout that both have counts once.
+
+    Example: `tratree merge demo mine both`
+    """
+    from tratree_data.editing.derive import merge as run_merge
+
+    report(run_merge(first, second, out))
+
+
+@app.command(rich_help_panel=PANEL)
+def split(
+    directory: AnyDataset,
+    out: Annotated[str, typer.Argument(metavar="OUT", help="The new dataset's folder.")],
+    fraction: Annotated[list[str], typer.Option(help="name=share, once for each split; the shares add up to 1.")],
+    by: Annotated[str, typer.Option(help="task, or instruction: tasks with the same instruction stay together.")] = "task",
+    seed: Annotated[int, typer.Option(help="Another seed draws other splits.")] = 0,
+) -> None:
+    """Gives each task a split by chance; a task keeps its split when the dataset grows.
+
+    Example: `tratree split demo divided --fraction train=0.9 --fraction test=0.1 --by instruction`
+    """
+    from tratree_data.editing.derive import parse_fractions
+    from tratree_data.editing.derive import split as run_split
+
+    report(run_split(directory, out, parse_fractions(fraction), by=by, seed=seed))
+
+
+@app.command(rich_help_panel=PANEL)
+def filter(
+    directory: AnyDataset,
+    out: Annotated[str, typer.Argument(metavar="OUT", help="The new dataset's folder.")],
+    where: Annotated[str, typer.Option(help="A condition over the columns of rollouts, in SQL.")],
+) -> None:
+    """Keeps the rollouts for which a condition holds.
+
+    Example: `tratree filter demo scored --where "environment = 'webshop' AND score > 0"`
+    """
+    from tratree_data.editing.derive import filter as run_filter
+
+    report(run_filter(directory, out, where))
+
+
+@app.command(rich_help_panel=PANEL)
+def delete(
+    directory: Dataset,
+    task: Annotated[list[str], typer.Option(help="A task's name; may be repeated.")],
+    environment: Annotated[str, typer.Option(help="Its environment, where several have a task of this name.")] = "",
+    purge: Annotated[bool, typer.Option("--purge", help="Also remove the files of all versions before: no way back.")] = False,
+) -> None:
+    """Takes tasks out of a dataset, with everything that was made of them.
+
+    Example: `tratree delete demo --task B01BTGZLSG-2 --task B021E72XTX-5`
+    """
+    from tratree_data.editing.derive import delete as run_delete
+
+    report(run_delete(directory, task, environment=environment, purge=purge))
+
+
+@app.command(rich_help_panel=PANEL)
+def vacuum(
+    directory: Dataset,
+    keep_days: Annotated[float, typer.Option(min=0, help="Versions that were current within so many days stay readable.")] = 7,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
+) -> None:
+    """Removes files that only old versions need, and what killed commands left behind.
+
+    Example: `tratree vacuum demo --keep-days 30 --dry-run`
+    """
+    from tratree_data.store.vacuum import vacuum as run_vacuum
+
+    report(run_vacuum(directory, keep_days, dry_run=dry_run))

@@ -1,0 +1,173 @@
+"""How tables reach a terminal or a pipe: aligned text, JSON lines, CSV or Parquet. Untrusted text is shown, never interpreted."""
+
+import json
+import math
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
+from rich.cells import cell_len
+
+from tratree_data.errors import BadInputError, suggest
+from tratree_data.system.plain_text import one_line, pad, shorten
+
+FORMATS = ("table", "json", "csv", "parquet")
+PIPED_WIDTH = 160
+SHORT_TEXT = 20
+GAP = 2
+
+
+def print_table(table: pa.Table, format: str) -> None:
+    if format not in FORMATS:
+        raise BadInputError(f"No format is called {format!r}.{suggest(format, FORMATS)}")
+    if format == "json":
+        for row in table.to_pylist():
+            print(_json(row))
+    elif format == "csv":
+        sys.stdout.flush()
+        flat = pa.table({name: _flat(table[name]) for name in table.column_names})
+        sys.stdout.write(_csv(flat))
+    elif format == "parquet":
+        _write_parquet(table)
+    else:
+        print_lines(draw_grid(table, _columns()))
+
+
+def print_record(table: pa.Table, format: str) -> None:
+    """A table of one row, standing up."""
+    if format != "table":
+        print_table(table, format)
+        return
+    row = table.to_pylist()[0]
+    width = max(len(name) for name in row)
+    for name, value in row.items():
+        print(f"{name.replace('_', ' '):<{width}}  {_cell(value)}")
+
+
+def print_calls(calls: pa.Table) -> None:
+    """Close calls of an audit: both texts one under the other."""
+    for row in calls.to_pylist():
+        verdict = {True: "what came next agrees", False: "what came next contradicts", None: "nothing came next"}[row["agrees"]]
+        print(f"{row['similarity']:.4f}  {'merged' if row['merged'] else 'apart '}  after {shorten(row['action'], 60)!r}: {verdict}")
+        print(f"    {shorten(row['a_text'], 140)}\n    {shorten(row['b_text'], 140)}")
+
+
+def parse_parameters(given: Sequence[str]) -> dict[str, str]:
+    parameters = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise BadInputError(f"--param takes NAME=VALUE, not {text!r}.\nNext: --param node_id=0123456789abcdef")
+        parameters[name.removeprefix("$")] = value
+    return parameters
+
+
+def parse_numbers(text: str) -> list[int]:
+    """'3-6' or '3,5,7' → whole numbers."""
+    try:
+        if "-" in text:
+            low, high = (int(part) for part in text.split("-"))
+            return list(range(low, high + 1))
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise BadInputError(f"{text!r} is no list of whole numbers.\nNext: 3-10, or 3,5,7") from error
+
+
+def draw_grid(table: pa.Table, columns: int) -> list[str]:
+    """Numbers and short texts keep their width; long texts share what is left, and are cut."""
+    rows = [[_cell(value) for value in row.values()] for row in table.to_pylist()]
+    wanted = [max([cell_len(name), *(cell_len(row[i]) for row in rows)]) for i, name in enumerate(table.column_names)]
+    long = [i for i, width in enumerate(wanted) if width > SHORT_TEXT]
+    left = columns - GAP * (len(wanted) - 1) - sum(width for width in wanted if width <= SHORT_TEXT)
+    for place, i in enumerate(sorted(long, key=lambda i: wanted[i])):
+        wanted[i] = min(wanted[i], max(SHORT_TEXT, left // (len(long) - place)))
+        left -= wanted[i]
+    numbers = [pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) for kind in table.schema.types]
+    lines = []
+    for row in [table.column_names, *rows]:
+        cells = [_right(text, width) if number else pad(text, width) for text, width, number in zip(row, wanted, numbers, strict=True)]
+        lines.append((" " * GAP).join(cells).rstrip())
+    return lines
+
+
+def print_lines(lines: Sequence[str]) -> None:
+    """The first line is the head: bold in a terminal that has colours."""
+    head = "\x1b[1m{}\x1b[0m" if sys.stdout.isatty() and "NO_COLOR" not in os.environ else "{}"
+    print(head.format(lines[0]))
+    for line in lines[1:]:
+        print(line)
+
+
+def _columns() -> int:
+    if sys.stdout.isatty() or "COLUMNS" in os.environ:
+        return shutil.get_terminal_size().columns
+    return PIPED_WIDTH
+
+
+def _right(text: str, width: int) -> str:
+    return " " * (width - cell_len(text)) + text
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, int | Decimal) and not isinstance(value, bool):
+        return f"{value:,}"
+    return one_line(str(value))
+
+
+def _json(value: Any) -> str:
+    """JSON that every reader takes: sums, which DuckDB makes decimals of, are numbers, and what is no number is null."""
+    try:
+        return json.dumps(value, ensure_ascii=False, default=_beyond_json, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=False, default=_beyond_json)
+
+
+def _beyond_json(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    return str(value)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Lists and structs as JSON, because CSV has no nesting; lengths of time and bytes as text."""
+    if pa.types.is_nested(column.type):
+        return pa.chunked_array([[None if value is None else _json(value) for value in column.to_pylist()]], pa.string())
+    if pa.types.is_interval(column.type) or pa.types.is_binary(column.type):
+        return pa.chunked_array([[None if value is None else str(value) for value in column.to_pylist()]], pa.string())
+    return column
+
+
+def _csv(table: pa.Table) -> str:
+    sink = pa.BufferOutputStream()
+    pyarrow.csv.write_csv(table, sink)
+    text: str = sink.getvalue().to_pybytes().decode("utf-8")
+    return text
+
+
+def _write_parquet(table: pa.Table) -> None:
+    if sys.stdout.isatty():
+        raise BadInputError("Parquet is nothing for a terminal.\nNext: add > rows.parquet")
+    sink = pa.BufferOutputStream()
+    try:
+        pq.write_table(table, sink)
+    except pa.ArrowNotImplementedError as error:
+        raise BadInputError(f"Parquet cannot hold this: {error}.\nNext: cast it in the query, or --format json") from error
+    sys.stdout.buffer.write(sink.getvalue())

@@ -1,0 +1,1 @@
+"""Merging, splitting, filtering and deleting datasets."""

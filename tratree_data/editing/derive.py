@@ -1,0 +1,248 @@
+"""Datasets from datasets: merge two, divide tasks into splits, keep some rollouts, delete tasks.
+
+What comes out is a dataset like any other and passes `tratree check`: rollouts and steps are edited, and trees and what was made of
+them come along where they still hold (carrying.py). The lineage says what was done, to which versions of what.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tratree_data.editing.reuse import Part, carry, write_rollouts
+from tratree_data.environments.exploration_options import explored_settings
+from tratree_data.errors import BadInputError, NotFoundError, TratreeError, suggest
+from tratree_data.ids import content_id, tree_id
+from tratree_data.results import StageResult
+from tratree_data.store.reader import Store, open_store
+from tratree_data.store.release import HUB, open_dataset
+from tratree_data.store.schemas import empty_table, table_from_rows
+from tratree_data.store.vacuum import remove_unneeded
+from tratree_data.store.writer import writing
+from tratree_data.system.scratch import scratch_folder
+
+KEYS = ["rollout_id", "tree_id", "split"]
+GROUPS = ("task", "instruction")
+
+
+def merge(first: str | Path, second: str | Path, out: str | Path) -> StageResult:
+    """The rollouts of two datasets or releases as one dataset; a rollout that both have counts once, as the first has it."""
+    stores = [open_dataset(first), open_dataset(second)]
+    kept = [_rollouts(store) for store in stores]
+    _same_splits(stores, kept)
+    _same_versions(stores)
+    twice = kept[1].filter(pc.is_in(kept[1]["rollout_id"], kept[0]["rollout_id"].combine_chunks()))
+    new = kept[1].filter(pc.invert(pc.is_in(kept[1]["rollout_id"], kept[0]["rollout_id"].combine_chunks())))
+    shared = pc.is_in(new["tree_id"], kept[0]["tree_id"].combine_chunks())
+    whole = not pc.any(shared).as_py()
+    parts = [Part(store, rollouts, whole) for store, rollouts in zip(stores, (kept[0], new), strict=True) if rollouts.num_rows]
+    reason = {"stage": "merge", "reason": "already_there", "detail": f"{first} has it too"}
+    rows = table_from_rows("dropped", [{**reason, "subject": rollout} for rollout in twice["rollout_id"].to_pylist()])
+    with _new_dataset(out, *stores) as folder:
+        report = _write(folder, "merge", parts, {"from": [_origin(store) for store in stores]}, rows)
+    return _told(report, (f"{twice.num_rows:,} rollouts were in both",) if twice.num_rows else ())
+
+
+def split(directory: str | Path, out: str | Path, fractions: Mapping[str, float], *, by: str = "task", seed: int = 0) -> StageResult:
+    """Gives each task a split by chance, the same for the same seed whatever else the dataset holds, so that growth moves no task.
+
+    `by` instruction keeps tasks with the same instruction together, so that none leaks from one split into another.
+    """
+    if by not in GROUPS:
+        raise BadInputError(f"Tasks are divided by {' or '.join(GROUPS)}, not {by!r}.{suggest(by, GROUPS)}")
+    if not fractions or not all(share >= 0 for share in fractions.values()) or not abs(sum(fractions.values()) - 1) <= 1e-6:
+        raise BadInputError(
+            f"The fractions of the splits must add up to 1, not {dict(fractions)}.\nNext: --fraction train=0.8 --fraction test=0.2"
+        )
+    store = open_dataset(directory)
+    tasks = store.sql("SELECT tree_id, environment, task_id, min(instruction) AS instruction FROM rollouts GROUP BY ALL ORDER BY tree_id")
+    chosen = {row["tree_id"]: _draw(fractions, seed, row["environment"], _group(row, by)) for row in tasks.to_pylist()}
+    kept = _rollouts(store)
+    splits = pa.array([chosen[tree] for tree in kept["tree_id"].to_pylist()], pa.string())
+    part = Part(store, kept.set_column(2, "split", splits), True)
+    with _new_dataset(out, store) as folder:
+        report = _write(folder, "split", [part], {"from": [_origin(store)], "fractions": dict(fractions), "by": by, "seed": seed})
+    counts = {name: list(chosen.values()).count(name) for name in fractions}
+    return _told(report, (", ".join(f"{name} {count:,} tasks" for name, count in counts.items()),))
+
+
+def parse_fractions(texts: Sequence[str]) -> dict[str, float]:
+    """['train=0.8', 'test=0.2'] → the fractions."""
+    advice = "Next: --fraction train=0.8 --fraction test=0.2"
+    fractions: dict[str, float] = {}
+    for text in texts:
+        name, _, share = text.partition("=")
+        if not re.fullmatch(r"[^=]*[^=\s][^=]*=\s*([0-9]+\.?[0-9]*|\.[0-9]+)(e-?[0-9]+)?\s*", text):
+            raise BadInputError(f"A fraction is name=share, not {text!r}.\n{advice}")
+        if name in fractions:
+            raise BadInputError(f"The split {name!r} has two fractions.\n{advice}")
+        fractions[name] = float(share)
+    return fractions
+
+
+def filter(directory: str | Path, out: str | Path, where: str) -> StageResult:
+    """The rollouts for which an SQL condition over the columns of `rollouts` holds."""
+    store = open_dataset(directory)
+    store.need("rollouts")
+    every = _rollouts(store)
+    try:
+        relation = store.connection.cursor().view("rollouts").filter(where)
+        kept = relation.select(*(duckdb.ColumnExpression(name) for name in KEYS)).to_arrow_table()
+    except duckdb.Error as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BadInputError(f"--where must be a condition over the columns of rollouts: {reason}\nNext: --where 'score >= 0.5'") from error
+    if not kept.num_rows:
+        raise BadInputError(f"No rollout of {directory} fulfils {where!r}, and a dataset without rollouts is none.\nNext: ask for less")
+    part = Part(store, kept.sort_by([(name, "ascending") for name in KEYS]), _whole(every, kept))
+    with _new_dataset(out, store) as folder:
+        report = _write(folder, "filter", [part], {"from": [_origin(store)], "where": where})
+    return _told(report, (f"{every.num_rows - kept.num_rows:,} of {every.num_rows:,} rollouts left out",))
+
+
+def delete(directory: str | Path, tasks: Sequence[str], *, environment: str = "", purge: bool = False) -> StageResult:
+    """Takes tasks out of a dataset, with everything made of them; `purge` also removes the files of the versions before."""
+    with writing(open_store(directory).path):
+        store = open_store(directory)
+        gone = _trees_of(store, tasks, environment)
+        every = _rollouts(store)
+        kept = every.filter(pc.invert(pc.is_in(every["tree_id"], pa.array(gone))))
+        if not kept.num_rows:
+            raise BadInputError(f"These are all tasks of {directory}, and a dataset without rollouts is none.\nNext: remove the folder")
+        report = _write(Path(directory), "delete", [Part(store, kept, True)], {"trees": gone}, stale_as="delete")
+        if purge:
+            remove_unneeded(Path(directory), keep_days=0)
+    return _told(report, (f"{len(gone):,} tasks with {every.num_rows - kept.num_rows:,} rollouts deleted",))
+
+
+def _write(
+    folder: Path, verb: str, parts: list[Part], settings: dict[str, Any], dropped: pa.Table | None = None, stale_as: str = ""
+) -> StageResult:
+    """Inside `writing`: the rollouts, then stage after stage what was made of them."""
+    settings = {**settings, "explored": explored_settings([part.store for part in parts])}
+    store = write_rollouts(folder, verb, parts, empty_table("dropped") if dropped is None else dropped, settings)
+    carried, stale = carry(folder, store, parts, stale_as)
+    store = open_store(folder)
+    counts = {table: store.count(table) for table in ("rollouts", "steps", "nodes", "pairs", "demonstrations") if store.has(table)}
+    notes = [f"still holds, and came along: what {', '.join(carried)} made"] if carried else []
+    return StageResult(verb, True, counts, (*notes, *(f"to be run again: tratree {stage}" for stage in stale)))
+
+
+def _told(report: StageResult, notes: tuple[str, ...]) -> StageResult:
+    return StageResult(report.stage, True, report.counts, (*notes, *report.notes))
+
+
+def outside(target: Path, dataset: Path) -> None:
+    """Verbs look after every file in a dataset's folder, so what is nobody's table does not belong there."""
+    if dataset.resolve() in target.resolve().parents:
+        raise BadInputError(f"{target} lies inside the folder {dataset}, which it is made from.\nNext: name a folder beside it")
+
+
+@contextmanager
+def _new_dataset(out: str | Path, *sources: Store) -> Iterator[Path]:
+    """A folder that takes its name when everything is in it."""
+    target = Path(out)
+    for source in sources:
+        outside(target, source.path)
+    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+        raise BadInputError(f"{target} exists, and what comes out is a new dataset.\nNext: name a new folder")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with scratch_folder(f".{target.name}-", target.parent) as scratch:
+            folder = scratch / "dataset"
+            folder.mkdir()
+            with writing(folder):
+                yield folder
+            folder.replace(target)
+    except OSError as error:
+        raise TratreeError(
+            f"{target} could not be written: {error.strerror or error}.\nNext: free some space or mend the permissions"
+        ) from error
+
+
+def _rollouts(store: Store) -> pa.Table:
+    store.need("rollouts", "steps")
+    return store.read("rollouts", KEYS).sort_by([(name, "ascending") for name in KEYS])
+
+
+def _origin(store: Store) -> dict[str, Any]:
+    """Where rows come from, for the lineage: the name without the path, and what made the rollouts there."""
+    source = store.sources["rollouts"]
+    made = {"stage": source.lineage.stage, "settings": source.lineage.settings} if source.lineage else None
+    name = str(store.path) if str(store.path).startswith(HUB) else store.path.resolve().name
+    return {"name": name, "version": source.version, "release": store.label, "made": made}
+
+
+def _whole(every: pa.Table, kept: pa.Table) -> bool:
+    """Whether all rollouts of each task that stays stay."""
+    staying = pc.is_in(every["tree_id"], pc.unique(kept["tree_id"]))
+    return bool(pc.sum(staying).as_py() == kept.num_rows)
+
+
+def _same_splits(stores: Sequence[Store], kept: Sequence[pa.Table]) -> None:
+    """A task belongs to one split, in a merged dataset too."""
+    pairs = (
+        kept[0]
+        .group_by(["tree_id", "split"])
+        .aggregate([])
+        .join(kept[1].group_by(["tree_id", "split"]).aggregate([]), "tree_id", right_suffix="_there")
+    )
+    differ = pairs.filter(pc.fill_null(pc.not_equal(pairs["split"], pairs["split_there"]), False)).sort_by("tree_id")
+    if differ.num_rows:
+        row = differ.slice(0, 1).to_pylist()[0]
+        task = stores[0].sql("SELECT any_value(task_id) AS task FROM rollouts WHERE tree_id = $tree", {"tree": row["tree_id"]})["task"][0]
+        raise BadInputError(
+            f"{differ.num_rows:,} tasks are in two splits, the first, {task.as_py()!r}, {row['split']!r} and {row['split_there']!r}.\n"
+            f"Next: tratree split one of them first, or tratree filter --where to leave these tasks out"
+        )
+
+
+def _same_versions(stores: Sequence[Store]) -> None:
+    """Two versions of an environment show different things in one task, and a tree would take them for one; explore refuses this too."""
+    query = "SELECT environment, list(DISTINCT environment_version) AS versions FROM rollouts WHERE source = 'explore' GROUP BY environment"
+    first, second = ({row["environment"]: set(row["versions"]) for row in store.sql(query).to_pylist()} for store in stores)
+    for name in sorted(first.keys() & second.keys()):
+        only = [first[name] - second[name], second[name] - first[name]]
+        if all(only):
+            told = "".join(f"  {store.path}: {min(versions)}\n" for store, versions in zip(stores, only, strict=True))
+            raise BadInputError(
+                f"The two were explored in different versions of {name}, and a tree of both would mix what they show.\n{told}"
+                "Next: merge what was explored with the same options, data and packages"
+            )
+
+
+def _group(row: Mapping[str, str], by: str) -> str:
+    return row["task_id"] if by == "task" else " ".join(re.findall(r"\w+", row["instruction"].lower()))
+
+
+def _draw(fractions: Mapping[str, float], seed: int, environment: str, group: str) -> str:
+    """A split by the hash of the task alone."""
+    place = int(content_id("split", seed, environment, group), 16) / 2**64
+    for name, fraction in fractions.items():
+        if place < fraction:
+            return name
+        place -= fraction
+    return [name for name, fraction in fractions.items() if fraction][-1]
+
+
+def _trees_of(store: Store, tasks: Sequence[str], environment: str) -> list[str]:
+    """The trees of these tasks; of tasks whose rollouts a cut-off delete already took, too."""
+    rows = store.sql("SELECT DISTINCT environment, task_id, tree_id FROM rollouts ORDER BY environment, task_id").to_pylist()
+    environments = sorted({row["environment"] for row in rows})
+    if environment and environment not in environments:
+        raise NotFoundError(f"{store.path} has no environment {environment!r}.{suggest(environment, environments)}")
+    left = set(store.sql("SELECT DISTINCT tree_id FROM nodes")["tree_id"].to_pylist()) if store.has("nodes") else set()
+    found: list[str] = []
+    for task in tasks:
+        trees = [row["tree_id"] for row in rows if row["task_id"] == task and environment in ("", row["environment"])]
+        trees = trees or [tree for tree in (tree_id(name, task) for name in environments) if tree in left]
+        if not trees:
+            raise NotFoundError(f"{store.path} has no task {task!r}.{suggest(task, [row['task_id'] for row in rows])}")
+        if len(trees) > 1:
+            raise BadInputError(f"Task {task!r} is in several environments.\nNext: add --environment {environments[0]}")
+        found += trees
+    return sorted(set(found))

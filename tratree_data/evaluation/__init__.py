@@ -1,0 +1,1 @@
+"""A model in an environment → scores, and what they prove."""

@@ -1,0 +1,1 @@
+"""Weak to strong, in miniature and at the paper's scale."""

@@ -1,0 +1,1 @@
+"""Trees → pairs, step labels and demonstrations, rendered as conversations."""

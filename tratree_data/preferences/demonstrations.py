@@ -1,0 +1,265 @@
+"""paths, rollouts → demonstrations: whole trajectories to imitate, as conversations.
+
+    path      each extracted path, in the words of its nodes' founders (MCTS-SFT)
+    best      the best of an agent's attempts at each task: by score, then shortness, then attempt
+    success   every attempt of an agent that solved its task
+    expert    every rollout of an expert
+
+`demonstrate_trees` is the heart, a pure function over a chunk of trees; the rules are in docs/pairs.md.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from math import isfinite
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tratree_data.errors import BadInputError, suggest
+from tratree_data.preferences.pair_filters import KEPT, cap, repeats
+from tratree_data.preferences.rendering import WITH_TEXTS, Conversations, Texts, batches, paths, read_texts, whole_rollouts
+from tratree_data.results import StageResult
+from tratree_data.store.queries import query
+from tratree_data.store.reader import is_current, open_store
+from tratree_data.store.schemas import arrow_schema
+from tratree_data.store.staged import Parts, dropped_rows, reason_table
+from tratree_data.store.tree_arrays import (
+    Flags,
+    Floats,
+    Forest,
+    Ints,
+    as_array,
+    floats,
+    must_find,
+    numbers,
+    offsets_of,
+    positions,
+    read_forest,
+)
+from tratree_data.store.tree_chunks import read_portions
+from tratree_data.store.writer import commit, with_dropped, writing
+from tratree_data.system.hashing import hash_texts, hex_column
+from tratree_data.system.progress import progress
+
+STAGE = "demonstrations"
+KINDS = ("path", "best", "success", "expert")
+COLUMNS = {
+    **WITH_TEXTS,
+    "rollouts": (*WITH_TEXTS["rollouts"], "success"),
+    "paths": ("path_id", "tree_id", "rank", "node_ids", "value", "rollout_ids", "replayed"),
+}
+NO_NODES = pa.chunked_array([], pa.string())
+
+
+@dataclass(frozen=True)
+class DemonstrationSettings:
+    """What demonstrations depend on besides paths and rollouts."""
+
+    kinds: tuple[str, ...] = ("path",)
+    success_only: bool = False
+    min_score: float | None = None
+    replayed_only: bool = False
+    max_refused: int | None = None
+    keep_duplicates: bool = False
+    expert: str = "expert"
+
+    def __post_init__(self) -> None:
+        if not self.kinds:
+            raise BadInputError(f"At least one kind of demonstration is needed: {', '.join(KINDS)}.\nNext: --kind path")
+        for kind in self.kinds:
+            if kind not in KINDS:
+                raise BadInputError(f"No kind of demonstration is called {kind!r}.{suggest(kind, KINDS)}\nNext: --kind path")
+        if self.min_score is not None and not (isfinite(self.min_score) and 0 <= self.min_score <= 1):
+            raise BadInputError(f"min_score must lie between 0 and 1, not {self.min_score}: scores do.\nNext: --min-score 0.5")
+        if self.max_refused is not None and self.max_refused < 0:
+            raise BadInputError(f"max_refused must not be negative, and is {self.max_refused}.\nNext: --max-refused 0")
+
+
+@dataclass(frozen=True)
+class Trajectories:
+    """What could become demonstrations of one kind."""
+
+    kind: str
+    ids: pa.Array  # path_id or rollout_id
+    tree: Ints
+    score: Floats
+    success: Flags
+    replayed: pa.Array
+    refused: Ints
+    messages: Conversations
+
+    def take(self, rows: Ints) -> "Trajectories":
+        picked = pa.array(rows)
+        return Trajectories(
+            self.kind,
+            self.ids.take(picked),
+            self.tree[rows],
+            self.score[rows],
+            self.success[rows],
+            self.replayed.take(picked),
+            self.refused[rows],
+            self.messages.take(rows),
+        )
+
+
+def demonstrations(
+    directory: str | Path,
+    *,
+    kinds: Sequence[str] = ("path",),
+    success_only: bool = False,
+    min_score: float | None = None,
+    replayed_only: bool = False,
+    max_refused: int | None = None,
+    keep_duplicates: bool = False,
+    expert: str = "expert",
+) -> StageResult:
+    """Trajectories to imitate from every tree of a dataset; what is left out goes to `dropped` with its reason."""
+    settings = DemonstrationSettings(
+        tuple(dict.fromkeys(kinds)), success_only, min_score, replayed_only, max_refused, keep_duplicates, expert
+    )
+    portioned = ["nodes", "step_nodes", "rollouts", *(["paths"] if "path" in settings.kinds else [])]
+    inputs = portioned if max_refused is None else [*portioned, "steps"]
+    open_store(directory).need("nodes")
+    with writing(directory):
+        store = open_store(directory)
+        store.need(*inputs)
+        reads = {table: store.version(table) for table in inputs}
+        if is_current(store, STAGE, ["demonstrations"], asdict(settings), reads):
+            return StageResult(STAGE, False, {"demonstrations": store.count("demonstrations")})
+        left_out: Counter[str] = Counter()
+        with Parts(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
+            refused = NO_NODES if max_refused is None else query(store, "refused_nodes")["node_id"]
+            for tables in read_portions(store, {table: COLUMNS[table] for table in portioned}):
+                for name, table in demonstrate_trees(tables, settings, left_out, refused):
+                    parts.add(name, table)
+                advance(tables["nodes"].num_rows)
+            dropped = with_dropped(store, STAGE, parts.table("dropped"))
+            commit(directory, STAGE, {"dropped": dropped, STAGE: parts.files(STAGE)}, settings=asdict(settings), reads=reads)
+    return StageResult(STAGE, True, {"demonstrations": parts.rows[STAGE]}, reason_table(left_out))
+
+
+def demonstrate_trees(
+    tables: dict[str, pa.Table], settings: DemonstrationSettings, left_out: Counter[str], refused: pa.ChunkedArray = NO_NODES
+) -> Iterator[tuple[str, pa.Table]]:
+    """Pieces of the tables demonstrations and dropped of a chunk of trees; counts what is left out by its reason."""
+    nodes, step_nodes, rollouts = (tables[name] for name in ("nodes", "step_nodes", "rollouts"))
+    forest = read_forest(nodes, step_nodes, rollouts)
+    texts = read_texts(forest, nodes, step_nodes, rollouts)
+    if settings.kinds != ("path",):
+        idle = np.setdiff1d(np.arange(rollouts.num_rows), forest.rollout_row)
+        yield (
+            "dropped",
+            dropped_rows(STAGE, [(name, "no_steps", "rollout") for name in rollouts["rollout_id"].take(pa.array(idle)).to_pylist()]),
+        )
+        left_out.update(["no_steps"] * len(idle))
+    rollouts = rollouts.take(pa.array(forest.rollout_row))
+    solved = successes(forest, rollouts)
+    is_expert = np.array([name == settings.expert for name in rollouts["agent"].to_pylist()], dtype=bool)
+    is_refused: Flags = pc.is_in(forest.node_ids, refused).to_numpy(zero_copy_only=False)
+    for kind in settings.kinds:
+        if kind == "path":
+            found = of_paths(forest, texts, tables["paths"], solved, is_refused)
+        else:
+            found = of_rollouts(forest, texts, kind, pick_rollouts(forest, kind, solved, is_expert), solved, is_refused)
+        why = judge(found, texts, settings)
+        lost = np.flatnonzero(why != KEPT)
+        names = found.ids.take(pa.array(lost)).to_pylist()
+        yield "dropped", dropped_rows(STAGE, [(name, str(reason), kind) for name, reason in zip(names, why[lost], strict=True)])
+        left_out.update(str(reason) for reason in why[lost])
+        kept = found.take(np.flatnonzero(why == KEPT))
+        for rows in batches(kept.messages.byte_counts(texts)):
+            yield STAGE, demonstration_table(forest, rollouts, texts, kept.take(rows))
+
+
+def successes(forest: Forest, rollouts: pa.Table) -> Flags:
+    """By the environment's word, or a full score where it gave none."""
+    word = as_array(rollouts["success"])
+    given: Flags = word.fill_null(False).to_numpy(zero_copy_only=False)
+    return np.where(word.is_valid().to_numpy(zero_copy_only=False), given, forest.score == 1)
+
+
+def pick_rollouts(forest: Forest, kind: str, solved: Flags, is_expert: Flags) -> Ints:
+    if kind == "expert":
+        return np.flatnonzero(is_expert)
+    if kind == "success":
+        return np.flatnonzero(solved & ~is_expert)
+    scored = np.flatnonzero(~np.isnan(forest.score) & ~is_expert)
+    steps = np.diff(forest.step_start)
+    order = scored[np.lexsort((scored, steps[scored], -forest.score[scored], forest.rollout_tree[scored]))]
+    return order[~cap(forest.rollout_tree[order], np.zeros(len(order), dtype=np.int64), 1)]
+
+
+def of_rollouts(forest: Forest, texts: Texts, kind: str, rollouts: Ints, solved: Flags, is_refused: Flags) -> Trajectories:
+    before = offsets_of(is_refused[forest.step_node].astype(np.int64))  # refused steps before each step
+    return Trajectories(
+        kind=kind,
+        ids=forest.rollout_ids.take(pa.array(rollouts)),
+        tree=forest.rollout_tree[rollouts],
+        score=forest.score[rollouts],
+        success=solved[rollouts],
+        replayed=pa.nulls(len(rollouts), pa.bool_()),
+        refused=(before[forest.step_start[1:]] - before[forest.step_start[:-1]])[rollouts],
+        messages=whole_rollouts(forest, texts, rollouts),
+    )
+
+
+def of_paths(forest: Forest, texts: Texts, found: pa.Table, solved: Flags, is_refused: Flags) -> Trajectories:
+    """A path succeeds if all rollouts behind it do."""
+    tree = must_find(positions(found["tree_id"], forest.tree_ids), "paths.tree_id")
+    order = np.lexsort((as_array(found["rank"]).to_numpy(), tree))
+    found, tree = found.take(pa.array(order)), tree[order]
+    path = as_array(found["node_ids"])
+    last = offsets_of(numbers(pc.list_value_length(path)))[1:] - 1
+    ends = must_find(positions(path.flatten().take(pa.array(last)), forest.node_ids), "paths.node_ids")
+    behind = as_array(found["rollout_ids"])
+    failed = ~solved[must_find(positions(behind.flatten(), forest.rollout_ids), "paths.rollout_ids")]
+    failures = np.bincount(pc.list_parent_indices(behind).to_numpy()[failed], minlength=len(order))
+    offsets, nodes = forest.paths_to(ends)
+    before = offsets_of(is_refused[nodes].astype(np.int64))
+    return Trajectories(
+        kind="path",
+        ids=as_array(found["path_id"]),
+        tree=tree,
+        score=floats(found["value"]),
+        success=failures == 0,
+        replayed=as_array(found["replayed"]),
+        refused=before[offsets[1:]] - before[offsets[:-1]],
+        messages=paths(forest, texts, ends),
+    )
+
+
+def judge(found: Trajectories, texts: Texts, settings: DemonstrationSettings) -> npt.NDArray[np.str_]:
+    """For each trajectory the first rule that it breaks, or KEPT."""
+    rules = {
+        "not_successful": settings.success_only & ~found.success,
+        "no_score": (settings.min_score is not None) & np.isnan(found.score),
+        "low_score": found.score < (settings.min_score or 0),
+        "refused_actions": found.refused > (np.inf if settings.max_refused is None else settings.max_refused),
+        "not_replayed": settings.replayed_only & (found.kind == "path") & ~found.replayed.fill_null(False).to_numpy(zero_copy_only=False),
+    }
+    why = np.select(list(rules.values()), list(rules), KEPT).astype("U24")
+    kept = np.flatnonzero(why == KEPT)
+    if not settings.keep_duplicates:
+        same = repeats(found.tree[kept], found.messages.take(kept).fingerprints(texts))
+        why[kept[same]] = "duplicate"
+    return why
+
+
+def demonstration_table(forest: Forest, rollouts: pa.Table, texts: Texts, found: Trajectories) -> pa.Table:
+    task = pa.array(np.searchsorted(forest.rollout_tree, found.tree))
+    nothing = pa.nulls(len(found.tree), pa.string())
+    columns = {
+        "demonstration_id": hex_column(hash_texts(pc.binary_join_element_wise("demonstration", found.kind, found.ids, "/"))),
+        **{name: as_array(rollouts[name].take(task)) for name in ("tree_id", "environment", "task_id", "split")},
+        "kind": pa.array([found.kind] * len(found.tree), pa.string()),
+        "path_id": found.ids if found.kind == "path" else nothing,
+        "rollout_id": nothing if found.kind == "path" else found.ids,
+        "score": pa.array(found.score, mask=np.isnan(found.score)),
+        "replayed": found.replayed,
+        "messages": found.messages.to_arrow(texts),
+    }
+    return pa.table(columns, schema=arrow_schema(STAGE))

@@ -1,0 +1,270 @@
+"""tree → pairs, step_labels: what to prefer over what, at each point where rollouts part.
+
+`pair_trees` is the heart, a pure function over a chunk of trees; `pairs` runs it over a dataset, chunk by chunk, in bounded memory.
+Kinds are in candidates.py, controls in controls.py, labels in step_labels.py, the rules in docs/pairs.md.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tratree_data.preferences.candidates import KINDS, NODE_KIND_NUMBERS, Candidates, States, find_candidates, join, read_states
+from tratree_data.preferences.pair_filters import (
+    KEPT,
+    PairSettings,
+    by_priority,
+    cap,
+    continuation_steps,
+    first_steps,
+    judge,
+    repeats,
+    sides,
+)
+from tratree_data.preferences.rendering import (
+    WITH_TEXTS,
+    Conversations,
+    Texts,
+    batches,
+    continuations,
+    path_prompts,
+    read_texts,
+)
+from tratree_data.preferences.step_labels import label_steps
+from tratree_data.results import StageResult
+from tratree_data.store.reader import Store, is_current, open_store
+from tratree_data.store.schemas import arrow_schema
+from tratree_data.store.staged import Parts, dropped_rows, reason_table
+from tratree_data.store.tree_arrays import NO_NODE, NODE_COLUMNS, ROLLOUT_COLUMNS, Flags, Forest, Ints, as_array, numbers, read_forest
+from tratree_data.store.tree_chunks import STRUCTURE, read_portions
+from tratree_data.store.writer import commit, with_dropped, writing
+from tratree_data.system.hashing import hash_texts, hex_column
+from tratree_data.system.progress import progress
+
+STAGE = "pairs"
+READS = ("nodes", "step_nodes", "rollouts")
+WITHOUT_TEXTS = STRUCTURE | {"nodes": (*NODE_COLUMNS, "action"), "rollouts": (*ROLLOUT_COLUMNS, "agent")}
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some whole trees: their shape, their alternatives, and who acted."""
+
+    forest: Forest
+    states: States
+    action: Ints  # [N] equal for equal actions
+    rollouts: pa.Table  # in the forest's order
+    tables: tuple[pa.Table, pa.Table, pa.Table]
+
+
+def pairs(
+    directory: str | Path,
+    *,
+    kinds: Sequence[str] = ("divergence",),
+    siblings: str = "adjacent",
+    min_margin: float = 0.0,
+    min_visits: int = 1,
+    separated_only: bool = False,
+    max_steps: int | None = None,
+    max_pairs_per_node: int | None = None,
+    max_pairs_per_task: int | None = None,
+    balance: bool = False,
+    keep_duplicates: bool = False,
+    labels: str = "contrast",
+    expert: str = "expert",
+    seed: int = 0,
+) -> StageResult:
+    """Preference pairs and step labels of every tree of a dataset; what is left out goes to `dropped` with its reason."""
+    limits = {"max_steps": max_steps, "max_pairs_per_node": max_pairs_per_node, "max_pairs_per_task": max_pairs_per_task}
+    choices = {"siblings": siblings, "labels": labels, "expert": expert, "keep_duplicates": keep_duplicates, "balance": balance}
+    evidence = {"min_margin": min_margin, "min_visits": min_visits, "separated_only": separated_only}
+    return extract(directory, PairSettings(tuple(dict.fromkeys(kinds)), seed=seed, **limits, **choices, **evidence))  # type: ignore[arg-type]
+
+
+def extract(directory: str | Path, settings: PairSettings) -> StageResult:
+    open_store(directory).need("nodes")
+    with writing(directory):
+        store = open_store(directory)
+        store.need(*READS)
+        reads = {table: store.version(table) for table in READS}
+        if is_current(store, STAGE, ["step_labels", "pairs"], asdict(settings), reads):
+            return StageResult(STAGE, False, {"pairs": store.count("pairs"), "step labels": store.count("step_labels")})
+        left_out: Counter[str] = Counter()
+        with Parts(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
+            task_caps = balanced_caps(store, settings) if settings.balance else None
+            for chunk in read_chunks(store, WITH_TEXTS):
+                for name, table in pair_trees(chunk, settings, left_out, task_caps):
+                    parts.add(name, table)
+                advance(len(chunk.forest.parent))
+            dropped = with_dropped(store, STAGE, parts.table("dropped"))
+            tables = {"dropped": dropped, "step_labels": parts.files("step_labels"), "pairs": parts.files("pairs")}
+            commit(directory, STAGE, tables, settings=asdict(settings), reads=reads)
+    return StageResult(STAGE, True, {"pairs": parts.rows["pairs"], "step labels": parts.rows["step_labels"]}, reason_table(left_out))
+
+
+def read_chunks(store: Store, columns: Mapping[str, Sequence[str]]) -> Iterator[Chunk]:
+    for tables in read_portions(store, columns):
+        yield make_chunk(tables["nodes"], tables["step_nodes"], tables["rollouts"])
+
+
+def make_chunk(nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) -> Chunk:
+    forest = read_forest(nodes, step_nodes, rollouts)
+    action = nodes["action"].combine_chunks().take(pa.array(forest.node_row)).fill_null("").dictionary_encode().indices
+    in_order = rollouts.take(pa.array(forest.rollout_row))
+    return Chunk(forest, read_states(forest), numbers(action), in_order, (nodes, step_nodes, rollouts))
+
+
+def balanced_caps(store: Store, settings: PairSettings) -> Ints:
+    """Of each kind, as many pairs a task as the median task with any has, so that no task outweighs the others much."""
+    counts: list[list[Ints]] = [[] for _ in KINDS]
+    for chunk in read_chunks(store, WITHOUT_TEXTS):
+        candidates, _ = select(chunk, settings, None, [])
+        for kind, found in enumerate(counts):
+            by_task = np.bincount(chunk.forest.tree[candidates.node[candidates.kind == kind]])
+            found.append(by_task[by_task > 0])
+    every = [np.sort(np.concatenate([*found, np.zeros(0, dtype=np.int64)])) for found in counts]
+    return np.array([found[(len(found) - 1) // 2] if len(found) else 0 for found in every], dtype=np.int64)
+
+
+def pair_trees(
+    chunk: Chunk, settings: PairSettings, left_out: Counter[str], task_caps: Ints | None = None
+) -> Iterator[tuple[str, pa.Table]]:
+    """Pieces of the tables pairs, step_labels and dropped of a chunk of trees; counts what is left out by its reason.
+
+    `task_caps` holds the most pairs a task of each kind, where the dataset is balanced.
+    """
+    texts = read_texts(chunk.forest, *chunk.tables)
+    reasons: list[tuple[str, str, str]] = []
+    candidates, counts = select(chunk, settings, texts, reasons, task_caps)
+    left_out.update(counts)
+    yield "dropped", dropped_rows(STAGE, reasons)
+    kept = candidates.take(np.lexsort((np.arange(len(candidates)), candidates.kind, candidates.node)))
+    prompts, chosen, rejected = render(chunk.forest, texts, kept)
+    size = prompts.byte_counts(texts) + chosen.byte_counts(texts) + rejected.byte_counts(texts)
+    for rows in batches(size):
+        messages = {"prompt": prompts, "chosen": chosen, "rejected": rejected}
+        yield "pairs", pair_table(chunk, kept.take(rows), {name: side.take(rows).to_arrow(texts) for name, side in messages.items()})
+    for table in label_steps(chunk.forest, chunk.states, chunk.rollouts, texts, settings.labels):
+        yield "step_labels", table
+
+
+def select(
+    chunk: Chunk, settings: PairSettings, texts: Texts | None, reasons: list[tuple[str, str, str]], task_caps: Ints | None = None
+) -> tuple[Candidates, Counter[str]]:
+    """The candidates that pass all controls, by priority. Without texts, duplicates are not looked for."""
+    forest = chunk.forest
+    is_expert = np.array([name == settings.expert for name in chunk.rollouts["agent"].to_pylist()], dtype=bool)
+    found = [find_candidates(forest, chunk.states, kind, settings.siblings, settings.seed, is_expert) for kind in settings.kinds]
+    candidates = join(found)
+    candidates = candidates.take(by_priority(candidates))
+    why = judge(forest, chunk.action, candidates, settings).astype("U24")
+    if texts is not None:
+        strike(why, "same_words", lambda rows: say_the_same(forest, texts, candidates.take(rows)))
+    if texts is not None and not settings.keep_duplicates:
+        strike(why, "duplicate", lambda rows: find_repeats(chunk, texts, candidates.take(rows)))
+    strike(why, "node_cap", lambda rows: cap(candidates.node[rows], candidates.kind[rows], settings.max_pairs_per_node))
+    tree, of_task = forest.tree[candidates.node], settings.max_pairs_per_task if task_caps is None else task_caps
+    strike(why, "task_cap", lambda rows: cap(tree[rows], candidates.kind[rows], of_task))
+    counts = explain(chunk, candidates, why, reasons)
+    return candidates.take(np.flatnonzero(why == KEPT)), counts
+
+
+def strike(why: npt.NDArray[np.str_], reason: str, find: Callable[[Ints], Flags]) -> None:
+    """Marks those of the candidates still kept that `find` picks."""
+    kept = np.flatnonzero(why == KEPT)
+    why[kept[find(kept)]] = reason
+
+
+def say_the_same(forest: Forest, texts: Texts, candidates: Candidates) -> Flags:
+    """Candidates whose sides are the same words with other scores: chance decided, and nothing can be preferred."""
+    same = np.zeros(len(candidates), dtype=bool)
+    rows = np.flatnonzero(~np.isin(candidates.kind, NODE_KIND_NUMBERS))
+    _, chosen, rejected = render(forest, texts, candidates.take(rows))
+    prints = chosen.followed_by(rejected).fingerprints(texts)
+    same[rows] = prints[: len(rows)] == prints[len(rows) :]
+    return same
+
+
+def find_repeats(chunk: Chunk, texts: Texts, candidates: Candidates) -> Flags:
+    """Candidates that say what an earlier one of their task and kind says.
+
+    Pairs at different nodes have different prompts, and pairs at one node different actions, unless an action stands in its state twice.
+    So most candidates need no look at their texts.
+    """
+    forest = chunk.forest
+    found = np.zeros(len(candidates), dtype=bool)
+    twice = np.isin(chunk.states.group, repeated_actions(chunk))
+    rows = np.flatnonzero(~np.isin(candidates.kind, NODE_KIND_NUMBERS) | twice[candidates.chosen_node])
+    suspects = candidates.take(rows)
+    prompt, chosen, rejected = (side.fingerprints(texts) for side in render(forest, texts, suspects))
+    joined = prompt * np.uint64(3) + chosen * np.uint64(5) + rejected * np.uint64(7)
+    found[rows] = repeats(forest.tree[suspects.node] * len(KINDS) + suspects.kind, joined)
+    return found
+
+
+def repeated_actions(chunk: Chunk) -> Ints:
+    """States in which some action stands twice: after observations that are similar, but not similar enough to merge."""
+    child = np.flatnonzero(chunk.states.group != NO_NODE)
+    actions = int(chunk.action.max(initial=0)) + 1
+    couples, counts = np.unique(chunk.states.group[child] * actions + chunk.action[child], return_counts=True)
+    states: Ints = couples[counts > 1] // actions
+    return states
+
+
+def render(forest: Forest, texts: Texts, candidates: Candidates) -> tuple[Conversations, Conversations, Conversations]:
+    """(prompt, chosen, rejected) of each candidate."""
+    prompts = path_prompts(forest, texts, candidates.node, candidates.founder)
+    chosen, rejected = (
+        continuations(texts, first_steps(forest, side), continuation_steps(forest, side, candidates.kind)) for side in sides(candidates)
+    )
+    return prompts, chosen, rejected
+
+
+def explain(chunk: Chunk, candidates: Candidates, why: npt.NDArray[np.str_], reasons: list[tuple[str, str, str]]) -> Counter[str]:
+    """One row for each node, kind and reason, with the number of pairs left out there; and one for each tree with nothing to compare."""
+    forest = chunk.forest
+    counts: Counter[str] = Counter()
+    lost = np.flatnonzero(why != KEPT)
+    words, word = np.unique(why[lost], return_inverse=True)
+    key = (candidates.node[lost] * len(KINDS) + candidates.kind[lost]) * max(len(words), 1) + word
+    keys, numbers_lost = np.unique(key, return_counts=True)
+    nodes = forest.node_ids.take(pa.array(keys // max(len(words), 1) // len(KINDS))).to_pylist()
+    for node_id, each, count in zip(nodes, keys.tolist(), numbers_lost.tolist(), strict=True):
+        reason, kind = str(words[each % len(words)]), KINDS[each // len(words) % len(KINDS)]
+        reasons.append((node_id, reason, f"{kind}: {count} pairs"))
+        counts[reason] += count
+    empty = np.setdiff1d(np.arange(len(forest.tree_ids)), forest.tree[candidates.node])
+    for tree_id in forest.tree_ids.take(pa.array(empty)).to_pylist():
+        reasons.append((tree_id, "no_alternatives", "no state of this tree holds two scored alternatives"))
+    if len(empty):
+        counts["no_alternatives (trees)"] += len(empty)
+    return counts
+
+
+def pair_table(chunk: Chunk, pairs: Candidates, messages: dict[str, pa.Array]) -> pa.Table:
+    forest = chunk.forest
+    kind = pa.array(KINDS).take(pa.array(pairs.kind))
+    nodes = {name: forest.node_ids.take(pa.array(getattr(pairs, name))) for name in ("node", "chosen_node", "rejected_node")}
+    rollouts = {name: forest.rollout_ids.take(pa.array(getattr(pairs, name))) for name in ("chosen_rollout", "rejected_rollout")}
+    identity = pc.binary_join_element_wise("pair", kind, *nodes.values(), *rollouts.values(), "/")
+    columns = {
+        "pair_id": hex_column(hash_texts(identity)),
+        **task_columns(chunk.rollouts, pairs.chosen_rollout),
+        "kind": kind,
+        **{f"{name}_id": column for name, column in (nodes | rollouts).items()},
+        "chosen_score": pa.array(pairs.chosen_score),
+        "rejected_score": pa.array(pairs.rejected_score),
+        "margin": pa.array(pairs.margin),
+        **messages,
+    }
+    return pa.table(columns, schema=arrow_schema("pairs"))
+
+
+def task_columns(rollouts: pa.Table, rows: Ints) -> dict[str, pa.Array]:
+    """What each row says of its task."""
+    return {name: as_array(rollouts[name].take(pa.array(rows))) for name in ("tree_id", "environment", "task_id", "split")}

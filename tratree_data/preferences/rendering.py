@@ -1,0 +1,215 @@
+"""Many conversations at once: every text of a chunk of trees is rendered once, by messages.py, and conversations are lists of its numbers.
+
+A pair at depth 12 holds some forty messages, and its neighbours hold nearly the same ones. So messages are chosen as integers, compared as
+integers, and become Arrow lists in one `take`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tratree_data.messages import answers, opening
+from tratree_data.store.schemas import arrow_schema
+from tratree_data.store.tree_arrays import (
+    NODE_COLUMNS,
+    ROLLOUT_COLUMNS,
+    STEP_COLUMNS,
+    Forest,
+    Ints,
+    as_array,
+    concat_ranges,
+    numbers,
+    offsets_of,
+)
+
+ROLES = pa.array(["user", "assistant"])
+BYTES_A_BATCH = 64 * 2**20
+
+TEXT_COLUMNS = ("observation", "thought", "action")
+WITH_TEXTS = {
+    "nodes": (*NODE_COLUMNS, *TEXT_COLUMNS),
+    "step_nodes": (*STEP_COLUMNS, "observation", "thought"),
+    "rollouts": (*ROLLOUT_COLUMNS, "environment", "task_id", "split", "prompt", "instruction", "agent"),
+}
+
+
+@dataclass(frozen=True)
+class Texts:
+    """The messages of a chunk. A step that shares its node's text shares its number."""
+
+    pool: pa.Array  # [P] each message's text
+    length: Ints  # [P] bytes
+    node_user: Ints  # [N] what a node's founder saw
+    node_answer: Ints  # [N] what it answered
+    step_user: Ints  # [S] what the agent saw at a step
+    step_answer: Ints  # [S] what it answered
+
+
+@dataclass(frozen=True)
+class Conversations:
+    """C lists of messages, as numbers in the pool."""
+
+    offsets: Ints  # [C + 1]
+    message: Ints
+    first_role: int  # 0 where the user begins, 1 where the assistant does
+
+    def fingerprints(self, texts: Texts) -> npt.NDArray[np.uint64]:
+        """64 bits of each list, equal where all its texts are."""
+        used, place = np.unique(self.message, return_inverse=True)
+        meaning = numbers(texts.pool.take(pa.array(used)).dictionary_encode().indices)[place].astype(np.uint64)
+        position = (np.arange(len(meaning)) - np.repeat(self.offsets[:-1], np.diff(self.offsets))).astype(np.uint64)
+        mixed = meaning * np.uint64(0x9E3779B97F4A7C15) + position * np.uint64(0xD1B54A32D192ED03)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        sums = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(mixed ^ (mixed >> np.uint64(31)), dtype=np.uint64)])
+        prints: npt.NDArray[np.uint64] = sums[self.offsets[1:]] - sums[self.offsets[:-1]]
+        return prints
+
+    def followed_by(self, others: "Conversations") -> "Conversations":
+        offsets = np.concatenate([self.offsets, self.offsets[-1] + others.offsets[1:]])
+        return Conversations(offsets, np.concatenate([self.message, others.message]), self.first_role)
+
+    def take(self, rows: Ints) -> "Conversations":
+        lengths = np.diff(self.offsets)[rows]
+        return Conversations(offsets_of(lengths), self.message[concat_ranges(self.offsets[rows], lengths)], self.first_role)
+
+    def byte_counts(self, texts: Texts) -> Ints:
+        sums = offsets_of(texts.length[self.message])
+        return sums[self.offsets[1:]] - sums[self.offsets[:-1]]
+
+    def to_arrow(self, texts: Texts) -> pa.Array:
+        position = np.arange(len(self.message)) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
+        roles = ROLES.take(pa.array((position + self.first_role) % 2))
+        kind = arrow_schema("demonstrations").field("messages").type
+        messages = pa.StructArray.from_arrays(
+            [roles, texts.pool.take(pa.array(self.message)).cast(pa.string())], fields=list(kind.value_type)
+        )
+        return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), messages, type=kind)
+
+
+def read_texts(forest: Forest, nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) -> Texts:
+    """The tables that made the forest, with their texts; texts stay in the tables' order, only their numbers follow the forest's."""
+    observations, thoughts, actions = (texts_of(nodes, column) for column in TEXT_COLUMNS)
+    actions = actions.fill_null("")
+    openings = Openings(forest, rollouts)
+    first_nodes = np.flatnonzero(forest.depth == 1)
+    rows = forest.node_row[first_nodes]
+    users = replace(observations, rows, openings.of_trees(forest.tree[first_nodes], observations.take(pa.array(rows))))
+    nodes_answered = answers(thoughts, actions)
+    seen = own_words(forest, texts_of(step_nodes, "observation"))
+    opened = openings.unlike_founder(seen, observations)
+    thought = own_words(forest, texts_of(step_nodes, "thought"))
+    answered = thought[0], answers(thought[1], actions.take(pa.array(forest.node_row[forest.step_node[thought[0]]])))
+    pool = pa.concat_arrays([users, nodes_answered, seen[1], opened[1], answered[1]])
+    step_user, step_answer = forest.node_row[forest.step_node], forest.node_row[forest.step_node] + len(users)
+    start = 2 * len(users)
+    for numbering, (steps, texts) in ((step_user, seen), (step_user, opened), (step_answer, answered)):
+        numbering[steps] = start + np.arange(len(texts))
+        start += len(texts)
+    return Texts(pool, numbers(pc.binary_length(pool)), forest.node_row, forest.node_row + len(users), step_user, step_answer)
+
+
+def texts_of(table: pa.Table, column: str) -> pa.Array:
+    """A column of texts in one piece, which may exceed the 2 GiB that 32-bit offsets reach."""
+    return as_array(table[column].cast(pa.large_string()))
+
+
+def own_words(forest: Forest, texts: pa.Array) -> tuple[Ints, pa.Array]:
+    """(steps, texts) where a step has words of its own; NULL means those of its node."""
+    steps = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False)[forest.step_row])
+    return steps, texts.take(pa.array(forest.step_row[steps]))
+
+
+def replace(texts: pa.Array, places: Ints, others: list[str]) -> pa.Array:
+    order = np.argsort(places)
+    mask = np.zeros(len(texts), dtype=bool)
+    mask[places] = True
+    return pc.replace_with_mask(texts, pa.array(mask), pa.array(others, pa.large_string()).take(pa.array(order)))
+
+
+class Openings:
+    """First messages: prompt, instruction and observation. A tree's are those of its first rollout."""
+
+    def __init__(self, forest: Forest, rollouts: pa.Table) -> None:
+        rows = pa.array(forest.rollout_row)
+        prompts, instructions = (texts_of(rollouts, column).take(rows) for column in ("prompt", "instruction"))
+        self.forest = forest
+        self.first = np.searchsorted(forest.rollout_tree, np.arange(len(forest.tree_ids)))
+        self.prompts, self.instructions = prompts, instructions
+        same = [pc.equal(texts, texts.take(pa.array(self.first[forest.rollout_tree]))) for texts in (prompts, instructions)]
+        self.like_founder = pc.and_(*same).to_numpy(zero_copy_only=False)
+
+    def unlike_founder(self, seen: tuple[Ints, pa.Array], observations: pa.Array) -> tuple[Ints, pa.Array]:
+        """(first step, first message) of the rollouts that begin with other words than their tree's first one."""
+        steps, texts = seen
+        start = self.forest.step_start[:-1]
+        rollouts = np.flatnonzero(np.isin(start, steps) | ~self.like_founder)
+        first = start[rollouts]
+        place = np.minimum(np.searchsorted(steps, first), max(len(steps) - 1, 0))
+        own = texts.take(pa.array(place, mask=~np.isin(first, steps)))
+        of_node = observations.take(pa.array(self.forest.node_row[self.forest.step_node[first]]))
+        return first, pa.array(self.of_rollouts(rollouts, pc.coalesce(own, of_node)), pa.large_string())
+
+    def of_trees(self, trees: Ints, observations: pa.Array) -> list[str]:
+        return self.of_rollouts(self.first[trees], observations)
+
+    def of_rollouts(self, rollouts: Ints, observations: pa.Array) -> list[str]:
+        rows = pa.array(rollouts)
+        texts = (self.prompts.take(rows).to_pylist(), self.instructions.take(rows).to_pylist(), observations.to_pylist())
+        return [opening(*three) for three in zip(*texts, strict=True)]
+
+
+def path_prompts(forest: Forest, texts: Texts, nodes: Ints, founders: Ints) -> Conversations:
+    """The path to each node, then what the founder of a state beneath it saw: the prompt of all decisions in that state."""
+    offsets, path = forest.paths_to(nodes)
+    lengths = 2 * np.diff(offsets) + 1
+    starts = offsets_of(lengths)
+    message = np.empty(starts[-1], dtype=np.int64)
+    at = interleaved(starts, offsets)
+    message[at], message[at + 1] = texts.node_user[path], texts.node_answer[path]
+    message[starts[1:] - 1] = texts.node_user[founders]
+    return Conversations(starts, message, first_role=0)
+
+
+def interleaved(starts: Ints, offsets: Ints) -> Ints:
+    """Where the first of each couple of messages stands, for lists that begin at `starts` and hold `offsets` couples."""
+    inner = np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))
+    places: Ints = np.repeat(starts[:-1], np.diff(offsets)) + 2 * inner
+    return places
+
+
+def paths(forest: Forest, texts: Texts, ends: Ints) -> Conversations:
+    """Whole paths, in the words of their nodes' founders."""
+    offsets, path = forest.paths_to(ends)
+    message = np.empty(2 * len(path), dtype=np.int64)
+    message[0::2], message[1::2] = texts.node_user[path], texts.node_answer[path]
+    return Conversations(2 * offsets, message, first_role=0)
+
+
+def continuations(texts: Texts, first_step: Ints, step_counts: Ints) -> Conversations:
+    """Steps of real rollouts in their own words, from the answer at `first_step` to the last of so many answers."""
+    steps = concat_ranges(first_step, step_counts)
+    message = np.empty(2 * len(steps), dtype=np.int64)
+    message[0::2], message[1::2] = texts.step_user[steps], texts.step_answer[steps]
+    keep = np.ones(len(message), dtype=bool)
+    keep[2 * offsets_of(step_counts)[:-1]] = False
+    return Conversations(offsets_of(2 * step_counts - 1), message[keep], first_role=1)
+
+
+def whole_rollouts(forest: Forest, texts: Texts, rollouts: Ints) -> Conversations:
+    counts = np.diff(forest.step_start)[rollouts]
+    steps = concat_ranges(forest.step_start[rollouts], counts)
+    message = np.empty(2 * len(steps), dtype=np.int64)
+    message[0::2], message[1::2] = texts.step_user[steps], texts.step_answer[steps]
+    return Conversations(offsets_of(2 * counts), message, first_role=0)
+
+
+def batches(byte_counts: Ints, bytes_a_batch: int = BYTES_A_BATCH) -> Iterator[Ints]:
+    """Rows in order, cut so that no batch holds much more text than that."""
+    batch = (offsets_of(byte_counts)[:-1]) // bytes_a_batch
+    for number in np.unique(batch):
+        yield np.flatnonzero(batch == number)

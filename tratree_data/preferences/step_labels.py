@@ -1,0 +1,54 @@
+"""A step with its credit: (prompt, completion, label, value, advantage, interval), for KTO, process rewards and value heads.
+
+contrast   steps that had a scored alternative in the same state, not all of them equal: there a label says something
+all        every step with a score; a step without alternatives has advantage 0, and so the label False
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyarrow as pa
+
+from tratree_data.preferences.candidates import States
+from tratree_data.preferences.rendering import Conversations, Texts, batches, path_prompts
+from tratree_data.store.schemas import arrow_schema
+from tratree_data.store.tree_arrays import NO_NODE, Forest, Ints, advantages, as_array
+from tratree_data.system.intervals import wilson_interval
+
+
+def label_steps(forest: Forest, states: States, rollouts: pa.Table, texts: Texts, labels: str) -> Iterator[pa.Table]:
+    """Pieces of the table step_labels, each of a bounded size."""
+    advantage, _ = advantages(forest)
+    low, high = wilson_interval(forest.mean, forest.scored_visits)
+    nodes = labelled_nodes(forest, states, labels)
+    prompts = path_prompts(forest, texts, forest.parent[nodes], states.founder[states.group[nodes]])
+    completions = Conversations(np.arange(len(nodes) + 1), texts.node_answer[nodes], first_role=1)
+    for rows in batches(prompts.byte_counts(texts) + completions.byte_counts(texts)):
+        picked = nodes[rows]
+        task = pa.array(np.searchsorted(forest.rollout_tree, forest.tree[picked]))
+        columns = {
+            "tree_id": forest.tree_ids.take(pa.array(forest.tree[picked])),
+            "node_id": forest.node_ids.take(pa.array(picked)),
+            **{name: as_array(rollouts[name].take(task)) for name in ("environment", "task_id", "split")},
+            "prompt": prompts.take(rows).to_arrow(texts),
+            "completion": completions.take(rows).to_arrow(texts),
+            "label": pa.array(advantage[picked] > 0),
+            "value": pa.array(forest.mean[picked]),
+            "advantage": pa.array(advantage[picked]),
+            "low": pa.array(low[picked]),
+            "high": pa.array(high[picked]),
+        }
+        yield pa.table(columns, schema=arrow_schema("step_labels"))
+
+
+def labelled_nodes(forest: Forest, states: States, labels: str) -> Ints:
+    scored = np.flatnonzero((forest.parent != NO_NODE) & (forest.scored_visits > 0))
+    if labels == "none":
+        return scored[:0]
+    if labels == "all":
+        return scored
+    best = forest.mean[states.ranked[states.start]]
+    worst = forest.mean[states.ranked[states.start + states.size - 1]]
+    contrasts = np.zeros(len(states.founder), dtype=bool)
+    contrasts[states.group[states.ranked[states.start[best > worst]]]] = True
+    return scored[contrasts[states.group[scored]]]

@@ -1,0 +1,83 @@
+"""Releases on the Hugging Face Hub, as they are published: one commit a version, its tag created last.
+
+The commit is atomic and names its parent, so a reader of `main` never sees half a release and two publishers cannot mix theirs. What
+was uploaded before a cut is not uploaded again.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tratree_data.errors import BadInputError, TratreeError
+from tratree_data.store.hub import KIND, check_name, explained, versions_of
+from tratree_data.system.scratch import scratch_folder
+
+OURS = ("data/", "schemas/", "sql/", "reports/", "images/")
+"""Folders that belong to the release; other files that someone keeps in the repository stay."""
+COMPARED = ["data/**", "schemas/**", "lineage.json", "SHA256SUMS"]
+"""What of the version before is fetched to compare with."""
+
+
+class HubTarget:
+    def __init__(self, repo: str, private: bool, gated: bool) -> None:
+        from huggingface_hub import HfApi, get_token
+
+        self.repo = check_name(repo)
+        self.private = private
+        self.gated = gated
+        self.head: str | None = None  # what `main` was when publishing began: who commits meanwhile is never overwritten
+        self.api = HfApi(library_name="tratree-data")
+        if get_token() is None:
+            raise BadInputError(f"Publishing to hub:{repo} needs a token, and there is none.\nNext: hf auth login, or export HF_TOKEN=…")
+
+    def versions(self) -> list[str]:
+        from huggingface_hub.errors import RepositoryNotFoundError
+
+        with explained(self.repo):
+            try:
+                self.head = self.api.repo_info(self.repo, repo_type=KIND, revision="main").sha  # before the tags, so that none is missed
+                return versions_of(self.api, self.repo)
+            except RepositoryNotFoundError:
+                return []
+
+    def fetch(self, version: str) -> Path:
+        with explained(self.repo):
+            return Path(self.api.snapshot_download(self.repo, repo_type=KIND, revision=f"v{version}", allow_patterns=COMPARED))
+
+    @contextmanager
+    def scratch(self, version: str) -> Iterator[Path]:
+        with scratch_folder("tratree-release-") as folder:
+            release = folder / version
+            release.mkdir()
+            yield release
+
+    def put(self, release: Path, version: str) -> None:
+        with explained(self.repo):
+            self._open_repository()
+            if version in versions_of(self.api, self.repo):
+                raise TratreeError(f"hub:{self.repo}: someone published version {version} meanwhile.\nNext: run the same command again")
+            commit = self._commit(release, version)
+            self.api.create_tag(self.repo, tag=f"v{version}", tag_message=f"Version {version}", revision=commit, repo_type=KIND)
+
+    def _open_repository(self) -> None:
+        """Makes the repository if there is none; one that others can read is never taken for a private one."""
+        self.api.create_repo(self.repo, repo_type=KIND, private=self.private or None, exist_ok=True)
+        if self.private and not self.api.repo_info(self.repo, repo_type=KIND).private:
+            raise BadInputError(
+                f"hub:{self.repo} is public, and --private was asked for.\nNext: make it private on its settings page first"
+            )
+        if self.gated:
+            self.api.update_repo_settings(self.repo, repo_type=KIND, gated="auto")
+
+    def _commit(self, release: Path, version: str) -> str:
+        """One commit that makes `main` hold this release; the same commit again is none."""
+        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+        head = self.head or self.api.repo_info(self.repo, repo_type=KIND, revision="main").sha
+        wanted = {path.relative_to(release).as_posix(): path for path in sorted(release.rglob("*")) if path.is_file()}
+        there = self.api.list_repo_files(self.repo, repo_type=KIND, revision=head)
+        operations: list[Any] = [CommitOperationAdd(name, path) for name, path in wanted.items()]
+        operations += [CommitOperationDelete(name) for name in sorted(there) if name.startswith(OURS) and name not in wanted]
+        info = self.api.create_commit(self.repo, operations, commit_message=f"Version {version}", repo_type=KIND, parent_commit=head)
+        return str(info.oid)

@@ -1,0 +1,138 @@
+"""What a version number of data promises, as publish/versioning.md tells its readers, and whether a number keeps it."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from tratree_data.errors import BadInputError
+from tratree_data.releases.diff import Change
+
+LEVELS = ("patch", "minor", "major")
+
+
+@dataclass
+class Growth:
+    """What changed since the version before: rows of tables, (level, what) for columns and tables, and files."""
+
+    since: str
+    tables: dict[str, Change] = field(default_factory=dict)
+    schema: list[tuple[str, str]] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+
+    def level(self) -> str:
+        """The smallest step that is honest."""
+        levels = [level for level, _ in self.schema]
+        levels += ["minor" for change in self.tables.values() if change.added or change.removed or change.moved]
+        return max(levels, key=LEVELS.index, default="patch")
+
+    def next_version(self) -> str:
+        return bump(self.since, self.level())
+
+    def summary(self) -> str:
+        parts = [what for _, what in self.schema]
+        for table, change in self.tables.items():
+            words = {"added": change.added, "removed": change.removed, "changed": change.changed, "moved to another split": change.moved}
+            parts.append(f"{table} " + ", ".join(f"{count:,} {word}" for word, count in words.items() if count))
+        if not self.files:
+            return "nothing; the same data, with the promise of 1.0"
+        return "; ".join(parts) or f"no row, but {', '.join(self.files[:3])}{' …' if len(self.files) > 3 else ''}"
+
+
+def check_version(version: str) -> str:
+    """X.Y.Z, plain; a leading v belongs to the tag."""
+    if not re.fullmatch(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", version):
+        plain = [str(int(number)) for number in re.findall(r"[0-9]+", version)[:3]]
+        meant = ".".join([*plain, "0", "0"][:3]) if plain else "0.1.0"
+        raise BadInputError(f"{version!r} is no version: it must be X.Y.Z in plain numbers.\nNext: --version {meant}")
+    return version
+
+
+def numbers(version: str) -> tuple[int, int, int]:
+    major, minor, patch = version.split(".")
+    return int(major), int(minor), int(patch)
+
+
+def bump(version: str, level: str) -> str:
+    """The next version of a level; before 1.0 nothing is promised beyond the minor number."""
+    major, minor, patch = numbers(version)
+    if level == "major" and major:
+        return f"{major + 1}.0.0"
+    if level in ("major", "minor"):
+        return f"{major}.{minor + 1}.0"
+    return f"{major}.{minor}.{patch + 1}"
+
+
+def promises(version: str, since: str) -> bool:
+    """Whether this number says something by itself: from 1.0 on, readers may rely on the rules."""
+    return numbers(since)[0] == 0 and numbers(version)[0] > 0
+
+
+def check_newer(version: str, published: Sequence[str]) -> None:
+    if published and numbers(version) < max(numbers(other) for other in published):
+        latest = max(published, key=numbers)
+        raise BadInputError(
+            f"Version {version} is not above {latest}, which is published.\nNext: --version {bump(latest, 'patch')} or higher"
+        )
+
+
+def check_level(version: str, growth: Growth) -> None:
+    if numbers(version) < numbers(growth.next_version()):
+        raise BadInputError(
+            f"Version {version} promises less than changed since {growth.since}: {growth.summary()}. That is a {growth.level()} change.\n"
+            f"Next: --version {growth.next_version()}"
+        )
+
+
+def compare_splits(old: Mapping[str, set[str]], new: Mapping[str, set[str]]) -> list[tuple[str, str]]:
+    """Splits that a table had and has not any more: who loads one by its name cannot go on."""
+    tables_without: dict[str, list[str]] = {}
+    for table in sorted(set(old) & set(new)):
+        for split in old[table] - new[table]:
+            tables_without.setdefault(split, []).append(table)
+    return [("major", f"split {split} is gone from {', '.join(tables)}") for split, tables in sorted(tables_without.items())]
+
+
+def compare_schemas(before: Path, old: Mapping[str, Any], new: Iterable[str]) -> list[tuple[str, str]]:
+    """Tables and columns of two releases, by the schemas that lie in them."""
+    changes: list[tuple[str, str]] = []
+    for table in sorted(set(old) | set(new)):
+        if table not in new:
+            changes.append(("major", f"table {table} is gone"))
+        elif table not in old:
+            changes.append(("minor", f"table {table} is new"))
+        else:
+            changes += _compare_columns(table, *(_columns(table, text) for text in _two_schemas(before, table)))
+    return changes
+
+
+def _two_schemas(before: Path, table: str) -> tuple[str, str]:
+    from tratree_data.files import read_text
+
+    return (before / "schemas" / f"{table}.sql").read_text(encoding="utf-8"), read_text("schemas", f"{table}.sql")
+
+
+def _columns(table: str, text: str) -> dict[str, tuple[str, bool]]:
+    """{column: (type, may be NULL)}; the text may come from a stranger, so DuckDB may do nothing but define a table."""
+    columns = "SELECT column_name, data_type, is_nullable FROM duckdb_columns() WHERE table_name = $name"
+    try:
+        with duckdb.connect(config={"enable_external_access": "false"}) as connection:
+            connection.execute(text)
+            return {name: (kind, bool(nullable)) for name, kind, nullable in connection.execute(columns, {"name": table}).fetchall()}
+    except duckdb.Error as error:
+        reason = str(error).splitlines()[0]
+        raise BadInputError(f"schemas/{table}.sql of the version before cannot be read: {reason}\nNext: publish to a new place") from error
+
+
+def _compare_columns(table: str, old: dict[str, tuple[str, bool]], new: dict[str, tuple[str, bool]]) -> list[tuple[str, str]]:
+    changes = [("major", f"column {table}.{name} is gone") for name in sorted(set(old) - set(new))]
+    changes += [("minor", f"column {table}.{name} is new") for name in sorted(set(new) - set(old))]
+    for name in sorted(set(old) & set(new)):
+        if old[name][0] != new[name][0]:
+            changes.append(("major", f"column {table}.{name} was {old[name][0]} and is {new[name][0]}"))
+        elif new[name][1] and not old[name][1]:
+            changes.append(("major", f"column {table}.{name} may be NULL now"))
+    return changes

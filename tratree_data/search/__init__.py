@@ -1,0 +1,1 @@
+"""A tree → node values and paths; replaying paths in the environment."""

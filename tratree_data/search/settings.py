@@ -1,0 +1,28 @@
+"""What a search depends on besides the trees."""
+
+from dataclasses import dataclass
+from math import isfinite
+from typing import Annotated, Literal
+
+from tratree_data.errors import BadInputError
+from tratree_data.system.settings import Setting, Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSettings(Settings):
+    simulations: Annotated[int, Setting("Simulations per tree.", minimum=1)] = 100
+    exploration: Annotated[float, Setting("γ of equation 7: how strongly rarely tried options are favoured.", minimum=0)] = 1.41
+    chance: Annotated[
+        Literal["optimistic", "expected"],
+        Setting("optimistic: every child is the agent's choice (the paper); expected: the environment draws the state."),
+    ] = "optimistic"
+    discount: Annotated[float, Setting("Discount of node_values.q, above 0 and at most 1.")] = 1.0
+    seed: Annotated[int, Setting("Seed of the states drawn with --chance expected.")] = 0
+    paths: Annotated[int, Setting("Paths per tree.", minimum=1)] = 1
+    min_support: Annotated[int, Setting("Scored rollouts that must end where a path ends.", minimum=1)] = 1
+    threads: Annotated[int | None, Setting("Threads; one per core by default.", minimum=1, recorded=False)] = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not isfinite(self.discount) or not 0 < self.discount <= 1:
+            raise BadInputError(f"discount must be above 0 and at most 1, not {self.discount}.\nNext: --discount 1")

@@ -1,0 +1,1 @@
+"""Steps → states, transitions and step credits."""

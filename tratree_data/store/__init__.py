@@ -1,0 +1,1 @@
+"""Everything that opens, commits or removes tables."""

@@ -1,0 +1,209 @@
+"""Which versions of a dataset's tables there are, what made them, and which of them a reader sees.
+
+A commit of several tables is one atomic Delta commit for each, in order; each carries the lineage, and the last one's the versions of all.
+A version is visible when the last table of its commit has it, so a process killed in between leaves nothing half-visible.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from tratree_data.errors import BadInputError, NotFoundError
+from tratree_data.store.schemas import FORMAT_VERSION, table_names
+
+LINEAGE_KEY = "tratree"
+MOST_OF_AN_ERROR = 200
+
+try:
+    CODE_VERSION = version("tratree-data")
+except PackageNotFoundError:  # a bare checkout
+    CODE_VERSION = "checkout"
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """What made a version of a table."""
+
+    stage: str
+    settings: dict[str, Any]
+    reads: dict[str, int]
+    writes: dict[str, int]
+    last: str
+    commit: str
+    code: str = CODE_VERSION
+    format: int = FORMAT_VERSION
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table as a reader sees it."""
+
+    files: tuple[str, ...]
+    version: int
+    lineage: Lineage | None
+
+
+class Tables:
+    """The Delta tables of a folder, each opened once, and as much of their histories as was asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names = delta_tables(folder)
+        self._opened: dict[str, DeltaTable] = {}
+        self._lineages: dict[str, list[Lineage | None]] = {}
+        self._commits: dict[str, set[str]] = {}
+
+    def newest(self, table: str) -> DeltaTable:
+        if table not in self._opened:
+            self._opened[table] = self.at(table, None)
+        return self._opened[table]
+
+    def at(self, table: str, version: int | None) -> DeltaTable:
+        try:
+            return DeltaTable(address(self.folder, table), version=version)
+        except (DeltaError, OSError) as error:
+            raise _unreadable(self.folder / table, error) from error
+
+    def refresh(self, table: str) -> None:
+        """After a commit to it."""
+        if table not in self.names:
+            self.names = sorted([*self.names, table])
+        if table in self._opened:
+            self._opened[table].update_incremental()
+        self._forget_history(table)
+
+    def _forget_history(self, table: str) -> None:
+        self._lineages.pop(table, None)
+        self._commits.pop(table, None)
+
+    def lineages(self, table: str) -> Iterator[tuple[int, Lineage | None]]:
+        """(version, lineage) from the newest back; None where a version is only a step of a commit.
+
+        Read from the log itself: DeltaTable.history of a table opened before the last commit numbers its versions wrongly.
+        """
+        known = self._lineages.setdefault(table, [])
+        newest = self.newest(table).version()
+        back = 0
+        while back < len(known) or self._read_on(table):
+            yield newest - back, known[back]
+            back += 1
+
+    def _read_on(self, table: str) -> bool:
+        """Reads one more entry of the log; False where it ends."""
+        known = self._lineages.setdefault(table, [])
+        number = self.newest(table).version() - len(known)
+        try:
+            lineage = read_lineage(self.folder, table, number) if number >= 0 else None
+        except FileNotFoundError:  # another tool has shortened the log
+            return False
+        if lineage is not None:
+            self._commits.setdefault(table, set()).add(lineage.commit)
+        known += [lineage] if number >= 0 else []
+        return bool(number >= 0)
+
+    def visible_versions(self, table: str) -> Iterator[tuple[int, Lineage]]:
+        """Versions whose whole commit is done, from the newest back."""
+        for number, lineage in self.lineages(table):
+            if lineage is not None and (lineage.last == table or self._is_complete(lineage)):
+                yield number, lineage
+
+    def visible(self, table: str, wanted: int | None = None) -> Source | None:
+        """The newest visible version, or the newest up to the wanted one."""
+        newest = self.newest(table).version()
+        if wanted is not None and not 0 <= wanted <= newest:
+            raise NotFoundError(f"{table} has versions 0 to {newest}, not {wanted}.\nNext: name one of them")
+        for number, lineage in self.visible_versions(table):
+            if wanted is None or number <= wanted:
+                delta = self.newest(table) if number == newest else self.at(table, number)
+                files = files_of(self.folder, table, delta)
+                if wanted is not None and not all(Path(file).exists() for file in files):
+                    raise NotFoundError(
+                        f"Version {wanted} of {table} is gone: its files were removed.\nNext: name a newer one, up to {newest}"
+                    )
+                return Source(files, number, lineage)
+        return None
+
+    def _is_complete(self, lineage: Lineage) -> bool:
+        if lineage.last not in self.names:
+            return False
+        while lineage.commit not in self._commits.get(lineage.last, ()):
+            if not self._read_on(lineage.last):
+                return False
+        return True
+
+    def sources(self, wanted: Mapping[str, int] | None = None) -> dict[str, Source]:
+        """Every table as a reader sees it. A commit that ends while the tables are being opened is seen in all of them or in none."""
+        wanted = wanted or {}
+        found = {table: self.visible(table, wanted.get(table)) for table in self.names}
+        again: set[str] = set()
+        while behind := self._behind(found) - again:
+            again |= behind
+            for table in behind:
+                del self._opened[table]
+                self._forget_history(table)
+            found |= {table: self.visible(table, wanted.get(table)) for table in behind}
+        return {table: source for table, source in found.items() if source is not None}
+
+    def _behind(self, found: Mapping[str, Source | None]) -> set[str]:
+        """Tables opened before a commit to them ended whose last table was opened after it."""
+        writes = [item for source in found.values() if source and source.lineage for item in source.lineage.writes.items()]
+        return {table for table, version in writes if table in self.names and self.newest(table).version() < version}
+
+
+def delta_tables(folder: Path) -> list[str]:
+    return [name for name in table_names() if (folder / name / "_delta_log").is_dir()]
+
+
+def address(folder: Path, table: str) -> str:
+    """As a URL, because Delta reads a path as one: a space or 'é' in a folder's name must be escaped."""
+    return (folder / table).resolve().as_uri()
+
+
+def files_of(folder: Path, table: str, delta: DeltaTable) -> tuple[str, ...]:
+    """The paths of a version's files; they lie flat and have plain names, so only Delta's escapes of the folder are undone."""
+    return tuple(str((folder / table).resolve() / uri.rpartition("/")[2]) for uri in delta.file_uris())
+
+
+def read_actions(folder: Path, table: str, version: int, *kinds: str) -> list[tuple[str, dict[str, Any]]]:
+    """(kind, action) of a version's entry in the log: one action a line, as Delta's protocol has it."""
+    path = folder / table / "_delta_log" / f"{version:020}.json"
+    beginnings = tuple(f'{{"{kind}"' for kind in kinds)
+    if not path.stat().st_size:  # Delta takes it for a version that changes nothing, and rows would be missing in silence
+        raise _unreadable(folder / table, f"{path.name} in its log is empty")
+    try:
+        with open(path, encoding="utf-8") as lines:
+            return [item for line in lines if line.startswith(beginnings) for item in json.loads(line).items()]
+    except ValueError as error:
+        raise _unreadable(folder / table, f"{path.name} in its log is cut off") from error
+
+
+def read_lineage(folder: Path, table: str, version: int) -> Lineage | None:
+    try:
+        for _, said in read_actions(folder, table, version, "commitInfo"):
+            if LINEAGE_KEY in said:
+                return _parse(folder, json.loads(said[LINEAGE_KEY]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise _unreadable(folder / table, f"version {version} says in its log what it should not: {error!r}") from error
+    return None
+
+
+def _parse(folder: Path, said: dict[str, Any]) -> Lineage:
+    """A newer format may say more than a Lineage holds, so it is refused before it is read."""
+    if said["format"] > FORMAT_VERSION:
+        raise BadInputError(
+            f"{folder} was written in format {said['format']} by tratree-data {said['code']}; this one reads up to {FORMAT_VERSION}.\n"
+            "Next: pip install --upgrade tratree-data"
+        )
+    return Lineage(**said)
+
+
+def _unreadable(folder: Path, error: Exception | str) -> BadInputError:
+    first, *_ = str(error).splitlines() or [type(error).__name__]  # Delta's errors may go on with its own call stack
+    said = first[:MOST_OF_AN_ERROR]
+    return BadInputError(f"{folder} is no readable Delta table: {said}.\nNext: restore it from a copy, or remove that folder and rebuild")

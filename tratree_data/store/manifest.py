@@ -1,0 +1,99 @@
+"""What a release holds and what made it, as it says itself: lineage.json and SHA256SUMS, in a folder as on the Hub.
+
+`lineage.json` names the format, the tables, their files by split, and what made each table; nothing has to be guessed.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tratree_data.errors import BadInputError
+from tratree_data.store.log import Lineage, Source
+from tratree_data.store.reader import Store
+from tratree_data.store.schemas import FORMAT_VERSION, table_names
+
+MANIFEST = "lineage.json"
+CHECKSUMS = "SHA256SUMS"
+DROPPED = "reports/dropped.parquet"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One Parquet file of a release; `path` is relative to the release."""
+
+    path: str
+    split: str
+    rows: int
+    bytes: int
+    memory_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """lineage.json: what a release holds and what made it."""
+
+    version: str
+    format: int
+    code: str
+    tables: dict[str, dict[str, Any]]
+    splits: dict[str, str]
+    dropped: bool = False
+
+    def shards(self, table: str) -> list[Shard]:
+        return [Shard(**shard) for shard in self.tables[table]["shards"]] if table in self.tables else []
+
+    def files(self, table: str) -> list[str]:
+        return [shard.path for shard in self.shards(table)]
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("."))
+
+
+def read_manifest(text: str, name: str) -> Manifest:
+    try:
+        content = json.loads(text)
+        if content["format"] > FORMAT_VERSION:
+            raise BadInputError(
+                f"{name} was published in format {content['format']} by tratree-data {content['code']}; "
+                f"this version reads up to {FORMAT_VERSION}.\nNext: pip install --upgrade tratree-data"
+            )
+        return Manifest(content["version"], content["format"], content["code"], content["tables"], content["splits"], content["dropped"])
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise BadInputError(f"{name} has a {MANIFEST} that cannot be read: {error}.\nNext: download or publish it again") from error
+
+
+def release_store(manifest: Manifest, root: str, path: Path, filesystem: Any = None) -> Store:
+    sources = {}
+    for table, entry in manifest.tables.items():
+        if table in table_names():
+            made = entry.get("lineage")
+            lineage = Lineage(made["stage"], made["settings"], made["reads"], {}, table, "", made["code"], made["format"]) if made else None
+            files = tuple(f"{root}/{_inside(file)}" for file in manifest.files(table))
+            sources[table] = Source(files, int(entry["store_version"]), lineage)
+    if manifest.dropped:
+        sources["dropped"] = Source((f"{root}/{DROPPED}",), 0, None)
+    return Store(path, sources, label=f"version {manifest.version}", filesystem=filesystem)
+
+
+def read_checksums(folder: Path) -> dict[str, str]:
+    """{file: hash} as SHA256SUMS has it; a harmed line stands for a file of that name."""
+    path = folder / CHECKSUMS
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    pairs = [line.split("  ", 1) if "  " in line else ["", line] for line in lines]
+    return {_inside(name): digest for digest, name in pairs} or {CHECKSUMS: ""}
+
+
+def file_hash(path: Path) -> str:
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _inside(file: str) -> str:
+    """A manifest is read from strangers: its paths stay inside the release."""
+    if file.startswith("/") or ".." in file.split("/"):
+        raise BadInputError(f"The release names a file outside itself: {file!r}.\nNext: do not trust this release")
+    return file

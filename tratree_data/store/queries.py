@@ -1,0 +1,80 @@
+"""Named queries: one SELECT a file in sql/, its parameters written $name and bound, never pasted.
+
+sql/checks/ holds the rules that a dataset keeps: each returns the rows that break one, so an empty answer is a pass.
+"""
+
+from collections.abc import Mapping
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from tratree_data.errors import BadInputError, NotFoundError, suggest
+from tratree_data.files import file_names, read_text
+from tratree_data.store.reader import Store
+
+READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI}  # MULTI is a PIVOT
+
+
+def query_names() -> list[str]:
+    return file_names("sql", ".sql")
+
+
+def check_names() -> list[str]:
+    return file_names("sql/checks", ".sql")
+
+
+def named_queries() -> pa.Table:
+    """Every named query, what it needs and what it answers: the comment that its file begins with."""
+    rows = []
+    for name in query_names():
+        text = read_text("sql", f"{name}.sql")
+        comment = takewhile(lambda line: line.startswith("--"), text.splitlines())
+        needed = duckdb.extract_statements(text)[0].named_parameters
+        answers = " ".join(line.removeprefix("--").strip() for line in comment)
+        rows.append({"name": name, "needs": ", ".join(sorted(needed)), "answers": answers})
+    return pa.Table.from_pylist(rows)
+
+
+def query(store: Store, name: str, **parameters: Any) -> pa.Table:
+    """The answer of a named query."""
+    folder, _, short = name.rpartition("/")
+    return run(store, read_text(f"sql/{folder}".rstrip("/"), f"{short}.sql"), parameters, title=name)
+
+
+def query_or_text(store: Store, text: str, parameters: Mapping[str, str] | None = None) -> pa.Table:
+    """What a user typed: a query's name, a .sql file, or SQL. It can read this dataset and nothing else."""
+    if text == "queries":
+        return named_queries()
+    if text in query_names():
+        return query(store, text, **dict(parameters or {}))
+    if text.endswith(".sql") and Path(text).is_file():
+        return run(store, Path(text).read_text(encoding="utf-8"), dict(parameters or {}), title=text)
+    if text in {*store.sources, "lineage"}:
+        raise BadInputError(
+            f"{text} is a table, and a question is a SELECT.\nNext: tratree sql {store.path} 'SELECT * FROM {text} LIMIT 10'"
+        )
+    if " " not in text.strip() and "\n" not in text.strip():
+        raise NotFoundError(
+            f"No query is called {text!r}.{suggest(text, query_names())}\n"
+            f"Next: tratree sql {store.path} queries, which names them, or tratree sql {store.path} 'SELECT …'"
+        )
+    return run(store, text, dict(parameters or {}), title="the query")
+
+
+def run(store: Store, text: str, parameters: Mapping[str, Any], title: str) -> pa.Table:
+    try:
+        statements = duckdb.extract_statements(text)
+    except duckdb.Error as error:
+        raise BadInputError(f"DuckDB cannot read {title}: {str(error).strip()}") from error
+    if len(statements) != 1 or statements[0].type not in READING:
+        raise BadInputError(f"{title} must be one SELECT: datasets are only read here.\nNext: write it as SELECT …")
+    wanted = statements[0].named_parameters
+    missing, extra = sorted(wanted - set(parameters)), sorted(set(parameters) - wanted)
+    if missing:
+        raise BadInputError(f"{title} needs {', '.join('$' + name for name in missing)}.\nNext: add --param {missing[0]}=…")
+    if extra:
+        raise BadInputError(f"{title} has no parameter {', '.join('$' + name for name in extra)}.{suggest(extra[0], wanted)}")
+    return store.sql(text, parameters)

@@ -1,0 +1,253 @@
+"""A dataset folder as readers see it: a Delta table for each table of schemas/, and a DuckDB connection over all of them.
+
+Reading takes no lock and is never blocked; what is written meanwhile is seen by the next `open_store` (committing.py writes).
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import duckdb
+import pyarrow as pa
+
+from tratree_data.errors import BadInputError, NotFoundError, TratreeError, suggest
+from tratree_data.files import read_text
+from tratree_data.store.log import Lineage, Source, Tables, delta_tables
+from tratree_data.store.schemas import arrow_schema, create_statement, empty_table, table_names, table_schema
+
+if TYPE_CHECKING:  # it imports pandas, and a query needs neither
+    import pyarrow.dataset as ds
+
+MAKERS = {
+    "rollouts": "tratree import jsonl FILE",
+    "steps": "tratree import jsonl FILE",
+    "nodes": "tratree build",
+    "edges": "tratree build",
+    "step_nodes": "tratree build",
+    "embeddings": "tratree build --embedder minilm",
+    "node_values": "tratree search",
+    "paths": "tratree search",
+    "pairs": "tratree pairs",
+    "step_labels": "tratree pairs",
+    "demonstrations": "tratree demonstrations",
+    "evaluations": "tratree evaluate MODEL ENVIRONMENT",
+}
+GATHERED = ("rollouts", "steps", "evaluations")
+"""Tables that no stage can make again from others."""
+PARQUET_ENDS_WITH = b"PAR1"
+MARKS_OF_A_RELEASE = ("lineage.json", "versions")
+
+
+@dataclass
+class Store:
+    """A read-only view of a dataset folder or a release at one moment."""
+
+    path: Path
+    sources: dict[str, Source]
+    label: str = ""
+    filesystem: Any = field(default=None, repr=False)
+    _defined: set[str] = field(default_factory=set, repr=False)
+    _whole: set[str] = field(default_factory=set, repr=False)
+
+    def has(self, table: str) -> bool:
+        return table in self.sources
+
+    def need(self, *tables: str) -> None:
+        """Each table must be there; the error names the verb that makes it."""
+        for table in tables:
+            if not self.has(table):
+                if table not in table_names():
+                    raise NotFoundError(f"No table is called {table!r}.{suggest(table, table_names())}")
+                raise NotFoundError(f"{self.path} has no {table} yet.\nNext: {MAKERS.get(table, 'tratree run')} {self.path}")
+            if self.filesystem is None and table not in self._whole:
+                self._need_whole_files(table)
+                self._whole.add(table)
+
+    def _need_whole_files(self, table: str) -> None:
+        """Whoever removes or cuts off a Parquet file is told so, whichever library would have stumbled over it."""
+        for file in self.sources[table].files:
+            trouble = _trouble(file)
+            if trouble:
+                make = f", or remove {self.path / table} and run {MAKERS.get(table, 'tratree run')} {self.path}"
+                again = "" if table in GATHERED or self.label else make
+                kind = "release" if self.label else "dataset"
+                raise BadInputError(f"{file}, a part of {table}, {trouble}.\nNext: restore it from a copy of the {kind}{again}")
+
+    def version(self, table: str) -> int:
+        self.need(table)
+        return self.sources[table].version
+
+    def count(self, table: str) -> int:
+        return int(self.sql(f"SELECT count(*) AS n FROM {table}").column("n")[0].as_py()) if self.has(table) else 0
+
+    def read(self, table: str, columns: Sequence[str] | None = None, filter: "ds.Expression | None" = None) -> pa.Table:
+        """The whole table, or some columns and rows of it, as Arrow."""
+        self.need(table)
+        return self.dataset(table).to_table(columns=list(columns) if columns else None, filter=filter)
+
+    def dataset(self, table: str) -> "ds.Dataset":
+        import pyarrow.dataset as ds
+
+        self.need(table)
+        files = list(self.sources[table].files)
+        if not files:
+            return ds.dataset(empty_table(table))
+        return ds.dataset(files, schema=arrow_schema(table), format="parquet", filesystem=self.filesystem)
+
+    def sql(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
+        """DuckDB's answer as Arrow; `$name` in the query is bound from `parameters`."""
+        try:
+            self._define(query)
+            cursor = self._session.cursor()
+            relation = cursor.sql(query, params=dict(parameters)) if parameters else cursor.sql(query)
+            if relation is None:
+                return pa.table({})
+            result: pa.Table = relation.to_arrow_table()
+            return result
+        except duckdb.CatalogException as error:
+            raise NotFoundError(_explain_missing_table(self, str(error))) from error
+        except duckdb.Error as error:
+            raise self._trouble() or BadInputError(f"DuckDB refused the query: {str(error).strip()}") from error
+
+    def _trouble(self) -> TratreeError | None:
+        """What went wrong far away, in our words: DuckDB makes a text with a traceback of it."""
+        trouble: TratreeError | None = getattr(self.filesystem, "trouble", None)
+        if trouble is not None:
+            self.filesystem.trouble = None
+        return trouble
+
+    @property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        """Views over exactly the Parquet files of this moment; nothing else on the machine can be read or written through it."""
+        try:
+            self._define()
+        except duckdb.Error as error:
+            raise self._trouble() or error from error
+        return self._session
+
+    @cached_property
+    def _session(self) -> duckdb.DuckDBPyConnection:
+        session = duckdb.connect()
+        if self.filesystem is not None:
+            session.register_filesystem(self.filesystem)
+        self._tell_lineage(session)
+        session.execute("SET allowed_paths = $paths", {"paths": [file for source in self.sources.values() for file in source.files]})
+        session.execute("SET enable_external_access = false")
+        session.execute("SET python_enable_replacements = false")
+        session.execute("SET lock_configuration = true")
+        return session
+
+    def _tell_lineage(self, session: duckdb.DuckDBPyConnection) -> None:
+        """What made each table, beside the tables themselves: with which settings, from which versions of what."""
+        session.execute(read_text("schemas/virtual", "lineage.sql"))
+        for table, source in sorted(self.sources.items()):
+            if source.lineage is not None:
+                made = source.lineage
+                said = [json.dumps(part, sort_keys=True, ensure_ascii=False) for part in (made.settings, made.reads)]
+                session.execute("INSERT INTO lineage VALUES (?, ?, ?, ?, ?, ?)", [table, source.version, made.stage, *said, made.code])
+
+    def _define(self, query: str | None = None) -> None:
+        """Makes the views that a query may need. DuckDB opens a file for each, so far away only those of tables that it names."""
+        near = query is None or self.filesystem is None or re.search(r"(?i)\b(information_schema|duckdb_\w+|pg_\w+)\b", query)
+        for table, source in sorted(self.sources.items()):
+            named = query is None or re.search(rf"(?i)\b{table}\b", query)
+            if table in self._defined or not (near or named):
+                continue
+            try:
+                self.need(table)
+            except BadInputError:
+                if named:
+                    raise
+                continue
+            self._define_one(table, source.files)
+            self._defined.add(table)  # only now: a file that could not be opened this time is tried again by the next query
+
+    def _define_one(self, table: str, files: Sequence[str]) -> None:
+        if not files:
+            self._session.execute(create_statement(table))
+            return
+        paths = ", ".join(f"'{file.replace(chr(39), chr(39) * 2)}'" for file in files)
+        self._session.execute(f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM read_parquet([{paths}])")
+        for column, comment in table_schema(table).comments.items():
+            self._session.execute(f"COMMENT ON COLUMN {table}.{column} IS '{comment.replace(chr(39), chr(39) * 2)}'")
+
+
+def open_store(path: str | Path, versions: Mapping[str, int] | None = None) -> Store:
+    """A dataset folder as it is now, or with some tables at the named versions."""
+    folder = Path(path)
+    _refuse_release(folder)
+    if not folder.exists():
+        raise NotFoundError(f"There is no folder {folder}.\nNext: tratree import jsonl FILE {folder}, or tratree run demo {folder}")
+    if folder.is_file():
+        raise BadInputError(f"{folder} is a file, and a dataset is a folder.\nNext: tratree import jsonl {folder} DIR")
+    tables = Tables(folder)
+    if not tables.names:
+        raise NotFoundError(
+            f"{folder} is not a dataset: it holds no table.\nNext: tratree import jsonl FILE {folder}, or tratree run demo {folder}"
+        )
+    for table in versions or {}:
+        if table not in tables.names:
+            raise NotFoundError(f"{folder} has no table {table!r}.{suggest(table, tables.names)}")
+    return Store(folder, tables.sources(versions))
+
+
+def _refuse_release(folder: Path) -> None:
+    """Also one that is named with its version."""
+    named = folder if folder.exists() else folder.with_name(re.sub(r"(?<=.)@v?\d+\.\d+\.\d+$", "", folder.name))
+    if any((named / name).exists() for name in MARKS_OF_A_RELEASE) and not delta_tables(named):
+        raise BadInputError(
+            f"{folder} is a release, and releases never change.\nNext: tratree filter {folder} DIR --where true, then work in DIR"
+        )
+
+
+def is_current(store: Store, stage: str, writes: Sequence[str], settings: Mapping[str, Any], reads: Mapping[str, int]) -> bool:
+    """Whether the stage's last commit had these settings and inputs, and its tables are still there."""
+    if not all(store.has(table) for table in writes):
+        return False
+    lineage = last_lineage(store, stage, writes[-1])
+    return lineage is not None and _given(lineage.settings) == _given(settings) and lineage.reads == dict(reads)
+
+
+def last_lineage(store: Store, stage: str, table: str) -> Lineage | None:
+    """The lineage of the newest visible commit that `stage` made to `table`."""
+    if not store.has(table):
+        return None
+    source = store.sources[table]
+    if source.lineage is not None and source.lineage.stage == stage:
+        return source.lineage
+    for version, lineage in Tables(store.path).lineages(table):
+        if version < source.version and lineage is not None and lineage.stage == stage:
+            return lineage
+    return None
+
+
+def _given(settings: Mapping[str, Any]) -> Any:
+    """As the log holds them, without those that are None: a setting that older code did not know is None where it changes nothing."""
+    return json.loads(json.dumps({name: value for name, value in settings.items() if value is not None}))
+
+
+def _trouble(file: str) -> str:
+    """What is wrong with a Parquet file, '' if it is whole."""
+    try:
+        with open(file, "rb") as handle:
+            handle.seek(-len(PARQUET_ENDS_WITH), os.SEEK_END)
+            return "" if handle.read() == PARQUET_ENDS_WITH else "is cut off or no Parquet file"
+    except FileNotFoundError:
+        return "is gone"
+    except PermissionError:
+        return "may not be read by you"
+    except OSError:  # shorter than its end
+        return "is cut off or no Parquet file"
+
+
+def _explain_missing_table(store: Store, message: str) -> str:
+    for table in table_names():
+        if f"Table with name {table} does not exist" in message and table not in store.sources:
+            return f"{store.path} has no {table} yet.\nNext: {MAKERS.get(table, 'tratree run')} {store.path}"
+    first = message.strip().splitlines()[0]
+    return f"DuckDB refused the query: {first}\nTables here: {', '.join(sorted([*store.sources, 'lineage']))}"

@@ -1,0 +1,120 @@
+"""Opening what was published: a release as the same read-only `Store` as a local dataset, from a folder or from the Hub.
+
+A folder holds its latest version at the top, laid out like a Hub dataset repository, and every version whole under `versions/`.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from tratree_data.errors import BadInputError, NotFoundError, suggest
+from tratree_data.store.hub import harmed_on_hub, open_hub_release
+from tratree_data.store.manifest import MANIFEST, file_hash, read_checksums, read_manifest, release_store, version_key
+from tratree_data.store.reader import Store, open_store
+from tratree_data.system.progress import progress
+
+VERSIONS = "versions"
+HUB = "hub:"
+
+
+def open_dataset(path_or_release: str | Path) -> Store:
+    """For every verb that only reads: a dataset's folder, a release's folder (with @version if wanted), or hub:org/name@v1.0.0."""
+    text = str(path_or_release)
+    refuse_address(text)
+    _refuse_bare_name(text)
+    return open_release(text) if names_release(text) else open_store(text)
+
+
+def names_release(text: str) -> bool:
+    return text.startswith(HUB) or is_release(Path(text)) or _versioned_folder(text) is not None
+
+
+def refuse_address(text: str) -> None:
+    """Who types an address of the Hub means hub:org/name; as a folder it would be a strange one."""
+    match = re.fullmatch(r"[a-z][a-z0-9]+:/{1,2}(?:.*/)?datasets/([^/@]+/[^/@]+)(?:[/@].*)?|[a-z][a-z0-9]+:/{1,2}.*", text)
+    if match:
+        meant = f"{HUB}{match[1]}" if match[1] else f"{HUB}org/name"
+        raise BadInputError(f"{text} is an address, and neither a folder nor a repository's name.\nNext: {meant}")
+
+
+def _refuse_bare_name(text: str) -> None:
+    """org/name without `hub:` looks like a folder in a folder; where there is neither, it was meant for the Hub."""
+    if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@v?\d+\.\d+\.\d+)?", text, flags=re.ASCII) and not Path(text).parent.exists():
+        raise NotFoundError(
+            f"There is no folder {text}.\nNext: {HUB}{text}, if it is a repository on the Hub; or tratree import jsonl FILE {text}"
+        )
+
+
+def is_release(folder: Path) -> bool:
+    return (folder / MANIFEST).is_file() or (folder / VERSIONS).is_dir()
+
+
+def open_release(release: str | Path) -> Store:
+    """'hub:org/name@v1.0.0', 'folder' or 'folder@1.0.0' as a read-only store; files are read when a query needs them."""
+    text = str(release)
+    if text.startswith(HUB):
+        return open_hub_release(text.removeprefix(HUB))
+    folder = release_folder(text)
+    return release_store(read_manifest((folder / MANIFEST).read_text(encoding="utf-8"), text), str(folder.resolve()), Path(text))
+
+
+def harmed_files(release: str | Path) -> list[str]:
+    """What is not as it was published, file by file. The Hub knows the hashes of its files, so nothing is fetched from there."""
+    text = str(release)
+    if text.startswith(HUB):
+        return harmed_on_hub(text.removeprefix(HUB))
+    folder = release_folder(text)
+    top = Path(text)
+    places = [folder, top] if folder.parent == top / VERSIONS and (top / MANIFEST).is_file() else [folder]
+    checksums = read_checksums(folder)
+    found: list[str] = []
+    with progress("check", len(checksums), "files") as advance:
+        for name, digest in checksums.items():
+            found += _trouble(places, name, digest)
+            advance(1)
+    return found
+
+
+def _trouble(places: Sequence[Path], name: str, digest: str) -> Iterator[str]:
+    """In the version's folder and, where it is a file of its own there, at the top, which `datasets` loads."""
+    seen: set[tuple[int, int]] = set()
+    for path in (place / name for place in places):
+        if not path.is_file():
+            yield f"{path} is gone"
+            continue
+        file = path.stat()
+        if (file.st_dev, file.st_ino) not in seen and file_hash(path) != digest:
+            yield f"{path} is changed"
+        seen.add((file.st_dev, file.st_ino))
+
+
+def release_folder(text: str) -> Path:
+    """Where the wanted version, or the latest, of a local release lies."""
+    refuse_address(text)
+    _refuse_bare_name(text)
+    folder, version = _versioned_folder(text) or (Path(text), "")
+    if not folder.is_dir():
+        raise NotFoundError(f"There is no release {folder}.\nNext: tratree publish DIR {folder} --version 0.1.0")
+    published = local_versions(folder)
+    if not version:
+        found = folder / VERSIONS / published[-1] if published else folder
+        if not (found / MANIFEST).is_file():
+            raise NotFoundError(f"{folder} is no release: it has no {MANIFEST}.\nNext: tratree publish DIR {folder} --version 0.1.0")
+        return found
+    if version in published:
+        return folder / VERSIONS / version
+    if (folder / MANIFEST).is_file() and json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("version") == version:
+        return folder
+    raise NotFoundError(f"{folder} has no version {version}.{suggest(version, published)}")
+
+
+def _versioned_folder(text: str) -> tuple[Path, str] | None:
+    match = re.fullmatch(r"(.+)@v?(\d+\.\d+\.\d+)", text)
+    return (Path(match[1]), match[2]) if match and not Path(text).exists() else None
+
+
+def local_versions(folder: Path) -> list[str]:
+    """Published versions in a folder, oldest first; what a killed publish left behind is not one."""
+    named = [path for path in (folder / VERSIONS).glob("*") if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
+    return sorted((path.name for path in named if (path / MANIFEST).is_file()), key=version_key)

@@ -1,0 +1,90 @@
+"""What a stage makes chunk by chunk: Parquet files for one later commit, and the rows of `dropped`.
+
+Files that never reach a commit are removed again, so an error half-way leaves nothing behind.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+import pyarrow as pa
+
+from tratree_data.errors import TratreeError
+from tratree_data.store.schemas import arrow_schema, check, empty_table
+from tratree_data.store.writer import new_file, write_parquet
+
+BYTES_A_FILE = 128 * 2**20
+
+
+class Parts:
+    """Tables in pieces. Pieces are gathered until a file of a good size is full; it is written while the next one is made."""
+
+    def __init__(self, directory: str | Path, bytes_a_file: int = BYTES_A_FILE) -> None:
+        self.directory = directory
+        self.bytes_a_file = bytes_a_file
+        self.rows: Counter[str] = Counter()
+        self._gathered: dict[str, list[pa.Table]] = {}
+        self._files: dict[str, list[Path]] = {}
+        self._writer = ThreadPoolExecutor(1)
+        self._writing: Future[None] | None = None
+
+    def __enter__(self) -> "Parts":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._writer.shutdown()
+        if kind is not None:
+            for path in [path for paths in self._files.values() for path in paths]:
+                path.unlink(missing_ok=True)
+
+    def add(self, name: str, table: pa.Table) -> None:
+        self.rows[name] += table.num_rows
+        pieces = self._gathered.setdefault(name, [])
+        if table.num_rows:
+            pieces.append(table)
+        if name != "dropped" and sum(piece.nbytes for piece in pieces) > self.bytes_a_file:
+            self._write(name)
+
+    def files(self, name: str) -> list[Path]:
+        """All pieces of a table as Parquet files."""
+        if self._gathered.get(name):
+            self._write(name)
+        self._wait()
+        return self._files.get(name, [])
+
+    def table(self, name: str) -> pa.Table:
+        """All pieces of a table that stays in memory: what was dropped."""
+        return pa.concat_tables([empty_table(name), *self._gathered.get(name, [])])
+
+    def _write(self, name: str) -> None:
+        self._wait()
+        path = new_file(self.directory, name)
+        self._files.setdefault(name, []).append(path)
+        table = pa.concat_tables(self._gathered[name])
+        self._gathered[name] = []
+        self._writing = self._writer.submit(lambda: write_parquet(check(name, table), name, path))
+
+    def _wait(self) -> None:
+        """One file is written at a time; its error is raised here."""
+        try:
+            if self._writing is not None:
+                self._writing.result()
+        except OSError as error:
+            raise TratreeError(
+                f"{self.directory} could not be written: {error.strerror or error}. What was there before is intact.\n"
+                "Next: free some space or mend the permissions, then run the same command"
+            ) from error
+
+
+def dropped_rows(stage: str, reasons: Sequence[tuple[str, str, str]]) -> pa.Table:
+    """(subject, reason, detail) of what a stage left out."""
+    subjects, words, details = zip(*reasons, strict=True) if reasons else ((), (), ())
+    columns = [[stage] * len(reasons), subjects, words, details]
+    return pa.table([pa.array(column, pa.string()) for column in columns], schema=arrow_schema("dropped"))
+
+
+def reason_table(left_out: Counter[str]) -> tuple[str, ...]:
+    """What was left out by its reason, the most frequent first: how a stage's report ends."""
+    return tuple(f"{count:>12,} left out: {reason}" for reason, count in sorted(left_out.items(), key=lambda item: (-item[1], item[0])))

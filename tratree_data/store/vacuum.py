@@ -1,0 +1,95 @@
+"""Old versions cost space: vacuum removes the Parquet files that no kept version needs, and what killed processes left behind.
+
+Delta's own vacuum looks at one table: where a commit of several tables was cut off, it would keep the half that nobody sees and remove
+what everybody reads. Here a version is kept if a reader saw it at some time within the last days; its files are, and no others.
+"""
+
+import shutil
+import time
+from itertools import pairwise
+from pathlib import Path
+from urllib.parse import unquote
+
+from tratree_data.errors import BadInputError, TratreeError
+from tratree_data.results import StageResult
+from tratree_data.store.log import Tables, files_of, read_actions
+from tratree_data.store.reader import open_store
+from tratree_data.store.schemas import table_names
+from tratree_data.store.writer import undo_leftovers, writing
+
+SECONDS_A_DAY = 86_400
+SCRATCH = ".building"
+"""Where `tratree build` has its workers write; while nobody writes, what lies there was left behind."""
+
+
+def vacuum(directory: str | Path, keep_days: float = 7, *, dry_run: bool = False) -> StageResult:
+    """Removes what no version of the last `keep_days` days needs; `dry_run` only counts it. The newest version is always kept."""
+    if not 0 <= keep_days < float("inf"):
+        raise BadInputError(f"keep_days must be a number of days from 0 on, not {keep_days}.\nNext: --keep-days 7")
+    folder = open_store(directory).path
+    with writing(folder):
+        files = unneeded_files(folder, keep_days) if dry_run else remove_unneeded(folder, keep_days)
+    counts = {"files": len(files), "bytes": sum(files.values())}
+    return StageResult("vacuum", bool(files), counts, ("Nothing was removed: this was a dry run.",) if dry_run and files else ())
+
+
+def remove_unneeded(folder: Path, keep_days: float) -> dict[Path, int]:
+    """The files that it removed, with their sizes. Call it inside `writing`."""
+    opened = Tables(folder)
+    for table in opened.names:  # other tools read Delta's newest version, so that must not be one whose files go
+        undo_leftovers(opened, table)
+    files = unneeded_files(folder, keep_days)
+    try:
+        for file in files:
+            file.unlink(missing_ok=True)
+        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+    except OSError as error:
+        raise TratreeError(
+            f"{error.filename} could not be removed: {error.strerror}. Nothing that is needed was touched.\n"
+            "Next: mend the permissions, then run the same command"
+        ) from error
+    return files
+
+
+def unneeded_files(folder: Path, keep_days: float) -> dict[Path, int]:
+    """Parquet files that no kept version needs, with their sizes. While the writer's lock is held, none of them is being written."""
+    opened = Tables(folder)
+    since = time.time() - keep_days * SECONDS_A_DAY
+    found = sorted((folder / SCRATCH).rglob("*.parquet"))
+    for table in table_names():  # a killed process may have written files of a table that there is none of yet
+        needed = needed_files(opened, table, since) if table in opened.names else set()
+        found += sorted(file for file in (folder / table).glob("*.parquet") if file.name not in needed)
+    return {file: file.stat().st_size for file in found}
+
+
+def needed_files(opened: Tables, table: str, since: float) -> set[str]:
+    """Names of the files of every version that a reader saw at `since` or later."""
+    kept = kept_versions(opened, table, since)
+    if not kept:
+        return set()
+    live = {Path(file).name for file in files_of(opened.folder, table, opened.at(table, kept[0]))}
+    needed, waiting = set(live), set()
+    for before, after in pairwise(kept):
+        for number in range(before + 1, after + 1):
+            for kind, action in read_actions(opened.folder, table, number, "add", "remove"):
+                name = unquote(action["path"])
+                (live.add if kind == "add" else live.discard)(name)
+                waiting.add(name)
+        needed |= waiting & live
+        waiting.clear()
+    return needed
+
+
+def kept_versions(opened: Tables, table: str, since: float) -> list[int]:
+    """From the version that was the newest at `since` to the newest, oldest first; cut-off commits are not among them."""
+    kept = []
+    for number, _ in opened.visible_versions(table):
+        kept.append(number)
+        if committed_at(opened.folder, table, number) <= since:
+            break
+    return kept[::-1]
+
+
+def committed_at(folder: Path, table: str, version: int) -> float:
+    (_, said), *_ = read_actions(folder, table, version, "commitInfo")
+    return float(said["timestamp"]) / 1000

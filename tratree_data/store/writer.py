@@ -1,0 +1,280 @@
+"""Writing to a dataset folder: one writer's lock, and commits of several tables that become visible together.
+
+One process writes at a time (`writing` holds a lock that dies with the process); readers are never blocked. What a killed process left
+half-done is invisible (versions.py), and undone before the next commit that keeps rows.
+"""
+
+import errno
+import fcntl
+import json
+import os
+import re
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
+from deltalake.exceptions import DeltaError
+from deltalake.transaction import AddAction
+
+from tratree_data.errors import BadInputError, StoreBusyError, TratreeError
+from tratree_data.store.log import LINEAGE_KEY, Lineage, Tables, address, delta_tables, files_of
+from tratree_data.store.reader import GATHERED, Store, open_store
+from tratree_data.store.schemas import arrow_schema, check, table_names, table_schema
+
+ROWS_A_FILE = 1_000_000
+ROWS_A_GROUP = 122_880
+DISK_TROUBLES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+COMMITS_A_CHECKPOINT = 10
+"""Opening a table reads its log from the last checkpoint on; Delta's own 100 makes that three times as slow."""
+Rows: TypeAlias = pa.Table | Iterable[pa.Table] | Sequence[Path]
+"""What can be committed: a table, tables one after the other, or Parquet files already written, which are moved into place."""
+
+
+def create_store(path: str | Path) -> Store:
+    """The dataset at `path`, made if there is none."""
+    folder = Path(path)
+    if folder.exists() and not folder.is_dir():
+        raise BadInputError(f"{folder} is a file, and a dataset is a folder.\nNext: name another folder")
+    if set("#?%") & set(str(folder.resolve())):
+        raise BadInputError(f"Delta tables cannot lie below a folder called with '#', '?' or '%': {folder}.\nNext: name another folder")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadInputError(f"{folder} cannot be made: {error.strerror}.\nNext: name a folder that you may write to") from error
+    if not delta_tables(folder):
+        foreign = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".") and not _is_begun(entry)]
+        if foreign:
+            raise BadInputError(f"{folder} holds other files ({', '.join(sorted(foreign)[:3])}).\nNext: name an empty or a new folder")
+        return Store(folder, {})
+    return open_store(folder)
+
+
+def _is_begun(entry: Path) -> bool:
+    """What a kill before the very first commit leaves: a table's folder in which there is no table yet."""
+    return entry.name in table_names() and all(file.match("part-*.parquet") or file.name == "_delta_log" for file in entry.iterdir())
+
+
+@contextmanager
+def writing(path: str | Path) -> Iterator[None]:
+    """Holds the dataset's one writer's lock; it is released when the process ends, however it ends."""
+    folder = Path(path)
+    try:
+        handle = open(folder / ".lock", "a")  # noqa: SIM115 - closed below, and by the system on a kill
+    except OSError as error:
+        raise BadInputError(f"{folder} cannot be written: {error.strerror}.\nNext: check its permissions and the disk") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise StoreBusyError(f"Another process is writing to {folder}.\nNext: wait for it to end, then run the same command") from error
+        try:
+            yield
+        except OSError as error:  # from whatever library wrote beside the commit
+            if error.errno not in DISK_TROUBLES:
+                raise
+            raise _unwritten(folder, error) from error
+    finally:
+        handle.close()
+
+
+def _unwritten(folder: Path, error: Exception) -> TratreeError:
+    """Delta draws its errors over several lines; the system's word is in one of them."""
+    said = re.search(r"([A-Z][\w ]*) \(os error \d+\)", str(error))
+    first, *_ = [said[1]] if said else (str(getattr(error, "strerror", None) or error) or type(error).__name__).splitlines()
+    return TratreeError(
+        f"{folder} could not be written: {first}. What was there before is intact.\n"
+        f"Next: free some space or mend the permissions, then run the same command"
+    )
+
+
+def commit(
+    path: str | Path,
+    stage: str,
+    tables: Mapping[str, Rows],
+    *,
+    settings: Mapping[str, Any],
+    reads: Mapping[str, int],
+    append: bool = False,
+    replace_trees: Sequence[str] | None = None,
+) -> Store:
+    """Writes the tables in the given order and makes them visible together with the last one. Call it inside `writing`.
+
+    What was there goes, unless `append` keeps all of it or `replace_trees` all but the rows of these trees.
+    """
+    folder = Path(path)
+    opened = Tables(folder)
+    last = list(tables)[-1]
+    commit_id = uuid.uuid4().hex
+    writes: dict[str, int] = {}
+    try:
+        if append:
+            _need_gathered(opened)
+        files = {table: _write_files(folder, table, rows) for table, rows in tables.items()}
+        with _uninterrupted():
+            for table in [table for table in tables if table not in opened.names]:
+                _create(opened, table)  # all before the first commit, so that a folder that is missing later was removed by hand
+            for table in tables:
+                delta = _table_for_commit(opened, table, keep=append or replace_trees is not None)
+                if replace_trees:
+                    delta.delete(f"tree_id IN ({', '.join(repr(tree) for tree in replace_trees)})")
+                writes[table] = delta.version() + 1
+                lineage = Lineage(stage, dict(settings), dict(reads), dict(writes), last, commit_id)
+                _commit_files(delta, table, files[table], lineage, append or replace_trees is not None)
+                opened.refresh(table)
+    except (OSError, DeltaError) as error:
+        raise _unwritten(folder, error) from error
+    return Store(folder, opened.sources())
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Ctrl-C waits for the end of a commit, so that whoever catches it knows what is in the store."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[tuple[int, Any]] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: waiting.append((number, frame)))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, handler)
+        if waiting and callable(handler):
+            handler(*waiting[0])
+
+
+def with_dropped(store: Store, stage: str, rows: pa.Table) -> pa.Table:
+    """The `dropped` table with this stage's rows replaced."""
+    if not store.has("dropped"):
+        return rows
+    others = store.read("dropped", filter=pc.field("stage") != stage)
+    return pa.concat_tables([others, rows])
+
+
+def write_parquet(table: pa.Table, name: str, path: Path) -> None:
+    """One file; identifiers are hashes, so a dictionary would only cost time."""
+    texts = [column for column in table.column_names if not column.endswith("_id") and not column.endswith("_ids")]
+    pq.write_table(
+        table, path, compression="zstd", compression_level=1, use_dictionary=texts, write_page_index=True, row_group_size=ROWS_A_GROUP
+    )
+
+
+def new_file(path: str | Path, table: str) -> Path:
+    """A name for a Parquet file that a worker writes for a later `commit`."""
+    folder = Path(path) / table
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"part-{uuid.uuid4().hex}.parquet"
+
+
+def _write_files(folder: Path, table: str, rows: Rows) -> list[Path]:
+    if isinstance(rows, pa.Table):
+        rows = [rows]
+    files: list[Path] = []
+    for part in rows:
+        if isinstance(part, Path):
+            files.append(part if part.parent == folder / table else part.rename(new_file(folder, table)))
+            continue
+        checked = check(table, part)
+        for start in range(0, checked.num_rows, ROWS_A_FILE):
+            file = new_file(folder, table)
+            try:
+                write_parquet(checked.slice(start, ROWS_A_FILE), table, file)
+            except OSError:
+                file.unlink(missing_ok=True)
+                raise
+            files.append(file)
+    return files
+
+
+def _need_gathered(opened: Tables) -> None:
+    """Rows whose other half was removed by hand look like a kill's leftovers, and no stage can make them again."""
+    for table in [table for table in GATHERED if table in opened.names]:
+        lineage = next((lineage for _, lineage in opened.lineages(table) if lineage is not None), None)
+        gone = {*lineage.writes, lineage.last} & set(GATHERED) - set(opened.names) if lineage else set()
+        if gone:
+            missing, there = opened.folder / min(gone), opened.folder / table
+            raise BadInputError(
+                f"{missing} is gone, and {there} holds the other half of its rows.\n"
+                f"Next: restore it from a copy, or remove {there} too and collect the rollouts again"
+            )
+
+
+def _table_for_commit(opened: Tables, table: str, keep: bool) -> DeltaTable:
+    """What a killed process left behind is undone where the table's rows are kept."""
+    delta = opened.newest(table)
+    _constrain(delta, table)
+    if keep:
+        undo_leftovers(opened, table)
+    return delta
+
+
+def undo_leftovers(opened: Tables, table: str) -> None:
+    """What a killed process committed to this table, but not to the last one of its commit, goes."""
+    delta = opened.newest(table)
+    source = opened.visible(table)
+    if source is None and delta.file_uris():
+        delta.restore(min(number for number, lineage in opened.lineages(table) if lineage is not None) - 1)
+    elif source is not None and set(source.files) != set(files_of(opened.folder, table, delta)):
+        delta.restore(source.version)
+
+
+def _create(opened: Tables, table: str) -> None:
+    schema = table_schema(table)
+    DeltaTable.create(
+        address(opened.folder, table),
+        schema=schema.arrow,
+        name=table,
+        description=schema.comment,
+        mode="ignore",
+        configuration={"delta.checkpointInterval": str(COMMITS_A_CHECKPOINT)},
+    )
+    opened.refresh(table)
+
+
+def _constrain(delta: DeltaTable, table: str) -> None:
+    """What other writers must keep; a process may have been killed right after it made the table."""
+    schema = table_schema(table)
+    if schema.checks and delta.version() == 0:
+        delta.alter.add_constraint({name: f"({expression}) IS NOT FALSE" for name, expression in schema.checks.items()})
+
+
+def _commit_files(delta: DeltaTable, table: str, files: Sequence[Path], lineage: Lineage, append: bool) -> None:
+    actions = [
+        AddAction(
+            path=file.name,
+            size=file.stat().st_size,
+            partition_values={},
+            modification_time=int(time.time() * 1000),
+            data_change=True,
+            stats=json.dumps({"numRecords": pq.read_metadata(file).num_rows}),
+        )
+        for file in files
+    ]
+    for file in files:
+        sync(file)
+    delta.create_write_transaction(
+        actions,
+        "append" if append else "overwrite",
+        arrow_schema(table),
+        [],
+        commit_properties=CommitProperties(custom_metadata={LINEAGE_KEY: json.dumps(asdict(lineage), sort_keys=True)}),
+        post_commithook_properties=PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
+    )
+
+
+def sync(path: Path) -> None:
+    """A commit, or a name, must not survive a power cut without what it names."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

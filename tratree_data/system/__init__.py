@@ -1,0 +1,1 @@
+"""What the machine offers: scratch folders, worker processes, progress, hashing, compilation."""

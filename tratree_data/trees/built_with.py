@@ -1,0 +1,60 @@
+"""How a dataset's trees were built, and the same once more in memory: for questions about what would have been."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tratree_data.store.reader import Store, last_lineage
+from tratree_data.trees.embed import Cache, load_cache
+from tratree_data.trees.embedders import embedder_called
+from tratree_data.trees.normalise import parse_rules
+from tratree_data.trees.tree import STEP_COLUMNS, Trees, build_tree
+
+TABLES = ("nodes", "edges", "step_nodes")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What decides where a step lands."""
+
+    embedder: str
+    min_similarity: float
+    normalise: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"embedder": self.embedder, "min_similarity": self.min_similarity, "normalise": list(self.normalise)}
+
+
+EXACT = Settings("exact", 1.0, ())
+
+
+def last_settings(store: Store) -> Settings:
+    """How the dataset's trees were built."""
+    lineage = last_lineage(store, "build", TABLES[-1]) if store.has(TABLES[-1]) else None
+    if lineage is None:
+        return EXACT
+    return Settings(lineage.settings["embedder"], lineage.settings["min_similarity"], tuple(lineage.settings["normalise"]))
+
+
+def read_steps(store: Store, rollouts: pa.Table) -> pa.Table:
+    """The columns of these rollouts' steps that a build reads."""
+    return store.read("steps", STEP_COLUMNS, filter=pc.field("rollout_id").isin(rollouts["rollout_id"].combine_chunks()))
+
+
+def cache_of(store: Store, settings: Settings) -> Cache | None:
+    """The embedder of these settings with the store's vectors; None where only equal texts merge."""
+    model = embedder_called(settings.embedder)
+    return load_cache(store, model) if model else None
+
+
+def rebuild_in_memory(rollouts: pa.Table, steps: pa.Table, settings: Settings, cache: Cache | None) -> Trees:
+    """Trees of some rollouts, built as these settings say, for questions about what would have been."""
+    return build_tree(
+        rollouts,
+        steps,
+        lookup=cache.lookup if cache else None,
+        min_similarity=settings.min_similarity,
+        rules=parse_rules(settings.normalise),
+    )

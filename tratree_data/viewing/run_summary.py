@@ -1,0 +1,52 @@
+"""What a run ends with: counts, one tree, one pair, and what to type next."""
+
+from pathlib import Path
+
+from rich.text import Text
+
+from tratree_data.store.queries import query
+from tratree_data.store.reader import Store
+from tratree_data.store.release import open_dataset
+from tratree_data.system.plain_text import shorten
+from tratree_data.viewing.show import show
+
+SHOWN_TABLES = ("rollouts", "steps", "nodes", "paths", "pairs", "demonstrations", "step_labels")
+
+
+def closing(directory: str | Path, width: int = 100) -> Text:
+    store = open_dataset(directory)
+    counts = "\n".join(f"  {table:<16}{store.count(table):>8,}" for table in SHOWN_TABLES if store.has(table))
+    parts = [Text(f"In {directory}:\n{counts}")]
+    task = _telling_task(store) if store.has("nodes") else None
+    if task is not None:
+        parts.append(show(directory, task, depth=5, width=width))
+    if store.has("pairs") and store.count("pairs"):
+        parts.append(Text(_pair(store, width)))
+    return Text("\n\n").join([*parts, Text(_next(store, task))])
+
+
+def _telling_task(store: Store) -> str | None:
+    """A small tree that was solved by some attempts and not by others."""
+    found = query(store, "telling_task").to_pylist()
+    return str(found[0]["task_id"]) if found else None
+
+
+def _pair(store: Store, width: int) -> str:
+    row = query(store, "telling_pair").to_pylist()[0]
+    room = width - 12
+    lines = [
+        f"A preference pair ({row['kind']}, margin {row['margin']:.2f}): both sides saw the same {row['turns']} messages, the last of them"
+    ]
+    lines.append(f"  {shorten(row['prompt'], room)}")
+    for side in ("chosen", "rejected"):
+        lines += [f"  {side if i == 0 else '':<8}  {shorten(line, room)}" for i, line in enumerate(row[side].splitlines())]
+    return "\n".join(lines)
+
+
+def _next(store: Store, task: str | None) -> str:
+    commands = [
+        f"tratree show {store.path} {task or ''}".rstrip(),
+        f"tratree sql {store.path} divergences",
+        f"tratree view {store.path} --out page.html",
+    ]
+    return "\n".join(["Next:", *(f"  {command}" for command in commands)])
