@@ -14,8 +14,8 @@ from benchmarks.synthetic import write_dataset
 from tratree_data.preferences.demonstrations import demonstrations
 from tratree_data.preferences.pairs import pairs
 from tratree_data.results import StageResult
-from tratree_data.search.search import search
 from tratree_data.store.reader import open_store
+from tratree_data.tree_search.search import search
 
 
 def measure(directory: Path, verb: str, run: object) -> dict[str, object]:

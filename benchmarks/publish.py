@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 SEED = 7
-STEPS_A_ROLLOUT = 8
+STEPS_PER_ROLLOUT = 8
 ATTEMPTS = 8
 
 
@@ -39,11 +39,11 @@ def make_store(folder, steps):
     vocabulary = np.array(words(4000, generator))
     drawn = generator.integers(0, 4000, (max(steps // 10, 10), 6, 9))
     pages = [" [SEP] ".join(" ".join(vocabulary[line]) for line in page) for page in drawn]
-    rollouts = steps // STEPS_A_ROLLOUT
+    rollouts = steps // STEPS_PER_ROLLOUT
     tasks = rollouts // ATTEMPTS
     ids = [f"{i:016x}" for i in generator.permutation(rollouts)]
     trees = [f"{i:016x}" for i in generator.permutation(tasks)]
-    rollout_of = np.repeat(np.arange(rollouts), STEPS_A_ROLLOUT)
+    rollout_of = np.repeat(np.arange(rollouts), STEPS_PER_ROLLOUT)
     step_tables = steps_table(generator, pages, vocabulary, ids, rollout_of)
     create_store(folder)
     with writing(folder):
@@ -72,7 +72,7 @@ def steps_table(generator, pages, vocabulary, ids, rollout_of):
     actions = [f"click[{a}]" for a in vocabulary[generator.integers(0, 400, count)]]
     columns = {
         "rollout_id": pa.array(ids).take(pa.array(rollout_of)),
-        "step": pa.array(np.tile(np.arange(STEPS_A_ROLLOUT, dtype=np.int32), count // STEPS_A_ROLLOUT)),
+        "step": pa.array(np.tile(np.arange(STEPS_PER_ROLLOUT, dtype=np.int32), count // STEPS_PER_ROLLOUT)),
         "observation": pa.array(pages).take(pa.array(picked)),
         "thought": pa.array(thoughts),
         "action": pa.array(actions),
@@ -94,7 +94,7 @@ def rollouts_table(generator, ids, trees, pages):
             "split": "test" if i // ATTEMPTS % 10 == 0 else "train", "task_id": f"task-{min(i // ATTEMPTS, len(trees) - 1)}",
             "attempt": i % ATTEMPTS,
             "prompt": "You shop.", "instruction": f"task {i // ATTEMPTS}: {pages[i // ATTEMPTS % len(pages)][:80]}", "agent": "scripted",
-            "score": scores[i], "success": scores[i] == 1, "end_reason": "done", "end_observation": "", "step_count": STEPS_A_ROLLOUT,
+            "score": scores[i], "success": scores[i] == 1, "end_reason": "done", "end_observation": "", "step_count": STEPS_PER_ROLLOUT,
             "source": "explore",
         }
         for i, name in enumerate(ids)
@@ -115,7 +115,7 @@ def tree_tables(steps, trees, rollout_of):
     step = steps["step"].combine_chunks()
     node_ids = pc.binary_join_element_wise(steps["rollout_id"].combine_chunks(), pc.cast(step, pa.string()), "-")
     before = pc.binary_join_element_wise(steps["rollout_id"].combine_chunks(), pc.cast(pc.subtract(step, 1), pa.string()), "-")
-    ends = pc.cast(pc.equal(step, STEPS_A_ROLLOUT - 1), pa.int64())
+    ends = pc.cast(pc.equal(step, STEPS_PER_ROLLOUT - 1), pa.int64())
     columns = {
         "tree_id": pa.array(trees).take(tree_of),
         "node_id": node_ids,

@@ -11,14 +11,14 @@ import numpy as np
 
 from benchmarks.reference import Node, search_tree
 from benchmarks.synthetic import make_tables
-from tratree_data.search.mcts import list_decisions, walk_trees
-from tratree_data.search.search import SearchSettings, search_trees
-from tratree_data.store.tree_arrays import NO_NODE, Forest, read_forest
+from tratree_data.store.tree_arrays import NO_NODE, TreeArrays, read_tree_arrays
+from tratree_data.tree_search.mcts import list_decisions, walk_trees
+from tratree_data.tree_search.search import SearchSettings, search_trees
 
 TREES, REFERENCE_TREES, ROLLOUTS, EXPLORATION = 2_000, 100, 100, 1.41
 
 
-def reference_trees(forest: Forest, count: int) -> list[tuple[Node, list[Node]]]:
+def reference_trees(forest: TreeArrays, count: int) -> list[tuple[Node, list[Node]]]:
     """The first trees of a forest as objects, (root, nodes in the forest's order)."""
     trees = []
     for tree in range(count):
@@ -38,7 +38,7 @@ def reference_trees(forest: Forest, count: int) -> list[tuple[Node, list[Node]]]
 
 def measure(depth: int) -> dict[str, object]:
     tables = make_tables(TREES, depth=depth, words=3)
-    forest = read_forest(tables["nodes"], tables["step_nodes"], tables["rollouts"])
+    forest = read_tree_arrays(tables["nodes"], tables["step_nodes"], tables["rollouts"])
     decisions = list_decisions(forest, "optimistic")
     walk_trees(forest, decisions, 1, EXPLORATION, 0, threads=1)  # compiles
     seconds = {}

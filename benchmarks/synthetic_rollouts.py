@@ -20,7 +20,7 @@ LENGTH = (300, 500)
 NOISE = 0.05
 ACTIONS = ("open the next door", "look around", "take the key", "go back")
 WEIGHTS = (0.82, 0.08, 0.06, 0.04)
-STEPS_A_COMMIT = 250_000
+STEPS_PER_COMMIT = 250_000
 
 
 def rollouts(steps: int, seed: int = 0) -> Iterator[tuple[pa.Table, pa.Table]]:
@@ -38,7 +38,7 @@ def rollouts(steps: int, seed: int = 0) -> Iterator[tuple[pa.Table, pa.Table]]:
         for attempt in range(ATTEMPTS):
             made += _attempt(rng, rows, words, f"task-{task:07}", attempt, depth)
         task += 1
-        if len(rows["steps"]) >= STEPS_A_COMMIT or made >= steps:
+        if len(rows["steps"]) >= STEPS_PER_COMMIT or made >= steps:
             yield tuple(pa.Table.from_pylist(rows[name], schema=arrow_schema(name)) for name in ("rollouts", "steps"))  # type: ignore[misc]
             rows = {"rollouts": [], "steps": []}
 

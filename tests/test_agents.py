@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import corridor
 import pytest
+from helpers import corridor
 
 from tratree_data import explore, open_store
 from tratree_data.agents import Request, Step, make_agent
@@ -23,7 +23,7 @@ from tratree_data.messages import answer
 torch = pytest.importorskip("torch", reason="needs pip install 'tratree-data[train]'")
 pytest.importorskip("transformers", reason="needs pip install 'tratree-data[train]'")
 
-from tiny_llama import make_tiny_llama  # noqa: E402 - it needs what is checked above
+from helpers.tiny_llama import make_tiny_llama  # noqa: E402 - it needs what is checked above
 
 
 @pytest.fixture(scope="module")

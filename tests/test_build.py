@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from shared_data import SHARED, needs_shared
-from small import make_store, tables
+from helpers.shared_data import SHARED, needs_shared
+from helpers.small import make_store, tables
 
 import tratree_data
 from tratree_data.errors import BadInputError, NotFoundError
@@ -151,13 +151,13 @@ def test_a_process_pool_changes_nothing_and_survives_a_killed_worker(tmp_path: P
     make_store(tmp_path / "alone", rollouts, steps)
     make_store(tmp_path / "pool", rollouts, steps)
     build(tmp_path / "alone", embedder="lexical", workers=1)
-    killer = subprocess.Popen([sys.executable, "-c", KILL_A_WORKER, str(os.getpid())])
+    killer = subprocess.Popen([sys.executable, "-c", KILL_PER_WORKER, str(os.getpid())])
     build(tmp_path / "pool", embedder="lexical", workers=2, bucket_steps=40)
     assert killer.wait(timeout=60) == 0, "no worker was there to kill"
     assert sorted_tables(open_store(tmp_path / "alone")) == sorted_tables(open_store(tmp_path / "pool"))
 
 
-KILL_A_WORKER = """
+KILL_PER_WORKER = """
 import os, signal, sys, time
 from pathlib import Path
 

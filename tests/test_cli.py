@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from small import make_store, tables
+from helpers.small import make_store, tables
 
 from tratree_data.cli import app
 from tratree_data.cli.tables import parse_numbers

@@ -5,19 +5,19 @@ from collections import Counter
 
 import pyarrow as pa
 import pytest
+from helpers.tree_tables import make_tables
 from hypothesis import given, settings
 from test_search import forest_of, rollout, tasks
-from tree_tables import make_tables
 
 from benchmarks.reference import Rollout
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.messages import conversation
 from tratree_data.preferences.demonstrations import NO_NODES, DemonstrationSettings, demonstrate_trees, demonstrations
 from tratree_data.preferences.pairs import pairs
-from tratree_data.search.search import SearchSettings, search, search_trees
 from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import check, empty_table
 from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.tree_search.search import SearchSettings, search, search_trees
 
 Rows = list[dict[str, object]]
 

@@ -9,18 +9,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-
 from tests.shop import build_all, import_rows, make_dataset, trajectories
+
 from tratree_data.editing.derive import delete, filter, merge, parse_fractions, split
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.exploration.explore import explore
 from tratree_data.preferences.demonstrations import demonstrations
 from tratree_data.preferences.pairs import pairs
 from tratree_data.releases.publish import publish
-from tratree_data.search.search import search
 from tratree_data.store.checks import check
 from tratree_data.store.reader import last_lineage, open_store
 from tratree_data.store.release import harmed_files, open_dataset, open_release
+from tratree_data.tree_search.search import search
 from tratree_data.trees.build import build
 
 STORES = Path(__file__).parent / "data/stores"

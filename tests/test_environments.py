@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from shared_data import SHARED, needs_shared
+from helpers.shared_data import SHARED, needs_shared
 
 from tratree_data.environments import (
     Environment,
@@ -351,14 +351,14 @@ def test_what_is_missing_is_listed_with_its_command(monkeypatch: pytest.MonkeyPa
 
 def test_plug_ins_are_found_by_name_or_by_module_and_class(monkeypatch: pytest.MonkeyPatch) -> None:
     assert {"alfworld", "scienceworld", "textworldexpress", "webshop"} <= set(environment_names())
-    assert environment_class("plug_ins:Counter").name == "plug_ins:Counter"
+    assert environment_class("helpers.plug_ins:Counter").name == "helpers.plug_ins:Counter"
     with pytest.raises(NotFoundError, match="Did you mean 'scienceworld'"):
         environment_class("scienseworld")
-    for name in ("plug_ins:Nothing", "no_such_module:Class", ":", "plug_ins:", "a..b:C", ".x:C"):
+    for name in ("helpers.plug_ins:Nothing", "no_such_module:Class", ":", "helpers.plug_ins:", "a..b:C", ".x:C"):
         with pytest.raises(NotFoundError, match="module:Class"):
             environment_class(name)
     with pytest.raises(BadInputError, match="refuses its options"):
-        make_environment("plug_ins:Counter", goals=4)
+        make_environment("helpers.plug_ins:Counter", goals=4)
 
 
 def test_the_command_lists_environments() -> None:

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import corridor
 import pytest
+from helpers import corridor
 
 from tratree_data import build, explore, open_store, search
 from tratree_data.agents import Request, Response, parse_response, parse_specification

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from helpers.shared_data import SHARED, needs_shared
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from shared_data import SHARED, needs_shared
 
 from tratree_data import create_store, export, import_log, open_store
 from tratree_data.errors import BadInputError, NotFoundError

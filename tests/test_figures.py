@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import csv
-
 from tests.viewing import toy_rollouts, toy_store, write_store
+
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.reader import open_store
 from tratree_data.viewing.colours import SCALE, value_colour

@@ -1,6 +1,6 @@
-"""A seeded few of the mutations of tests/fuzz_importers.py; the full run is `python tests/fuzz_importers.py --mutations 100000`."""
+"""Seeded mutations of tests/helpers/fuzz_importers.py; in full: `python tests/helpers/fuzz_importers.py --mutations 100000`."""
 
-from fuzz_importers import fuzz, seeds
+from helpers.fuzz_importers import fuzz, seeds
 
 from tratree_data.importers import FORMATS
 

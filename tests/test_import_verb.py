@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from loopback_hub import TOKEN, LoopbackHub, Repository
+from helpers.loopback_hub import TOKEN, LoopbackHub, Repository
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError
@@ -300,7 +300,7 @@ def test_one_writer_at_a_time(tmp_path):
 
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     """What waits for a commit never exceeds its bound, and the buffer of a JSON list holds little more than one value."""
-    monkeypatch.setattr(storing, "STEPS_A_COMMIT", 1_000)
+    monkeypatch.setattr(storing, "STEPS_PER_COMMIT", 1_000)
     sizes = []
     full = storing.Batch.full.fget
     monkeypatch.setattr(storing.Batch, "full", property(lambda self: sizes.append(len(self.steps["step"])) or full(self)))
@@ -325,7 +325,7 @@ def test_killed_at_any_moment_the_same_command_finishes(tmp_path):
     lines: list[object] = [line(f"t{i % 40}", f"a{i}", i % 2) for i in range(6_000)]
     file = write(tmp_path / "a.jsonl", [*lines, b"bad"])
     script = (
-        "import sys; from tratree_data import import_log; from tratree_data.importers import storing; storing.STEPS_A_COMMIT = 2_000\n"
+        "import sys; from tratree_data import import_log; from tratree_data.importers import storing; storing.STEPS_PER_COMMIT = 2_000\n"
         "import_log('jsonl', sys.argv[1], sys.argv[2])"
     )
     command = [sys.executable, "-c", script, str(file), str(tmp_path / "d")]

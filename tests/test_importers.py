@@ -9,9 +9,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.shared_data import SHARED, needs_shared
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
-from shared_data import SHARED, needs_shared
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError

@@ -5,9 +5,9 @@ from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
-import corridor
 import pytest
-from chat_server import ChatServer
+from helpers import corridor
+from helpers.chat_server import ChatServer
 
 from tratree_data import explore, open_store
 from tratree_data.agents import Request, Response, Step, make_agent

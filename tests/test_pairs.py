@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from helpers.shared_data import SHARED, needs_shared
+from helpers.tree_tables import ENVIRONMENT, make_tables, make_tree, node_id
 from hypothesis import given, settings
-from shared_data import SHARED, needs_shared
 from test_search import chain_tables, lucky_tree, rollout, tasks, wide_forest
-from tree_tables import ENVIRONMENT, make_tables, make_tree, node_id
 
 from benchmarks.reference import Rollout, advantage_in_state, divergence_pairs, subtree
 from tratree_data.errors import BadInputError, TratreeError
@@ -18,7 +18,7 @@ from tratree_data.importers import import_log
 from tratree_data.messages import conversation
 from tratree_data.preferences.candidates import KINDS, find_candidates, read_states
 from tratree_data.preferences.pair_filters import PairSettings
-from tratree_data.preferences.pairs import Chunk, make_chunk, pair_trees, pairs, select
+from tratree_data.preferences.pairs import PairChunk, make_pair_chunk, pair_trees, pairs, select
 from tratree_data.store.queries import query
 from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import check, empty_table
@@ -32,7 +32,9 @@ def extract(tables: dict[str, pa.Table], **options: object) -> tuple[Rows, Rows,
     """(pairs, step labels, dropped, counts by reason)"""
     left_out: Counter[str] = Counter()
     found = {name: [empty_table(name)] for name in ("pairs", "step_labels", "dropped")}
-    for name, table in pair_trees(make_chunk(tables["nodes"], tables["step_nodes"], tables["rollouts"]), PairSettings(**options), left_out):
+    for name, table in pair_trees(
+        make_pair_chunk(tables["nodes"], tables["step_nodes"], tables["rollouts"]), PairSettings(**options), left_out
+    ):
         found[name].append(table)
     rows = [pa.concat_tables(parts).to_pylist() for parts in found.values()]
     return rows[0], rows[1], rows[2], left_out
@@ -215,7 +217,7 @@ def test_one_child_everywhere_and_depth_of_two_thousand() -> None:
         tables["step_nodes"] = tables["step_nodes"].append_column(name, pa.nulls(2_000, pa.string()))
     for name in ("environment", "task_id", "split", "prompt", "instruction", "agent"):
         tables["rollouts"] = tables["rollouts"].append_column(name, pa.array(["x"]))
-    chunk = make_chunk(tables["nodes"], tables["step_nodes"], tables["rollouts"])
+    chunk = make_pair_chunk(tables["nodes"], tables["step_nodes"], tables["rollouts"])
     found: dict[str, list[pa.Table]] = {}
     for name, table in pair_trees(chunk, PairSettings(labels="all"), Counter()):
         found.setdefault(name, []).append(table)
@@ -227,7 +229,7 @@ def test_one_child_everywhere_and_depth_of_two_thousand() -> None:
 
 def test_a_million_children_make_linear_work() -> None:
     forest = wide_forest(1_000_000)
-    chunk = Chunk(
+    chunk = PairChunk(
         forest,
         read_states(forest),
         np.arange(1_000_001),

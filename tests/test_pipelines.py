@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from small import make_store, tables
+from helpers.small import make_store, tables
 
 from tratree_data.errors import TratreeError
 from tratree_data.files import file_names

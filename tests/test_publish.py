@@ -16,8 +16,8 @@ import datasets
 import pyarrow.parquet as pq
 import pytest
 import yaml
-
 from tests.shop import build_all, import_rows, make_dataset, trajectories
+
 from tratree_data.errors import BadInputError, NotFoundError, RefusedError, TratreeError
 from tratree_data.experiments.small_models import make_model, make_tokenizer
 from tratree_data.releases import diff as growth
@@ -28,7 +28,6 @@ from tratree_data.releases.publish import publish
 from tratree_data.releases.shards import CONFIGURATIONS
 from tratree_data.releases.to_folder import FolderTarget
 from tratree_data.releases.version_numbers import Growth, check_level, check_version, compare_schemas
-from tratree_data.search.search import search
 from tratree_data.store.checks import check
 from tratree_data.store.manifest import read_manifest
 from tratree_data.store.queries import query
@@ -36,6 +35,7 @@ from tratree_data.store.reader import open_store
 from tratree_data.store.release import local_versions, open_dataset, open_release
 from tratree_data.store.schemas import arrow_schema, table_from_rows
 from tratree_data.store.writer import commit, writing
+from tratree_data.tree_search.search import search
 
 datasets.disable_progress_bars()
 

@@ -21,7 +21,7 @@ COOKBOOK = (ROOT / "docs" / "cookbook.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README + COOKBOOK, re.DOTALL)
 COOKBOOK_COLUMNS = 120
 NOT_RUN = ("pip install",)
-NEED_A_MODEL = ("train", "evaluate", "compare", "reproduce")
+NEED_PER_MODEL = ("train", "evaluate", "compare", "reproduce")
 
 
 def commands(page: str) -> list[tuple[str, str]]:
@@ -88,7 +88,7 @@ def test_every_example_of_the_help_runs_on_the_demo(demo_copy: Path, monkeypatch
         assert example, verb
         words = shlex.split(example.group(1))
         assert words[0] == verb, verb
-        if verb not in NEED_A_MODEL:
+        if verb not in NEED_PER_MODEL:
             done = CliRunner().invoke(app, words)
             assert done.exit_code == 0, f"tratree {example.group(1)}\n{done.output}\n{done.exception}"
             ran.append(verb)

@@ -6,18 +6,18 @@ import subprocess
 from pathlib import Path
 
 import pytest
-
 from tests.shop import build_all, import_rows, make_dataset, trajectories
+
 from tratree_data.editing.derive import delete, filter, split
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.preferences.demonstrations import demonstrations
 from tratree_data.preferences.pairs import pairs
 from tratree_data.releases.publish import publish
 from tratree_data.releases.version_numbers import compare_splits
-from tratree_data.search.search import search
 from tratree_data.store.checks import check
 from tratree_data.store.queries import query
 from tratree_data.store.release import harmed_files, open_dataset, open_release
+from tratree_data.tree_search.search import search
 from tratree_data.trees.build import build
 from tratree_data.trees.stats import stats
 from tratree_data.viewing.lookup import read_tasks

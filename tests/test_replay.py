@@ -11,24 +11,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from shared_data import SHARED, needs_shared
+from helpers.shared_data import SHARED, needs_shared
 from test_environments import needs_alfworld, needs_express, needs_java, needs_scienceworld
+from tests.shop import import_rows
 from typer.testing import CliRunner
 
-from tests.shop import import_rows
 from tratree_data.cli import app
 from tratree_data.editing.derive import delete
 from tratree_data.environments import Environment, make_environment
 from tratree_data.environments.exploration_options import Explored, explored_environments
 from tratree_data.errors import BadInputError, MissingPackageError, NotFoundError
 from tratree_data.ids import content_id, tree_id
-from tratree_data.search.replay import replay
-from tratree_data.search.replay_path import Walk, WalkStep, walk_path
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.schemas import table_from_rows
 from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.tree_search.replay import replay
+from tratree_data.tree_search.replay_path import Walk, WalkStep, walk_path
 
-COUNTER = "plug_ins:Counter"
+COUNTER = "helpers.plug_ins:Counter"
 
 
 @dataclass(frozen=True)
@@ -255,7 +255,7 @@ def test_control_c_keeps_what_is_finished(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-c",
-        f"from tratree_data.search.replay import replay; replay({str(folder)!r}, workers=2, commit_seconds=0)",
+        f"from tratree_data.tree_search.replay import replay; replay({str(folder)!r}, workers=2, commit_seconds=0)",
     ]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 60

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from tests.shop import make_dataset
+
 from tratree_data.editing.derive import filter
 from tratree_data.system.scratch import LIVES, scratch_folder
 

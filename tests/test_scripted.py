@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from shared_data import SHARED, needs_shared
+from helpers.shared_data import SHARED, needs_shared
 
 from tratree_data.agents import Request, Step, make_agent, parse_response
 from tratree_data.agents.choices import PHRASES, Choice, word_thought

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pyarrow as pa
 import pytest
+from helpers.tree_tables import ENVIRONMENT, make_tables, make_tree, node_id
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tree_tables import ENVIRONMENT, make_tables, make_tree, node_id
 
 from benchmarks.reference import (
     Node,
@@ -22,11 +22,11 @@ from benchmarks.reference import (
 )
 from tratree_data.errors import BadInputError
 from tratree_data.ids import content_id, tree_id
-from tratree_data.search.search import SearchSettings, search, search_trees
 from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import check
-from tratree_data.store.tree_arrays import NO_NODE, Forest, read_forest
+from tratree_data.store.tree_arrays import NO_NODE, TreeArrays, read_tree_arrays
 from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.tree_search.search import SearchSettings, search, search_trees
 
 SCORES = [None, 0.0, 0.1, 0.3, 0.5, 0.7, 1.0]
 
@@ -49,12 +49,12 @@ def tasks(draw: st.DrawFn, name: str = "task") -> list[Rollout]:
     return attempts
 
 
-def forest_of(tables: dict[str, pa.Table]) -> Forest:
-    return read_forest(tables["nodes"], tables["step_nodes"], tables["rollouts"])
+def forest_of(tables: dict[str, pa.Table]) -> TreeArrays:
+    return read_tree_arrays(tables["nodes"], tables["step_nodes"], tables["rollouts"])
 
 
 def values_by_node(
-    forest: Forest, options: SearchSettings, threads: int = 1
+    forest: TreeArrays, options: SearchSettings, threads: int = 1
 ) -> tuple[dict[str, dict[str, object]], list[dict[str, object]]]:
     found = search_trees(forest, options, threads)
     return {row["node_id"]: row for row in found["node_values"].to_pylist()}, found["paths"].to_pylist()
@@ -263,7 +263,7 @@ def test_depth_of_two_thousand() -> None:
     assert values["n1"]["advantage"] == 0.0
 
 
-def wide_forest(children: int) -> Forest:
+def wide_forest(children: int) -> TreeArrays:
     scores = (np.arange(children) % 10) / 10
     ids = pa.array([f"n{i:07d}" for i in range(children)])
     parent = np.zeros(children + 1, dtype=np.int64)
@@ -271,7 +271,7 @@ def wide_forest(children: int) -> Forest:
     one = np.concatenate([[0], np.ones(children, dtype=np.int64)])
     visits = one.copy()
     visits[0] = children
-    return Forest(
+    return TreeArrays(
         tree_ids=pa.array(["t"]),
         tree_start=np.array([0, children + 1]),
         node_ids=pa.concat_arrays([pa.array(["root"]), ids]),

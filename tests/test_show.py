@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
-
 from tests.viewing import toy_rollouts, toy_store, toy_tree, write_store
+
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.reader import open_store
 from tratree_data.system.plain_text import one_line, pad, shorten

@@ -549,7 +549,7 @@ def test_a_training_says_how_far_it_is_and_nothing_else(
 ) -> None:
     from tratree_data.training import reporting
 
-    monkeypatch.setattr(reporting, "SECONDS_A_LINE", 0.0)
+    monkeypatch.setattr(reporting, "SECONDS_PER_LINE", 0.0)
     capfd.readouterr()
     train(folder / "data", model=folder / "weak", out=tmp_path / "out", **{**FAST, "max_steps": 3, "log_steps": 1})
     said = capfd.readouterr()
@@ -655,7 +655,7 @@ def test_an_output_folder_is_never_overwritten(folder: Path, tmp_path: Path) -> 
 
 
 def test_a_pushed_model_has_its_tag_last_and_a_tag_never_moves(folder: Path, tmp_path: Path) -> None:
-    from loopback_hub import TOKEN, LoopbackHub
+    from helpers.loopback_hub import TOKEN, LoopbackHub
 
     train(folder / "data", model=folder / "weak", out=tmp_path / "model", **FAST)
     hub = LoopbackHub()

@@ -7,9 +7,9 @@ from typing import Any
 import pyarrow as pa
 import pytest
 import xxhash
+from helpers.small import Step, all_nodes, lookup_of, reference_trees, similarity_of, tables
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from small import Step, all_nodes, lookup_of, reference_trees, similarity_of, tables
 
 from tratree_data.errors import BadInputError
 from tratree_data.system.compiling import compiled
@@ -182,7 +182,7 @@ def test_many_noisy_rollouts(seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_crowds_in_blocks_of_any_size_are_the_references(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is compared at once, and whatever a block finds founded before it; small groups in portions beside them."""
+    """Whatever is compared at once, and whatever a block finds founded before it; small groups in chunks beside them."""
     print(f"seed {seed}")
     rng = random.Random(seed)
     rollouts, steps = tables(noisy_attempts(rng, tasks=rng.choice([1, 3, 17])))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
-from small import make_store
+from helpers.small import make_store
 from test_store import append, cut_off, one_rollout, other_writer
 
 from tratree_data import vacuum

@@ -19,8 +19,8 @@ import pytest
 
 pytest.importorskip("vllm", reason="needs an environment with vLLM, see docs/exploration.md")
 
-import corridor
-from tiny_llama import make_tiny_llama
+from helpers import corridor
+from helpers.tiny_llama import make_tiny_llama
 
 from tratree_data import explore, open_store
 from tratree_data.agents import Agent, Request, Step, make_agent

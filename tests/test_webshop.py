@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.shared_data import SHARED, needs_shared
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from shared_data import SHARED, needs_shared
 
 from tratree_data.environments import make_environment
 from tratree_data.environments.webshop import WebShop, load_shop

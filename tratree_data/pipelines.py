@@ -18,8 +18,8 @@ from tratree_data.preferences.demonstrations import demonstrations
 from tratree_data.preferences.pairs import pairs
 from tratree_data.releases.publish import publish
 from tratree_data.results import StageResult
-from tratree_data.search.replay import replay
-from tratree_data.search.search import search
+from tratree_data.tree_search.replay import replay
+from tratree_data.tree_search.search import search
 from tratree_data.trees.build import build
 
 RECIPE_FILE = "recipe.toml"

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from tratree_data.cli.app import Dataset, app, messages, report, verb
-from tratree_data.search.settings import SearchSettings
+from tratree_data.tree_search.settings import SearchSettings
 
 PANEL = "Make trees, pairs and demonstrations"
 
@@ -76,7 +76,7 @@ def replay(
 
     Example: `tratree replay demo`
     """
-    from tratree_data.search.replay import replay
+    from tratree_data.tree_search.replay import replay
 
     report(replay(directory, environment_data=environment_data or (), workers=workers, time_out_seconds=time_out))
 

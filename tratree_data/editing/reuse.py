@@ -24,7 +24,7 @@ STAGES = {
     "demonstrations": ("demonstrations",),
 }
 """The stages that work tree by tree, in order, with the tables that each writes."""
-ROWS_A_BATCH = 64 * 1024
+ROWS_PER_BATCH = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def _rows(part: Part, table: str) -> Iterator[pa.Table]:
     else:
         staying = "(SELECT DISTINCT tree_id, split FROM staying_rollouts) AS s USING (tree_id)"
     order = ", ".join([*(["tree_id"] if "tree_id" in schema.names else []), *table_schema(table).primary_key])
-    for batch in cursor.sql(f"SELECT {columns} FROM {table} AS t JOIN {staying} ORDER BY {order}").to_arrow_reader(ROWS_A_BATCH):
+    for batch in cursor.sql(f"SELECT {columns} FROM {table} AS t JOIN {staying} ORDER BY {order}").to_arrow_reader(ROWS_PER_BATCH):
         yield pa.Table.from_batches([batch]).cast(schema)
 
 
@@ -134,7 +134,7 @@ def _embeddings(parts: Sequence[Part]) -> Iterator[pa.Table]:
             cursor = part.store.connection.cursor()
             cursor.register("seen", seen)
             query = "SELECT e.* FROM embeddings AS e ANTI JOIN seen USING (model, text_id) ORDER BY model, text_id"
-            for batch in cursor.sql(query).to_arrow_reader(ROWS_A_BATCH):
+            for batch in cursor.sql(query).to_arrow_reader(ROWS_PER_BATCH):
                 yield pa.Table.from_batches([batch]).cast(arrow_schema("embeddings"))
             seen = pa.concat_tables([seen, part.store.read("embeddings", ["model", "text_id"])])
 

@@ -21,7 +21,7 @@ from tratree_data.environments.requirements import (
 from tratree_data.errors import BadInputError, suggest
 
 FIRST_SEEDS = {"train": 0, "dev": 10_000, "test": 20_000}
-SEEDS_A_FOLD = 1_000
+SEEDS_PER_FOLD = 1_000
 UNKNOWN_ACTION = "Unknown action"
 
 PROMPT = """You are playing a text game. At every turn you are given the observation of the last turn. First think about the current condition and plan your next actions, then write one action. Actions are short commands such as: look around, inventory, move north, open door to east, open fridge, take coin, put coin in box, read cookbook.
@@ -63,12 +63,12 @@ class TextWorldExpress:
         return [package_requirement("textworld-express"), java_requirement()]
 
     def splits(self) -> dict[str, int]:
-        return {split: len(self.games) * SEEDS_A_FOLD for split in FIRST_SEEDS}
+        return {split: len(self.games) * SEEDS_PER_FOLD for split in FIRST_SEEDS}
 
     def tasks(self, split: str) -> list[str]:
         """Games take turns, so that the first tasks of a split are of all games."""
         tasks = {
-            fold: [f"{game}/{fold}/{first + number}" for number in range(SEEDS_A_FOLD) for game in self.games]
+            fold: [f"{game}/{fold}/{first + number}" for number in range(SEEDS_PER_FOLD) for game in self.games]
             for fold, first in FIRST_SEEDS.items()
         }
         return split_tasks("TextWorldExpress", split, tasks)
@@ -117,7 +117,7 @@ class TextWorldExpress:
     def _generate(self, task_id: str, gold: bool) -> dict[str, Any]:
         parts = task_id.split("/")
         known = len(parts) == 3 and parts[0] in self.all_games and parts[1] in FIRST_SEEDS and parts[2].isdecimal()
-        if not known or not 0 <= int(parts[2]) - FIRST_SEEDS[parts[1]] < SEEDS_A_FOLD:
+        if not known or not 0 <= int(parts[2]) - FIRST_SEEDS[parts[1]] < SEEDS_PER_FOLD:
             raise unknown_task("TextWorldExpress", task_id, "coin/train/0")
         if self.java is not None and not self.java.usable:
             self.close()

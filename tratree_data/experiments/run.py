@@ -31,11 +31,11 @@ from tratree_data.exploration.explore import explore
 from tratree_data.preferences.demonstrations import demonstrations
 from tratree_data.preferences.pairs import pairs
 from tratree_data.results import StageResult
-from tratree_data.search.replay import replay
-from tratree_data.search.search import search
 from tratree_data.store.reader import open_store
 from tratree_data.store.writer import writing
 from tratree_data.training.train import train
+from tratree_data.tree_search.replay import replay
+from tratree_data.tree_search.search import search
 from tratree_data.trees.build import build
 
 

@@ -16,9 +16,9 @@ from tratree_data.store.reader import Store, open_store
 from tratree_data.store.schemas import arrow_schema, empty_table, table_from_rows
 from tratree_data.store.writer import commit
 
-STEPS_A_COMMIT = 20_000
+STEPS_PER_COMMIT = 20_000
 MANY_FILES = 20
-BYTES_A_FILE = 256 * 2**20
+BYTES_PER_FILE = 256 * 2**20
 
 
 class Batch:
@@ -49,7 +49,7 @@ class Batch:
     def commit_if_due(self) -> None:
         count = len(self.rollouts) + len(self.dropped)
         if count and (
-            count >= self.most_rollouts or len(self.steps) >= STEPS_A_COMMIT or time.monotonic() - self.since >= self.most_seconds
+            count >= self.most_rollouts or len(self.steps) >= STEPS_PER_COMMIT or time.monotonic() - self.since >= self.most_seconds
         ):
             self.commit()
 
@@ -105,7 +105,7 @@ def _stream(store: Store, table: str, keep: Any = None) -> Iterator[pa.Table]:
     for part in store.dataset(table).to_batches(filter=keep):
         parts.append(part)
         size += part.nbytes
-        if size >= BYTES_A_FILE:
+        if size >= BYTES_PER_FILE:
             yield pa.Table.from_batches(parts, arrow_schema(table))
             parts, size = [], 0
     if parts:

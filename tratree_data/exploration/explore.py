@@ -36,7 +36,7 @@ from tratree_data.results import StageResult
 from tratree_data.store.reader import Store
 from tratree_data.store.writer import create_store, writing
 
-FAILURES_IN_A_ROW = 3
+FAILURES_IN_PER_ROW = 3
 """Times the number of concurrent episodes: a run in which nothing else happens is stopped."""
 
 
@@ -200,7 +200,7 @@ def _stop_if_hopeless(finished: Finished, in_a_row: int, setting: Setting) -> No
             f"The agent's server does not answer: {finished.trouble}. What was finished is kept.\n"
             "Next: start the server, then run the same command with --retry-failed"
         )
-    if in_a_row >= FAILURES_IN_A_ROW * setting.concurrent:
+    if in_a_row >= FAILURES_IN_PER_ROW * setting.concurrent:
         raise TratreeError(
             f"The last {in_a_row} attempts all failed, the last one with {finished.rollout['end_reason']}: {finished.trouble}. "
             "What was finished is kept.\nNext: mend the cause, then run the same command with --retry-failed"

@@ -17,14 +17,14 @@ from tratree_data.agents import make_agent
 from tratree_data.environments import make_environment
 from tratree_data.errors import TratreeError
 from tratree_data.exploration.episode import Attempt, Finished, rollout_row
-from tratree_data.exploration.pool import ATTEMPTS_A_MESSAGE, Players, Results, Seat, Setting, in_threads
+from tratree_data.exploration.pool import ATTEMPTS_PER_MESSAGE, Players, Results, Seat, Setting, in_threads
 
 DEATHS_PER_ATTEMPT = 2
 
 
 def play_in_processes(setting: Setting, attempts: Iterable[Attempt], processes: int, stop: threading.Event) -> Results:
     """Attempts in the order in which they end, with one child process behind every thread."""
-    yield from in_threads([PlayerProcess(setting) for _ in range(processes)], attempts, ATTEMPTS_A_MESSAGE, stop)
+    yield from in_threads([PlayerProcess(setting) for _ in range(processes)], attempts, ATTEMPTS_PER_MESSAGE, stop)
 
 
 class PlayerProcess:

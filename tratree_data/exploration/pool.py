@@ -25,7 +25,7 @@ COMPUTED = ("expert", "scripted", "transcript")
 BATCH_WAIT_SECONDS = 0.02
 Results = Generator[Finished | None, None, None]
 """Finished attempts in the order in which they end; None when a second brought none."""
-ATTEMPTS_A_MESSAGE = 16
+ATTEMPTS_PER_MESSAGE = 16
 """To another process or machine."""
 HEARTBEAT_SECONDS = 1.0
 STOP_SECONDS = 5.0

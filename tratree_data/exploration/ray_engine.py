@@ -17,7 +17,7 @@ from tratree_data.agents import make_agent
 from tratree_data.environments import make_environment
 from tratree_data.errors import TratreeError, missing_package
 from tratree_data.exploration.episode import Attempt, Finished, rollout_row
-from tratree_data.exploration.pool import ATTEMPTS_A_MESSAGE, HEARTBEAT_SECONDS, Results, Setting, Table, is_computed
+from tratree_data.exploration.pool import ATTEMPTS_PER_MESSAGE, HEARTBEAT_SECONDS, Results, Setting, Table, is_computed
 
 DEATHS_PER_SHARE = 2
 EPISODES_PER_SEAT = 4
@@ -68,7 +68,7 @@ def play_under_ray(setting: Setting, attempts: Iterable[Attempt], workers: int |
 
 def _shares(ray: Any, setting: Setting, attempts: Iterable[Attempt], workers: int | None, stop: threading.Event) -> Results:
     make_worker, count = _worker_maker(ray, setting, workers)
-    size = ATTEMPTS_A_MESSAGE if is_computed(setting.agents) else EPISODES_PER_SEAT * setting.concurrent
+    size = ATTEMPTS_PER_MESSAGE if is_computed(setting.agents) else EPISODES_PER_SEAT * setting.concurrent
     source = iter(attempts)
     again: deque[Share] = deque()
     idle = [make_worker() for _ in range(count)]

@@ -9,7 +9,7 @@ from tratree_data.files import read_text
 from tratree_data.importers.records import EXPORTER
 from tratree_data.store.reader import Store
 
-ROWS_A_BATCH = 5_000
+ROWS_PER_BATCH = 5_000
 FACTS = (
     "rollout_id", "environment", "environment_version", "split", "task_id", "attempt", "instruction", "agent", "model", "sampling", "score",
     "success", "end_reason", "seconds", "prompt_tokens", "completion_tokens",
@@ -44,7 +44,7 @@ class Trajectory:
 def read_trajectories(store: Store) -> Iterator[Trajectory]:
     """In the order of environment, task, attempt and rollout_id; only a batch of rows is held as objects."""
     store.need("rollouts", "steps")
-    reader = store.connection.cursor().sql(read_text("sql", "trajectories.sql")).to_arrow_reader(ROWS_A_BATCH)
+    reader = store.connection.cursor().sql(read_text("sql", "trajectories.sql")).to_arrow_reader(ROWS_PER_BATCH)
     rows = (row for batch in reader for row in batch.to_pylist())
     for _, group in groupby(rows, key=lambda row: row["rollout_id"]):
         steps = list(group)

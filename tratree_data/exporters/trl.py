@@ -8,7 +8,7 @@ from tratree_data.store.reader import Store
 
 COLUMNS = {"pairs": ("prompt", "chosen", "rejected"), "demonstrations": ("messages",), "step_labels": ("prompt", "completion", "label")}
 KEYS = {"pairs": "pair_id", "demonstrations": "demonstration_id", "step_labels": "node_id"}
-ROWS_A_BATCH = 1_000
+ROWS_PER_BATCH = 1_000
 
 
 def present(store: Store) -> list[str]:
@@ -21,5 +21,5 @@ def present(store: Store) -> list[str]:
 def rows(store: Store, table: str) -> Iterator[dict[str, Any]]:
     """The table's training columns, in the order of its key."""
     query = f"SELECT {', '.join(COLUMNS[table])} FROM {table} ORDER BY {KEYS[table]}"  # names of ours, nothing that anyone typed
-    reader = store.connection.cursor().sql(query).to_arrow_reader(ROWS_A_BATCH)
+    reader = store.connection.cursor().sql(query).to_arrow_reader(ROWS_PER_BATCH)
     yield from (row for batch in reader for row in batch.to_pylist())

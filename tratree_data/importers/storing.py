@@ -20,9 +20,9 @@ from tratree_data.store.schemas import arrow_schema
 from tratree_data.store.writer import commit
 
 STAGE = "import"
-STEPS_A_COMMIT = 100_000
-CHARACTERS_A_COMMIT = 64 * 2**20
-PROBLEMS_A_TABLE = 10_000
+STEPS_PER_COMMIT = 100_000
+CHARACTERS_PER_COMMIT = 64 * 2**20
+PROBLEMS_PER_TABLE = 10_000
 DETAIL_CHARACTERS = 300
 REPLACEMENT = "\ufffd"
 UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -54,7 +54,7 @@ class Batch:
 
     @property
     def full(self) -> bool:
-        return len(self.steps["step"]) >= STEPS_A_COMMIT or self.characters >= CHARACTERS_A_COMMIT
+        return len(self.steps["step"]) >= STEPS_PER_COMMIT or self.characters >= CHARACTERS_PER_COMMIT
 
     def tables(self) -> dict[str, pa.Table]:
         """Steps first: a rollout counts once its own row is there."""
@@ -136,7 +136,7 @@ class Import:
         self.reasons[problem.reason] += 1
         self.first.setdefault(problem.reason, problem)
         self.problems.append(problem)
-        if len(self.problems) >= PROBLEMS_A_TABLE:
+        if len(self.problems) >= PROBLEMS_PER_TABLE:
             self.pack_problems()
 
     def pack_problems(self) -> None:

@@ -17,7 +17,7 @@ from tratree_data.importers import jsonl, messages, records
 from tratree_data.importers.reading import LogFile
 from tratree_data.importers.records import Item, KeyWatch, Options, Problem, Record, Unusable
 
-ROWS_A_BATCH = 64
+ROWS_PER_BATCH = 64
 HUB = re.compile(r"hub:(?P<name>[^:@]+)(?::(?P<config>[^@]+))?(?:@(?P<revision>.+))?")
 OURS = (
     "task_id", "env", "trajectory_id", "split", "agent", "model", "prompt", "instruction", "reward", "success",
@@ -38,7 +38,7 @@ def _parquet_rows(file: LogFile) -> Iterator[Item]:
     try:
         with file.path.open("rb") as raw:
             file.raw = raw
-            for batch in pq.ParquetFile(raw).iter_batches(ROWS_A_BATCH):
+            for batch in pq.ParquetFile(raw).iter_batches(ROWS_PER_BATCH):
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{file.name}:{number}", row

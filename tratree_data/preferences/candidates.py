@@ -10,12 +10,12 @@ import numpy as np
 import pyarrow as pa
 
 from tratree_data.ids import content_id
-from tratree_data.store.tree_arrays import NO_NODE, Flags, Floats, Forest, Ints, sibling_groups
+from tratree_data.store.tree_arrays import NO_NODE, Flags, Floats, Ints, TreeArrays, sibling_groups
 
 KINDS = ("divergence", "step", "siblings", "unstructured", "expert")
 NODE_KINDS = ("divergence", "step", "siblings")
 NODE_KIND_NUMBERS = [KINDS.index(kind) for kind in NODE_KINDS]
-SIBLINGS_A_STATE = 64
+SIBLINGS_PER_STATE = 64
 NO_ROLLOUT = -1
 
 
@@ -61,7 +61,7 @@ class States:
     worst_rollout: Ints  # [N]
 
 
-def read_states(forest: Forest) -> States:
+def read_states(forest: TreeArrays) -> States:
     group = sibling_groups(forest)
     child = np.flatnonzero(group != NO_NODE)
     founder = np.full(int(group.max(initial=NO_NODE)) + 1, NO_NODE, dtype=np.int64)
@@ -80,7 +80,7 @@ def read_states(forest: Forest) -> States:
     )
 
 
-def extreme_rollouts(forest: Forest, best: bool) -> Ints:
+def extreme_rollouts(forest: TreeArrays, best: bool) -> Ints:
     """The best or the worst rollout through each node; the shorter, then the earlier attempt on a tie."""
     steps = np.diff(forest.step_start)
     scored = np.flatnonzero(~np.isnan(forest.score))
@@ -94,7 +94,7 @@ def extreme_rollouts(forest: Forest, best: bool) -> Ints:
     return np.append(order, NO_ROLLOUT)[found]
 
 
-def find_candidates(forest: Forest, states: States, kind: str, siblings: str, seed: int, is_expert: Flags) -> Candidates:
+def find_candidates(forest: TreeArrays, states: States, kind: str, siblings: str, seed: int, is_expert: Flags) -> Candidates:
     if kind in NODE_KINDS:
         better, worse = all_siblings(forest, states) if (kind, siblings) == ("siblings", "all") else SIBLING_RULES[kind](states)
         return of_nodes(forest, states, kind, better, worse)
@@ -114,13 +114,13 @@ def neighbours(states: States) -> tuple[Ints, Ints]:
     return states.ranked[position - 1], states.ranked[position]
 
 
-def all_siblings(forest: Forest, states: States) -> tuple[Ints, Ints]:
+def all_siblings(forest: TreeArrays, states: States) -> tuple[Ints, Ints]:
     better, worse = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     for size in np.unique(states.size[states.size > 1]).tolist():
         start = states.start[states.size == size]
         children = states.ranked[start[:, None] + np.arange(size)]
-        if size > SIBLINGS_A_STATE:
-            most_visited = np.argsort(-forest.scored_visits[children], axis=1, kind="stable")[:, :SIBLINGS_A_STATE]
+        if size > SIBLINGS_PER_STATE:
+            most_visited = np.argsort(-forest.scored_visits[children], axis=1, kind="stable")[:, :SIBLINGS_PER_STATE]
             children = np.take_along_axis(children, np.sort(most_visited, axis=1), axis=1)
         one, other = np.triu_indices(children.shape[1], 1)
         better.append(children[:, one].ravel())
@@ -135,7 +135,7 @@ SIBLING_RULES: dict[str, Callable[[States], tuple[Ints, Ints]]] = {
 }
 
 
-def of_nodes(forest: Forest, states: States, kind: str, better: Ints, worse: Ints) -> Candidates:
+def of_nodes(forest: TreeArrays, states: States, kind: str, better: Ints, worse: Ints) -> Candidates:
     mean = forest.mean
     return Candidates(
         kind=np.full(len(better), KINDS.index(kind)),
@@ -150,7 +150,7 @@ def of_nodes(forest: Forest, states: States, kind: str, better: Ints, worse: Int
     )
 
 
-def of_rollouts(forest: Forest, states: States, kind: str, better: Ints, worse: Ints) -> Candidates:
+def of_rollouts(forest: TreeArrays, states: States, kind: str, better: Ints, worse: Ints) -> Candidates:
     first_node = forest.step_node[forest.step_start[:-1]]
     return Candidates(
         kind=np.full(len(better), KINDS.index(kind)),
@@ -165,7 +165,7 @@ def of_rollouts(forest: Forest, states: States, kind: str, better: Ints, worse: 
     )
 
 
-def random_rollouts(forest: Forest, states: States, seed: int) -> tuple[Ints, Ints]:
+def random_rollouts(forest: TreeArrays, states: States, seed: int) -> tuple[Ints, Ints]:
     """Each scored rollout that is not the task's best against a random one that scored higher from the same first state."""
     scored = np.flatnonzero(~np.isnan(forest.score))
     state = states.group[forest.step_node[forest.step_start[:-1]]]
@@ -182,7 +182,7 @@ def random_rollouts(forest: Forest, states: States, seed: int) -> tuple[Ints, In
     return order[picked], order[worse]
 
 
-def expert_rollouts(forest: Forest, states: States, is_expert: Flags) -> tuple[Ints, Ints]:
+def expert_rollouts(forest: TreeArrays, states: States, is_expert: Flags) -> tuple[Ints, Ints]:
     """The best expert's rollout of each first state against every agent's."""
     state = states.group[forest.step_node[forest.step_start[:-1]]]
     scored, steps = ~np.isnan(forest.score), np.diff(forest.step_start)

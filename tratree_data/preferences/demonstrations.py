@@ -26,21 +26,21 @@ from tratree_data.results import StageResult
 from tratree_data.store.queries import query
 from tratree_data.store.reader import is_current, open_store
 from tratree_data.store.schemas import arrow_schema
-from tratree_data.store.staged import Parts, dropped_rows, reason_table
+from tratree_data.store.staged import StagedFiles, dropped_rows, reason_table
 from tratree_data.store.tree_arrays import (
     Flags,
     Floats,
-    Forest,
     Ints,
+    TreeArrays,
     as_array,
     floats,
     must_find,
     numbers,
     offsets_of,
     positions,
-    read_forest,
+    read_tree_arrays,
 )
-from tratree_data.store.tree_chunks import read_portions
+from tratree_data.store.tree_chunks import read_chunks
 from tratree_data.store.writer import commit, with_dropped, writing
 from tratree_data.system.hashing import hash_texts, hex_column
 from tratree_data.system.progress import progress
@@ -131,9 +131,9 @@ def demonstrations(
         if is_current(store, STAGE, ["demonstrations"], asdict(settings), reads):
             return StageResult(STAGE, False, {"demonstrations": store.count("demonstrations")})
         left_out: Counter[str] = Counter()
-        with Parts(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
+        with StagedFiles(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
             refused = NO_NODES if max_refused is None else query(store, "refused_nodes")["node_id"]
-            for tables in read_portions(store, {table: COLUMNS[table] for table in portioned}):
+            for tables in read_chunks(store, {table: COLUMNS[table] for table in portioned}):
                 for name, table in demonstrate_trees(tables, settings, left_out, refused):
                     parts.add(name, table)
                 advance(tables["nodes"].num_rows)
@@ -147,7 +147,7 @@ def demonstrate_trees(
 ) -> Iterator[tuple[str, pa.Table]]:
     """Pieces of the tables demonstrations and dropped of a chunk of trees; counts what is left out by its reason."""
     nodes, step_nodes, rollouts = (tables[name] for name in ("nodes", "step_nodes", "rollouts"))
-    forest = read_forest(nodes, step_nodes, rollouts)
+    forest = read_tree_arrays(nodes, step_nodes, rollouts)
     texts = read_texts(forest, nodes, step_nodes, rollouts)
     if settings.kinds != ("path",):
         idle = np.setdiff1d(np.arange(rollouts.num_rows), forest.rollout_row)
@@ -175,14 +175,14 @@ def demonstrate_trees(
             yield STAGE, demonstration_table(forest, rollouts, texts, kept.take(rows))
 
 
-def successes(forest: Forest, rollouts: pa.Table) -> Flags:
+def successes(forest: TreeArrays, rollouts: pa.Table) -> Flags:
     """By the environment's word, or a full score where it gave none."""
     word = as_array(rollouts["success"])
     given: Flags = word.fill_null(False).to_numpy(zero_copy_only=False)
     return np.where(word.is_valid().to_numpy(zero_copy_only=False), given, forest.score == 1)
 
 
-def pick_rollouts(forest: Forest, kind: str, solved: Flags, is_expert: Flags) -> Ints:
+def pick_rollouts(forest: TreeArrays, kind: str, solved: Flags, is_expert: Flags) -> Ints:
     if kind == "expert":
         return np.flatnonzero(is_expert)
     if kind == "success":
@@ -193,7 +193,7 @@ def pick_rollouts(forest: Forest, kind: str, solved: Flags, is_expert: Flags) ->
     return order[~cap(forest.rollout_tree[order], np.zeros(len(order), dtype=np.int64), 1)]
 
 
-def of_rollouts(forest: Forest, texts: Texts, kind: str, rollouts: Ints, solved: Flags, is_refused: Flags) -> Trajectories:
+def of_rollouts(forest: TreeArrays, texts: Texts, kind: str, rollouts: Ints, solved: Flags, is_refused: Flags) -> Trajectories:
     before = offsets_of(is_refused[forest.step_node].astype(np.int64))  # refused steps before each step
     return Trajectories(
         kind=kind,
@@ -207,7 +207,7 @@ def of_rollouts(forest: Forest, texts: Texts, kind: str, rollouts: Ints, solved:
     )
 
 
-def of_paths(forest: Forest, texts: Texts, found: pa.Table, solved: Flags, is_refused: Flags) -> Trajectories:
+def of_paths(forest: TreeArrays, texts: Texts, found: pa.Table, solved: Flags, is_refused: Flags) -> Trajectories:
     """A path succeeds if all rollouts behind it do."""
     tree = must_find(positions(found["tree_id"], forest.tree_ids), "paths.tree_id")
     order = np.lexsort((as_array(found["rank"]).to_numpy(), tree))
@@ -249,7 +249,7 @@ def judge(found: Trajectories, texts: Texts, settings: DemonstrationSettings) ->
     return why
 
 
-def demonstration_table(forest: Forest, rollouts: pa.Table, texts: Texts, found: Trajectories) -> pa.Table:
+def demonstration_table(forest: TreeArrays, rollouts: pa.Table, texts: Texts, found: Trajectories) -> pa.Table:
     task = pa.array(np.searchsorted(forest.rollout_tree, found.tree))
     nothing = pa.nulls(len(found.tree), pa.string())
     columns = {

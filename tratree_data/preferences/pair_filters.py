@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from tratree_data.errors import BadInputError, suggest
 from tratree_data.preferences.candidates import KINDS, NO_ROLLOUT, NODE_KIND_NUMBERS, Candidates
-from tratree_data.store.tree_arrays import Flags, Forest, Ints
+from tratree_data.store.tree_arrays import Flags, Ints, TreeArrays
 from tratree_data.system.intervals import wilson_interval
 
 SIBLING_CHOICES = ("adjacent", "all")
@@ -58,7 +58,7 @@ class PairSettings:
                 )
 
 
-def judge(forest: Forest, action: Ints, candidates: Candidates, settings: PairSettings) -> npt.NDArray[np.str_]:
+def judge(forest: TreeArrays, action: Ints, candidates: Candidates, settings: PairSettings) -> npt.NDArray[np.str_]:
     """For each candidate the first rule that it breaks alone, or KEPT."""
     of_nodes = np.isin(candidates.kind, NODE_KIND_NUMBERS)
     better, worse = candidates.chosen_node, candidates.rejected_node
@@ -82,13 +82,13 @@ def sides(candidates: Candidates) -> tuple[tuple[Ints, Ints], tuple[Ints, Ints]]
     return (candidates.chosen_rollout, candidates.chosen_node), (candidates.rejected_rollout, candidates.rejected_node)
 
 
-def first_steps(forest: Forest, side: tuple[Ints, Ints]) -> Ints:
+def first_steps(forest: TreeArrays, side: tuple[Ints, Ints]) -> Ints:
     """The step with which each continuation begins: a node at depth d holds step d − 1 of the rollouts through it."""
     rollout, node = side
     return forest.step_start[rollout] + forest.depth[node] - 1
 
 
-def continuation_steps(forest: Forest, side: tuple[Ints, Ints], kind: Ints) -> Ints:
+def continuation_steps(forest: TreeArrays, side: tuple[Ints, Ints], kind: Ints) -> Ints:
     """How many steps each continuation has: one in pairs of kind step, else all until the rollout ends."""
     return np.where(kind == KINDS.index("step"), 1, forest.step_start[side[0] + 1] - first_steps(forest, side))
 

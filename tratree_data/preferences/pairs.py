@@ -39,9 +39,19 @@ from tratree_data.preferences.step_labels import label_steps
 from tratree_data.results import StageResult
 from tratree_data.store.reader import Store, is_current, open_store
 from tratree_data.store.schemas import arrow_schema
-from tratree_data.store.staged import Parts, dropped_rows, reason_table
-from tratree_data.store.tree_arrays import NO_NODE, NODE_COLUMNS, ROLLOUT_COLUMNS, Flags, Forest, Ints, as_array, numbers, read_forest
-from tratree_data.store.tree_chunks import STRUCTURE, read_portions
+from tratree_data.store.staged import StagedFiles, dropped_rows, reason_table
+from tratree_data.store.tree_arrays import (
+    NO_NODE,
+    NODE_COLUMNS,
+    ROLLOUT_COLUMNS,
+    Flags,
+    Ints,
+    TreeArrays,
+    as_array,
+    numbers,
+    read_tree_arrays,
+)
+from tratree_data.store.tree_chunks import STRUCTURE, read_chunks
 from tratree_data.store.writer import commit, with_dropped, writing
 from tratree_data.system.hashing import hash_texts, hex_column
 from tratree_data.system.progress import progress
@@ -52,10 +62,10 @@ WITHOUT_TEXTS = STRUCTURE | {"nodes": (*NODE_COLUMNS, "action"), "rollouts": (*R
 
 
 @dataclass(frozen=True)
-class Chunk:
+class PairChunk:
     """Some whole trees: their shape, their alternatives, and who acted."""
 
-    forest: Forest
+    forest: TreeArrays
     states: States
     action: Ints  # [N] equal for equal actions
     rollouts: pa.Table  # in the forest's order
@@ -95,9 +105,9 @@ def extract(directory: str | Path, settings: PairSettings) -> StageResult:
         if is_current(store, STAGE, ["step_labels", "pairs"], asdict(settings), reads):
             return StageResult(STAGE, False, {"pairs": store.count("pairs"), "step labels": store.count("step_labels")})
         left_out: Counter[str] = Counter()
-        with Parts(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
+        with StagedFiles(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
             task_caps = balanced_caps(store, settings) if settings.balance else None
-            for chunk in read_chunks(store, WITH_TEXTS):
+            for chunk in read_pair_chunks(store, WITH_TEXTS):
                 for name, table in pair_trees(chunk, settings, left_out, task_caps):
                     parts.add(name, table)
                 advance(len(chunk.forest.parent))
@@ -107,22 +117,22 @@ def extract(directory: str | Path, settings: PairSettings) -> StageResult:
     return StageResult(STAGE, True, {"pairs": parts.rows["pairs"], "step labels": parts.rows["step_labels"]}, reason_table(left_out))
 
 
-def read_chunks(store: Store, columns: Mapping[str, Sequence[str]]) -> Iterator[Chunk]:
-    for tables in read_portions(store, columns):
-        yield make_chunk(tables["nodes"], tables["step_nodes"], tables["rollouts"])
+def read_pair_chunks(store: Store, columns: Mapping[str, Sequence[str]]) -> Iterator[PairChunk]:
+    for tables in read_chunks(store, columns):
+        yield make_pair_chunk(tables["nodes"], tables["step_nodes"], tables["rollouts"])
 
 
-def make_chunk(nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) -> Chunk:
-    forest = read_forest(nodes, step_nodes, rollouts)
+def make_pair_chunk(nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) -> PairChunk:
+    forest = read_tree_arrays(nodes, step_nodes, rollouts)
     action = nodes["action"].combine_chunks().take(pa.array(forest.node_row)).fill_null("").dictionary_encode().indices
     in_order = rollouts.take(pa.array(forest.rollout_row))
-    return Chunk(forest, read_states(forest), numbers(action), in_order, (nodes, step_nodes, rollouts))
+    return PairChunk(forest, read_states(forest), numbers(action), in_order, (nodes, step_nodes, rollouts))
 
 
 def balanced_caps(store: Store, settings: PairSettings) -> Ints:
     """Of each kind, as many pairs a task as the median task with any has, so that no task outweighs the others much."""
     counts: list[list[Ints]] = [[] for _ in KINDS]
-    for chunk in read_chunks(store, WITHOUT_TEXTS):
+    for chunk in read_pair_chunks(store, WITHOUT_TEXTS):
         candidates, _ = select(chunk, settings, None, [])
         for kind, found in enumerate(counts):
             by_task = np.bincount(chunk.forest.tree[candidates.node[candidates.kind == kind]])
@@ -132,7 +142,7 @@ def balanced_caps(store: Store, settings: PairSettings) -> Ints:
 
 
 def pair_trees(
-    chunk: Chunk, settings: PairSettings, left_out: Counter[str], task_caps: Ints | None = None
+    chunk: PairChunk, settings: PairSettings, left_out: Counter[str], task_caps: Ints | None = None
 ) -> Iterator[tuple[str, pa.Table]]:
     """Pieces of the tables pairs, step_labels and dropped of a chunk of trees; counts what is left out by its reason.
 
@@ -154,7 +164,7 @@ def pair_trees(
 
 
 def select(
-    chunk: Chunk, settings: PairSettings, texts: Texts | None, reasons: list[tuple[str, str, str]], task_caps: Ints | None = None
+    chunk: PairChunk, settings: PairSettings, texts: Texts | None, reasons: list[tuple[str, str, str]], task_caps: Ints | None = None
 ) -> tuple[Candidates, Counter[str]]:
     """The candidates that pass all controls, by priority. Without texts, duplicates are not looked for."""
     forest = chunk.forest
@@ -180,7 +190,7 @@ def strike(why: npt.NDArray[np.str_], reason: str, find: Callable[[Ints], Flags]
     why[kept[find(kept)]] = reason
 
 
-def say_the_same(forest: Forest, texts: Texts, candidates: Candidates) -> Flags:
+def say_the_same(forest: TreeArrays, texts: Texts, candidates: Candidates) -> Flags:
     """Candidates whose sides are the same words with other scores: chance decided, and nothing can be preferred."""
     same = np.zeros(len(candidates), dtype=bool)
     rows = np.flatnonzero(~np.isin(candidates.kind, NODE_KIND_NUMBERS))
@@ -190,7 +200,7 @@ def say_the_same(forest: Forest, texts: Texts, candidates: Candidates) -> Flags:
     return same
 
 
-def find_repeats(chunk: Chunk, texts: Texts, candidates: Candidates) -> Flags:
+def find_repeats(chunk: PairChunk, texts: Texts, candidates: Candidates) -> Flags:
     """Candidates that say what an earlier one of their task and kind says.
 
     Pairs at different nodes have different prompts, and pairs at one node different actions, unless an action stands in its state twice.
@@ -207,7 +217,7 @@ def find_repeats(chunk: Chunk, texts: Texts, candidates: Candidates) -> Flags:
     return found
 
 
-def repeated_actions(chunk: Chunk) -> Ints:
+def repeated_actions(chunk: PairChunk) -> Ints:
     """States in which some action stands twice: after observations that are similar, but not similar enough to merge."""
     child = np.flatnonzero(chunk.states.group != NO_NODE)
     actions = int(chunk.action.max(initial=0)) + 1
@@ -216,7 +226,7 @@ def repeated_actions(chunk: Chunk) -> Ints:
     return states
 
 
-def render(forest: Forest, texts: Texts, candidates: Candidates) -> tuple[Conversations, Conversations, Conversations]:
+def render(forest: TreeArrays, texts: Texts, candidates: Candidates) -> tuple[Conversations, Conversations, Conversations]:
     """(prompt, chosen, rejected) of each candidate."""
     prompts = path_prompts(forest, texts, candidates.node, candidates.founder)
     chosen, rejected = (
@@ -225,7 +235,7 @@ def render(forest: Forest, texts: Texts, candidates: Candidates) -> tuple[Conver
     return prompts, chosen, rejected
 
 
-def explain(chunk: Chunk, candidates: Candidates, why: npt.NDArray[np.str_], reasons: list[tuple[str, str, str]]) -> Counter[str]:
+def explain(chunk: PairChunk, candidates: Candidates, why: npt.NDArray[np.str_], reasons: list[tuple[str, str, str]]) -> Counter[str]:
     """One row for each node, kind and reason, with the number of pairs left out there; and one for each tree with nothing to compare."""
     forest = chunk.forest
     counts: Counter[str] = Counter()
@@ -246,7 +256,7 @@ def explain(chunk: Chunk, candidates: Candidates, why: npt.NDArray[np.str_], rea
     return counts
 
 
-def pair_table(chunk: Chunk, pairs: Candidates, messages: dict[str, pa.Array]) -> pa.Table:
+def pair_table(chunk: PairChunk, pairs: Candidates, messages: dict[str, pa.Array]) -> pa.Table:
     forest = chunk.forest
     kind = pa.array(KINDS).take(pa.array(pairs.kind))
     nodes = {name: forest.node_ids.take(pa.array(getattr(pairs, name))) for name in ("node", "chosen_node", "rejected_node")}

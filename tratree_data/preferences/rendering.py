@@ -18,8 +18,8 @@ from tratree_data.store.tree_arrays import (
     NODE_COLUMNS,
     ROLLOUT_COLUMNS,
     STEP_COLUMNS,
-    Forest,
     Ints,
+    TreeArrays,
     as_array,
     concat_ranges,
     numbers,
@@ -27,7 +27,7 @@ from tratree_data.store.tree_arrays import (
 )
 
 ROLES = pa.array(["user", "assistant"])
-BYTES_A_BATCH = 64 * 2**20
+BYTES_PER_BATCH = 64 * 2**20
 
 TEXT_COLUMNS = ("observation", "thought", "action")
 WITH_TEXTS = {
@@ -91,7 +91,7 @@ class Conversations:
         return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), messages, type=kind)
 
 
-def read_texts(forest: Forest, nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) -> Texts:
+def read_texts(forest: TreeArrays, nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) -> Texts:
     """The tables that made the forest, with their texts; texts stay in the tables' order, only their numbers follow the forest's."""
     observations, thoughts, actions = (texts_of(nodes, column) for column in TEXT_COLUMNS)
     actions = actions.fill_null("")
@@ -118,7 +118,7 @@ def texts_of(table: pa.Table, column: str) -> pa.Array:
     return as_array(table[column].cast(pa.large_string()))
 
 
-def own_words(forest: Forest, texts: pa.Array) -> tuple[Ints, pa.Array]:
+def own_words(forest: TreeArrays, texts: pa.Array) -> tuple[Ints, pa.Array]:
     """(steps, texts) where a step has words of its own; NULL means those of its node."""
     steps = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False)[forest.step_row])
     return steps, texts.take(pa.array(forest.step_row[steps]))
@@ -134,7 +134,7 @@ def replace(texts: pa.Array, places: Ints, others: list[str]) -> pa.Array:
 class Openings:
     """First messages: prompt, instruction and observation. A tree's are those of its first rollout."""
 
-    def __init__(self, forest: Forest, rollouts: pa.Table) -> None:
+    def __init__(self, forest: TreeArrays, rollouts: pa.Table) -> None:
         rows = pa.array(forest.rollout_row)
         prompts, instructions = (texts_of(rollouts, column).take(rows) for column in ("prompt", "instruction"))
         self.forest = forest
@@ -163,7 +163,7 @@ class Openings:
         return [opening(*three) for three in zip(*texts, strict=True)]
 
 
-def path_prompts(forest: Forest, texts: Texts, nodes: Ints, founders: Ints) -> Conversations:
+def path_prompts(forest: TreeArrays, texts: Texts, nodes: Ints, founders: Ints) -> Conversations:
     """The path to each node, then what the founder of a state beneath it saw: the prompt of all decisions in that state."""
     offsets, path = forest.paths_to(nodes)
     lengths = 2 * np.diff(offsets) + 1
@@ -182,7 +182,7 @@ def interleaved(starts: Ints, offsets: Ints) -> Ints:
     return places
 
 
-def paths(forest: Forest, texts: Texts, ends: Ints) -> Conversations:
+def paths(forest: TreeArrays, texts: Texts, ends: Ints) -> Conversations:
     """Whole paths, in the words of their nodes' founders."""
     offsets, path = forest.paths_to(ends)
     message = np.empty(2 * len(path), dtype=np.int64)
@@ -200,7 +200,7 @@ def continuations(texts: Texts, first_step: Ints, step_counts: Ints) -> Conversa
     return Conversations(offsets_of(2 * step_counts - 1), message[keep], first_role=1)
 
 
-def whole_rollouts(forest: Forest, texts: Texts, rollouts: Ints) -> Conversations:
+def whole_rollouts(forest: TreeArrays, texts: Texts, rollouts: Ints) -> Conversations:
     counts = np.diff(forest.step_start)[rollouts]
     steps = concat_ranges(forest.step_start[rollouts], counts)
     message = np.empty(2 * len(steps), dtype=np.int64)
@@ -208,7 +208,7 @@ def whole_rollouts(forest: Forest, texts: Texts, rollouts: Ints) -> Conversation
     return Conversations(offsets_of(2 * counts), message, first_role=0)
 
 
-def batches(byte_counts: Ints, bytes_a_batch: int = BYTES_A_BATCH) -> Iterator[Ints]:
+def batches(byte_counts: Ints, bytes_a_batch: int = BYTES_PER_BATCH) -> Iterator[Ints]:
     """Rows in order, cut so that no batch holds much more text than that."""
     batch = (offsets_of(byte_counts)[:-1]) // bytes_a_batch
     for number in np.unique(batch):

@@ -12,11 +12,11 @@ import pyarrow as pa
 from tratree_data.preferences.candidates import States
 from tratree_data.preferences.rendering import Conversations, Texts, batches, path_prompts
 from tratree_data.store.schemas import arrow_schema
-from tratree_data.store.tree_arrays import NO_NODE, Forest, Ints, advantages, as_array
+from tratree_data.store.tree_arrays import NO_NODE, Ints, TreeArrays, advantages, as_array
 from tratree_data.system.intervals import wilson_interval
 
 
-def label_steps(forest: Forest, states: States, rollouts: pa.Table, texts: Texts, labels: str) -> Iterator[pa.Table]:
+def label_steps(forest: TreeArrays, states: States, rollouts: pa.Table, texts: Texts, labels: str) -> Iterator[pa.Table]:
     """Pieces of the table step_labels, each of a bounded size."""
     advantage, _ = advantages(forest)
     low, high = wilson_interval(forest.mean, forest.scored_visits)
@@ -41,7 +41,7 @@ def label_steps(forest: Forest, states: States, rollouts: pa.Table, texts: Texts
         yield pa.table(columns, schema=arrow_schema("step_labels"))
 
 
-def labelled_nodes(forest: Forest, states: States, labels: str) -> Ints:
+def labelled_nodes(forest: TreeArrays, states: States, labels: str) -> Ints:
     scored = np.flatnonzero((forest.parent != NO_NODE) & (forest.scored_visits > 0))
     if labels == "none":
         return scored[:0]

@@ -24,7 +24,7 @@ from tratree_data.store.writer import write_parquet
 
 REPORT = "reports/release.json"
 CHANGES = "reports/changes.json"
-OWN_TO_A_VERSION = {MANIFEST, CHECKSUMS, CHANGES}
+OWN_TO_PER_VERSION = {MANIFEST, CHECKSUMS, CHANGES}
 
 
 @dataclass
@@ -91,7 +91,7 @@ def different_files(before: Path, now: Path) -> list[str]:
 
 
 def _checksums(folder: Path) -> dict[str, str]:
-    return {name: digest for name, digest in read_checksums(folder).items() if name not in OWN_TO_A_VERSION}
+    return {name: digest for name, digest in read_checksums(folder).items() if name not in OWN_TO_PER_VERSION}
 
 
 def _content(folder: Path) -> Any:

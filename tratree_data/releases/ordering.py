@@ -111,24 +111,24 @@ def _keys(table: str) -> list[str]:
 
 
 def _portions(batches: Iterable[pa.RecordBatch], most_bytes: int) -> Iterator[list[pa.RecordBatch]]:
-    portion: list[pa.RecordBatch] = []
+    chunk: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:
-        portion.append(batch)
+        chunk.append(batch)
         size += batch.nbytes
         if size > most_bytes:
-            yield portion
-            portion, size = [], 0
-    if portion:
-        yield portion
+            yield chunk
+            chunk, size = [], 0
+    if chunk:
+        yield chunk
 
 
 def _cut_into_buckets(batches: Iterable[pa.RecordBatch], count: int, spill: Path, table: str) -> list[Path]:
     """Files of rows, each of one stretch of places, `count` a split."""
     writers: dict[int, pa.ipc.RecordBatchFileWriter] = {}
     bucket = (pl.col("release_place") * count).floor().cast(pl.Int64).alias("bucket")
-    for portion in _portions(batches, CUT_BYTES):
-        frame = pl.DataFrame(pl.from_arrow(pa.Table.from_batches(portion))).with_columns(bucket)
+    for chunk in _portions(batches, CUT_BYTES):
+        frame = pl.DataFrame(pl.from_arrow(pa.Table.from_batches(chunk))).with_columns(bucket)
         for (number,), rows in frame.partition_by("bucket", as_dict=True, include_key=False).items():
             part = _compact(rows)
             if number not in writers:

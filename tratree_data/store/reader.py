@@ -40,7 +40,7 @@ MAKERS = {
 GATHERED = ("rollouts", "steps", "evaluations")
 """Tables that no stage can make again from others."""
 PARQUET_ENDS_WITH = b"PAR1"
-MARKS_OF_A_RELEASE = ("lineage.json", "versions")
+MARKS_OF_PER_RELEASE = ("lineage.json", "versions")
 
 
 @dataclass
@@ -199,7 +199,7 @@ def open_store(path: str | Path, versions: Mapping[str, int] | None = None) -> S
 def _refuse_release(folder: Path) -> None:
     """Also one that is named with its version."""
     named = folder if folder.exists() else folder.with_name(re.sub(r"(?<=.)@v?\d+\.\d+\.\d+$", "", folder.name))
-    if any((named / name).exists() for name in MARKS_OF_A_RELEASE) and not delta_tables(named):
+    if any((named / name).exists() for name in MARKS_OF_PER_RELEASE) and not delta_tables(named):
         raise BadInputError(
             f"{folder} is a release, and releases never change.\nNext: tratree filter {folder} DIR --where true, then work in DIR"
         )

@@ -15,13 +15,13 @@ from tratree_data.errors import TratreeError
 from tratree_data.store.schemas import arrow_schema, check, empty_table
 from tratree_data.store.writer import new_file, write_parquet
 
-BYTES_A_FILE = 128 * 2**20
+BYTES_PER_FILE = 128 * 2**20
 
 
-class Parts:
+class StagedFiles:
     """Tables in pieces. Pieces are gathered until a file of a good size is full; it is written while the next one is made."""
 
-    def __init__(self, directory: str | Path, bytes_a_file: int = BYTES_A_FILE) -> None:
+    def __init__(self, directory: str | Path, bytes_a_file: int = BYTES_PER_FILE) -> None:
         self.directory = directory
         self.bytes_a_file = bytes_a_file
         self.rows: Counter[str] = Counter()
@@ -30,7 +30,7 @@ class Parts:
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 
-    def __enter__(self) -> "Parts":
+    def __enter__(self) -> "StagedFiles":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

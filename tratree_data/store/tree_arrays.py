@@ -25,7 +25,7 @@ ROLLOUT_COLUMNS = ("tree_id", "rollout_id", "attempt", "score")
 
 
 @dataclass(frozen=True)
-class Forest:
+class TreeArrays:
     """T trees, N nodes, R rollouts, S steps. Rollouts without steps, or that the trees do not hold, are left out."""
 
     tree_ids: pa.Array  # [T]
@@ -98,7 +98,7 @@ def concat_ranges(starts: Ints, lengths: Ints) -> Ints:
     return np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], lengths)
 
 
-def read_forest(nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) -> Forest:
+def read_tree_arrays(nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) -> TreeArrays:
     """Tables of some whole trees → flat arrays."""
     tree_ids = sorted_unique(nodes["tree_id"])
     rollout_row = select_rollouts(rollouts, step_nodes, tree_ids)
@@ -115,7 +115,7 @@ def read_forest(nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) -> Fo
     order = np.lexsort((depth, founder, tree_of_row))
     index_of_row = np.empty(len(order), dtype=np.int64)
     index_of_row[order] = np.arange(len(order))
-    return Forest(
+    return TreeArrays(
         tree_ids=tree_ids,
         tree_start=offsets_of(np.bincount(tree_of_row, minlength=len(tree_ids))),
         node_ids=as_array(nodes["node_id"]).take(pa.array(order)),
@@ -197,7 +197,7 @@ def floats(column: pa.ChunkedArray) -> Floats:
     return values
 
 
-def advantages(forest: Forest) -> tuple[Floats, Floats]:
+def advantages(forest: TreeArrays) -> tuple[Floats, Floats]:
     """(advantage, relative advantage) of each node among its siblings of the same state; NaN for roots and where nothing has a score."""
     group = sibling_groups(forest)
     inside = group != NO_NODE
@@ -214,7 +214,7 @@ def advantages(forest: Forest) -> tuple[Floats, Floats]:
     return advantage, relative
 
 
-def sibling_groups(forest: Forest) -> Ints:
+def sibling_groups(forest: TreeArrays) -> Ints:
     """A number for each (parent, state); NO_NODE for roots."""
     group = np.full(len(forest.parent), NO_NODE, dtype=np.int64)
     child = np.flatnonzero(forest.parent != NO_NODE)
@@ -225,7 +225,7 @@ def sibling_groups(forest: Forest) -> Ints:
     return group
 
 
-def group_spread(forest: Forest, group: Ints, group_mean: Floats, counts: Floats) -> Floats:
+def group_spread(forest: TreeArrays, group: Ints, group_mean: Floats, counts: Floats) -> Floats:
     """Standard deviation of the scores of the rollouts through each group; exactly 0 where all are equal, however their mean rounds."""
     size = len(counts)
     score = forest.score[forest.step_rollout]

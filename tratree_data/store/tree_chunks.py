@@ -1,7 +1,7 @@
 """All tables of a dataset, some whole trees at a time: what keeps search, pairs and demonstrations within memory.
 
 Build writes a tree's rows next to each other, but not by tree_id, and rollouts lie as they were explored. So we look up once which row
-groups of which files hold which trees, and read for each portion those row groups only.
+groups of which files hold which trees, and read for each chunk those row groups only.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,50 +13,50 @@ import pyarrow.parquet as pq
 
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema
-from tratree_data.store.tree_arrays import NODE_COLUMNS, ROLLOUT_COLUMNS, STEP_COLUMNS, Forest, Ints, read_forest
+from tratree_data.store.tree_arrays import NODE_COLUMNS, ROLLOUT_COLUMNS, STEP_COLUMNS, Ints, TreeArrays, read_tree_arrays
 
-NODES_A_PORTION = 300_000
-BYTES_A_PORTION = 256 * 2**20
-ROWS_A_READ = 50_000
+NODES_PER_PORTION = 300_000
+BYTES_PER_PORTION = 256 * 2**20
+ROWS_PER_READ = 50_000
 RowGroup = tuple[str, int]
 
 STRUCTURE = {"nodes": NODE_COLUMNS, "step_nodes": STEP_COLUMNS, "rollouts": ROLLOUT_COLUMNS}
 
 
-def read_portions(
-    store: Store, columns: Mapping[str, Sequence[str]] = STRUCTURE, nodes_a_portion: int = NODES_A_PORTION
+def read_chunks(
+    store: Store, columns: Mapping[str, Sequence[str]] = STRUCTURE, nodes_per_chunk: int = NODES_PER_PORTION
 ) -> Iterator[dict[str, pa.Table]]:
-    """These columns of these tables, for about so many nodes at a time; every tree is in exactly one portion, whole."""
+    """These columns of these tables, for about so many nodes at a time; every tree is in exactly one chunk, whole."""
     if not store.count("nodes"):
         return
-    tree_ids, portion = plan_portions(store, columns["nodes"], nodes_a_portion)
-    places = {table: find_places(store, table, tree_ids, portion) for table in columns}
-    for number in range(int(portion.max()) + 1):
-        wanted = tree_ids.filter(pa.array(portion == number))
+    tree_ids, chunk = plan_chunks(store, columns["nodes"], nodes_per_chunk)
+    places = {table: find_places(store, table, tree_ids, chunk) for table in columns}
+    for number in range(int(chunk.max()) + 1):
+        wanted = tree_ids.filter(pa.array(chunk == number))
         yield {table: read_rows(table, places[table].get(number, []), names, wanted) for table, names in columns.items()}
 
 
-def read_forests(store: Store) -> Iterator[Forest]:
+def read_tree_arrays_by_chunk(store: Store) -> Iterator[TreeArrays]:
     """The structure of all trees, without their texts."""
-    for tables in read_portions(store):
-        yield read_forest(tables["nodes"], tables["step_nodes"], tables["rollouts"])
+    for tables in read_chunks(store):
+        yield read_tree_arrays(tables["nodes"], tables["step_nodes"], tables["rollouts"])
 
 
-def plan_portions(store: Store, columns: Sequence[str], nodes_a_portion: int) -> tuple[pa.Array, Ints]:
-    """All tree_ids as their nodes lie in storage, and the portion of each: a row group, or an even part of a large one."""
-    names, portions, last = [], [], 0
+def plan_chunks(store: Store, columns: Sequence[str], nodes_per_chunk: int) -> tuple[pa.Array, Ints]:
+    """All tree_ids as their nodes lie in storage, and the chunk of each: a row group, or an even part of a large one."""
+    names, chunks, last = [], [], 0
     for place in row_groups(store, "nodes"):
         counts = count_trees(place)
         nodes = counts.field("count").to_numpy(zero_copy_only=False)
         rows = int(nodes.sum())
-        parts = max(-(-rows // nodes_a_portion), -(-rows * bytes_a_row(place, columns) // BYTES_A_PORTION))
+        parts = max(-(-rows // nodes_per_chunk), -(-rows * bytes_a_row(place, columns) // BYTES_PER_PORTION))
         names.append(counts.field("tree_id"))
-        portions.append(last + (np.cumsum(nodes) - 1) * parts // max(rows, 1))
+        chunks.append(last + (np.cumsum(nodes) - 1) * parts // max(rows, 1))
         last += parts
     tree_ids = pa.concat_arrays(names)
     known = pc.unique(tree_ids)  # a tree that lies in two row groups goes with the first
-    portion = np.concatenate(portions)[pc.index_in(known, tree_ids).to_numpy()]
-    return known, np.unique(portion, return_inverse=True)[1].astype(np.int64)
+    chunk = np.concatenate(chunks)[pc.index_in(known, tree_ids).to_numpy()]
+    return known, np.unique(chunk, return_inverse=True)[1].astype(np.int64)
 
 
 def bytes_a_row(place: RowGroup, columns: Sequence[str]) -> int:
@@ -82,12 +82,12 @@ def count_trees(place: RowGroup) -> pa.StructArray:
     return pa.StructArray.from_arrays([counts.field("values"), counts.field("counts")], names=["tree_id", "count"])
 
 
-def find_places(store: Store, table: str, tree_ids: pa.Array, portion: Ints) -> dict[int, list[RowGroup]]:
-    """For each portion the row groups of `table` that hold some of its trees."""
+def find_places(store: Store, table: str, tree_ids: pa.Array, chunk: Ints) -> dict[int, list[RowGroup]]:
+    """For each chunk the row groups of `table` that hold some of its trees."""
     places: dict[int, list[RowGroup]] = {}
     for place in row_groups(store, table):
         known = pc.index_in(count_trees(place).field("tree_id"), tree_ids).drop_null().to_numpy()
-        for number in np.unique(portion[known]).tolist():
+        for number in np.unique(chunk[known]).tolist():
             places.setdefault(number, []).append(place)
     return places
 
@@ -98,7 +98,7 @@ def read_rows(table: str, places: list[RowGroup], columns: Sequence[str], tree_i
     parts = [schema.empty_table()]
     for file, group in places:
         with pq.ParquetFile(file, memory_map=True) as parquet:
-            for batch in parquet.iter_batches(ROWS_A_READ, row_groups=[group], columns=list(columns)):
+            for batch in parquet.iter_batches(ROWS_PER_READ, row_groups=[group], columns=list(columns)):
                 rows = pa.Table.from_batches([batch]).select(columns).cast(schema)
                 parts.append(rows.filter(pc.is_in(rows["tree_id"], tree_ids)))
     return pa.concat_tables(parts)

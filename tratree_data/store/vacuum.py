@@ -17,7 +17,7 @@ from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import table_names
 from tratree_data.store.writer import undo_leftovers, writing
 
-SECONDS_A_DAY = 86_400
+SECONDS_PER_DAY = 86_400
 SCRATCH = ".building"
 """Where `tratree build` has its workers write; while nobody writes, what lies there was left behind."""
 
@@ -54,7 +54,7 @@ def remove_unneeded(folder: Path, keep_days: float) -> dict[Path, int]:
 def unneeded_files(folder: Path, keep_days: float) -> dict[Path, int]:
     """Parquet files that no kept version needs, with their sizes. While the writer's lock is held, none of them is being written."""
     opened = Tables(folder)
-    since = time.time() - keep_days * SECONDS_A_DAY
+    since = time.time() - keep_days * SECONDS_PER_DAY
     found = sorted((folder / SCRATCH).rglob("*.parquet"))
     for table in table_names():  # a killed process may have written files of a table that there is none of yet
         needed = needed_files(opened, table, since) if table in opened.names else set()

@@ -31,10 +31,10 @@ from tratree_data.store.log import LINEAGE_KEY, Lineage, Tables, address, delta_
 from tratree_data.store.reader import GATHERED, Store, open_store
 from tratree_data.store.schemas import arrow_schema, check, table_names, table_schema
 
-ROWS_A_FILE = 1_000_000
-ROWS_A_GROUP = 122_880
+ROWS_PER_FILE = 1_000_000
+ROWS_PER_GROUP = 122_880
 DISK_TROUBLES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
-COMMITS_A_CHECKPOINT = 10
+COMMITS_PER_CHECKPOINT = 10
 """Opening a table reads its log from the last checkpoint on; Delta's own 100 makes that three times as slow."""
 Rows: TypeAlias = pa.Table | Iterable[pa.Table] | Sequence[Path]
 """What can be committed: a table, tables one after the other, or Parquet files already written, which are moved into place."""
@@ -164,7 +164,7 @@ def write_parquet(table: pa.Table, name: str, path: Path) -> None:
     """One file; identifiers are hashes, so a dictionary would only cost time."""
     texts = [column for column in table.column_names if not column.endswith("_id") and not column.endswith("_ids")]
     pq.write_table(
-        table, path, compression="zstd", compression_level=1, use_dictionary=texts, write_page_index=True, row_group_size=ROWS_A_GROUP
+        table, path, compression="zstd", compression_level=1, use_dictionary=texts, write_page_index=True, row_group_size=ROWS_PER_GROUP
     )
 
 
@@ -184,10 +184,10 @@ def _write_files(folder: Path, table: str, rows: Rows) -> list[Path]:
             files.append(part if part.parent == folder / table else part.rename(new_file(folder, table)))
             continue
         checked = check(table, part)
-        for start in range(0, checked.num_rows, ROWS_A_FILE):
+        for start in range(0, checked.num_rows, ROWS_PER_FILE):
             file = new_file(folder, table)
             try:
-                write_parquet(checked.slice(start, ROWS_A_FILE), table, file)
+                write_parquet(checked.slice(start, ROWS_PER_FILE), table, file)
             except OSError:
                 file.unlink(missing_ok=True)
                 raise
@@ -235,7 +235,7 @@ def _create(opened: Tables, table: str) -> None:
         name=table,
         description=schema.comment,
         mode="ignore",
-        configuration={"delta.checkpointInterval": str(COMMITS_A_CHECKPOINT)},
+        configuration={"delta.checkpointInterval": str(COMMITS_PER_CHECKPOINT)},
     )
     opened.refresh(table)
 

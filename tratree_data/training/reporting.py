@@ -10,7 +10,7 @@ from transformers import PrinterCallback, TrainerCallback
 
 from tratree_data.system.progress import progress
 
-SECONDS_A_LINE = 30.0
+SECONDS_PER_LINE = 30.0
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]
@@ -23,7 +23,7 @@ class Reporter(TrainerCallback):  # type: ignore[misc]
         self.advance(1)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any] | None = None, **_: Any) -> None:
-        if "loss" not in (logs or {}) or sys.stderr.isatty() or time.monotonic() - self.said < SECONDS_A_LINE:
+        if "loss" not in (logs or {}) or sys.stderr.isatty() or time.monotonic() - self.said < SECONDS_PER_LINE:
             return
         self.said = time.monotonic()
         print(f"train: step {state.global_step:,} of {state.max_steps:,}, loss {float(logs['loss']):.4f}", file=sys.stderr)  # type: ignore[index]

@@ -31,7 +31,7 @@ from tratree_data.trees.tree import Trees
 
 THRESHOLDS = (1.0, 0.99, 0.98, 0.97, 0.96, 0.95, 0.93, 0.9, 0.87, 0.84, 0.8, 0.75, 0.7)
 SAMPLED_TREES = 500
-TEXTS_A_DECISION = 8
+TEXTS_PER_DECISION = 8
 ENOUGH_PAIRS = 20
 """With fewer testimonies nothing is calibrated and the embedder's default stands."""
 STANDARD_ERRORS = 2.0
@@ -96,7 +96,7 @@ def _take_sample(store: Store, trees: int) -> Sample:
 
 def _judge(sample: Sample, cache: Cache, rules: Sequence[tuple[str, str]]) -> pa.Table:
     """Pairs of different observations after the same prefix and action: their similarity, and whether what came next agrees."""
-    pairs = _on_exact_trees(sample, "compared_texts", TEXTS_A_DECISION)
+    pairs = _on_exact_trees(sample, "compared_texts", TEXTS_PER_DECISION)
     texts = {side: normalise(_strings(pairs[side]), rules) for side in ("a_text", "b_text", "a_next", "b_next")}
     similarity = _similarity(cache, texts["a_text"], texts["b_text"])
     testimony = pc.and_(pc.not_equal(pairs["a_next"], ""), pc.not_equal(pairs["b_next"], ""))

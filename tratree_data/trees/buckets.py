@@ -1,7 +1,7 @@
-"""Steps of many trees in portions that fit into memory: which row groups of which files hold which trees.
+"""Steps of many trees in chunks that fit into memory: which row groups of which files hold which trees.
 
-Rows lie in storage more or less task by task, as they were explored or imported. Where they do not, each portion would read
-everything; then the steps are sorted into portions on disk first.
+Rows lie in storage more or less task by task, as they were explored or imported. Where they do not, each chunk would read
+everything; then the steps are sorted into chunks on disk first.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ BUCKET_STEPS = 150_000
 BUCKET_BYTES = 256 << 20
 """Of text: long observations make smaller buckets."""
 READ_TWICE = 3.0
-"""Sorting on disk pays when the portions would together read this many times the steps."""
+"""Sorting on disk pays when the chunks would together read this many times the steps."""
 READ_AHEAD = 0.5
 """Up to this share of its rows a row group is read only as far as it is needed."""
 

@@ -81,14 +81,14 @@ def gather(hashes: Hashes, texts: pa.Array, parents: Ints, at: Ints, lookup: Loo
 def compare(level: Level, slot_of_step: Ints, node: Ints, founder: Ints) -> Iterator[tuple[Ints, Comparisons]]:
     """Portions of the level's steps, and the similar texts that their decisions ask about.
 
-    A portion is to be inserted before the next is asked for: `node` (of a step) and `founder` (of a node) tell who founded a child.
+    A chunk is to be inserted before the next is asked for: `node` (of a step) and `founder` (of a node) tell who founded a child.
     """
     sizes = np.diff(level.groups)
     group = np.repeat(np.arange(len(sizes)), sizes)[level.slot]
     is_small = sizes < CROWD
-    portion = np.cumsum(np.where(is_small, sizes * sizes, 0)) // (2 * PAIRS)
-    for number in np.unique(portion[is_small]).tolist():
-        chosen = is_small & (portion == number)
+    chunk = np.cumsum(np.where(is_small, sizes * sizes, 0)) // (2 * PAIRS)
+    for number in np.unique(chunk[is_small]).tolist():
+        chosen = is_small & (chunk == number)
         begins, ends = level.groups[:-1][chosen], level.groups[1:][chosen]
         left, right, cosine = _pairs_by_loop(begins, ends, level.text, level.vectors, level.offsets, level.min_similarity)
         pairs = np.concatenate([left, right]), np.concatenate([right, left]), np.concatenate([cosine, cosine])

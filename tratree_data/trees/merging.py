@@ -113,8 +113,8 @@ def _insert_levels(table: Table, steps: Steps, lookup: Lookup, min_similarity: f
         if chosen.any():
             rollouts, at = rollouts[chosen], at[chosen]
             gathered = gather(table.observation_hash, steps.observations, parents[chosen], at, lookup, min_similarity)
-            for portion, compared in compare(gathered, slot, table.node, table.founder):
-                insert_level(table, current, rollouts[portion], at[portion], compared)
+            for chunk, compared in compare(gathered, slot, table.node, table.founder):
+                insert_level(table, current, rollouts[chunk], at[chunk], compared)
 
 
 def _tree_by_tree(table: Table) -> Table:

@@ -17,7 +17,7 @@ from tratree_data.viewing.tree_drawing import GREY, HEIGHT, STAR, Box, Drawing, 
 INK, SOFT, FAINT, LINE = "#1f1d1a", "#5d5953", "#77726a", "#e3e0da"
 BLUE, ORANGE = "#1861a8", "#c25514"
 LINES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (SOFT, ":", "^"), (INK, "-.", "D"))
-PANELS_A_ROW, MOST_PANELS = 3, 12
+PANELS_PER_ROW, MOST_PANELS = 3, 12
 FONTS = ("Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans")
 """The last comes with matplotlib and has the glyphs that others lack."""
 STYLE = {
@@ -140,9 +140,15 @@ def plot_steps(table: pa.Table) -> Any:
         earned.append(score)
     names, shown = list(dict.fromkeys(models)), list(dict.fromkeys(tasks))[:MOST_PANELS]
     looks = dict(zip(names, cycle(LINES), strict=False))
-    rows = -(-len(shown) // PANELS_A_ROW)
+    rows = -(-len(shown) // PANELS_PER_ROW)
     figure, grid = pyplot.subplots(
-        rows, min(len(shown), PANELS_A_ROW), figsize=(7.4, 2.1 * rows + 0.5), sharex=True, sharey=True, squeeze=False, layout="constrained"
+        rows,
+        min(len(shown), PANELS_PER_ROW),
+        figsize=(7.4, 2.1 * rows + 0.5),
+        sharex=True,
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
     )
     for axes, task in zip(grid.flat, shown, strict=False):
         for name in names:

@@ -11,7 +11,7 @@ from tratree_data.viewing.lookup import find_tree
 from tratree_data.viewing.serve import PageServer
 from tratree_data.viewing.web_page import dataset_name, page_of_trees
 
-TREES_IN_A_PAGE = 200
+TREES_IN_PER_PAGE = 200
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Page:
     bytes: int
 
 
-def view(directory: str | Path, task: str | None = None, *, out: str | Path | None = None, trees: int = TREES_IN_A_PAGE) -> Page:
+def view(directory: str | Path, task: str | None = None, *, out: str | Path | None = None, trees: int = TREES_IN_PER_PAGE) -> Page:
     """Writes the page of a dataset or release; with a task only its tree, opened. Without `out` it is called after the dataset."""
     store = open_dataset(directory)
     name = dataset_name(directory)

@@ -25,8 +25,8 @@ from tratree_data.viewing.lookup import most_telling, read_tasks
 from tratree_data.viewing.page_data import only_trees, overview_data, tree_data
 
 PAGE = Path(__file__).parent / "page"
-BYTES_IN_A_PAGE = 24_000_000
-TREES_AT_A_TIME = 64
+BYTES_IN_PER_PAGE = 24_000_000
+TREES_AT_PER_TIME = 64
 SCRIPTS = ("base", "source", "model", "layout", "paint", "input", "stage", "overview", "panel", "tree", "main")
 
 
@@ -41,7 +41,7 @@ def page_of_trees(
     blocks: dict[str, str] = {}
     size = 0
     for wanted_id, block in _packed_trees(store, wanted[:trees]):
-        if blocks and size + len(block) > BYTES_IN_A_PAGE:
+        if blocks and size + len(block) > BYTES_IN_PER_PAGE:
             break
         size += len(block)
         blocks[wanted_id] = block
@@ -52,8 +52,8 @@ def page_of_trees(
 
 
 def _packed_trees(store: Store, tree_ids: list[str]) -> Iterator[tuple[str, str]]:
-    for start in range(0, len(tree_ids), TREES_AT_A_TIME):
-        some = tree_ids[start : start + TREES_AT_A_TIME]
+    for start in range(0, len(tree_ids), TREES_AT_PER_TIME):
+        some = tree_ids[start : start + TREES_AT_PER_TIME]
         with only_trees(store, some) as near:
             for tree_id in some:
                 yield tree_id, pack(tree_data(near, tree_id))

@@ -4,6 +4,6 @@ from pathlib import Path
 
 import pytest
 
-SHARED = Path(__file__).parents[1] / "../shared/data"
+SHARED = Path(__file__).parents[2] / "../shared/data"
 
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="real data (../shared/data) is not here")

@@ -13,20 +13,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.results import StageResult
-from tratree_data.search.mcts import Decisions, Statistics, descend, list_decisions, walk_trees
-from tratree_data.search.settings import SearchSettings
-from tratree_data.search.values import best_ends, discounted_values
 from tratree_data.stages import stage
 from tratree_data.store.reader import is_current, open_store
 from tratree_data.store.schemas import arrow_schema
-from tratree_data.store.staged import Parts, dropped_rows
-from tratree_data.store.tree_arrays import NO_NODE, Flags, Forest, Ints, advantages, offsets_of
-from tratree_data.store.tree_chunks import read_forests
+from tratree_data.store.staged import StagedFiles, dropped_rows
+from tratree_data.store.tree_arrays import NO_NODE, Flags, Ints, TreeArrays, advantages, offsets_of
+from tratree_data.store.tree_chunks import read_tree_arrays_by_chunk
 from tratree_data.store.writer import commit, with_dropped, writing
 from tratree_data.system.hashing import hash_texts, hex_column
 from tratree_data.system.intervals import wilson_interval
 from tratree_data.system.progress import progress
 from tratree_data.system.settings import takes
+from tratree_data.tree_search.mcts import Decisions, Statistics, descend, list_decisions, walk_trees
+from tratree_data.tree_search.settings import SearchSettings
+from tratree_data.tree_search.values import best_ends, discounted_values
 
 STAGE = "search"
 
@@ -42,8 +42,8 @@ def search(directory: str | Path, settings: SearchSettings) -> StageResult:
         reads = {table: store.version(table) for table in this.reads}
         if is_current(store, STAGE, this.writes, settings.recorded(), reads):
             return StageResult(STAGE, False, {"nodes": store.count("node_values"), "paths": store.count("paths")})
-        with Parts(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
-            for forest in read_forests(store):
+        with StagedFiles(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
+            for forest in read_tree_arrays_by_chunk(store):
                 for name, table in search_trees(forest, settings, settings.threads or os.cpu_count() or 1).items():
                     parts.add(name, table)
                 advance(len(forest.parent))
@@ -54,7 +54,7 @@ def search(directory: str | Path, settings: SearchSettings) -> StageResult:
     )
 
 
-def search_trees(forest: Forest, settings: SearchSettings, threads: int = 1) -> dict[str, pa.Table]:
+def search_trees(forest: TreeArrays, settings: SearchSettings, threads: int = 1) -> dict[str, pa.Table]:
     """The tables node_values, paths and dropped of a chunk of trees."""
     decisions = list_decisions(forest, settings.chance)
     statistics = walk_trees(forest, decisions, settings.simulations, settings.exploration, settings.seed, threads)
@@ -67,7 +67,7 @@ def search_trees(forest: Forest, settings: SearchSettings, threads: int = 1) -> 
 
 
 def extract_ends(
-    forest: Forest, decisions: Decisions, statistics: Statistics, settings: SearchSettings
+    forest: TreeArrays, decisions: Decisions, statistics: Statistics, settings: SearchSettings
 ) -> tuple[Ints, Ints, list[tuple[str, str, str]]]:
     """Where the extracted paths end, their ranks, and (subject, reason, detail) of the trees without one."""
     may_stop = (forest.scored_ends >= settings.min_support) & (forest.scored_ends > 0)
@@ -92,11 +92,11 @@ def extract_ends(
     )
 
 
-def give_reason(forest: Forest, roots: Ints, reason: str, detail: str) -> list[tuple[str, str, str]]:
+def give_reason(forest: TreeArrays, roots: Ints, reason: str, detail: str) -> list[tuple[str, str, str]]:
     return [(name, reason, detail) for name in forest.tree_ids.take(pa.array(forest.tree[roots])).to_pylist()]
 
 
-def rank_ends(forest: Forest, best: Ints, may_stop: Flags, count: int) -> tuple[Ints, Ints]:
+def rank_ends(forest: TreeArrays, best: Ints, may_stop: Flags, count: int) -> tuple[Ints, Ints]:
     """e* first, then the other places to stop by value, support, shortness and founding order: at most `count` a tree."""
     is_best = np.zeros(len(forest.parent), dtype=bool)
     is_best[best] = True
@@ -109,7 +109,7 @@ def rank_ends(forest: Forest, best: Ints, may_stop: Flags, count: int) -> tuple[
     return ends[ranks <= count], ranks[ranks <= count]
 
 
-def reaches(forest: Forest, may_stop: Flags) -> Flags:
+def reaches(forest: TreeArrays, may_stop: Flags) -> Flags:
     """Whether each node's subtree holds a place to stop."""
     allowed = may_stop.copy()
     node = np.flatnonzero(may_stop)
@@ -121,7 +121,7 @@ def reaches(forest: Forest, may_stop: Flags) -> Flags:
     return allowed
 
 
-def value_table(forest: Forest, decisions: Decisions, statistics: Statistics, discount: float) -> pa.Table:
+def value_table(forest: TreeArrays, decisions: Decisions, statistics: Statistics, discount: float) -> pa.Table:
     low, high = wilson_interval(forest.mean, forest.scored_visits)
     advantage, relative = advantages(forest)
     columns = {
@@ -141,7 +141,7 @@ def value_table(forest: Forest, decisions: Decisions, statistics: Statistics, di
     return pa.table(columns, schema=arrow_schema("node_values"))
 
 
-def path_table(forest: Forest, ends: Ints, ranks: Ints) -> pa.Table:
+def path_table(forest: TreeArrays, ends: Ints, ranks: Ints) -> pa.Table:
     offsets, nodes = forest.paths_to(ends)
     node_ids = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), forest.node_ids.take(pa.array(nodes)))
     ending = np.flatnonzero(~np.isnan(forest.score))

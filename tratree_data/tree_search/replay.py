@@ -22,15 +22,15 @@ from tratree_data.environments.exploration_options import Explored, explored_env
 from tratree_data.environments.worker import Worker
 from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.results import StageResult
-from tratree_data.search.replay_path import Walk, Walked, read_walks, walk_path
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.staged import dropped_rows
 from tratree_data.store.writer import commit, with_dropped, writing
 from tratree_data.system.progress import progress
+from tratree_data.tree_search.replay_path import Walk, Walked, read_walks, walk_path
 
 STAGE = "replay"
-PATHS_A_CHUNK = 256
+PATHS_PER_CHUNK = 256
 
 
 def replay(
@@ -179,9 +179,9 @@ def _walk_all(store: Store, rows: Sequence[Mapping[str, Any]], environments: _En
 
     with ThreadPoolExecutor(min(workers, max(1, len(rows)))) as executor, progress("replay", len(rows), "paths") as advance:
         try:
-            for start in range(0, len(rows), PATHS_A_CHUNK):
+            for start in range(0, len(rows), PATHS_PER_CHUNK):
                 futures: list[Future[Walked]] = [
-                    executor.submit(work, walk) for walk in read_walks(store, rows[start : start + PATHS_A_CHUNK])
+                    executor.submit(work, walk) for walk in read_walks(store, rows[start : start + PATHS_PER_CHUNK])
                 ]
                 for future in as_completed(futures):
                     advance(1)

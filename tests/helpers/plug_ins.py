@@ -1,4 +1,4 @@
-"""Environments that misbehave, for the tests of workers and replay: named as "plug_ins:Counter" and so on."""
+"""Environments that misbehave, for the tests of workers and replay: named as "helpers.plug_ins:Counter" and so on."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from tratree_data.errors import NotFoundError
 class Counter:
     """Counts to three. 'sleep', 'die', 'raise' and 'spin' go wrong in four ways."""
 
-    name = "plug_ins:Counter"
+    name = "helpers.plug_ins:Counter"
     version = "counter 1"
     prompt = "Count to three."
     max_steps = 5

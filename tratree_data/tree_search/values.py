@@ -2,19 +2,19 @@
 
 import numpy as np
 
-from tratree_data.search.mcts import Decisions
-from tratree_data.store.tree_arrays import Floats, Forest
+from tratree_data.store.tree_arrays import Floats, TreeArrays
 from tratree_data.system.compiling import compiled
+from tratree_data.tree_search.mcts import Decisions
 
 
-def best_ends(forest: Forest) -> Floats:
+def best_ends(forest: TreeArrays) -> Floats:
     """The highest mean score of any place to end in the subtree; NaN where there is none."""
     best: Floats = forest.end_mean
     back_up_best(forest.parent, best)
     return best
 
 
-def discounted_values(forest: Forest, decisions: Decisions, discount: float) -> Floats:
+def discounted_values(forest: TreeArrays, decisions: Decisions, discount: float) -> Floats:
     """q: in each decision the better of stopping and discount × the best child; decisions weighted by how often they occurred."""
     q: Floats = forest.end_mean
     back_up_q(decisions.first, decisions.start, decisions.children, decisions.weight, discount, q)

@@ -1,6 +1,6 @@
 """Importers against mutated real files: every mutation must give records and problems, never an exception, a hang or an unstorable row.
 
-    python tests/fuzz_importers.py --mutations 100000 [--seed 1]
+    python tests/helpers/fuzz_importers.py --mutations 100000 [--seed 1]
 
 Reading, validation and the making of Arrow rows are run in memory; the commit is the store's own. tests/test_fuzz_importers.py runs a few.
 """
@@ -28,7 +28,7 @@ from tratree_data.importers.storing import Import
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import check
 
-TESTS = Path(__file__).parent
+TESTS = Path(__file__).parents[1]
 REAL = TESTS.parent / "../shared/data/trajectories"
 LONGEST_SECONDS = 30.0
 BIGGEST_SEED = 20_000

@@ -8,7 +8,7 @@ from typing import Any
 from tratree_data.importers import import_log
 from tratree_data.preferences.demonstrations import demonstrations
 from tratree_data.preferences.pairs import pairs
-from tratree_data.search.search import search
+from tratree_data.tree_search.search import search
 from tratree_data.trees.build import build
 
 

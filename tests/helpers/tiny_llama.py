@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-import corridor
-
+from helpers import corridor
 from tratree_data.messages import conversation
 
 LENGTHS = range(1, 7)

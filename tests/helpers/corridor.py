@@ -14,13 +14,13 @@ from tratree_data.agents import Request, Response, parse_response
 from tratree_data.environments import Outcome, Start
 
 ENTRY_POINTS = """[tratree.environments]
-corridor = corridor:Corridor
-far-corridor = corridor:FarCorridor
+corridor = helpers.corridor:Corridor
+far-corridor = helpers.corridor:FarCorridor
 
 [tratree.agents]
-walker = corridor:Walker
-thinker = corridor:Thinker
-odd = corridor:Odd
+walker = helpers.corridor:Walker
+thinker = helpers.corridor:Thinker
+odd = helpers.corridor:Odd
 """
 
 
@@ -30,7 +30,7 @@ def install(folder: Path) -> None:
     information.mkdir(parents=True, exist_ok=True)
     (information / "METADATA").write_text("Metadata-Version: 2.1\nName: corridor\nVersion: 1.0\n")
     (information / "entry_points.txt").write_text(ENTRY_POINTS)
-    for path in (str(folder), str(Path(__file__).parent)):
+    for path in (str(folder), str(Path(__file__).parents[1])):
         if path not in sys.path:
             sys.path.insert(0, path)
 

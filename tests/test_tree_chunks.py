@@ -8,20 +8,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from helpers.tree_tables import make_tables
 from test_search import rollout
-from tree_tables import make_tables
 
 from tratree_data.errors import TratreeError
 from tratree_data.messages import answer, answers
 from tratree_data.preferences.pair_filters import PairSettings
-from tratree_data.preferences.pairs import make_chunk, pair_trees
+from tratree_data.preferences.pairs import make_pair_chunk, pair_trees
 from tratree_data.preferences.rendering import WITH_TEXTS
-from tratree_data.search.search import search
 from tratree_data.store import staged as parts_module
 from tratree_data.store.reader import open_store
-from tratree_data.store.staged import Parts
-from tratree_data.store.tree_chunks import read_portions
+from tratree_data.store.staged import StagedFiles
+from tratree_data.store.tree_chunks import read_chunks
 from tratree_data.store.writer import commit, create_store, new_file, writing
+from tratree_data.tree_search.search import search
 
 SEED = 7
 
@@ -47,23 +47,23 @@ def scattered(tmp_path):
     return tmp_path, tables
 
 
-@pytest.mark.parametrize("nodes_a_portion", [1, 20, 10_000])
-def test_portions_hold_every_tree_once_and_whole(scattered, nodes_a_portion: int) -> None:
+@pytest.mark.parametrize("nodes_per_chunk", [1, 20, 10_000])
+def test_portions_hold_every_tree_once_and_whole(scattered, nodes_per_chunk: int) -> None:
     folder, tables = scattered
     seen: Counter[str] = Counter()
     rows: Counter[str] = Counter()
     found = []
-    for portion in read_portions(open_store(folder), WITH_TEXTS, nodes_a_portion):
-        names = {name: set(table["tree_id"].to_pylist()) for name, table in portion.items()}
+    for chunk in read_chunks(open_store(folder), WITH_TEXTS, nodes_per_chunk):
+        names = {name: set(table["tree_id"].to_pylist()) for name, table in chunk.items()}
         assert names["nodes"] == names["step_nodes"] == names["rollouts"]
         seen.update(names["nodes"])
-        rows.update({name: table.num_rows for name, table in portion.items()})
-        chunk = make_chunk(portion["nodes"], portion["step_nodes"], portion["rollouts"])
-        found += [row for name, table in pair_trees(chunk, PairSettings(), Counter()) if name == "pairs" for row in table.to_pylist()]
+        rows.update({name: table.num_rows for name, table in chunk.items()})
+        prepared = make_pair_chunk(chunk["nodes"], chunk["step_nodes"], chunk["rollouts"])
+        found += [row for name, table in pair_trees(prepared, PairSettings(), Counter()) if name == "pairs" for row in table.to_pylist()]
     assert len(seen) == 30
     assert set(seen.values()) == {1}
     assert rows == Counter({name: table.num_rows for name, table in tables.items()})
-    whole = make_chunk(tables["nodes"], tables["step_nodes"], tables["rollouts"])
+    whole = make_pair_chunk(tables["nodes"], tables["step_nodes"], tables["rollouts"])
     expected = [row for name, table in pair_trees(whole, PairSettings(), Counter()) if name == "pairs" for row in table.to_pylist()]
     assert sorted(found, key=lambda row: row["pair_id"]) == sorted(expected, key=lambda row: row["pair_id"])
 
@@ -71,18 +71,18 @@ def test_portions_hold_every_tree_once_and_whole(scattered, nodes_a_portion: int
 def test_trees_beside_one_that_was_rebuilt_are_read_as_before(scattered) -> None:
     """Delta writes their files anew, and texts in them as another type of Arrow's."""
     folder, tables = scattered
-    before = pa.concat_tables(portion["nodes"] for portion in read_portions(open_store(folder), WITH_TEXTS, 20))
+    before = pa.concat_tables(chunk["nodes"] for chunk in read_chunks(open_store(folder), WITH_TEXTS, 20))
     tree = tables["nodes"]["tree_id"][0]
     rebuilt = {name: tables[name].filter(pc.equal(tables[name]["tree_id"], tree)) for name in ("nodes", "step_nodes")}
     with writing(folder):
         commit(folder, "build", rebuilt, settings={}, reads={}, replace_trees=[tree.as_py()])
-    after = pa.concat_tables(portion["nodes"] for portion in read_portions(open_store(folder), WITH_TEXTS, 20))
+    after = pa.concat_tables(chunk["nodes"] for chunk in read_chunks(open_store(folder), WITH_TEXTS, 20))
     assert after.sort_by("node_id").equals(before.sort_by("node_id"))
 
 
 def write_parts(folder: Path, error: Exception | None) -> None:
     tables = make_tables([[rollout("t", 0, "ab", 1.0)]])
-    with Parts(folder, bytes_a_file=1) as parts:
+    with StagedFiles(folder, bytes_a_file=1) as parts:
         parts.add("nodes", tables["nodes"])
         parts.add("nodes", tables["nodes"])
         assert len(parts.files("nodes")) == 2

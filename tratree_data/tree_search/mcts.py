@@ -19,12 +19,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tratree_data.ids import content_id
-from tratree_data.store.tree_arrays import NO_NODE, Floats, Forest, Ints, offsets_of
+from tratree_data.store.tree_arrays import NO_NODE, Floats, Ints, TreeArrays, offsets_of
 from tratree_data.system.compiling import compiled
 
 UNVISITED = np.inf
 NOT_ALLOWED = -np.inf
-TREES_A_TASK = 256
+TREES_PER_TASK = 256
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Statistics:
     stop_sum: Floats  # [D]
 
 
-def list_decisions(forest: Forest, chance: str) -> Decisions:
+def list_decisions(forest: TreeArrays, chance: str) -> Decisions:
     children = np.flatnonzero((forest.parent != NO_NODE) & (forest.scored_visits > 0))
     state = forest.state[children] if chance == "expected" else np.zeros(len(children), dtype=np.int64)
     parent = forest.parent[children]
@@ -64,7 +64,7 @@ def list_decisions(forest: Forest, chance: str) -> Decisions:
     )
 
 
-def walk_trees(forest: Forest, decisions: Decisions, simulations: int, exploration: float, seed: int, threads: int) -> Statistics:
+def walk_trees(forest: TreeArrays, decisions: Decisions, simulations: int, exploration: float, seed: int, threads: int) -> Statistics:
     """`simulations` walks through every tree that has a scored end. The same statistics whatever the number of threads."""
     statistics = Statistics(
         visits=np.zeros(len(forest.parent), dtype=np.int64),
@@ -85,15 +85,15 @@ def walk_trees(forest: Forest, decisions: Decisions, simulations: int, explorati
     end_mean = forest.end_mean
 
     def walk(start: int) -> None:
-        part = slice(start, start + TREES_A_TASK)
+        part = slice(start, start + TREES_PER_TASK)
         walk_each(roots[part], seeds[part], *shape, end_mean, simulations, exploration, longest, *numbers)
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
-        list(pool.map(walk, range(0, len(roots), TREES_A_TASK)))
+        list(pool.map(walk, range(0, len(roots), TREES_PER_TASK)))
     return statistics
 
 
-def tree_seeds(forest: Forest, seed: int) -> npt.NDArray[np.uint64]:
+def tree_seeds(forest: TreeArrays, seed: int) -> npt.NDArray[np.uint64]:
     """A start of the random numbers for each tree, so that no tree's walks depend on its neighbours."""
     return np.array([int(content_id("walk", seed, tree_id), 16) for tree_id in forest.tree_ids.to_pylist()], dtype=np.uint64)
 
