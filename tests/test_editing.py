@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.shop import build_all, import_rows, make_dataset, trajectories
+from helpers.shop import build_all, import_rows, make_dataset, trajectories
 
 from tratree_data.editing.derive import delete, filter, merge, parse_fractions, split
 from tratree_data.errors import BadInputError, NotFoundError

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.loopback_hub import TOKEN, Fault, LoopbackHub, Repository, Request
-from tests.shop import build_all, import_rows, make_dataset, trajectories
+from helpers.loopback_hub import TOKEN, Fault, LoopbackHub, Repository, Request
+from helpers.shop import build_all, import_rows, make_dataset, trajectories
 
 from tratree_data.errors import BadInputError, NotFoundError, RefusedError, TratreeError
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.loopback_hub import LoopbackHub
+from helpers.loopback_hub import LoopbackHub
 
 from tratree_data.errors import NotFoundError
 from tratree_data.models.find import need_model

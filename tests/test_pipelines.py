@@ -8,7 +8,8 @@ from helpers.small import make_store, tables
 
 from tratree_data.errors import TratreeError
 from tratree_data.files import file_names
-from tratree_data.pipelines import STAGES, read_recipe, run
+from tratree_data.pipelines import read_recipe, run
+from tratree_data.stages import stages_of_recipes
 from tratree_data.store.reader import open_store
 
 RECIPE = """
@@ -19,7 +20,7 @@ path = "{log}"
 [build]
 embedder = "exact"
 [search]
-rollouts = {rollouts}
+simulations = {simulations}
 [pairs]
 min_margin = {margin}
 [demonstrations]
@@ -27,7 +28,7 @@ kinds = ["best"]
 """
 
 
-def write_recipe(folder: Path, rollouts: int = 20, margin: float = 0.0) -> Path:
+def write_recipe(folder: Path, simulations: int = 20, margin: float = 0.0) -> Path:
     log = folder / "log.jsonl"
     ways = [("hall", "go"), ("room", "stop")], [("hall", "sit")]
     rows = [
@@ -43,7 +44,7 @@ def write_recipe(folder: Path, rollouts: int = 20, margin: float = 0.0) -> Path:
     ]
     log.write_text("".join(json.dumps(row) + "\n" for row in rows))
     recipe = folder / "recipe.toml"
-    recipe.write_text(RECIPE.format(log=log, rollouts=rollouts, margin=margin))
+    recipe.write_text(RECIPE.format(log=log, simulations=simulations, margin=margin))
     return recipe
 
 
@@ -58,7 +59,7 @@ def test_only_what_is_out_of_date_runs_again(tmp_path: Path) -> None:
     assert (directory / "recipe.toml").read_text() == (tmp_path / "recipe.toml").read_text()
     assert changed(write_recipe(tmp_path), directory) == []
     assert changed(write_recipe(tmp_path, margin=0.5), directory) == ["pairs"]
-    assert "build" not in changed(write_recipe(tmp_path, margin=0.5, rollouts=30), directory)
+    assert "build" not in changed(write_recipe(tmp_path, margin=0.5, simulations=30), directory)
 
 
 @pytest.mark.parametrize(
@@ -67,8 +68,8 @@ def test_only_what_is_out_of_date_runs_again(tmp_path: Path) -> None:
         ("[biuld]", "Did you mean 'build'"),
         ("[build]\nembeder = 'exact'", "Did you mean 'embedder'"),
         ("build = 3", "must be a table"),
-        ("[build", "is no TOML"),
-        ("[[build]]\n[[build]]", "runs once"),
+        ("[build", "is not valid TOML"),
+        ("[[build]]\n[[build]]", "runs only once"),
     ],
 )
 def test_mistakes_in_a_recipe_are_named(tmp_path: Path, text: str, message: str) -> None:
@@ -93,7 +94,7 @@ def test_a_stage_that_lacks_its_settings_says_which(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [name for name in file_names("pipelines", ".toml") if "weak_to_strong" not in name])
 def test_every_recipe_that_we_ship_is_readable(name: str) -> None:
     _, stages = read_recipe(name)
-    assert [stage for stage, _ in stages] == sorted((stage for stage, _ in stages), key=list(STAGES).index)
+    assert [stage for stage, _ in stages] == sorted((stage for stage, _ in stages), key=[stage.name for stage in stages_of_recipes()].index)
 
 
 def test_the_demo_keeps_every_rule_and_ends_with_what_to_do(demo_run: Path) -> None:

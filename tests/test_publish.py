@@ -16,7 +16,7 @@ import datasets
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from tests.shop import build_all, import_rows, make_dataset, trajectories
+from helpers.shop import build_all, import_rows, make_dataset, trajectories
 
 from tratree_data.errors import BadInputError, NotFoundError, RefusedError, TratreeError
 from tratree_data.experiments.small_models import make_model, make_tokenizer

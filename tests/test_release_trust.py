@@ -6,7 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from tests.shop import build_all, import_rows, make_dataset, trajectories
+from helpers.shop import build_all, import_rows, make_dataset, trajectories
 
 from tratree_data.editing.derive import delete, filter, split
 from tratree_data.errors import BadInputError, NotFoundError

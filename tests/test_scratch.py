@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.shop import make_dataset
+from helpers.shop import make_dataset
 
 from tratree_data.editing.derive import filter
 from tratree_data.system.scratch import LIVES, scratch_folder

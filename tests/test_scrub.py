@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from tests.shared_data import SHARED, needs_shared
-from tests.shop import build_all, import_rows, trajectories
+from helpers.shared_data import SHARED, needs_shared
+from helpers.shop import build_all, import_rows, trajectories
 
 from tratree_data.releases.leaks import find_leaks
 from tratree_data.releases.publish import publish

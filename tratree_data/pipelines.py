@@ -1,7 +1,7 @@
-"""A recipe (pipelines/*.toml, or any .toml file) → stages in order. The only module that knows the order.
+"""A recipe (pipelines/*.toml, or any .toml file) → the stages it names, in the order of `stages.py`.
 
-A recipe has a table for each stage that it wants, holding that stage's own settings; `[[explore]]` and `[[import]]` may stand several
-times. Every stage decides for itself whether it is out of date.
+A recipe has one table per stage, holding that stage's own settings; `[[explore]]` and `[[import]]` may appear several times. Every
+stage decides for itself whether it is out of date.
 """
 
 import tomllib
@@ -10,34 +10,17 @@ from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any
 
+import tratree_data
 from tratree_data.errors import BadInputError, NotFoundError, suggest
-from tratree_data.exploration.explore import explore
 from tratree_data.files import file_names, read_text
-from tratree_data.importers import import_log
-from tratree_data.preferences.demonstrations import demonstrations
-from tratree_data.preferences.pairs import pairs
-from tratree_data.releases.publish import publish
 from tratree_data.results import StageResult
-from tratree_data.tree_search.replay import replay
-from tratree_data.tree_search.search import search
-from tratree_data.trees.build import build
+from tratree_data.stages import Stage, stage, stages_of_recipes
 
 RECIPE_FILE = "recipe.toml"
-STAGES: dict[str, Callable[..., StageResult]] = {
-    "import": import_log,
-    "explore": explore,
-    "build": build,
-    "search": search,
-    "replay": replay,
-    "pairs": pairs,
-    "demonstrations": demonstrations,
-    "publish": publish,
-}
-REPEATABLE = ("import", "explore")
 
 
 def run(recipe: str | Path, directory: str | Path) -> Iterator[StageResult]:
-    """Runs the recipe's stages one after the other and gives each one's report as soon as it is there.
+    """Runs the recipe's stages one after the other and yields each one's result as soon as it is done.
 
     The recipe stays in the dataset as recipe.toml, and goes into its releases.
     """
@@ -53,25 +36,27 @@ def read_recipe(recipe: str | Path) -> tuple[str, list[tuple[str, dict[str, Any]
     try:
         tables = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadInputError(f"The recipe {recipe} is no TOML: {error}.\nNext: mend that line") from error
+        raise BadInputError(f"The recipe {recipe} is not valid TOML: {error}.\nNext: fix that line") from error
     tables.pop("description", None)
-    stages = []
     if "arms" in tables:
-        raise BadInputError(f"The recipe {recipe} is an experiment, not a dataset.\nNext: tratree reproduce my-run --scale {recipe}")
+        raise BadInputError(f"The recipe {recipe} describes an experiment, not a dataset.\nNext: tratree reproduce my-run --scale {recipe}")
+    known = {stage.name: stage for stage in stages_of_recipes()}
     for name in tables:
-        if name not in STAGES:
-            raise BadInputError(f"The recipe {recipe} names a stage {name!r}.{suggest(name, STAGES)}")
-    for name in STAGES:
-        given = tables.get(name, [])
-        runs = given if isinstance(given, list) else [given]
-        if len(runs) > 1 and name not in REPEATABLE:
-            raise BadInputError(f"The recipe {recipe} has several [[{name}]], and that stage runs once.\nNext: keep one")
-        stages += [(name, _known(recipe, name, settings)) for settings in runs]
-    return text, stages
+        if name not in known:
+            raise BadInputError(f"The recipe {recipe} names an unknown stage, {name!r}.{suggest(name, known)}")
+    return text, [(name, settings) for name, stage in known.items() for settings in _runs(recipe, stage, tables.get(name, []))]
 
 
-def _known(recipe: str | Path, name: str, settings: Any) -> dict[str, Any]:
-    parameters = signature(STAGES[name]).parameters
+def _runs(recipe: str | Path, stage: Stage, given: Any) -> list[dict[str, Any]]:
+    """The settings of each run of a stage, checked against its function's parameters."""
+    runs = given if isinstance(given, list) else [given]
+    if len(runs) > 1 and not stage.repeatable:
+        raise BadInputError(f"The recipe {recipe} has several [[{stage.name}]] tables, but this stage runs only once.\nNext: keep one")
+    return [_checked(recipe, stage, settings) for settings in runs]
+
+
+def _checked(recipe: str | Path, stage: Stage, settings: Any) -> dict[str, Any]:
+    name, parameters = stage.name, signature(_function(stage)).parameters
     allowed = set(parameters) - {"directory"}
     if not isinstance(settings, dict):
         raise BadInputError(f"{name} in the recipe {recipe} must be a table.\nNext: write [{name}]")
@@ -84,26 +69,30 @@ def _known(recipe: str | Path, name: str, settings: Any) -> dict[str, Any]:
     return settings
 
 
+def _function(stage: Stage) -> Callable[..., StageResult]:
+    function: Callable[..., StageResult] = getattr(tratree_data, stage.function)
+    return function
+
+
 def _find(recipe: str) -> str:
-    if recipe in file_names("pipelines", ".toml"):
+    bundled = file_names("pipelines", ".toml")
+    if recipe in bundled:
         return read_text("pipelines", f"{recipe}.toml")
     path = Path(recipe)
     if not path.is_file():
-        raise NotFoundError(
-            f"There is no recipe {recipe!r}.{suggest(recipe, file_names('pipelines', '.toml'))}\nNext: name one of them, or a .toml file"
-        )
+        raise NotFoundError(f"No recipe is called {recipe!r}.{suggest(recipe, bundled)}\nNext: name one of them, or a .toml file")
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise BadInputError(f"The recipe {recipe} cannot be read: {error}.\nNext: mend the file") from error
+        raise BadInputError(f"The recipe {recipe} cannot be read: {error}.\nNext: fix the file") from error
 
 
 def _run_stage(name: str, directory: str | Path, settings: dict[str, Any]) -> StageResult:
     """`{dataset}` in a publish target stands for the dataset's folder."""
+    function = _function(stage(name))
     if name == "import":
-        return import_log(
-            settings["format"], settings["path"], directory, **{k: v for k, v in settings.items() if k not in ("format", "path")}
-        )
+        rest = {key: value for key, value in settings.items() if key not in ("format", "path")}
+        return function(settings["format"], settings["path"], directory, **rest)
     if name == "publish":
         settings = {**settings, "target": str(settings["target"]).replace("{dataset}", str(directory))}
-    return STAGES[name](directory, **settings)
+    return function(directory, **settings)

@@ -9,27 +9,53 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Stage:
-    """`command` makes the stage's tables; a stage that works `by_tree` can keep its rows for every tree that did not change."""
+    """One step of the pipeline: `reads` are the tables that make its rows out of date, `command` what people type to run it."""
 
     name: str
     reads: tuple[str, ...]
     writes: tuple[str, ...]
+    """In the order in which readers meet them."""
     command: str
+    committed_last: str = ""
+    """The table whose commit makes them all visible; the last of `writes` unless named."""
     by_tree: bool = False
+    """It works tree by tree, so its rows for a tree hold as long as the tree does not change."""
     repeatable: bool = False
     """A recipe may name it several times."""
+    published: bool = True
+    """Its tables go into releases."""
+
+    @property
+    def last(self) -> str:
+        return self.committed_last or self.writes[-1]
+
+    @property
+    def commit_order(self) -> tuple[str, ...]:
+        return (*(table for table in self.writes if table != self.last), self.last)
+
+    @property
+    def function(self) -> str:
+        """The name of the public function `tratree_data.<function>`; `import` is a word of Python's own."""
+        return "import_log" if self.name == "import" else self.name
 
 
 STAGES = (
-    Stage("import", (), ("steps", "rollouts"), "tratree import PATH DIR", repeatable=True),
-    Stage("explore", (), ("steps", "rollouts"), "tratree explore ENVIRONMENT DIR", repeatable=True),
-    Stage("embed", ("steps",), ("embeddings",), "tratree build DIR --embedder minilm"),
+    Stage("import", (), ("rollouts", "steps"), "tratree import jsonl FILE DIR", committed_last="rollouts", repeatable=True),
+    Stage("explore", (), ("rollouts", "steps"), "tratree explore ENVIRONMENT DIR", committed_last="rollouts", repeatable=True),
+    Stage("embed", ("steps",), ("embeddings",), "tratree build DIR --embedder minilm", published=False),
     Stage("build", ("rollouts", "steps"), ("nodes", "edges", "step_nodes"), "tratree build DIR", by_tree=True),
     Stage("search", ("nodes", "step_nodes", "rollouts"), ("node_values", "paths"), "tratree search DIR", by_tree=True),
     Stage("replay", ("paths", "nodes", "rollouts"), ("replays",), "tratree replay DIR"),
-    Stage("pairs", ("nodes", "step_nodes", "rollouts", "steps"), ("step_labels", "pairs"), "tratree pairs DIR", by_tree=True),
+    Stage(
+        "pairs",
+        ("nodes", "step_nodes", "rollouts", "steps"),
+        ("pairs", "step_labels"),
+        "tratree pairs DIR",
+        committed_last="pairs",
+        by_tree=True,
+    ),
     Stage("demonstrations", ("paths", "nodes", "rollouts", "steps"), ("demonstrations",), "tratree demonstrations DIR", by_tree=True),
-    Stage("evaluate", (), ("evaluations",), "tratree evaluate MODEL ENVIRONMENT --directory DIR"),
+    Stage("evaluate", (), ("evaluations",), "tratree evaluate MODEL ENVIRONMENT --directory DIR", published=False),
     Stage("publish", (), (), "tratree publish DIR TARGET --version X.Y.Z"),
 )
 
@@ -59,3 +85,8 @@ def command_for(table: str, directory: object = "DIR") -> str:
 def written_tables(stages: Sequence[Stage] = STAGES) -> list[str]:
     """Every table that these stages write, once, in the order in which readers meet them."""
     return list(dict.fromkeys(table for stage in stages for table in stage.writes))
+
+
+def published_tables() -> list[str]:
+    """The tables of a release, in the order in which readers meet them."""
+    return written_tables([stage for stage in STAGES if stage.published])

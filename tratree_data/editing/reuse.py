@@ -12,18 +12,12 @@ from typing import Any
 
 import pyarrow as pa
 
+from tratree_data.stages import Stage, stages_by_tree
 from tratree_data.store.log import Lineage
 from tratree_data.store.reader import Store, last_lineage
 from tratree_data.store.schemas import arrow_schema, empty_table, table_schema
 from tratree_data.store.writer import commit
 
-STAGES = {
-    "build": ("nodes", "edges", "step_nodes"),
-    "search": ("node_values", "paths"),
-    "pairs": ("step_labels", "pairs"),
-    "demonstrations": ("demonstrations",),
-}
-"""The stages that work tree by tree, in order, with the tables that each writes."""
 ROWS_PER_BATCH = 64 * 1024
 
 
@@ -51,42 +45,42 @@ def carry(out: Path, store: Store, parts: Sequence[Part], stale_as: str = "") ->
     """(stages whose tables were carried, stages to run again). With `stale_as`, the latter's rows come along too, under that name."""
     carried: list[str] = []
     stale: list[str] = []
-    for stage, tables in STAGES.items():
-        if not any(part.store.has(table) for part in parts for table in tables):
+    for stage in stages_by_tree():
+        if not any(part.store.has(table) for part in parts for table in stage.writes):
             continue
-        made = None if stale else _made_alike(stage, tables, parts)
+        made = None if stale else _made_alike(stage, parts)
         if made is None:
-            stale.append(stage)
+            stale.append(stage.name)
             if not stale_as:
                 continue
-        there = [table for table in tables if all(part.store.has(table) for part in parts)]
+        there = [table for table in stage.commit_order if all(part.store.has(table) for part in parts)]
         rows = {table: _all_rows(parts, table) for table in there}
         reads = {table: store.version(table) for table in made.reads} if made else {}
-        store = commit(out, stage if made else stale_as, rows, settings=made.settings if made else {}, reads=reads)
+        store = commit(out, stage.name if made else stale_as, rows, settings=made.settings if made else {}, reads=reads)
         if made:
-            carried.append(stage)
+            carried.append(stage.name)
     return carried, stale
 
 
-def _made_alike(stage: str, tables: Sequence[str], parts: Sequence[Part]) -> Lineage | None:
+def _made_alike(stage: Stage, parts: Sequence[Part]) -> Lineage | None:
     """What made these tables, if all tasks come whole and it was the same everywhere; a balance over all tasks does not carry over."""
-    if not all(part.whole and part.store.has(table) for part in parts for table in tables):
+    if not all(part.whole and part.store.has(table) for part in parts for table in stage.writes):
         return None
-    first, *others = [made_by(part.store, stage, tables) for part in parts]
+    first, *others = [made_by(part.store, stage) for part in parts]
     if first is None or first.settings.get("balance"):
         return None
     return first if all(other is not None and other.settings == first.settings for other in others) else None
 
 
-def made_by(store: Store, stage: str, tables: Sequence[str]) -> Lineage | None:
-    """What made these tables, if it was this stage and nothing that it read has changed since."""
-    lineage = _last_made_by(store, stage, tables)
+def made_by(store: Store, stage: Stage) -> Lineage | None:
+    """What made the stage's tables, if it was the stage itself and nothing that it read has changed since."""
+    lineage = _last_made_by(store, stage)
     return lineage if lineage is not None and _is_current(store, lineage) else None
 
 
 def stages_out_of_date(store: Store) -> list[str]:
     """The first stage whose tables were made from what has changed since, and the stages after it that this dataset has."""
-    made = {stage: _last_made_by(store, stage, tables) for stage, tables in STAGES.items() if all(store.has(table) for table in tables)}
+    made = {stage.name: _last_made_by(store, stage) for stage in stages_by_tree() if all(store.has(table) for table in stage.writes)}
     stages = list(made)
     stale = [stage for stage, lineage in made.items() if lineage is not None and not _is_current(store, lineage)]
     return stages[stages.index(stale[0]) :] if stale else []
@@ -96,12 +90,12 @@ def _is_current(store: Store, lineage: Lineage) -> bool:
     return all(store.has(table) and store.version(table) == version for table, version in lineage.reads.items())
 
 
-def _last_made_by(store: Store, stage: str, tables: Sequence[str]) -> Lineage | None:
-    """The stage's last work on these tables; replay or delete may have changed them since."""
-    lineage = store.sources[tables[-1]].lineage
-    if (lineage is None or lineage.stage != stage) and store.filesystem is None and (store.path / tables[-1] / "_delta_log").is_dir():
-        lineage = last_lineage(store, stage, tables[-1])
-    return lineage if lineage is not None and lineage.stage == stage else None
+def _last_made_by(store: Store, stage: Stage) -> Lineage | None:
+    """The stage's last work on its tables; replay or delete may have changed them since."""
+    lineage = store.sources[stage.last].lineage
+    if (lineage is None or lineage.stage != stage.name) and store.filesystem is None and (store.path / stage.last / "_delta_log").is_dir():
+        lineage = last_lineage(store, stage.name, stage.last)
+    return lineage if lineage is not None and lineage.stage == stage.name else None
 
 
 def _all_rows(parts: Sequence[Part], table: str) -> Iterator[pa.Table]:

@@ -17,28 +17,13 @@ import pyarrow as pa
 
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError, suggest
 from tratree_data.files import read_text
+from tratree_data.stages import COLLECTED, command_for
 from tratree_data.store.log import Lineage, Source, Tables, delta_tables
 from tratree_data.store.schemas import arrow_schema, create_statement, empty_table, table_names, table_schema
 
 if TYPE_CHECKING:  # it imports pandas, and a query needs neither
     import pyarrow.dataset as ds
 
-MAKERS = {
-    "rollouts": "tratree import jsonl FILE",
-    "steps": "tratree import jsonl FILE",
-    "nodes": "tratree build",
-    "edges": "tratree build",
-    "step_nodes": "tratree build",
-    "embeddings": "tratree build --embedder minilm",
-    "node_values": "tratree search",
-    "paths": "tratree search",
-    "pairs": "tratree pairs",
-    "step_labels": "tratree pairs",
-    "demonstrations": "tratree demonstrations",
-    "evaluations": "tratree evaluate MODEL ENVIRONMENT",
-}
-GATHERED = ("rollouts", "steps", "evaluations")
-"""Tables that no stage can make again from others."""
 PARQUET_ENDS_WITH = b"PAR1"
 MARKS_OF_PER_RELEASE = ("lineage.json", "versions")
 
@@ -63,7 +48,7 @@ class Store:
             if not self.has(table):
                 if table not in table_names():
                     raise NotFoundError(f"No table is called {table!r}.{suggest(table, table_names())}")
-                raise NotFoundError(f"{self.path} has no {table} yet.\nNext: {MAKERS.get(table, 'tratree run')} {self.path}")
+                raise NotFoundError(f"{self.path} has no {table} yet.\nNext: {command_for(table, self.path)}")
             if self.filesystem is None and table not in self._whole:
                 self._need_whole_files(table)
                 self._whole.add(table)
@@ -73,8 +58,8 @@ class Store:
         for file in self.sources[table].files:
             trouble = _trouble(file)
             if trouble:
-                make = f", or remove {self.path / table} and run {MAKERS.get(table, 'tratree run')} {self.path}"
-                again = "" if table in GATHERED or self.label else make
+                make = f", or remove {self.path / table} and run {command_for(table, self.path)}"
+                again = "" if table in COLLECTED or self.label else make
                 kind = "release" if self.label else "dataset"
                 raise BadInputError(f"{file}, a part of {table}, {trouble}.\nNext: restore it from a copy of the {kind}{again}")
 
@@ -248,6 +233,6 @@ def _trouble(file: str) -> str:
 def _explain_missing_table(store: Store, message: str) -> str:
     for table in table_names():
         if f"Table with name {table} does not exist" in message and table not in store.sources:
-            return f"{store.path} has no {table} yet.\nNext: {MAKERS.get(table, 'tratree run')} {store.path}"
+            return f"{store.path} has no {table} yet.\nNext: {command_for(table, store.path)}"
     first = message.strip().splitlines()[0]
     return f"DuckDB refused the query: {first}\nTables here: {', '.join(sorted([*store.sources, 'lineage']))}"

@@ -27,8 +27,9 @@ from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction
 
 from tratree_data.errors import BadInputError, StoreBusyError, TratreeError
+from tratree_data.stages import COLLECTED
 from tratree_data.store.log import LINEAGE_KEY, Lineage, Tables, address, delta_tables, files_of
-from tratree_data.store.reader import GATHERED, Store, open_store
+from tratree_data.store.reader import Store, open_store
 from tratree_data.store.schemas import arrow_schema, check, table_names, table_schema
 
 ROWS_PER_FILE = 1_000_000
@@ -118,7 +119,7 @@ def commit(
     writes: dict[str, int] = {}
     try:
         if append:
-            _need_gathered(opened)
+            _need_collected(opened)
         files = {table: _write_files(folder, table, rows) for table, rows in tables.items()}
         with _uninterrupted():
             for table in [table for table in tables if table not in opened.names]:
@@ -195,11 +196,11 @@ def _write_files(folder: Path, table: str, rows: Rows) -> list[Path]:
     return files
 
 
-def _need_gathered(opened: Tables) -> None:
+def _need_collected(opened: Tables) -> None:
     """Rows whose other half was removed by hand look like a kill's leftovers, and no stage can make them again."""
-    for table in [table for table in GATHERED if table in opened.names]:
+    for table in [table for table in COLLECTED if table in opened.names]:
         lineage = next((lineage for _, lineage in opened.lineages(table) if lineage is not None), None)
-        gone = {*lineage.writes, lineage.last} & set(GATHERED) - set(opened.names) if lineage else set()
+        gone = {*lineage.writes, lineage.last} & set(COLLECTED) - set(opened.names) if lineage else set()
         if gone:
             missing, there = opened.folder / min(gone), opened.folder / table
             raise BadInputError(

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.errors import BadInputError, NotFoundError, suggest
-from tratree_data.store.reader import MAKERS
+from tratree_data.stages import command_for
 from tratree_data.store.release import names_release, open_dataset
 
 
@@ -88,7 +88,7 @@ def read_table(release: str | Path, table: str, revision: str | None = None) -> 
     if not store.has(table):
         raise NotFoundError(
             f"{release} has no {table} to train on; it has {', '.join(sorted(store.sources)) or 'nothing'}.\n"
-            f"Next: {MAKERS[table]} DIR for a dataset (a release then has to be published anew), or choose another method"
+            f"Next: {command_for(table)} for a dataset (a release then has to be published anew), or choose another method"
         )
     name = str(release) if text.startswith("hub:") else Path(release).name
     return store.read(table, COLUMNS[table]), {"release": name, "revision": store.label or f"{table} version {store.version(table)}"}
