@@ -7,19 +7,23 @@ A version is visible when the last table of its commit has it, so a process kill
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from tratree_data import __version__
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.schemas import FORMAT_VERSION, table_names
 
 LINEAGE_KEY = "tratree"
 MOST_OF_AN_ERROR = 200
-CODE_VERSION = __version__
+
+try:
+    CODE_VERSION = version("tratree-data")
+except PackageNotFoundError:  # a bare checkout
+    CODE_VERSION = "checkout"
 
 
 @dataclass(frozen=True)
