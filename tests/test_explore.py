@@ -178,7 +178,15 @@ def test_agents_that_misbehave_end_their_own_rollouts_only(tmp_path: Path) -> No
     assert ends(tmp_path / "mumbles") == {"done": 6, "invalid_actions": 2}
     assert {row["step_count"] for row in rows(tmp_path / "mumbles", "SELECT step_count FROM rollouts WHERE task_id = 'train-2-3'")} == {10}
     assert ends(tmp_path / "halves") == {"done": 6, "invalid_actions": 2}
-    assert rows(tmp_path / "halves", "SELECT DISTINCT action, thought FROM steps WHERE NOT valid") == [{"action": "?", "thought": "?"}]
+    replaced = [{"action": "\ufffd\ufffd", "thought": "\ufffd"}]
+    assert rows(tmp_path / "halves", "SELECT DISTINCT action, thought FROM steps WHERE NOT valid") == replaced
+    notes = rows(
+        tmp_path / "halves", "SELECT r.end_reason, d.reason, d.detail FROM dropped AS d JOIN rollouts AS r ON r.rollout_id = subject"
+    )
+    detail = "40 NUL or lone surrogate characters became U+FFFD; the rollout was kept"
+    assert notes == [{"end_reason": "invalid_actions", "reason": "replaced_characters", "detail": detail}] * 2
+    again = explore(tmp_path / "halves", "corridor", "odd:way=halves,only=train-2-3", attempts=2, tasks=4, retry_failed=True)
+    assert not again.changed, "a rollout that was kept is not played again"
     assert ends(tmp_path / "stops") == {"agent_stopped": 2, "done": 6}
     assert ends(tmp_path / "raises") == {"agent_error": 2, "done": 6}
     assert rows(tmp_path / "raises", "SELECT score FROM rollouts WHERE end_reason = 'agent_error'") == [{"score": None}] * 2

@@ -16,6 +16,7 @@ from helpers.loopback_hub import TOKEN, LoopbackHub, Repository
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError
 from tratree_data.importers import reading, storing
+from tratree_data.store.rollout_writer import RolloutWriter
 
 LOGS = Path(__file__).parent / "data/logs"
 
@@ -302,8 +303,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     """What waits for a commit never exceeds its bound, and the buffer of a JSON list holds little more than one value."""
     monkeypatch.setattr(storing, "STEPS_PER_COMMIT", 1_000)
     sizes = []
-    full = storing.Batch.full.fget
-    monkeypatch.setattr(storing.Batch, "full", property(lambda self: sizes.append(len(self.steps["step"])) or full(self)))
+    due = RolloutWriter.commit_if_due
+    monkeypatch.setattr(RolloutWriter, "commit_if_due", lambda self: sizes.append(len(self._steps["step"])) or due(self))
     chats = [{"conversations": [{"from": "human", "value": f"q{i}"}, {"from": "gpt", "value": "x" * 1000}]} for i in range(3_000)]
     (tmp_path / "list.json").write_text(json.dumps(chats))
     held = []

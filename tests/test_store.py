@@ -398,12 +398,12 @@ def test_parameters_are_bound_and_named(tmp_path: Path) -> None:
 def test_ctrl_c_during_a_commit_waits_for_its_end_and_commits_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real SIGINT between the two tables of a batch; whoever catches it flushes the batch again, and finds it empty."""
     import tratree_data.store.writer as committing_module
-    from tratree_data.exploration.batches import Batch
+    from tratree_data.store.rollout_writer import RolloutWriter
 
     create_store(tmp_path)
     rollouts, steps = one_rollout()
-    batch = Batch(tmp_path, {}, {}, 10, 10.0)
-    batch.rollouts, batch.steps = rollouts.to_pylist(), steps.to_pylist()
+    writer = RolloutWriter(tmp_path, "test", {}, most_steps=10)
+    writer.add(rollouts.to_pylist()[0], steps.to_pylist())
     real = committing_module._commit_files
 
     def interrupted(*arguments: object) -> None:
@@ -413,9 +413,9 @@ def test_ctrl_c_during_a_commit_waits_for_its_end_and_commits_nothing_twice(tmp_
     monkeypatch.setattr(committing_module, "_commit_files", interrupted)
     with writing(tmp_path):
         with pytest.raises(KeyboardInterrupt):
-            batch.commit()
+            writer.commit()
         monkeypatch.undo()
-        batch.commit()
+        writer.commit()
     store = open_store(tmp_path)
     assert (store.count("rollouts"), store.count("steps")) == (1, 2)
 

@@ -156,7 +156,7 @@ class Thinker(Walker):
 
 
 class Odd(Walker):
-    """Misbehaves as it is told: 'mumbles', 'halves' (characters), 'stops', 'raises', or 'away' (its server does not answer)."""
+    """Misbehaves as asked: 'mumbles', 'halves' (broken characters), 'stops', 'raises', or 'away' (its server does not answer)."""
 
     computed = False
 
@@ -172,5 +172,5 @@ class Odd(Walker):
         if self.way == "mumbles":
             return Response("Hm.", *parse_response("Hm."))
         if self.way == "halves":
-            return Response("Action: \ud800", "\udfff", "\ud800")
+            return Response("Action: \ud800", "\udfff", "\ud800\0")
         return Response("", "", "", stop_reason={"stops": "agent_stopped", "away": "server_unavailable"}[self.way])

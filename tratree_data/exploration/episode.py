@@ -14,6 +14,7 @@ from tratree_data.agents import Request, Response, Step
 from tratree_data.environments import Environment, Start
 from tratree_data.errors import TratreeError
 from tratree_data.ids import content_id, tree_id
+from tratree_data.store.storable_text import replace_unstorable
 
 FAILURES = ("agent_error", "environment_error", "server_unavailable", "time_out")
 """Ends that say nothing about the agent's skill: such rollouts have no score, and `--retry-failed` tries them again."""
@@ -69,6 +70,8 @@ class Finished:
     rollout: dict[str, object] = field(default_factory=dict)
     steps: list[dict[str, object]] = field(default_factory=list)
     dropped: tuple[str, str] | None = None
+    replaced: int = 0
+    """Characters that the tables cannot hold, now U+FFFD."""
     trouble: str = ""
     """What went wrong, for the reader of the run's messages; not stored."""
 
@@ -90,22 +93,29 @@ class _Episode:
     observation: str = ""
     done: bool = False
     invalid_in_a_row: int = 0
+    replaced: int = 0
+    """Characters that no table can hold."""
     tokens: dict[str, int] = field(default_factory=dict)
+
+    def clean(self, text: str) -> str:
+        """Before anything is acted on or compared, so that a replay sees the same."""
+        text, count = replace_unstorable(text)
+        self.replaced += count
+        return text
 
     def reset(self) -> Start:
         start: Start = _guarded(lambda: self.environment.reset(self.attempt.task_id, self.attempt.environment_seed))
-        self.observation = storable(start.observation)
-        return replace(start, instruction=storable(start.instruction))
+        self.observation = self.clean(start.observation)
+        return replace(start, instruction=self.clean(start.instruction))
 
     def take(self, response: Response) -> None:
         """Carries an action out and records the step."""
-        response = replace(response, text=storable(response.text), thought=storable(response.thought), action=storable(response.action))
+        text, thought, action = (self.clean(text) for text in (response.text, response.thought, response.action))
+        response = replace(response, text=text, thought=thought, action=action)
         outcome = _guarded(lambda: self.environment.step(response.action))
         self.history.append(Step(self.observation, response.thought, response.action))
         self.steps.append(
             {
-                "rollout_id": self.attempt.rollout_id,
-                "step": len(self.steps),
                 "observation": self.observation,
                 "thought": response.thought,
                 "action": response.action,
@@ -117,7 +127,7 @@ class _Episode:
         )
         self.count(response)
         self.invalid_in_a_row = self.invalid_in_a_row + 1 if outcome.valid is False or not response.action else 0
-        self.observation, self.done = storable(outcome.observation), outcome.done
+        self.observation, self.done = self.clean(outcome.observation), outcome.done
 
     def count(self, response: Response) -> None:
         for name, number in (("prompt_tokens", response.prompt_tokens), ("completion_tokens", response.completion_tokens)):
@@ -153,7 +163,7 @@ def play(environment: Environment, agent: Any, act: Act, attempt: Attempt, limit
         "seconds": time.monotonic() - started,
         **episode.tokens,
     }
-    return Finished(attempt, rollout, episode.steps, trouble=trouble)
+    return Finished(attempt, rollout, episode.steps, replaced=episode.replaced, trouble=trouble)
 
 
 def rollout_row(environment: Environment, agent: Any, attempt: Attempt, limits: Limits, end_reason: str) -> dict[str, object]:
@@ -215,15 +225,6 @@ def _agents_end(response: Response) -> str:
     if response.stop_reason not in ENDS:
         raise _Ended("agent_error", f"the agent stopped with {response.stop_reason!r}, which is no end_reason")
     return response.stop_reason
-
-
-def storable(text: str) -> str:
-    """Without half characters (lone surrogates), which JSON can carry and UTF-8 cannot."""
-    try:
-        text.encode()
-        return text
-    except UnicodeEncodeError:
-        return text.encode("utf-8", "replace").decode()
 
 
 def request_seed(rollout_id: str, step: int) -> int:

@@ -18,11 +18,10 @@ import pyarrow as pa
 from tratree_data.agents import AgentSpecification, parse_specification
 from tratree_data.environments import environment_class
 from tratree_data.errors import BadInputError, TratreeError
-from tratree_data.exploration.batches import Batch, compact, forget_failed
 from tratree_data.exploration.branching import branch_points
 from tratree_data.exploration.episode import FAILURES, Attempt, Branch, Finished, Limits
 from tratree_data.exploration.live import Live
-from tratree_data.exploration.planning import Schedule, choose_tasks, plan, plan_branches, planned_attempts, without_done
+from tratree_data.exploration.planning import Schedule, choose_tasks, forget_failed, plan, plan_branches, planned_attempts, without_done
 from tratree_data.exploration.player_process import play_in_processes
 from tratree_data.exploration.pool import (
     Results,
@@ -34,8 +33,11 @@ from tratree_data.exploration.pool import (
 )
 from tratree_data.results import StageResult
 from tratree_data.store.reader import Store
+from tratree_data.store.rollout_writer import RolloutWriter, compact
+from tratree_data.store.storable_text import REPLACED, replacement_detail
 from tratree_data.store.writer import create_store, writing
 
+STEPS_PER_COMMIT = 20_000
 FAILURES_IN_PER_ROW = 3
 """Times the number of concurrent episodes: a run in which nothing else happens is stopped."""
 
@@ -119,11 +121,19 @@ def _carry_out(order: Order, directory: str | Path, commit_rollouts: int, commit
         if not missing.num_rows:
             return StageResult("explore", False, {"rollouts": wanted.num_rows}, ("All of it was explored before.",))
         reads = {table: store.version(table) for table in ("nodes", "step_nodes") if order.expand is not None}
-        batch = Batch(Path(directory), _settings(order), reads, commit_rollouts, commit_seconds)
+        writer = RolloutWriter(
+            Path(directory),
+            "explore",
+            _settings(order),
+            reads,
+            most_steps=STEPS_PER_COMMIT,
+            most_rollouts=commit_rollouts,
+            most_seconds=commit_seconds,
+        )
         live = Live(missing.num_rows, wanted.num_rows - missing.num_rows)
-        _keep(_results(order, planned_attempts(missing, branches), missing.num_rows), batch, live, order.setting)
-        compact(Path(directory), batch.settings, batch.reads)
-    return StageResult("explore", True, {"rollouts": batch.rollouts_committed, "steps": batch.steps_committed}, live.notes())
+        _keep(_results(order, planned_attempts(missing, branches), missing.num_rows), writer, live, order.setting)
+        compact(writer)
+    return StageResult("explore", True, {"rollouts": writer.rollouts_committed, "steps": writer.steps_committed}, live.notes())
 
 
 def _wanted(order: Order, store: Store) -> tuple[pa.Table, dict[str, Branch]]:
@@ -172,20 +182,29 @@ def _results(order: Order, attempts: Iterator[Attempt], count: int) -> Results:
     return play_attempts(setting, attempts, stop)
 
 
-def _keep(results: Results, batch: Batch, live: Live, setting: Setting) -> None:
+def _keep(results: Results, writer: RolloutWriter, live: Live, setting: Setting) -> None:
     """Commits what is finished, whatever ends the run."""
     in_a_row = 0
     try:
         with closing(results), live:
             for finished in results:
                 if finished is not None:
-                    batch.add(finished)
+                    _store(finished, writer)
                     live.add(finished)
                     in_a_row = in_a_row + 1 if finished.rollout.get("end_reason") in FAILURES else 0
                     _stop_if_hopeless(finished, in_a_row, setting)
-                batch.commit_if_due()
+                writer.commit_if_due()
     finally:
-        batch.commit()
+        writer.commit()
+
+
+def _store(finished: Finished, writer: RolloutWriter) -> None:
+    if finished.dropped is not None:
+        writer.drop(finished.attempt.rollout_id, *finished.dropped)
+        return
+    writer.add(finished.rollout, finished.steps)
+    if finished.replaced:
+        writer.drop(finished.attempt.rollout_id, REPLACED, replacement_detail(finished.replaced))
 
 
 def default_processes(environment: str, attempts: int) -> int:

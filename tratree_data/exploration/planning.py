@@ -14,10 +14,14 @@ import pyarrow.compute as pc
 from tratree_data.agents import AgentSpecification, make_agent
 from tratree_data.errors import BadInputError
 from tratree_data.exploration.branching import BranchPoint
-from tratree_data.exploration.episode import Attempt, Branch
+from tratree_data.exploration.episode import FAILURES, Attempt, Branch
 from tratree_data.exploration.pool import Setting, open_environment
 from tratree_data.ids import rollout_id
 from tratree_data.store.reader import Store
+from tratree_data.store.rollout_writer import stream_table
+from tratree_data.store.schemas import empty_table
+from tratree_data.store.storable_text import REPLACED
+from tratree_data.store.writer import commit
 
 PLAN = pa.schema(
     [
@@ -164,6 +168,29 @@ def without_done(wanted: pa.Table, store: Store) -> pa.Table:
     if not done:
         return wanted
     return wanted.filter(pc.invert(pc.is_in(wanted.column("rollout_id"), value_set=pa.concat_arrays(done))))
+
+
+def forget_failed(store: Store, planned: pa.ChunkedArray) -> Store:
+    """The dataset without the planned rollouts that failed for technical reasons or were dropped, so that they are played again."""
+    if not store.has("rollouts"):
+        return store
+    ids = planned.combine_chunks()
+    failed = pc.field("end_reason").isin(list(FAILURES)) & pc.field("rollout_id").isin(ids)
+    gone = store.read("rollouts", ["rollout_id"], filter=failed).column(0).combine_chunks()
+    dropped = store.read("dropped") if store.has("dropped") else empty_table("dropped")
+    kept_rollouts = pc.and_(pc.equal(dropped.column("reason"), REPLACED), pc.invert(pc.is_in(dropped.column("subject"), value_set=gone)))
+    ours = pc.and_(pc.equal(dropped.column("stage"), "explore"), pc.is_in(dropped.column("subject"), value_set=ids))
+    ours = pc.and_(ours, pc.invert(kept_rollouts))
+    left = dropped.filter(pc.invert(ours))
+    if not len(gone) and left.num_rows == dropped.num_rows:
+        return store
+    keep = ~pc.field("rollout_id").isin(gone)
+    tables: dict[str, Any] = {"steps": stream_table(store, "steps", keep)}
+    if left.num_rows < dropped.num_rows:
+        tables["dropped"] = left
+    tables["rollouts"] = stream_table(store, "rollouts", keep)
+    settings = {"forgotten": len(gone) + dropped.num_rows - left.num_rows}
+    return commit(store.path, "explore", tables, settings=settings, reads={})
 
 
 def planned_attempts(missing: pa.Table, branches: Mapping[str, Branch]) -> Iterator[Attempt]:

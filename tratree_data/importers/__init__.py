@@ -22,8 +22,9 @@ from tratree_data.importers.formats import ENDINGS as FORMAT_ENDINGS
 from tratree_data.importers.formats import FORMATS, read_log, refuse_wrong_format
 from tratree_data.importers.reading import LogFile
 from tratree_data.importers.records import PERCENT, Options, Problem, Record, Scale, Unusable, score_on
-from tratree_data.importers.storing import STAGE, Import, storable, validate
+from tratree_data.importers.storing import STAGE, Import, validate
 from tratree_data.results import StageResult
+from tratree_data.store.storable_text import storable
 from tratree_data.store.writer import create_store, writing
 
 READS_AS = re.compile(r"it reads as (\w+)\Z")

@@ -16,52 +16,21 @@ import pyarrow as pa
 from tratree_data import ids
 from tratree_data.importers.records import LogStep, Options, Problem, Record, Unusable, score_on
 from tratree_data.store.reader import Store
+from tratree_data.store.rollout_writer import RolloutWriter
 from tratree_data.store.schemas import arrow_schema
+from tratree_data.store.storable_text import REPLACED, replace_unstorable, replacement_detail, storable
 from tratree_data.store.writer import commit
 
 STAGE = "import"
 STEPS_PER_COMMIT = 100_000
-CHARACTERS_PER_COMMIT = 64 * 2**20
+STEP_FIELDS = ("observation", "thought", "action", "response", "reward", "valid")
 PROBLEMS_PER_TABLE = 10_000
 DETAIL_CHARACTERS = 300
-REPLACEMENT = "\ufffd"
-UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 END_REASONS = {
     "done", "max_steps", "agent_stopped", "context_overflow", "invalid_actions", "agent_error", "environment_error", "time_out",
     "server_unavailable", "unknown",
 }  # fmt: skip
 SUBJECT = re.compile(r"(?P<file>.+?):\d+(?:\[.*\])?", re.DOTALL)
-
-
-@dataclass
-class Batch:
-    """Rows that wait for a commit, by column."""
-
-    rollouts: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in arrow_schema("rollouts").names})
-    steps: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in arrow_schema("steps").names})
-    characters: int = 0
-
-    def add(self, rollout: dict[str, Any], steps: list[LogStep]) -> None:
-        for name, values in self.rollouts.items():
-            values.append(rollout.get(name))
-        columns = self.steps
-        for number, step in enumerate(steps):
-            columns["rollout_id"].append(rollout["rollout_id"])
-            columns["step"].append(number)
-            for name in ("observation", "thought", "action", "response", "reward", "valid"):
-                columns[name].append(getattr(step, name))
-            columns["logprob"].append(None)
-
-    @property
-    def full(self) -> bool:
-        return len(self.steps["step"]) >= STEPS_PER_COMMIT or self.characters >= CHARACTERS_PER_COMMIT
-
-    def tables(self) -> dict[str, pa.Table]:
-        """Steps first: a rollout counts once its own row is there."""
-        return {
-            "steps": pa.table(self.steps, schema=arrow_schema("steps")),
-            "rollouts": pa.table(self.rollouts, schema=arrow_schema("rollouts")),
-        }
 
 
 @dataclass
@@ -72,7 +41,7 @@ class Import:
     store: Store
     options: Options
     settings: dict[str, Any]
-    batch: Batch = field(default_factory=Batch)
+    writer: RolloutWriter = field(init=False)
     known: set[str] = field(default_factory=set)
     attempts: dict[str, int] = field(default_factory=dict)
     seen: dict[str, str] = field(default_factory=dict)
@@ -83,6 +52,7 @@ class Import:
     dropped: list[pa.Table] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.writer = RolloutWriter(self.directory, STAGE, self.settings, most_steps=STEPS_PER_COMMIT)
         if self.store.has("rollouts"):
             self.known = set(self.store.read("rollouts", ["rollout_id"]).column("rollout_id").to_pylist())
             last = self.store.sql("SELECT tree_id, max(attempt) AS attempt FROM rollouts GROUP BY tree_id ORDER BY tree_id").to_pydict()
@@ -98,32 +68,26 @@ class Import:
                     self.add(item)
                 except Unusable as refusal:
                     self.drop(Problem(item.source, refusal.reason, refusal.detail))
-            if self.batch.full:
-                self.commit()
+            self.writer.commit_if_due()
             yield
 
     def add(self, record: Record) -> None:
         validate(record, self.options)
         score = score_on(self.options.score_scale, record.reward)
-        replaced, characters = clean(record)
+        replaced = clean(record)
         rollout = identity(record, score)
         if rollout in self.seen:
             raise Unusable("duplicate", f"the same episode as {self.seen[rollout]}")
         self.seen[rollout] = record.source
         if replaced:
-            self.note(
-                Problem(
-                    record.source, "replaced_characters", f"{replaced} NUL or lone surrogate characters became U+FFFD; the record was kept"
-                )
-            )
+            self.note(Problem(record.source, REPLACED, replacement_detail(replaced)))
         if rollout in self.known:
             self.counts["already_there"] += 1
             return
         tree = ids.tree_id(record.environment, record.task_id)
         attempt = self.attempts.get(tree, 0)
         self.attempts[tree] = attempt + 1
-        self.batch.add(rollout_row(record, rollout, tree, attempt, score), record.steps)
-        self.batch.characters += characters
+        self.writer.add(rollout_row(record, rollout, tree, attempt, score), map(step_row, record.steps))
         self.counts["rollouts"] += 1
         self.counts["steps"] += len(record.steps)
 
@@ -149,14 +113,9 @@ class Import:
         self.dropped.append(pa.table(columns, schema=arrow_schema("dropped")))
         self.problems = []
 
-    def commit(self) -> None:
-        if self.batch.rollouts["rollout_id"]:
-            self.store = commit(self.directory, STAGE, self.batch.tables(), settings=self.settings, reads={}, append=True)
-            self.batch = Batch()
-
     def finish(self, files: set[str]) -> None:
         """The last batch, and `dropped` with the rows of these files replaced."""
-        self.commit()
+        self.store = self.writer.commit() or self.store
         self.pack_problems()
         before = self.store.read("dropped") if self.store.has("dropped") else arrow_schema("dropped").empty_table()
         after = pa.concat_tables([_without(before, files), *self.dropped])
@@ -192,27 +151,20 @@ def validate(record: Record, options: Options) -> None:
         record.end_reason = "unknown"
 
 
-def clean(record: Record) -> tuple[int, int]:
-    """Replaces what Arrow cannot hold (lone surrogates) or SQL tools stumble over (NUL); returns how many, and the characters in all."""
+def clean(record: Record) -> int:
+    """Replaces what the tables cannot hold; how many characters that were."""
     texts = ["environment", "environment_version", "split", "task_id", "trajectory_id", "instruction", "prompt", "agent", "end_observation"]
     slots: list[tuple[Any, str]] = [(record, name) for name in [*texts, "model", "sampling", "source"]]
     slots += [(step, name) for step in record.steps for name in ("observation", "thought", "action", "response")]
-    replaced = characters = 0
+    replaced = 0
     for owner, name in slots:
         value = getattr(owner, name)
-        if value is None:
-            continue
-        characters += len(value)
-        if not value.isascii() or "\0" in value:
-            value, times = UNSTORABLE.subn(REPLACEMENT, value)
-            if times:
-                setattr(owner, name, value)
-                replaced += times
-    return replaced, characters
-
-
-def storable(text: str) -> str:
-    return UNSTORABLE.sub(REPLACEMENT, text)
+        if value is not None:
+            text, count = replace_unstorable(value)
+            if count:
+                setattr(owner, name, text)
+                replaced += count
+    return replaced
 
 
 def identity(record: Record, score: float | None) -> str:
@@ -231,3 +183,7 @@ def rollout_row(record: Record, rollout: str, tree: str, attempt: int, score: fl
     )  # fmt: skip
     row: dict[str, Any] = {name: getattr(record, name) for name in names}
     return row | {"rollout_id": rollout, "tree_id": tree, "attempt": attempt, "score": score, "step_count": len(record.steps)}
+
+
+def step_row(step: LogStep) -> dict[str, Any]:
+    return {name: getattr(step, name) for name in STEP_FIELDS}

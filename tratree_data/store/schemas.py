@@ -4,6 +4,7 @@ A schema is a CREATE TABLE with a comment on every column. DuckDB reads it, so w
 """
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -87,9 +88,14 @@ def empty_table(name: str) -> pa.Table:
 
 def table_from_rows(name: str, rows: list[dict[str, object]]) -> pa.Table:
     """Rows as dictionaries → the table, refused if a value does not fit its column. Columns left out are NULL."""
+    return check(name, table_from_columns(name, {column: [row.get(column) for row in rows] for column in arrow_schema(name).names}))
+
+
+def table_from_columns(name: str, columns: Mapping[str, Sequence[object]]) -> pa.Table:
+    """Columns of Python values → the table, refused if a value is not of its column's type; `check` looks at the rest."""
     try:
-        return check(name, pa.Table.from_pylist(rows, schema=arrow_schema(name)))
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        return pa.table(dict(columns), schema=arrow_schema(name))
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
         raise BadInputError(f"A row does not fit the table {name!r}: {error}.\nNext: compare it with schemas/{name}.sql") from error
 
 

@@ -1,0 +1,119 @@
+"""Rollouts and their steps on their way into the store: the one writer of explore and import.
+
+Rows wait in columns and are committed in batches, so a kill loses at most the last batch. Steps are written before rollouts and become
+visible with them (log.py), so a kill between the two leaves nothing half-visible. `commit` checks every row against its schema, once.
+"""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tratree_data.store.reader import Store, open_store
+from tratree_data.store.schemas import arrow_schema, table_from_columns
+from tratree_data.store.staged import dropped_rows
+from tratree_data.store.writer import commit
+
+CHARACTERS_PER_COMMIT = 64 * 2**20
+MANY_FILES = 20
+BYTES_PER_CHUNK = 256 * 2**20
+
+
+class RolloutWriter:
+    """Appends rollouts to a dataset as one stage; call it inside `writing`."""
+
+    def __init__(
+        self,
+        directory: Path,
+        stage: str,
+        settings: Mapping[str, Any],
+        reads: Mapping[str, int] | None = None,
+        *,
+        most_steps: int,
+        most_rollouts: int | None = None,
+        most_seconds: float = float("inf"),
+    ) -> None:
+        self.directory, self.stage, self.settings, self.reads = directory, stage, settings, reads or {}
+        self.most_steps, self.most_rollouts, self.most_seconds = most_steps, most_rollouts, most_seconds
+        self.rollouts_committed = self.steps_committed = 0
+        self._clear()
+
+    def _clear(self) -> None:
+        self._rollouts: dict[str, list[Any]] = {name: [] for name in arrow_schema("rollouts").names}
+        self._steps: dict[str, list[Any]] = {name: [] for name in arrow_schema("steps").names}
+        self._dropped: list[tuple[str, str, str]] = []
+        self._characters = 0
+        self._since = time.monotonic()
+
+    def add(self, rollout: Mapping[str, Any], steps: Iterable[Mapping[str, Any]]) -> None:
+        """A rollout with its steps in order; columns that a row does not name are NULL."""
+        self._start_clock()
+        _append(self._rollouts, rollout)
+        for number, step in enumerate(steps):
+            _append(self._steps, {**step, "rollout_id": rollout["rollout_id"], "step": number})
+            self._characters += sum(len(value) for value in step.values() if isinstance(value, str))
+
+    def drop(self, subject: str, reason: str, detail: str) -> None:
+        """A row of `dropped`, committed with the rollouts of the same batch."""
+        self._start_clock()
+        self._dropped.append((subject, reason, detail))
+
+    def _start_clock(self) -> None:
+        if not self._waiting:
+            self._since = time.monotonic()
+
+    @property
+    def _waiting(self) -> int:
+        return len(self._rollouts["rollout_id"]) + len(self._dropped)
+
+    def commit_if_due(self) -> None:
+        if self._waiting and (
+            len(self._steps["step"]) >= self.most_steps
+            or self._characters >= CHARACTERS_PER_COMMIT
+            or (self.most_rollouts is not None and self._waiting >= self.most_rollouts)
+            or time.monotonic() - self._since >= self.most_seconds
+        ):
+            self.commit()
+
+    def commit(self) -> Store | None:
+        """The dataset with this batch; None if nothing was waiting."""
+        if not self._waiting:
+            return None
+        tables = {"steps": table_from_columns("steps", self._steps)}
+        if self._dropped:
+            tables["dropped"] = dropped_rows(self.stage, self._dropped)
+        tables["rollouts"] = table_from_columns("rollouts", self._rollouts)
+        self.rollouts_committed += tables["rollouts"].num_rows
+        self.steps_committed += tables["steps"].num_rows
+        self._clear()  # before the commit: after a Ctrl-C right behind it, the last flush must not commit the same rows again
+        return commit(self.directory, self.stage, tables, settings=self.settings, reads=self.reads, append=True)
+
+
+def _append(columns: dict[str, list[Any]], row: Mapping[str, Any]) -> None:
+    for name, values in columns.items():
+        values.append(row.get(name))
+
+
+def compact(writer: RolloutWriter) -> None:
+    """Rewrites the many small files that many small commits leave as few large ones, in one commit."""
+    store = open_store(writer.directory)
+    if max(len(store.sources[table].files) for table in ("steps", "rollouts")) <= MANY_FILES:
+        return
+    tables = {table: stream_table(store, table) for table in ("steps", "rollouts")}
+    commit(writer.directory, writer.stage, tables, settings=writer.settings, reads=writer.reads)
+
+
+def stream_table(store: Store, table: str, keep: Any = None) -> Iterator[pa.Table]:
+    """The table, or the rows for which `keep` holds, in chunks of a few hundred megabytes."""
+    waiting: list[pa.RecordBatch] = []
+    size = 0
+    for batch in store.dataset(table).to_batches(filter=keep):
+        waiting.append(batch)
+        size += batch.nbytes
+        if size >= BYTES_PER_CHUNK:
+            yield pa.Table.from_batches(waiting, arrow_schema(table))
+            waiting, size = [], 0
+    if waiting:
+        yield pa.Table.from_batches(waiting, arrow_schema(table))
