@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= auto
 
-.PHONY: demo test test-vllm lint wheel clean
+.PHONY: demo test test-vllm lint docs wheel mutants clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tratree run demo demo
@@ -29,8 +29,16 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.test
+	$(BIN)/mkdocs build --strict --site-dir dist/site
+
 wheel: $(VENV)/.test
-	$(BIN)/python -m build --wheel
+	$(BIN)/python -m build
+
+# Changes the core in small ways and runs its tests: a change that no test notices is printed. SAMPLE=200 takes longer.
+SAMPLE ?= 40
+mutants: $(VENV)/.test
+	$(BIN)/python tests/mutants.py --sample $(SAMPLE)
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tratree-data needs Python 3.11 or newer: make PYTHON=python3.11")'

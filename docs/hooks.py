@@ -1,0 +1,78 @@
+"""What the site adds to the pages: the README as its home, links to the repository, and the Python reference made from the code."""
+
+import inspect
+import re
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import tratree_data
+from tratree_data.results import StageResult
+from tratree_data.store.reader import Store
+from tratree_data.system.settings import field_kinds
+
+ROOT = Path(__file__).parents[1]
+REPOSITORY = "https://github.com/tratree-data/tratree-data/blob/main"
+CLASSES = (Store, StageResult)
+LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
+
+
+def on_page_read_source(page: Any, config: Any) -> str | None:
+    if page.file.src_path == "index.md":
+        return (ROOT / "README.md").read_text(encoding="utf-8")
+    if page.file.src_path == "reference.md":
+        return (ROOT / "docs/reference.md").read_text(encoding="utf-8") + reference()
+    return None
+
+
+def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
+    """Links are written for readers of the repository; on the site, those that leave docs/ lead back to it."""
+    here = ROOT if page.file.src_path == "index.md" else ROOT / "docs"
+
+    def follow(match: re.Match[str]) -> str:
+        text, target, anchor = match[1], match[2], match[3] or ""
+        path = (here / target).resolve()
+        if "://" in target or not path.exists():
+            return match[0]
+        if path.is_relative_to(ROOT / "docs") and path.suffix != ".json":
+            return f"[{text}]({path.relative_to(ROOT / 'docs').as_posix()}{anchor})"
+        return f"[{text}]({REPOSITORY}/{path.relative_to(ROOT).as_posix()}{anchor})"
+
+    return LINK.sub(follow, markdown)
+
+
+def reference() -> str:
+    """Every public function with its signature, its docstring and its settings, then the classes that they return."""
+    functions = [describe_function(name, getattr(tratree_data, name)) for name in tratree_data.__all__]
+    return "\n".join([*functions, *map(describe_class, CLASSES)])
+
+
+def describe_function(name: str, function: Any) -> str:
+    settings = vars(function).get("settings")
+    arguments = "directory, **settings" if settings else ", ".join(map(str, inspect.signature(function).parameters.values()))
+    lines = [f"\n## {name}\n", f"```python\ntratree_data.{name}({arguments})\n```\n", inspect.getdoc(function) or ""]
+    if settings:
+        defaults = {field.name: field.default for field in fields(settings)}
+        lines += ["", "| setting | type | default | |", "|---|---|---|---|"]
+        for field, (kind, setting) in field_kinds(settings).items():
+            default = "" if defaults[field] is MISSING else f"`{defaults[field]!r}`"
+            lines.append(f"| `{field}` | `{type_name(kind)}` | {default} | {cell(setting.help)} |")
+    return "\n".join(lines)
+
+
+def describe_class(kind: type) -> str:
+    lines = [f"\n## {kind.__name__}\n", inspect.getdoc(kind) or "", ""]
+    for name, member in vars(kind).items():
+        documented = inspect.getdoc(member) if callable(member) or isinstance(member, property) else None
+        if documented and not name.startswith("_"):
+            lines.append(f"- **`{name}`**: {cell(documented.splitlines()[0])}")
+    return "\n".join(lines)
+
+
+def type_name(kind: Any) -> str:
+    """As it is written in code; a bar would end the table's cell."""
+    return cell(inspect.formatannotation(kind).replace("collections.abc.", "").replace("typing.", ""))
+
+
+def cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
