@@ -1,9 +1,12 @@
 """What all verbs share: the app, messages on stderr, and how a dataset is named."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import fields
-from inspect import Parameter, Signature
-from typing import Annotated, Any, get_args
+from dataclasses import MISSING, fields
+from functools import reduce
+from inspect import Parameter, Signature, signature
+from operator import or_
+from types import UnionType
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 from rich.console import Console
@@ -50,19 +53,32 @@ def report(result: StageResult) -> None:
         messages.print(f"  {note}", markup=False, soft_wrap=True)
 
 
-def verb(settings: type[Settings], panel: str) -> Callable[[Callable[[], None]], None]:
-    """Adds the verb that a function names and explains: its options are the fields of `settings`, its work is `tratree_data.<verb>`."""
+def verb(settings: type[Settings], panel: str) -> Callable[[Callable[..., None]], None]:
+    """Adds the verb that a function names and explains, with the fields of `settings` as its options.
 
-    def decorate(explained: Callable[[], None]) -> None:
-        def command(directory: str, **given: Any) -> None:
+    The function's own arguments come first, DIR where it has none; the verb's work is then `tratree_data.<verb>`. A function that takes
+    `**given` does the work itself, with the options that were typed.
+    """
+
+    def decorate(explained: Callable[..., None]) -> None:
+        own = list(signature(explained).parameters.values())
+        does_the_work = bool(own) and own[-1].kind is Parameter.VAR_KEYWORD
+        subjects = own[:-1] if does_the_work else own or [Parameter("directory", Parameter.POSITIONAL_OR_KEYWORD, annotation=Dataset)]
+        options = list(_options(settings))
+
+        def command(**given: Any) -> None:
+            typed = {option.name: given[option.name] for option in options if given[option.name] is not None}
+            named = {subject.name: given[subject.name] for subject in subjects}
+            if does_the_work:
+                explained(**named, **typed)
+                return
             import tratree_data
 
-            run = getattr(tratree_data, explained.__name__)
-            report(run(directory, **{name: value for name, value in given.items() if value is not None}))
+            report(getattr(tratree_data, explained.__name__)(*named.values(), **typed))
 
-        parameters = [Parameter("directory", Parameter.POSITIONAL_OR_KEYWORD, annotation=Dataset), *_options(settings)]
-        vars(command)["__signature__"] = Signature(parameters)
-        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        keywords = [subject.replace(kind=Parameter.KEYWORD_ONLY) for subject in subjects]
+        vars(command)["__signature__"] = Signature([*keywords, *options])
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in (*keywords, *options)}
         command.__doc__ = explained.__doc__
         app.command(explained.__name__, rich_help_panel=panel)(command)
 
@@ -72,19 +88,22 @@ def verb(settings: type[Settings], panel: str) -> Callable[[Callable[[], None]],
 def _options(settings: type[Settings]) -> Iterator[Parameter]:
     defaults = {field.name: field.default for field in fields(settings)}
     for name, (kind, setting) in field_kinds(settings).items():
-        default = defaults[name]
+        default, several = defaults[name], isinstance(defaults[name], tuple)
         yield Parameter(
             name,
             Parameter.KEYWORD_ONLY,
-            default=None if isinstance(default, tuple) else default,
-            annotation=_option(name, kind, setting, several=isinstance(default, tuple)),
+            default=Parameter.empty if default is MISSING else None if several else default,
+            annotation=_option(name, kind, setting, several=several),
         )
 
 
 def _option(field: str, kind: Any, setting: Setting, several: bool) -> Any:
-    """The field as Typer reads it; a field of several values becomes an option that may be repeated."""
+    """The field as Typer reads it: several values become an option that may be repeated; a tuple beside a number is for Python only."""
     flag = f"--{setting.option or field.replace('_', '-')}"
-    kind = list[str] | None if several else kind
+    if several:
+        kind = list[str] | None
+    elif isinstance(kind, UnionType):
+        kind = reduce(or_, (part for part in get_args(kind) if get_origin(part) is not tuple))
     limits: dict[str, Any] = {"min": setting.minimum, "max": setting.maximum} if {int, float} & set(get_args(kind) or (kind,)) else {}
     return Annotated[
         kind, typer.Option(flag, help=f"{setting.help} May be repeated." if several else setting.help, metavar=setting.metavar, **limits)

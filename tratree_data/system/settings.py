@@ -14,15 +14,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
-from inspect import Parameter, Signature, signature
+from inspect import Signature, signature
 from math import isfinite
-from pathlib import Path
-from typing import Annotated, Any, Concatenate, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Concatenate, Generic, Literal, ParamSpec, TypeVar, get_args, get_origin, get_type_hints, overload
 
 from tratree_data.errors import BadInputError, suggest
 
 P = ParamSpec("P")
 S = TypeVar("S")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 R = TypeVar("R")
 
 
@@ -65,21 +67,37 @@ def field_kinds(settings: type) -> dict[str, tuple[Any, Setting]]:
     return {field.name: kinds[field.name] for field in fields(settings)}
 
 
-def takes(settings: Callable[P, S]) -> Callable[[Callable[[str | Path, S], R]], Callable[Concatenate[str | Path, P], R]]:
-    """Makes `run(directory, settings)` callable as `run(directory, **settings)`, with the settings' own names and types."""
+class Takes(Generic[P, S]):
+    """What `takes` returns: it replaces a function's last argument, its settings, by their own names and types."""
 
-    def decorate(run: Callable[[str | Path, S], R]) -> Callable[Concatenate[str | Path, P], R]:
+    def __init__(self, settings: Callable[P, S]) -> None:
+        self.settings = settings
+
+    @overload
+    def __call__(self, run: Callable[[A, S], R]) -> Callable[Concatenate[A, P], R]: ...
+    @overload
+    def __call__(self, run: Callable[[A, B, S], R]) -> Callable[Concatenate[A, B, P], R]: ...
+    @overload
+    def __call__(self, run: Callable[[A, B, C, S], R]) -> Callable[Concatenate[A, B, C, P], R]: ...
+    def __call__(self, run: Callable[..., Any]) -> Callable[..., Any]:
+        *subjects, last = signature(run).parameters.values()
+
         @wraps(run)
-        def call(directory: str | Path, /, *given: P.args, **named: P.kwargs) -> R:
-            return run(directory, settings(*given, **named))
+        def call(*given: Any, **named: Any) -> Any:
+            if len(given) > len(subjects):
+                raise TypeError(f"{run.__name__} takes {len(subjects)} positional arguments and was given {len(given)}")
+            rest = {subject.name: named.pop(subject.name) for subject in subjects[len(given) :] if subject.name in named}
+            return run(*given, **rest, **{last.name: self.settings(**named)})  # type: ignore[call-arg]
 
-        first = Parameter("directory", Parameter.POSITIONAL_ONLY, annotation=str | Path)
-        returned = signature(run).return_annotation
-        vars(call)["__signature__"] = Signature([first, *signature(settings).parameters.values()], return_annotation=returned)
-        vars(call)["settings"] = settings
+        parameters = [*subjects, *signature(self.settings).parameters.values()]
+        vars(call)["__signature__"] = Signature(parameters, return_annotation=signature(run).return_annotation)
+        vars(call)["settings"] = self.settings
         return call
 
-    return decorate
+
+def takes(settings: Callable[P, S]) -> Takes[P, S]:
+    """Makes `run(directory, settings)` callable as `run(directory, **settings)`; up to three arguments may stand before the settings."""
+    return Takes(settings)
 
 
 def _check_value(name: str, value: Any, kind: Any, setting: Setting) -> None:
