@@ -6,6 +6,7 @@ It is the oracle of the tests and the other side of the benchmarks. Clear first;
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from typing import Any
 
 Similarity = Callable[[str, str], float]
@@ -26,6 +27,8 @@ class Node:
     ends: int = 0
     scored_ends: int = 0
     end_score_sum: float = 0.0
+    founded: int = field(default_factory=count().__next__)
+    """Nodes are numbered as they come into being."""
 
     def path(self) -> tuple[Any, ...]:
         """The founder's (observation, action) from the root down: what makes a node the node it is."""
@@ -196,29 +199,50 @@ def draw(random_state: int, decisions: list[Decision]) -> tuple[int, Decision]:
     raise AssertionError("the weights add up to more than the draw")
 
 
-def best_path(root: Node, search: Search, chance: str, min_support: int = 1) -> list[Node]:
-    """e*: from the root, the most frequent state, then in it the option with the highest refined mean, until stopping is best."""
+def best_path(root: Node, search: Search, chance: str, min_support: int = 1, extract: str = "mean") -> list[Node]:
+    """e*: greedy descent decides its value; of the ends with that value, the best supported, then the shortest, then the oldest."""
+
+    def may_stop(node: Node) -> bool:
+        return node.scored_ends >= max(min_support, 1)
 
     def allowed(option: Option, node: Node) -> bool:
-        if option.child is None:
-            return node.scored_ends >= min_support
-        return any(inner.scored_ends >= max(min_support, 1) for inner in subtree(option.child))
+        return may_stop(node) if option.child is None else any(may_stop(inner) for inner in subtree(option.child))
 
-    node, path = root, []
-    while True:
+    def followed(node: Node) -> list[Option]:
+        """The options of the most frequent state."""
         decisions = []
         for decision in search.decisions.get(id(node)) or decisions_at(node, chance):
             options = [option for option in decision.options if allowed(option, node)]
             if options:
                 decisions.append(Decision(options, decision.weight))
-        if not decisions:
-            return path
-        decision = max(decisions, key=lambda d: d.weight)
-        option = max(decision.options, key=lambda o: o.value_sum / o.visits if o.visits else -1.0)
+        return max(decisions, key=lambda d: d.weight).options if decisions else []
+
+    def worth(option: Option, node: Node) -> float:
+        if not option.visits:
+            return -1.0
+        refined = option.value_sum / option.visits
+        if extract == "lower":
+            refined, _ = wilson(refined, node.scored_ends if option.child is None else option.child.scored_visits)
+        return round(refined, 9)
+
+    def value(end: Node) -> float:
+        return round(end.end_score_sum / end.scored_ends, 9)
+
+    found = root
+    while options := followed(found):
+        option = max(options, key=lambda o: worth(o, found))
         if option.child is None:
-            return path
-        node = option.child
-        path.append(node)
+            break
+        found = option.child
+    inside = [root]
+    for node in inside:
+        inside.extend(option.child for option in followed(node) if option.child is not None)
+    equals = [node for node in inside if may_stop(node) and value(node) == value(found)]
+    return nodes_to(min(equals, key=lambda node: (-node.scored_ends, node.depth, node.founded)))
+
+
+def nodes_to(end: Node) -> list[Node]:
+    return [] if end.parent is None else [*nodes_to(end.parent), end]
 
 
 def subtree(node: Node) -> list[Node]:
@@ -249,9 +273,9 @@ def discounted_value(node: Node, chance: str, discount: float) -> float | None:
     return total / sum(decision.weight for decision in decisions)
 
 
-def wilson(mean: float, count: int, z: float = 1.959963984540054) -> tuple[float, float]:
-    shift = z * z / count
-    half = z * math.sqrt(max(mean * (1 - mean), 0) / count + shift / (4 * count))
+def wilson(mean: float, visits: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    shift = z * z / visits
+    half = z * math.sqrt(max(mean * (1 - mean), 0) / visits + shift / (4 * visits))
     return max(0.0, (mean + shift / 2 - half) / (1 + shift)), min(1.0, (mean + shift / 2 + half) / (1 + shift))
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from benchmarks.reference import Node, search_tree
 from benchmarks.synthetic import make_tables
 from tratree_data.store.tree_arrays import NO_NODE, TreeArrays, read_tree_arrays
-from tratree_data.tree_search.mcts import list_decisions, walk_trees
+from tratree_data.tree_search.mcts import list_decisions, simulate_trees
 from tratree_data.tree_search.search import SearchSettings, search_trees
 
 TREES, REFERENCE_TREES, ROLLOUTS, EXPLORATION = 2_000, 100, 100, 1.41
@@ -40,11 +40,11 @@ def measure(depth: int) -> dict[str, object]:
     tables = make_tables(TREES, depth=depth, words=3)
     forest = read_tree_arrays(tables["nodes"], tables["step_nodes"], tables["rollouts"])
     decisions = list_decisions(forest, "optimistic")
-    walk_trees(forest, decisions, 1, EXPLORATION, 0, threads=1)  # compiles
+    simulate_trees(forest, decisions, 1, EXPLORATION, 0, threads=1)  # compiles
     seconds = {}
     for threads in (1, os.cpu_count() or 1):
         begin = time.perf_counter()
-        statistics = walk_trees(forest, decisions, ROLLOUTS, EXPLORATION, 0, threads)
+        statistics = simulate_trees(forest, decisions, ROLLOUTS, EXPLORATION, 0, threads)
         seconds[threads] = (time.perf_counter() - begin) / TREES
     trees = reference_trees(forest, REFERENCE_TREES)
     begin = time.perf_counter()

@@ -5,9 +5,9 @@ from collections import Counter
 
 import pyarrow as pa
 import pytest
+from helpers.sample_trees import forest_of, rollout, tasks
 from helpers.tree_tables import make_tables
 from hypothesis import given, settings
-from test_search import forest_of, rollout, tasks
 
 from benchmarks.reference import Rollout
 from tratree_data.errors import BadInputError, NotFoundError

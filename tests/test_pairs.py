@@ -6,10 +6,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from helpers.sample_trees import chain_tables, lucky_tree, rollout, tasks, wide_forest
 from helpers.shared_data import SHARED, needs_shared
 from helpers.tree_tables import ENVIRONMENT, make_tables, make_tree, node_id
 from hypothesis import given, settings
-from test_search import chain_tables, lucky_tree, rollout, tasks, wide_forest
 
 from benchmarks.reference import Rollout, advantage_in_state, divergence_pairs, subtree
 from tratree_data.errors import BadInputError, TratreeError

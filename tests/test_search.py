@@ -2,9 +2,9 @@
 
 import math
 
-import numpy as np
 import pyarrow as pa
 import pytest
+from helpers.sample_trees import chain_tables, forest_of, lucky_tree, rollout, tasks, wide_forest
 from helpers.tree_tables import ENVIRONMENT, make_tables, make_tree, node_id
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,33 +24,9 @@ from tratree_data.errors import BadInputError
 from tratree_data.ids import content_id, tree_id
 from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import check
-from tratree_data.store.tree_arrays import NO_NODE, TreeArrays, read_tree_arrays
+from tratree_data.store.tree_arrays import TreeArrays
 from tratree_data.store.writer import commit, create_store, writing
 from tratree_data.tree_search.search import SearchSettings, search, search_trees
-
-SCORES = [None, 0.0, 0.1, 0.3, 0.5, 0.7, 1.0]
-
-
-def rollout(task: str, attempt: int, actions: str, score: float | None, seen: str = "") -> Rollout:
-    """One letter an action; the observation before step k is the actions so far, and the k-th letter of `seen` where there is one."""
-    steps = [(f"after {actions[:k]}{seen[k : k + 1]}", f"thought {attempt}", action) for k, action in enumerate(actions)]
-    return Rollout(task, attempt, f"{task}-{attempt}", score, steps)
-
-
-@st.composite
-def tasks(draw: st.DrawFn, name: str = "task") -> list[Rollout]:
-    """Up to eight attempts with few actions and few observations, so that paths merge, part, stop half-way and stand in several states."""
-    count = draw(st.integers(1, 8))
-    attempts = []
-    for attempt in range(count):
-        actions = draw(st.text("abc", max_size=6))
-        seen = draw(st.text("xyXY", min_size=len(actions), max_size=len(actions)))
-        attempts.append(rollout(name, attempt, actions, draw(st.sampled_from(SCORES)), seen))
-    return attempts
-
-
-def forest_of(tables: dict[str, pa.Table]) -> TreeArrays:
-    return read_tree_arrays(tables["nodes"], tables["step_nodes"], tables["rollouts"])
 
 
 def values_by_node(
@@ -71,20 +47,30 @@ def scores_through(root: Node, placed: dict, rollouts: list[Rollout]) -> dict[in
 
 @pytest.mark.parametrize("chance", ["optimistic", "expected"])
 @settings(max_examples=100, deadline=None, derandomize=True)
-@given(rollouts=tasks(), walks=st.integers(1, 60), exploration=st.sampled_from([0.0, 0.5, 1.41]), seed=st.integers(0, 3))
-def test_walks_equal_the_reference(chance: str, rollouts: list[Rollout], walks: int, exploration: float, seed: int) -> None:
+@given(
+    rollouts=tasks(),
+    simulations=st.integers(1, 60),
+    exploration=st.sampled_from([0.0, 0.5, 1.41]),
+    seed=st.integers(0, 3),
+    extract=st.sampled_from(["mean", "lower"]),
+    min_support=st.integers(1, 2),
+)
+def test_simulations_and_extraction_equal_the_reference(
+    chance: str, rollouts: list[Rollout], simulations: int, exploration: float, seed: int, extract: str, min_support: int
+) -> None:
     root, _ = make_tree(rollouts)
     start = int(content_id("walk", seed, tree_id(ENVIRONMENT, "task")), 16)
-    expected = search_tree(root, walks, exploration, chance, start)
-    values, paths = values_by_node(
-        forest_of(make_tables([rollouts])), SearchSettings(simulations=walks, exploration=exploration, chance=chance, seed=seed)
+    expected = search_tree(root, simulations, exploration, chance, start)
+    options = SearchSettings(
+        simulations=simulations, exploration=exploration, chance=chance, seed=seed, extract=extract, min_support=min_support
     )
+    values, paths = values_by_node(forest_of(make_tables([rollouts])), options)
     for node in subtree(root):
         row = values[node_id(node, "task")]
         assert (row["visits"], row["value_sum"]) == (expected.visits.get(id(node), 0), expected.value_sum.get(id(node), 0.0))
         assert row["value"] == (row["value_sum"] / row["visits"] if row["visits"] else None)
-    if root.scored_visits:
-        path = best_path(root, expected, chance)
+    if any(node.scored_ends >= min_support for node in subtree(root)):
+        path = best_path(root, expected, chance, min_support, extract)
         if not path:
             assert paths == [], "to do nothing scored best"
             return
@@ -147,7 +133,7 @@ def test_neither_row_order_nor_neighbours_nor_threads_matter(data: st.DataObject
 
 
 def test_golden_tree() -> None:
-    """abc earned 1, abd 0, ab (stopped half-way) 0.5, xy 0.4: by hand, with four walks every option of the root's side is tried."""
+    """abc earned 1, abd 0, ab (stopped half-way) 0.5, xy 0.4: by hand, with four simulations every option of the root's side is tried."""
     attempts = [rollout("t", 0, "abc", 1.0), rollout("t", 1, "abd", 0.0), rollout("t", 2, "ab", 0.5), rollout("t", 3, "xy", 0.4)]
     root, _ = make_tree(attempts)
     values, paths = values_by_node(forest_of(make_tables([attempts])), SearchSettings(simulations=5, exploration=0.0, paths=9))
@@ -166,14 +152,6 @@ def test_golden_tree() -> None:
     ]
 
 
-def lucky_tree() -> list[Rollout]:
-    """'safe' always earns 0.6. 'gamble' wins a room where 1.0 can be had once in ten times; else there is nothing to earn."""
-    attempts = [rollout("t", i, "so", 0.6, "-") for i in range(10)]
-    for i in range(10):
-        attempts.append(rollout("t", 10 + i, "go", 1.0 if i == 0 else 0.0, "-w" if i == 0 else "-l"))
-    return attempts
-
-
 def test_choosing_is_fooled_by_luck_and_averaging_is_not() -> None:
     tables = make_tables([lucky_tree()])
     _, fooled = values_by_node(forest_of(tables), SearchSettings(chance="optimistic"))
@@ -185,6 +163,44 @@ def test_choosing_is_fooled_by_luck_and_averaging_is_not() -> None:
     assert values[node_id(gamble, "t")]["q"] == pytest.approx(0.1)
     assert values[node_id(gamble, "t")]["best_end_score"] == 1.0
     assert values[node_id(safe, "t")]["q"] == pytest.approx(0.6)
+
+
+def detour_tree() -> list[Rollout]:
+    """One attempt of ten takes a pointless detour to a full score; four go straight there, and five go wrong on the straight way."""
+    ends = [("detour", 1.0), *[("go", 1.0)] * 4, *[("gx", 0.0)] * 5]
+    return [rollout("t", attempt, actions, score) for attempt, (actions, score) in enumerate(ends)]
+
+
+@pytest.mark.parametrize("chance", ["optimistic", "expected"])
+@pytest.mark.parametrize("extract", ["mean", "lower"])
+def test_a_pointless_detour_does_not_beat_four_plain_successes(chance: str, extract: str) -> None:
+    _, paths = values_by_node(forest_of(make_tables([detour_tree()])), SearchSettings(chance=chance, extract=extract, paths=2))
+    assert [(path["value"], path["support"], len(path["node_ids"])) for path in paths] == [(1.0, 4, 2), (1.0, 1, 6)]
+
+
+def test_of_equally_supported_ends_the_shorter_then_the_older_wins() -> None:
+    attempts = [rollout("t", 0, "long", 0.5), rollout("t", 1, "be", 0.5), rollout("t", 2, "an", 0.5)]
+    _, paths = values_by_node(forest_of(make_tables([attempts])), SearchSettings(paths=3))
+    assert [path["rollout_ids"] for path in paths] == [["t-1"], ["t-2"], ["t-0"]]
+
+
+def test_the_lower_bound_prefers_what_many_rollouts_did() -> None:
+    """One lucky 1.0 against nine times 0.9: the refined mean follows luck, its lower bound follows the evidence."""
+    attempts = [rollout("t", 0, "lu", 1.0), *(rollout("t", i, "ok", 0.9) for i in range(1, 10))]
+    forest = forest_of(make_tables([attempts]))
+    _, lucky = values_by_node(forest, SearchSettings())
+    _, sure = values_by_node(forest, SearchSettings(extract="lower"))
+    assert [(path["value"], path["support"]) for path in (*lucky, *sure)] == [(1.0, 1), (pytest.approx(0.9), 9)]
+
+
+def test_search_warns_when_luck_may_have_chosen_most_paths(tmp_path) -> None:
+    tables = make_tables([[rollout(name, 0, "a", 1.0), rollout(name, 1, "b", 0.0)] for name in ("t", "u")])
+    create_store(tmp_path)
+    with writing(tmp_path):
+        commit(tmp_path, "build", {name: tables[name] for name in ("rollouts", "step_nodes", "nodes")}, settings={}, reads={})
+    notes = search(tmp_path).notes
+    assert notes[0] == "2 of 2 e* rest on one rollout, so luck may have chosen them."
+    assert "--min-support 2" in notes[1]
 
 
 def test_seed_decides_which_states_are_drawn() -> None:
@@ -229,31 +245,6 @@ def test_equal_scores_have_no_advantage_whatever_the_rounding() -> None:
     assert paths[0]["rollout_ids"] == ["t-0", "t-2", "t-4", "t-6"], "ties go to the child that appeared first"
 
 
-def chain_tables(depth: int) -> dict[str, pa.Table]:
-    """One tree of one rollout, made without the (recursive) reference."""
-    names = [f"n{i}" for i in range(depth + 1)]
-    count = len(names)
-    nodes = pa.table(
-        {
-            "tree_id": ["t"] * count,
-            "node_id": names,
-            "parent_id": [None, *names[:-1]],
-            "depth": pa.array(range(count), pa.int32()),
-            "state": pa.array([0] * count, pa.int32()),
-            "scored_visits": [1] * count,
-            "score_sum": [0.5] * count,
-            "scored_ends": [0] * depth + [1],
-            "end_score_sum": [0.0] * depth + [0.5],
-        }
-    )
-    steps = pa.table({"tree_id": ["t"] * depth, "rollout_id": ["r"] * depth, "step": range(depth), "node_id": names[1:]})
-    return {
-        "nodes": nodes,
-        "step_nodes": steps,
-        "rollouts": pa.table({"tree_id": ["t"], "rollout_id": ["r"], "attempt": [0], "score": [0.5]}),
-    }
-
-
 def test_depth_of_two_thousand() -> None:
     values, paths = values_by_node(forest_of(chain_tables(2_000)), SearchSettings(simulations=10, discount=0.5))
     assert len(paths[0]["node_ids"]) == 2_000
@@ -261,37 +252,6 @@ def test_depth_of_two_thousand() -> None:
     assert values["n1999"]["q"] == 0.25
     assert values["n0"]["advantage"] is None
     assert values["n1"]["advantage"] == 0.0
-
-
-def wide_forest(children: int) -> TreeArrays:
-    scores = (np.arange(children) % 10) / 10
-    ids = pa.array([f"n{i:07d}" for i in range(children)])
-    parent = np.zeros(children + 1, dtype=np.int64)
-    parent[0] = NO_NODE
-    one = np.concatenate([[0], np.ones(children, dtype=np.int64)])
-    visits = one.copy()
-    visits[0] = children
-    return TreeArrays(
-        tree_ids=pa.array(["t"]),
-        tree_start=np.array([0, children + 1]),
-        node_ids=pa.concat_arrays([pa.array(["root"]), ids]),
-        node_row=np.arange(children + 1),
-        tree=np.zeros(children + 1, dtype=np.int64),
-        parent=parent,
-        depth=one,
-        state=np.zeros(children + 1, dtype=np.int64),
-        scored_visits=visits,
-        score_sum=np.concatenate([[scores.sum()], scores]),
-        scored_ends=one,
-        end_score_sum=np.concatenate([[0.0], scores]),
-        rollout_ids=ids,
-        rollout_row=np.arange(children),
-        rollout_tree=np.zeros(children, dtype=np.int64),
-        score=scores,
-        step_start=np.arange(children + 1),
-        step_node=np.arange(1, children + 1),
-        step_row=np.arange(children),
-    )
 
 
 def test_a_million_children_under_one_node() -> None:
@@ -312,6 +272,7 @@ def test_a_million_children_under_one_node() -> None:
         {"discount": 0.0},
         {"discount": 1.5},
         {"chance": "exected"},
+        {"extract": "upper"},
         {"simulations": 0},
         {"paths": 0},
         {"min_support": 0},

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from helpers.sample_trees import rollout
 from helpers.tree_tables import make_tables
-from test_search import rollout
 
 from tratree_data.errors import TratreeError
 from tratree_data.messages import answer, answers

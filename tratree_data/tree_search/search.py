@@ -1,10 +1,11 @@
 """tree → node_values, paths: what the rollouts of a tree teach about each of its nodes, and the best path through it.
 
-`search_trees` is the heart, a pure function over a chunk of trees; `search` runs it over a dataset, chunk by chunk, in bounded memory.
-The walks are in mcts.py, the exact values in values.py, the rules in docs/search.md.
+`search_trees` is the core, a pure function over a chunk of trees; `search` runs it over a dataset, chunk by chunk, in bounded memory.
+The simulations are in mcts.py, extraction in extraction.py, the exact values in values.py, the rules in docs/search.md.
 """
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +18,15 @@ from tratree_data.stages import stage
 from tratree_data.store.reader import is_current, open_store
 from tratree_data.store.schemas import arrow_schema
 from tratree_data.store.staged import StagedFiles, dropped_rows
-from tratree_data.store.tree_arrays import NO_NODE, Flags, Ints, TreeArrays, advantages, offsets_of
+from tratree_data.store.tree_arrays import Ints, TreeArrays, advantages, numbers, offsets_of, positions
 from tratree_data.store.tree_chunks import read_tree_arrays_by_chunk
 from tratree_data.store.writer import commit, with_dropped, writing
 from tratree_data.system.hashing import hash_texts, hex_column
 from tratree_data.system.intervals import wilson_interval
 from tratree_data.system.progress import progress
 from tratree_data.system.settings import takes
-from tratree_data.tree_search.mcts import Decisions, Statistics, descend, list_decisions, walk_trees
+from tratree_data.tree_search.extraction import extract_ends
+from tratree_data.tree_search.mcts import Decisions, Statistics, list_decisions, simulate_trees
 from tratree_data.tree_search.settings import SearchSettings
 from tratree_data.tree_search.values import best_ends, discounted_values
 
@@ -42,83 +44,52 @@ def search(directory: str | Path, settings: SearchSettings) -> StageResult:
         reads = {table: store.version(table) for table in this.reads}
         if is_current(store, STAGE, this.writes, settings.recorded(), reads):
             return StageResult(STAGE, False, {"nodes": store.count("node_values"), "paths": store.count("paths")})
+        evidence = Evidence()
         with StagedFiles(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
             for forest in read_tree_arrays_by_chunk(store):
                 for name, table in search_trees(forest, settings, settings.threads or os.cpu_count() or 1).items():
                     parts.add(name, table)
+                    if name == "paths":
+                        evidence.add(table, forest)
                 advance(len(forest.parent))
             tables = {"dropped": with_dropped(store, STAGE, parts.table("dropped")), **{name: parts.files(name) for name in this.writes}}
             commit(directory, STAGE, tables, settings=settings.recorded(), reads=reads)
-    return StageResult(
-        STAGE, True, {"nodes": parts.rows["node_values"], "paths": parts.rows["paths"], "dropped trees": parts.rows["dropped"]}
-    )
+    counts = {"nodes": parts.rows["node_values"], "paths": parts.rows["paths"], "dropped trees": parts.rows["dropped"]}
+    return StageResult(STAGE, True, counts, evidence.notes(directory))
+
+
+@dataclass
+class Evidence:
+    """How many e* there are, and how many of them rest on one of several scored rollouts."""
+
+    best: int = 0
+    single: int = 0
+
+    def add(self, paths: pa.Table, forest: TreeArrays) -> None:
+        first = paths.filter(pc.equal(paths["rank"], 1))
+        self.best += first.num_rows
+        attempts = forest.scored_visits[forest.tree_start[:-1]][positions(first["tree_id"], forest.tree_ids)]
+        self.single += int(np.count_nonzero((numbers(first["support"]) == 1) & (attempts > 1)))
+
+    def notes(self, directory: object) -> tuple[str, ...]:
+        if 2 * self.single <= self.best:
+            return ()
+        return (
+            f"{self.single:,} of {self.best:,} e* rest on one rollout, so luck may have chosen them.",
+            f"Next: tratree search {directory} --extract lower, or --min-support 2, or explore more attempts per task",
+        )
 
 
 def search_trees(forest: TreeArrays, settings: SearchSettings, threads: int = 1) -> dict[str, pa.Table]:
     """The tables node_values, paths and dropped of a chunk of trees."""
     decisions = list_decisions(forest, settings.chance)
-    statistics = walk_trees(forest, decisions, settings.simulations, settings.exploration, settings.seed, threads)
+    statistics = simulate_trees(forest, decisions, settings.simulations, settings.exploration, settings.seed, threads)
     ends, ranks, reasons = extract_ends(forest, decisions, statistics, settings)
     return {
         "node_values": value_table(forest, decisions, statistics, settings.discount),
         "paths": path_table(forest, ends, ranks),
         "dropped": dropped_rows(STAGE, reasons),
     }
-
-
-def extract_ends(
-    forest: TreeArrays, decisions: Decisions, statistics: Statistics, settings: SearchSettings
-) -> tuple[Ints, Ints, list[tuple[str, str, str]]]:
-    """Where the extracted paths end, their ranks, and (subject, reason, detail) of the trees without one."""
-    may_stop = (forest.scored_ends >= settings.min_support) & (forest.scored_ends > 0)
-    allowed = reaches(forest, may_stop)
-    all_roots = forest.tree_start[:-1]
-    roots = all_roots[allowed[all_roots]]
-    best = np.empty(len(roots), dtype=np.int64)
-    shape = (decisions.first, decisions.start, decisions.children, decisions.weight, forest.end_mean, allowed, may_stop)
-    descend(roots, *shape, statistics.visits, statistics.value_sum, statistics.stop_visits, statistics.stop_sum, best)
-    idle = roots[forest.depth[best] == 0]
-    ends, ranks = rank_ends(forest, best[forest.depth[best] > 0], may_stop & ~np.isin(forest.tree, forest.tree[idle]), settings.paths)
-    unscored = all_roots[forest.scored_visits[all_roots] == 0]
-    rare = all_roots[~allowed[all_roots] & (forest.scored_visits[all_roots] > 0)]
-    return (
-        ends,
-        ranks,
-        [
-            *give_reason(forest, unscored, "no_score", "none of its rollouts has a score"),
-            *give_reason(forest, rare, "low_support", f"fewer than {settings.min_support} scored rollouts end at any of its nodes"),
-            *give_reason(forest, idle, "empty_path", "to stop at once scored best, and a path without steps shows nothing"),
-        ],
-    )
-
-
-def give_reason(forest: TreeArrays, roots: Ints, reason: str, detail: str) -> list[tuple[str, str, str]]:
-    return [(name, reason, detail) for name in forest.tree_ids.take(pa.array(forest.tree[roots])).to_pylist()]
-
-
-def rank_ends(forest: TreeArrays, best: Ints, may_stop: Flags, count: int) -> tuple[Ints, Ints]:
-    """e* first, then the other places to stop by value, support, shortness and founding order: at most `count` a tree."""
-    is_best = np.zeros(len(forest.parent), dtype=bool)
-    is_best[best] = True
-    ends = best if count == 1 else np.flatnonzero(is_best | (may_stop & (forest.depth > 0)))
-    ends = ends[
-        np.lexsort((ends, forest.depth[ends], -forest.scored_ends[ends], -forest.end_mean[ends], ~is_best[ends], forest.tree[ends]))
-    ]
-    starts = np.searchsorted(forest.tree[ends], forest.tree[ends])
-    ranks = np.arange(len(ends)) - starts + 1
-    return ends[ranks <= count], ranks[ranks <= count]
-
-
-def reaches(forest: TreeArrays, may_stop: Flags) -> Flags:
-    """Whether each node's subtree holds a place to stop."""
-    allowed = may_stop.copy()
-    node = np.flatnonzero(may_stop)
-    while len(node):
-        node = np.unique(forest.parent[node])
-        node = node[node != NO_NODE]
-        node = node[~allowed[node]]
-        allowed[node] = True
-    return allowed
 
 
 def value_table(forest: TreeArrays, decisions: Decisions, statistics: Statistics, discount: float) -> pa.Table:

@@ -1,4 +1,4 @@
-"""What a search depends on besides the trees."""
+"""What search and replay depend on besides the trees."""
 
 from dataclasses import dataclass
 from math import isfinite
@@ -16,6 +16,10 @@ class SearchSettings(Settings):
         Literal["optimistic", "expected"],
         Setting("optimistic: every child is the agent's choice (the paper); expected: the environment draws the state."),
     ] = "optimistic"
+    extract: Annotated[
+        Literal["mean", "lower"],
+        Setting("What e* follows: the refined mean (the paper), or its lower bound given the number of rollouts."),
+    ] = "mean"
     discount: Annotated[float, Setting("Discount of node_values.q, above 0 and at most 1.")] = 1.0
     seed: Annotated[int, Setting("Seed of the states drawn with --chance expected.")] = 0
     paths: Annotated[int, Setting("Paths per tree.", minimum=1)] = 1
