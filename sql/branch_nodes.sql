@@ -1,4 +1,5 @@
--- For each node, the first rollout that passed through it and went on: its first steps lead there, its next observation must be seen there.
+-- For each node, the first rollout that continued beyond it: replaying its first steps leads to the node, and the environment must then
+-- show the same observation. Parameters: $node_ids, $environment, $split.
 WITH wanted AS (SELECT unnest($node_ids) AS node_id),
 tree_rollouts AS (FROM rollouts SEMI JOIN step_nodes USING (rollout_id)),
 passing AS (

@@ -1,4 +1,4 @@
--- Where the environment answered differently to the same action: nodes whose children stand in several states.
+-- Nodes where the environment responded differently to the same action: their children are in several states.
 SELECT parents.tree_id, parents.node_id, parents.depth, parents.action, parents.visits, count(DISTINCT children.state) AS states
 FROM nodes AS parents JOIN nodes AS children ON children.parent_id = parents.node_id
 GROUP BY parents.tree_id, parents.node_id, parents.depth, parents.action, parents.visits

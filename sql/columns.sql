@@ -1,4 +1,4 @@
--- Every column of every table that is here, and what it means.
+-- Every column of every table of this dataset, and its meaning.
 SELECT table_name, column_name, data_type, comment
 FROM duckdb_columns()
 WHERE NOT internal

@@ -1,5 +1,5 @@
--- Observations that one action at one node of the exact trees led to, two by two: what a threshold has to judge. `a_next` and `b_next`
--- are what came after. Parameters: $pairs (how many at most a parent and action, the first by rollout).
+-- Pairs of different observations after the same action at the same node of exact trees: what a similarity threshold has to judge.
+-- `a_next` and `b_next` are the observations after them. Parameters: $pairs (at most so many texts per parent and action, by rollout).
 WITH seen AS (
     SELECT nodes.tree_id, nodes.parent_id, nodes.action, steps.observation, min(step_nodes.rollout_id) AS rollout_id,
         arg_min(coalesce(after.observation, rollouts.end_observation), step_nodes.rollout_id) AS next_observation

@@ -1,5 +1,5 @@
--- How many episodes a model has for each task and seed, and one attempt of which there is more than one. Only what cannot be scored:
--- less than $best_of attempts, or episodes played twice with other settings (which would silently be scored as a best of two).
+-- The first task and seed at which a model cannot be scored: it has fewer than $best_of attempts, or the same attempt several times with
+-- different settings (which would silently be scored as the best of several). Parameters: $best_of.
 WITH episodes AS (
     SELECT
         environment, split, coalesce(model, agent) AS model, task_id, coalesce(TRY_CAST(json_extract(sampling, '$.seed') AS BIGINT), 0) AS seed,

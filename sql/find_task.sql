@@ -1,4 +1,4 @@
--- The tasks that $task may mean, nearest first: exactly it, beginning with it, or spelt much like it.
+-- The tasks that $task may mean, the closest first: with this very name, with a name that begins so, or with a similar spelling.
 SELECT
     tree_id,
     min(environment) AS environment,

@@ -1,4 +1,4 @@
--- Which first actions decide: for each task the best and the worst, and the distance between them.
+-- Which first actions decide a task: the best and the worst of each task, the widest difference first.
 SELECT roots.tree_id, count(*) AS first_actions, max(firsts.score_sum / firsts.scored_visits) AS best_mean,
     min(firsts.score_sum / firsts.scored_visits) AS worst_mean, arg_min(firsts.action, firsts.score_sum / firsts.scored_visits) AS worst_action,
     arg_max(firsts.action, firsts.score_sum / firsts.scored_visits) AS best_action

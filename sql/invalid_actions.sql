@@ -1,4 +1,4 @@
--- How often each agent tries what its environment does not accept, and what these rollouts score beside the others.
+-- How often each agent tries actions that the environment rejects, and how rollouts with and without such actions score.
 WITH counted AS (
     SELECT rollout_id, count(*) FILTER (NOT valid) AS invalid, count(valid) AS judged FROM steps GROUP BY rollout_id
 )

@@ -1,4 +1,4 @@
--- Rollouts that do the same thing where they see the same thing, again and again.
+-- Rollouts that repeat the same action at the same observation.
 WITH repeated AS (
     SELECT rollout_id, observation, action, count(*) AS times FROM steps GROUP BY rollout_id, observation, action HAVING count(*) > 1
 )

@@ -1,4 +1,5 @@
--- The nodes of one tree. Beyond $limit the least visited are left out; no child is visited more often than its parent, so none loses it.
+-- The $limit most visited nodes of one tree; no child is visited more often than its parent, so every node keeps its parent.
+-- Parameters: $tree_id, $limit.
 SELECT
     node_id, parent_id, state, observation, thought, action,
     visits, scored_visits, score_sum, ends, scored_ends, end_score_sum

@@ -1,4 +1,5 @@
--- Where a pair comes from: its two nodes, and every rollout through each; `shown` marks the two whose words the pair holds.
+-- Where a pair comes from: its two nodes, and every rollout through each; `shown` marks the two rollouts whose text the pair contains.
+-- Parameters: $pair_id.
 SELECT
     pairs.pair_id,
     sides.side,

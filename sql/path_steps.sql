@@ -1,4 +1,4 @@
--- The steps of the named paths in order, each with every observation that a rollout had at its node.
+-- The steps of some paths in order, each with every observation that a rollout had at its node. Parameters: $path_ids.
 WITH walked AS (
     SELECT path_id, unnest(node_ids) AS node_id, generate_subscripts(node_ids, 1) - 1 AS step
     FROM paths

@@ -1,4 +1,4 @@
--- The path from a node up to its root, as rows from the root down. Parameters: $node_id.
+-- The path to a node, one row per step from the root down. Parameters: $node_id.
 WITH RECURSIVE tree AS MATERIALIZED (
     SELECT * FROM nodes WHERE tree_id = (SELECT tree_id FROM nodes WHERE node_id = $node_id)
 ),

@@ -1,4 +1,5 @@
--- Each path with its task, what rollouts saw after its last action, and the environment's seed of the first of them; most promising first.
+-- Each path with its task, the observations of its rollouts after the last action, and the environment seed of the first of them, the
+-- best path of each environment first. Parameters: $only_untried (leave out paths that have been replayed).
 WITH tasks AS (
     SELECT tree_id, min(environment) AS environment, min(task_id) AS task_id, min(environment_version) AS environment_version
     FROM rollouts

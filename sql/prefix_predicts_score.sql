@@ -1,4 +1,4 @@
--- How much the first steps say of the score: the share of the variance of scores within tasks that the node at each depth explains.
+-- How well the first steps predict the score: the share of the variance of scores within tasks that the node at each depth explains.
 WITH scored AS (
     SELECT step_nodes.rollout_id, nodes.tree_id, nodes.depth, nodes.node_id, rollouts.score
     FROM step_nodes JOIN nodes USING (node_id) JOIN rollouts USING (rollout_id)

@@ -1,4 +1,4 @@
--- Nodes whose action the environment refused in some rollout.
+-- Nodes whose action the environment rejected in at least one rollout.
 SELECT DISTINCT node_id
 FROM steps
 JOIN step_nodes USING (rollout_id, step)

@@ -1,4 +1,4 @@
--- The same for observations that were equal: how often what comes after equal steps agrees, which is as much as a merge can promise.
+-- Pairs of observations after equal steps: how often these agree is the most that a merge can promise. Parameters: $pairs.
 WITH seen AS (
     SELECT step_nodes.node_id, coalesce(after.observation, rollouts.end_observation) AS next_observation,
         row_number() OVER (PARTITION BY step_nodes.node_id ORDER BY step_nodes.rollout_id) AS place

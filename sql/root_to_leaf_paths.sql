@@ -1,4 +1,4 @@
--- Every path from a root to a place where a rollout ended, as a list of actions, with the scores of those rollouts.
+-- Every path from a root to a node where rollouts ended, as a list of actions, with the mean score of those rollouts.
 WITH RECURSIVE slim AS MATERIALIZED (
     SELECT tree_id, node_id, parent_id, action, ends, scored_ends, end_score_sum FROM nodes
 ),

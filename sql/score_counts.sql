@@ -1,4 +1,5 @@
--- How many rollouts scored what: $bins bins of equal width from 0 to 1, the last with its upper end; NULL counts those without a score.
+-- A histogram of scores: $bins bins of equal width from 0 to 1, the last one including 1; bin NULL counts rollouts without a score.
+-- Parameters: $bins.
 SELECT CASE WHEN score IS NOT NULL THEN least(floor(score * $bins), $bins - 1)::INTEGER END AS bin, count(*) AS rollouts
 FROM rollouts
 GROUP BY bin

@@ -1,4 +1,4 @@
--- The score earned after each step of each task, per model (the paper's figure 3). Parameters: $tasks, how many tasks.
+-- The mean score after each step of each task, per model, as in the paper's figure 3. Parameters: $tasks (the number of tasks).
 WITH chosen AS (SELECT DISTINCT task_id FROM rollouts ORDER BY task_id LIMIT CAST($tasks AS BIGINT)),
 earned AS (
     SELECT

@@ -1,6 +1,6 @@
--- How likely k attempts are to hold a success, for each k (pass@k without bias), over tasks with at least k attempts.
+-- The probability that at least one of k attempts solves a task, for each k (unbiased pass@k), over tasks with at least k attempts.
 WITH counts AS (
-    SELECT tree_id, count(*) AS attempts, count(*) FILTER (success OR score = 1) AS successes FROM rollouts GROUP BY tree_id
+    SELECT tree_id, count(*) AS attempts, count(*) FILTER (solved) AS successes FROM outcomes GROUP BY tree_id
 ),
 draws AS (
     SELECT k, tree_id, attempts, successes FROM counts, range(1, 1 + (SELECT max(attempts) FROM counts)) AS ks (k) WHERE k <= attempts

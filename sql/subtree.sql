@@ -1,4 +1,4 @@
--- A node and all below it. Parameters: $node_id.
+-- A node and all nodes below it. Parameters: $node_id.
 WITH RECURSIVE tree AS MATERIALIZED (
     SELECT * FROM nodes WHERE tree_id = (SELECT tree_id FROM nodes WHERE node_id = $node_id)
 ),

@@ -1,4 +1,4 @@
--- Every step with all that its rollout says, the rollouts by task and attempt.
+-- Every step together with its rollout, by task and attempt.
 SELECT
     rollouts.rollout_id, rollouts.environment, rollouts.environment_version, rollouts.split, rollouts.task_id, rollouts.attempt,
     rollouts.prompt, rollouts.instruction, rollouts.agent, rollouts.model, rollouts.sampling, rollouts.score, rollouts.success,

@@ -1,4 +1,4 @@
--- All nodes of one tree, from the root down.
+-- All nodes of one tree, from the root down. Parameters: $tree_id.
 SELECT
     node_id, parent_id, depth, state, observation, thought, action,
     visits, scored_visits, score_sum, ends, scored_ends, end_score_sum

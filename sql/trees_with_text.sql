@@ -1,4 +1,4 @@
--- The trees in whose nodes or steps $text occurs, in any case.
+-- The trees whose nodes contain $text, in upper or lower case. Parameters: $text.
 SELECT DISTINCT tree_id
 FROM nodes
 WHERE contains(lower(observation), lower($text)) OR contains(lower(thought), lower($text)) OR contains(lower(action), lower($text))

@@ -1,4 +1,4 @@
--- Where weak agents go wrong: decisions at which rollouts took an action whose mean score lies below the best alternative's, by what was lost.
+-- Where agents go wrong: actions whose mean score is lower than that of the best alternative, by the score that was lost.
 WITH children AS (
     SELECT tree_id, parent_id, state, node_id, depth, action, scored_visits, score_sum / scored_visits AS mean_score,
         max(score_sum / scored_visits) OVER (PARTITION BY parent_id, state) AS best_mean
@@ -9,4 +9,3 @@ SELECT parent_id AS node_id, depth, scored_visits AS rollouts, mean_score, best_
 FROM children
 WHERE mean_score < best_mean
 ORDER BY score_lost DESC, node_id, action
-LIMIT 20

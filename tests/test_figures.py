@@ -18,7 +18,7 @@ from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.reader import open_store
 from tratree_data.viewing.colours import SCALE, value_colour
 from tratree_data.viewing.figures import attempt_table, best_of, figure, make_table, score_table
-from tratree_data.viewing.lookup import find_tree, read_tree
+from tratree_data.viewing.shown_trees import find_tree, read_tree
 from tratree_data.viewing.tree_drawing import HEIGHT, draw_tree_svg, place_tree
 
 HOSTILE = "</text><script>alert(1)</script>\"'&amp;<![CDATA[ $\\frac{1}{0}$ \x00\x1b[31m\u202e\ufffe\nnext "
@@ -79,7 +79,7 @@ def test_a_table_from_a_file_is_drawn(store_folder: Path, tmp_path: Path) -> Non
     sweep = {"min_similarity": [1.0, 0.9, 0.8], "nodes": [30, 20, 12], "merged_by_similarity": [0, 10, 18]}
     csv.write_csv(pa.table(sweep | {"divergences": [4, 5, 3], "other_states": [3, 2, 0]}), tmp_path / "sweep.csv")
     text = figure(store_folder, "sweep", tmp_path / "sweep.svg", table=tmp_path / "sweep.csv").read_text()
-    assert "least similarity of a merge" in text
+    assert "minimum similarity of a merge" in text
     csv.write_csv(pa.table({"min_similarity": [1.0]}), tmp_path / "poor.csv")
     with pytest.raises(BadInputError, match="lacks nodes"):
         figure(store_folder, "sweep", tmp_path / "x.svg", table=tmp_path / "poor.csv")

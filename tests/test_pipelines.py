@@ -100,12 +100,12 @@ def test_every_recipe_that_we_ship_is_readable(name: str) -> None:
 def test_the_demo_keeps_every_rule_and_ends_with_what_to_do(demo_run: Path) -> None:
     from tratree_data.store.checks import check
     from tratree_data.store.reader import open_store
-    from tratree_data.viewing.run_summary import closing
+    from tratree_data.viewing.run_summary import summarise_run
 
     for dataset in (demo_run / "demo", demo_run / "demo-release"):
         assert [row["check"] for row in check(dataset).to_pylist() if row["offending_rows"]] == []
     store = open_store(demo_run / "demo")
     assert store.sql("SELECT count(*) AS n FROM step_nodes WHERE similarity < 1")["n"][0].as_py() > 100
-    text = closing(demo_run / "demo").plain
+    text = summarise_run(demo_run / "demo").plain
     assert "A preference pair" in text
     assert text.count("\n  tratree ") == 3

@@ -20,8 +20,8 @@ from tratree_data.store.release import harmed_files, open_dataset, open_release
 from tratree_data.tree_search.search import search
 from tratree_data.trees.build import build
 from tratree_data.trees.stats import stats
-from tratree_data.viewing.lookup import read_tasks
 from tratree_data.viewing.show import show
+from tratree_data.viewing.shown_trees import read_tasks
 
 
 @pytest.fixture(scope="module")
@@ -199,7 +199,7 @@ def test_everything_that_counts_nodes_counts_the_rows_of_the_table(dataset):
     store = open_dataset(dataset)
     (quality,) = stats(dataset).to_pylist()
     assert quality["nodes"] == store.count("nodes") == sum(query(store, "tree_quality")["nodes"].to_pylist())
-    assert quality["steps_a_node"] == pytest.approx(store.count("steps") / (store.count("nodes") - quality["trees"]))
+    assert quality["steps_per_node"] == pytest.approx(store.count("steps") / (store.count("nodes") - quality["trees"]))
     tasks = {row["task_id"]: row for row in read_tasks(store).to_pylist()}
     assert sum(row["nodes"] for row in tasks.values()) == store.count("nodes")
     assert f" · {tasks['task-1']['nodes']} nodes" in show(dataset, "task-1")

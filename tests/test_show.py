@@ -16,8 +16,8 @@ from tests.viewing import toy_rollouts, toy_store, toy_tree, write_store
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.reader import open_store
 from tratree_data.system.plain_text import one_line, pad, shorten
-from tratree_data.viewing.lookup import Node, Tree, find_tree, make_tree, read_tree
 from tratree_data.viewing.show import draw_tree, show
+from tratree_data.viewing.shown_trees import Node, Tree, find_tree, make_tree, read_tree
 
 HOSTILE = "\x1b[31mred\x1b]8;;http://x\x07\u202e\u2066 [bold red]not markup[/] \x00\x9b\u200b\r\nnext\ttab"
 
@@ -41,7 +41,7 @@ def golden() -> Tree:
     end = node("b", chain[-1], "sit down", 1.0, ends=1, value=0.9)
     right = node("c", root, "knock", 0.0)
     first, second = node("d", right, "wait", 0.25, ends=1), node("e", right, "leave", 0.0, state=1, ends=2)
-    task = {"environment": "toy", "task_id": "t1", "attempts": 4, "mean": 0.5, "solved": 1, "instruction": "Find the mug."}
+    task = {"environment": "toy", "task_id": "t1", "attempts": 4, "mean_score": 0.5, "solved": 1, "instruction": "Find the mug."}
     path = ("a", "a0", "a1", "a2", "a3", "a4", "b")
     return make_tree(task, [root, *chain, end, right, first, second], path, searched=True)
 
@@ -62,7 +62,7 @@ Find the mug.
      │  wait                               1  0.25      – ■ 0.25
      └─ ◇ 1 saw …a door that is shut.
         leave                              1  0.00      – ■ 0.00 ×2
-★ e*   ◇ the environment's doing   ■ end: mean score ×rollouts"""
+★ e*   ◇ state of the environment   ■ end: mean score ×rollouts"""
     assert str(draw_tree(golden, 67)) == expected
 
 
@@ -101,7 +101,7 @@ def test_deep_trees_fit_too() -> None:
         nodes.append(node(f"x{i}", spine, f"stop {i}", 0.1, ends=1))
         spine = node(f"s{i}", spine, f"go on {i}", 0.5, ends=i == 399)
         nodes.append(spine)
-    task = {"environment": "toy", "task_id": "deep", "attempts": 401, "mean": 0.1, "solved": 0, "instruction": ""}
+    task = {"environment": "toy", "task_id": "deep", "attempts": 401, "mean_score": 0.1, "solved": 0, "instruction": ""}
     text = str(draw_tree(make_tree(task, nodes), 80))
     assert all(cell_len(line) <= 80 for line in text.splitlines())
     assert "stop 399" in text

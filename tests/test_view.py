@@ -19,10 +19,10 @@ from tests.viewing import Row, merge_by_similarity, pair_rows, search_rows, toy_
 
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.reader import open_store
-from tratree_data.viewing.lookup import find_tree
 from tratree_data.viewing.page_data import tree_data
 from tratree_data.viewing.serve import PageServer
 from tratree_data.viewing.show import show
+from tratree_data.viewing.shown_trees import find_tree
 from tratree_data.viewing.view import view
 from tratree_data.viewing.web_page import PAGE, script_json
 

@@ -62,6 +62,9 @@ STAGES = (
 COLLECTED = ("rollouts", "steps", "evaluations")
 """Tables that no stage can derive again from the others."""
 
+DISPLAYED = ("rollouts", "nodes", "step_nodes", "node_values", "paths", "pairs")
+"""Tables with the rows of a tree that the page displays."""
+
 
 def stage(name: str) -> Stage:
     return next(stage for stage in STAGES if stage.name == name)

@@ -1,5 +1,5 @@
 -- Which agents solve what?
-SELECT environment, agent, count(*) AS rollouts, avg(score) AS mean_score, count(*) FILTER (success) AS solved
+SELECT environment, agent, count(*) AS rollouts, avg(score) AS mean_score, count(*) FILTER (coalesce(success, score >= 1)) AS solved
 FROM rollouts
 GROUP BY environment, agent
 ORDER BY mean_score DESC NULLS LAST, environment, agent

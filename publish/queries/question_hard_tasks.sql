@@ -2,6 +2,6 @@
 SELECT environment, task_id, count(*) AS rollouts, max(score) AS best_score
 FROM rollouts
 GROUP BY environment, task_id
-HAVING coalesce(max(score), 0) < 1
+HAVING count(*) FILTER (coalesce(success, score >= 1)) = 0
 ORDER BY rollouts DESC, best_score DESC NULLS LAST, environment, task_id
 LIMIT 5

@@ -1,4 +1,4 @@
--- Nodes that no root leads to: they can only hang on a cycle or on an orphan.
+-- Nodes that cannot be reached from a root, so they are below a cycle or an orphan.
 WITH RECURSIVE reached AS (
     SELECT tree_id, node_id FROM nodes WHERE parent_id IS NULL
     UNION ALL

@@ -1,4 +1,4 @@
--- Nodes that are not one step below their parent.
+-- Nodes whose depth is not their parent's plus one.
 SELECT nodes.tree_id, nodes.node_id, nodes.depth, parents.depth AS parent_depth FROM nodes JOIN nodes AS parents ON parents.node_id = nodes.parent_id
 WHERE nodes.depth <> parents.depth + 1
 ORDER BY nodes.tree_id, nodes.node_id

@@ -1,4 +1,4 @@
--- Steps that landed nowhere, or placements without a step, or at a node of another tree or depth.
+-- Steps that belong to no node, or to a node of another tree or depth, and step_nodes rows without a step.
 SELECT coalesce(steps.rollout_id, step_nodes.rollout_id) AS rollout_id, coalesce(steps.step, step_nodes.step) AS step, step_nodes.node_id
 FROM (SELECT rollout_id, step FROM steps SEMI JOIN rollouts USING (rollout_id)) AS steps
 FULL JOIN step_nodes USING (rollout_id, step) LEFT JOIN nodes USING (node_id)

@@ -1,4 +1,4 @@
--- Divergence pairs whose sides are not children of one node in one state.
+-- Divergence pairs whose sides are not children of the same node in the same state.
 SELECT pairs.pair_id, pairs.node_id FROM pairs
 LEFT JOIN nodes AS better ON better.node_id = pairs.chosen_node_id LEFT JOIN nodes AS worse ON worse.node_id = pairs.rejected_node_id
 WHERE pairs.kind IN ('divergence', 'step', 'siblings')

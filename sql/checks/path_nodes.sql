@@ -1,4 +1,4 @@
--- Paths that are not unbroken from a root's child to a place where rollouts ended.
+-- Paths that do not lead without a gap from a child of the root to a node where rollouts ended.
 WITH hops AS (
     SELECT path_id, tree_id, len(node_ids) AS length, unnest(node_ids) AS node_id, generate_subscripts(node_ids, 1) AS position FROM paths
 )

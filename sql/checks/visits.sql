@@ -1,4 +1,4 @@
--- Nodes whose visits are not those of their children plus the rollouts that end there; likewise their scores.
+-- Nodes whose visits or scores are not the sum over their children plus the rollouts that end there.
 WITH below AS (
     SELECT parent_id AS node_id, sum(visits) AS visits, sum(scored_visits) AS scored_visits, sum(score_sum) AS score_sum
     FROM nodes WHERE parent_id IS NOT NULL GROUP BY parent_id

@@ -20,13 +20,13 @@ def run(
     Example: `tratree run demo demo`
     """
     from tratree_data.pipelines import run as run_recipe
-    from tratree_data.viewing.run_summary import closing
+    from tratree_data.viewing.run_summary import summarise_run
     from tratree_data.viewing.show import print_text
 
     for result in run_recipe(recipe, directory):
         report(result)
     messages.print()
-    print_text(lambda columns: closing(directory, columns))
+    print_text(lambda columns: summarise_run(directory, columns))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -17,7 +17,7 @@ from tratree_data.store.reader import Store
 from tratree_data.store.release import HUB
 from tratree_data.store.schemas import table_schema
 from tratree_data.trees.stats import warnings
-from tratree_data.viewing.lookup import read_tasks, sample_tree
+from tratree_data.viewing.shown_trees import read_tasks, sample_tree
 from tratree_data.viewing.tree_drawing import draw_tree_svg
 from tratree_data.viewing.web_page import page_of_trees
 
@@ -66,7 +66,7 @@ def _facts(store: Store, manifest: Manifest) -> dict[str, Any]:
     """Everything that the template shows, as numbers and finished Markdown."""
     quality = query(store, "quality").to_pylist()[0] if store.has("nodes") else None
     return {
-        "overview": _ask(store, "card_overview")[0],
+        "overview": query(store, "overview").to_pylist()[0],
         "contents": _contents(manifest),
         "agents": _table_of(_ask(store, "card_agents")),
         "sampling": _table_of(_ask(store, "card_sampling")),

@@ -104,7 +104,7 @@ def _content(folder: Path) -> Any:
 
 def _copy_texts(store: Store, folder: Path, scrubber: Scrubber) -> None:
     """The meaning of every column, the named queries and the recipe travel with the data."""
-    for source in ("schemas", "sql", "sql/checks"):
+    for source in ("schemas", "sql", "sql/views", "sql/checks"):
         (folder / source).mkdir(parents=True, exist_ok=True)
         for name in file_names(source, ".sql"):
             (folder / source / f"{name}.sql").write_text(read_text(source, f"{name}.sql"), encoding="utf-8")

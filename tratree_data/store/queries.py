@@ -1,6 +1,7 @@
-"""Named queries: one SELECT a file in sql/, its parameters written $name and bound, never pasted.
+"""Named queries: one SELECT per file in sql/, its parameters written as $name and bound, never pasted in.
 
-sql/checks/ holds the rules that a dataset keeps: each returns the rows that break one, so an empty answer is a pass.
+sql/views/ holds queries that can also be used as tables in other queries; sql/checks/ the rules that every dataset follows: each returns
+the rows that break one, so an empty result is a pass.
 """
 
 from collections.abc import Mapping
@@ -14,12 +15,14 @@ import pyarrow as pa
 from tratree_data.errors import BadInputError, NotFoundError, suggest
 from tratree_data.files import file_names, read_text
 from tratree_data.store.reader import Store
+from tratree_data.store.views import view_names, view_query
 
 READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI}  # MULTI is a PIVOT
 
 
 def query_names() -> list[str]:
-    return file_names("sql", ".sql")
+    """The queries of sql/ and the views of sql/views/."""
+    return sorted([*file_names("sql", ".sql"), *view_names()])
 
 
 def check_names() -> list[str]:
@@ -27,10 +30,10 @@ def check_names() -> list[str]:
 
 
 def named_queries() -> pa.Table:
-    """Every named query, what it needs and what it answers: the comment that its file begins with."""
+    """Every named query with its parameters and the question that it answers: the comment at the start of its file."""
     rows = []
     for name in query_names():
-        text = read_text("sql", f"{name}.sql")
+        text = query_text(name)
         comment = takewhile(lambda line: line.startswith("--"), text.splitlines())
         needed = duckdb.extract_statements(text)[0].named_parameters
         answers = " ".join(line.removeprefix("--").strip() for line in comment)
@@ -39,9 +42,16 @@ def named_queries() -> pa.Table:
 
 
 def query(store: Store, name: str, **parameters: Any) -> pa.Table:
-    """The answer of a named query."""
+    """The result of a named query or view."""
+    return run(store, query_text(name), parameters, title=name)
+
+
+def query_text(name: str) -> str:
+    """The SQL of a named query, a view, or a check ('checks/roots')."""
+    if name in view_names():
+        return view_query(name)
     folder, _, short = name.rpartition("/")
-    return run(store, read_text(f"sql/{folder}".rstrip("/"), f"{short}.sql"), parameters, title=name)
+    return read_text(f"sql/{folder}".rstrip("/"), f"{short}.sql")
 
 
 def query_or_text(store: Store, text: str, parameters: Mapping[str, str] | None = None) -> pa.Table:
@@ -53,13 +63,11 @@ def query_or_text(store: Store, text: str, parameters: Mapping[str, str] | None 
     if text.endswith(".sql") and Path(text).is_file():
         return run(store, Path(text).read_text(encoding="utf-8"), dict(parameters or {}), title=text)
     if text in {*store.sources, "lineage"}:
-        raise BadInputError(
-            f"{text} is a table, and a question is a SELECT.\nNext: tratree sql {store.path} 'SELECT * FROM {text} LIMIT 10'"
-        )
+        raise BadInputError(f"{text} is a table, not a query.\nNext: tratree sql {store.path} 'SELECT * FROM {text} LIMIT 10'")
     if " " not in text.strip() and "\n" not in text.strip():
         raise NotFoundError(
             f"No query is called {text!r}.{suggest(text, query_names())}\n"
-            f"Next: tratree sql {store.path} queries, which names them, or tratree sql {store.path} 'SELECT …'"
+            f"Next: tratree sql {store.path} queries, which lists them, or tratree sql {store.path} 'SELECT …'"
         )
     return run(store, text, dict(parameters or {}), title="the query")
 
@@ -70,7 +78,7 @@ def run(store: Store, text: str, parameters: Mapping[str, Any], title: str) -> p
     except duckdb.Error as error:
         raise BadInputError(f"DuckDB cannot read {title}: {str(error).strip()}") from error
     if len(statements) != 1 or statements[0].type not in READING:
-        raise BadInputError(f"{title} must be one SELECT: datasets are only read here.\nNext: write it as SELECT …")
+        raise BadInputError(f"{title} must be a single SELECT, because queries cannot change a dataset.\nNext: write it as SELECT …")
     wanted = statements[0].named_parameters
     missing, extra = sorted(wanted - set(parameters)), sorted(set(parameters) - wanted)
     if missing:

@@ -20,6 +20,7 @@ from tratree_data.files import read_text
 from tratree_data.stages import COLLECTED, command_for
 from tratree_data.store.log import Lineage, Source, Tables, delta_tables
 from tratree_data.store.schemas import arrow_schema, create_statement, empty_table, table_names, table_schema
+from tratree_data.store.views import create_views, mentions, tables_behind, view_names, views_for
 
 if TYPE_CHECKING:  # it imports pandas, and a query needs neither
     import pyarrow.dataset as ds
@@ -137,10 +138,12 @@ class Store:
                 session.execute("INSERT INTO lineage VALUES (?, ?, ?, ?, ?, ?)", [table, source.version, made.stage, *said, made.code])
 
     def _define(self, query: str | None = None) -> None:
-        """Makes the views that a query may need. DuckDB opens a file for each, so far away only those of tables that it names."""
+        """Makes the tables and views that a query may need. DuckDB opens a file for each table, so far away only those that it names."""
+        views = views_for(query)
+        behind = {table for view in views for table in tables_behind(view)}
         near = query is None or self.filesystem is None or re.search(r"(?i)\b(information_schema|duckdb_\w+|pg_\w+)\b", query)
         for table, source in sorted(self.sources.items()):
-            named = query is None or re.search(rf"(?i)\b{table}\b", query)
+            named = query is None or table in behind or mentions(query, table)
             if table in self._defined or not (near or named):
                 continue
             try:
@@ -151,6 +154,9 @@ class Store:
                 continue
             self._define_one(table, source.files)
             self._defined.add(table)  # only now: a file that could not be opened this time is tried again by the next query
+        new = [view for view in views if view not in self._defined and tables_behind(view) <= self._defined]
+        create_views(self._session, new)
+        self._defined.update(new)
 
     def _define_one(self, table: str, files: Sequence[str]) -> None:
         if not files:
@@ -231,8 +237,10 @@ def _trouble(file: str) -> str:
 
 
 def _explain_missing_table(store: Store, message: str) -> str:
-    for table in table_names():
-        if f"Table with name {table} does not exist" in message and table not in store.sources:
+    missing = re.search(r"Table with name (\w+) does not exist", message)
+    name = missing[1] if missing else ""
+    for table in sorted(tables_behind(name)) if name in view_names() else [name]:
+        if table in table_names() and table not in store.sources:
             return f"{store.path} has no {table} yet.\nNext: {command_for(table, store.path)}"
     first = message.strip().splitlines()[0]
-    return f"DuckDB refused the query: {first}\nTables here: {', '.join(sorted([*store.sources, 'lineage']))}"
+    return f"DuckDB refused the query: {first}\nAvailable: {', '.join(sorted([*store.sources, 'lineage', *view_names()]))}"

@@ -161,14 +161,14 @@ def _sweep(sample: Sample, cache: Cache, rules: Sequence[str], judged: pa.Table)
     rows = []
     for threshold in THRESHOLDS:
         built = rebuild_in_memory(sample.rollouts, sample.steps, Settings(cache.embedder.name, threshold, tuple(rules)), cache)
-        quality = quality_of(built.nodes)
+        quality = quality_of(built.nodes, sample.rollouts)
         above = judged.filter(pc.greater_equal(judged["similarity"], threshold))
         rows.append(
             {
                 "min_similarity": threshold,
                 "nodes": int(quality["nodes"]),
                 "merged_by_similarity": pc.sum(pc.less(built.step_nodes["similarity"], 1.0)).as_py() or 0,
-                "divergences": round(quality["divergences_a_tree"] * quality["trees"]),
+                "divergences": int(quality["divergences"] or 0),
                 "other_states": pc.sum(pc.greater(built.nodes["state"], 0)).as_py() or 0,
                 "pairs_judged": len(above["agrees"].drop_null()),
                 "pairs_contradicted": pc.sum(pc.invert(above["agrees"].drop_null())).as_py() or 0,

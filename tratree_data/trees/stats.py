@@ -1,4 +1,4 @@
-"""`tratree stats`: how good the trees are, as the paper names it, with what to do about it; and how that changes with more attempts."""
+"""`tratree stats`: how good the trees are, by the paper's criteria, with advice; and how that changes with more attempts."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,26 +9,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.errors import BadInputError
-from tratree_data.files import read_text
-from tratree_data.store.queries import query
+from tratree_data.store.queries import query, query_text
 from tratree_data.store.release import open_dataset
+from tratree_data.store.views import create_views, views_for
 
 SAMPLED_TREES = 1_000
-SWEEP_COLUMNS = ["attempts", "trees", "nodes", "steps_a_node", "breadth", "depth"]
-SWEEP_COLUMNS += ["divergences_a_tree", "spread", "share_without_divergence", "share_never_solved"]
-"""What a terminal shows of a sweep; json and csv hold all."""
+SWEEP_COLUMNS = ["attempts", "trees", "nodes", "steps_per_node", "breadth", "depth"]
+SWEEP_COLUMNS += ["divergences_per_tree", "spread", "share_without_divergence", "share_never_solved"]
+"""The columns that fit a terminal; json and csv contain all of them."""
 
 
 def stats(directory: str | Path) -> pa.Table:
     """One row: the quality of all trees together (sql/quality.sql)."""
     store = open_dataset(str(directory))
-    store.need("nodes")
+    store.need("nodes", "rollouts")
     return query(store, "quality")
 
 
 def stats_by_attempts(directory: str | Path, attempts: Sequence[int] = tuple(range(3, 11)), trees: int = SAMPLED_TREES) -> pa.Table:
-    """The same row for trees of the first M attempts only, for each M: where the paper's figure 4 starts."""
-    # these bring the compiled kernels, which the other questions need not wait for
+    """The same row for trees of the first M attempts only, for each M, as in the paper's figure 4."""
+    # imported here because the compiled kernels are slow to load and only this function needs them
     from tratree_data.trees.built_with import cache_of, last_settings, read_steps, rebuild_in_memory
 
     store = open_dataset(str(directory))
@@ -40,26 +40,30 @@ def stats_by_attempts(directory: str | Path, attempts: Sequence[int] = tuple(ran
     steps, cache = read_steps(store, ranked), cache_of(store, settings)
     rows = []
     for count in attempts:
-        built = rebuild_in_memory(ranked.filter(pc.less_equal(ranked["place"], count)), steps, settings, cache)
-        rows.append({"attempts": count, **quality_of(built.nodes)})
+        first = ranked.filter(pc.less_equal(ranked["place"], count))
+        built = rebuild_in_memory(first, steps, settings, cache)
+        rows.append({"attempts": count, **quality_of(built.nodes, first)})
     return pa.Table.from_pylist(rows)
 
 
-def quality_of(nodes: pa.Table) -> dict[str, Any]:
-    """sql/quality.sql of trees that are not in a store."""
+def quality_of(nodes: pa.Table, rollouts: pa.Table) -> dict[str, Any]:
+    """The same row for trees that are not in a store."""
+    text = query_text("quality")
     with duckdb.connect() as connection:
         connection.register("nodes", nodes)
-        row: dict[str, Any] = connection.sql(read_text("sql", "quality.sql")).to_arrow_table().to_pylist()[0]
+        connection.register("rollouts", rollouts)
+        create_views(connection, views_for(text))
+        row: dict[str, Any] = connection.sql(text).to_arrow_table().to_pylist()[0]
     return row
 
 
 def warnings(quality: dict[str, Any]) -> list[str]:
-    """What a reader should do about these trees."""
+    """Advice on how to get better trees."""
     advice = (
-        ("share_of_one_attempt", 0.05, "have one attempt only: explore with more --attempts, or import more logs of the same tasks"),
+        ("share_with_one_attempt", 0.05, "have only one attempt: explore with more --attempts, or import more logs of the same tasks"),
         ("share_without_divergence", 0.25, "have no divergence: raise --attempts or the temperature, or mix agents"),
-        ("share_unscored", 0.0, "have no score at all: search and pairs leave them out"),
-        ("share_never_solved", 0.5, "hold no solution, so their best path is a failure: use --min-score in demonstrations"),
-        ("share_always_solved", 0.5, "were always solved: these tasks teach nothing new, choose harder ones"),
+        ("share_unscored", 0.0, "have no scores: search and pairs leave them out"),
+        ("share_never_solved", 0.5, "contain no solution, so their best path is a failure: use demonstrations --min-score"),
+        ("share_always_solved", 0.5, "were always solved: harder tasks would be more informative"),
     )
     return [f"{quality[share]:.0%} of trees {text}" for share, limit, text in advice if (quality[share] or 0) > limit]

@@ -1,1 +1,1 @@
-"""Trees and datasets to look at: terminal, page, figures."""
+"""Shows trees and datasets: in the terminal, on a page, in figures, and in the summary after a run."""

@@ -1,14 +1,14 @@
-"""One scale for values everywhere: from orange (0) over grey to blue (1). Told apart with every common kind of colour blindness,
-and by lightness in print; numbers always stand beside it."""
+"""The one colour scale for values: orange (0) through grey to blue (1). It stays distinguishable with every common kind of colour
+blindness, and by lightness in print; a number is always shown beside it."""
 
 from itertools import pairwise
 
 SCALE = ((0.0, (194, 85, 20)), (0.25, (219, 145, 89)), (0.5, (168, 165, 158)), (0.75, (100, 151, 199)), (1.0, (24, 97, 168)))
-"""(value, red green blue): the page holds the same numbers, and a test compares them."""
+"""(value, (red, green, blue)). The page uses the same numbers, and a test compares them."""
 
 
 def value_colour(value: float | None) -> str:
-    """'#rrggbb' of a value from 0 to 1; '' (no colour) where there is none."""
+    """'#rrggbb' for a value from 0 to 1, or '' without a value."""
     if value is None:
         return ""
     value = min(max(value, 0.0), 1.0)

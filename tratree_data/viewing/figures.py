@@ -15,8 +15,8 @@ from tratree_data.errors import BadInputError, NotFoundError, suggest
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 from tratree_data.store.release import open_dataset
-from tratree_data.viewing.lookup import find_tree, read_tasks, read_tree, sample_tree
-from tratree_data.viewing.plots import PLOTS, plot_tree
+from tratree_data.viewing.figure_plots import PLOTS, plot_tree
+from tratree_data.viewing.shown_trees import find_tree, read_tasks, read_tree, sample_tree
 from tratree_data.viewing.tree_drawing import draw_tree_svg, place_tree, tree_svg
 
 NAMES = (*PLOTS, "tree")

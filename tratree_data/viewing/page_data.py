@@ -1,6 +1,6 @@
-"""What the page knows, as plain JSON values: the overview of a dataset, and one tree with its rollouts, paths and pairs.
+"""The data of the page as plain JSON values: the overview of a dataset, and one tree with its rollouts, paths and pairs.
 
-Columns instead of rows, and every text once: a tree of thousands of nodes says the same things over and over.
+Tables are stored by column and every text only once, because a tree of thousands of nodes repeats the same texts.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,21 +11,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tratree_data.errors import NotFoundError
+from tratree_data.stages import DISPLAYED
 from tratree_data.store.log import Source
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 from tratree_data.system.scratch import scratch_folder
-from tratree_data.viewing.lookup import read_tasks
+from tratree_data.viewing.shown_trees import read_tasks
 
 MOST_NODES = 50_000
-"""Of one tree; the least visited are left out first."""
+"""Per tree; the least visited nodes are left out first."""
 MOST_PAIRS = 200
-"""Of one tree, by margin."""
+"""Per tree, those with the widest margin."""
 INSTRUCTION_LENGTH = 240
 BINS = 20
-SHOWN_TABLES = ("rollouts", "nodes", "step_nodes", "node_values", "paths", "pairs")
 NUMBERS = ("visits", "scored_visits", "score_sum", "ends", "scored_ends", "end_score_sum")
-LEARNT = ("value", "low", "high", "q", "advantage")
+SEARCHED = ("value", "low", "high", "q", "advantage")
 
 Values = dict[str, Any]
 
@@ -44,13 +44,13 @@ class Texts:
 
 
 def overview_data(store: Store, tasks: pa.Table | None = None) -> Values:
-    """The task table as columns, the histogram of scores, and which parts of the dataset there are."""
+    """The dataset as a whole, its tasks as columns, the histogram of scores, the quality of its trees, and the names of its tables."""
     tasks = read_tasks(store) if tasks is None else tasks
     columns = {name: tasks.column(name).to_pylist() for name in tasks.column_names}
     columns["instruction"] = [
         text if len(text) <= INSTRUCTION_LENGTH else text[: INSTRUCTION_LENGTH - 1] + "…" for text in columns["instruction"]
     ]
-    rounded = {"mean", "worst", "best", "widest_gap"} & columns.keys()
+    rounded = {name for name, values in columns.items() if any(isinstance(value, float) for value in values)}
     for name in rounded:
         columns[name] = [_round(value) for value in columns[name]]
     histogram = [0] * BINS
@@ -60,15 +60,22 @@ def overview_data(store: Store, tasks: pa.Table | None = None) -> Values:
             unscored = row["rollouts"]
         else:
             histogram[row["bin"]] = row["rollouts"]
-    return {"tasks": columns, "histogram": histogram, "unscored": unscored, "tables": sorted(store.sources)}
+    found = {"tasks": columns, "histogram": histogram, "unscored": unscored, "tables": sorted(store.sources)}
+    found["whole"] = _first_row(query(store, "overview"))
+    found["quality"] = _first_row(query(store, "quality")) if store.has("nodes") else None
+    return found
+
+
+def _first_row(table: pa.Table) -> Values:
+    return {name: _round(value) for name, value in table.to_pylist()[0].items()}
 
 
 @contextmanager
 def only_trees(store: Store, tree_ids: Sequence[str]) -> Iterator[Store]:
-    """The rows of some trees as a store of its own: one query a table, where asking tree by tree would read far more than once."""
+    """The rows of some trees as a store of their own: one query per table, where one query per tree would read the tables many times."""
     with scratch_folder("tratree-trees-") as folder:
         sources = {}
-        for table in SHOWN_TABLES:
+        for table in DISPLAYED:
             if store.has(table):
                 rows = store.sql(f"SELECT * FROM {table} WHERE list_contains($tree_ids, tree_id)", {"tree_ids": list(tree_ids)})
                 path = folder / f"{table}.parquet"
@@ -103,7 +110,7 @@ def tree_data(store: Store, tree_id: str) -> Values:
 
 
 def _nodes(table: pa.Table, texts: Texts, values: dict[str, Values]) -> tuple[Values, dict[str, int]]:
-    """Columns in the order of reading (parents first, the better child first), and where each node stands in them."""
+    """Columns in reading order (parents first, the better child first), and the position of each node."""
     rows = table.to_pylist()
     children: dict[str | None, list[Values]] = {}
     for row in rows:
@@ -124,12 +131,12 @@ def _nodes(table: pa.Table, texts: Texts, values: dict[str, Values]) -> tuple[Va
     }
     if values:
         empty: Values = {}
-        columns |= {name: [_round(values.get(row["node_id"], empty).get(name)) for row in ordered] for name in LEARNT}
+        columns |= {name: [_round(values.get(row["node_id"], empty).get(name)) for row in ordered] for name in SEARCHED}
     return columns, places
 
 
 def _last_first(row: Values) -> tuple[int, float, int, str, str]:
-    """The order of reading backwards, for a stack: states as they appeared, then the highest mean, then the most visits."""
+    """Reading order backwards, for a stack: states by number, then the highest mean score, then the most visits."""
     mean = row["score_sum"] / row["scored_visits"] if row["scored_visits"] else -1.0
     return (-row["state"], mean, row["visits"], row["action"] or "", row["node_id"])
 
@@ -153,7 +160,7 @@ def _rollouts(store: Store, tree_id: str, texts: Texts) -> tuple[Values, dict[st
 
 
 def _steps(store: Store, tree_id: str, texts: Texts, places: dict[str, int], rollouts: dict[str, int]) -> list[Values]:
-    """For each rollout where its steps landed, with its own words where they differ from the node's."""
+    """For each rollout the nodes of its steps, with the step's own text where it differs from the node's."""
     steps: list[Values] = [{"node": [], "similarity": [], "observation": [], "thought": []} for _ in rollouts]
     if store.has("step_nodes"):
         for row in query(store, "page_steps", tree_id=tree_id).to_pylist():
@@ -169,8 +176,8 @@ def _steps(store: Store, tree_id: str, texts: Texts, places: dict[str, int], rol
 def _paths(store: Store, tree_id: str, places: dict[str, int]) -> list[Values]:
     if not store.has("paths"):
         return []
-    wanted = "rank, node_ids, value, support, replayed, replay_score"
-    found = store.sql(f"SELECT {wanted} FROM paths WHERE tree_id = $tree_id ORDER BY rank, path_id", {"tree_id": tree_id}).to_pylist()
+    columns = "rank, node_ids, value, support, replayed, replay_score"
+    found = store.sql(f"SELECT {columns} FROM paths WHERE tree_id = $tree_id ORDER BY rank, path_id", {"tree_id": tree_id}).to_pylist()
     return [row | {"node_ids": None, "nodes": [places[node] for node in row["node_ids"] if node in places]} for row in found]
 
 

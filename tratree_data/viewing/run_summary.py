@@ -1,41 +1,42 @@
-"""What a run ends with: counts, one tree, one pair, and what to type next."""
+"""The summary that a run ends with: counts, one tree, one pair, and what to type next."""
 
 from pathlib import Path
 
 from rich.text import Text
 
+from tratree_data.stages import written_tables
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 from tratree_data.store.release import open_dataset
 from tratree_data.system.plain_text import shorten
 from tratree_data.viewing.show import show
 
-SHOWN_TABLES = ("rollouts", "steps", "nodes", "paths", "pairs", "demonstrations", "step_labels")
+DEPTH = 5
 
 
-def closing(directory: str | Path, width: int = 100) -> Text:
+def summarise_run(directory: str | Path, width: int = 100) -> Text:
     store = open_dataset(directory)
-    counts = "\n".join(f"  {table:<16}{store.count(table):>8,}" for table in SHOWN_TABLES if store.has(table))
-    parts = [Text(f"In {directory}:\n{counts}")]
-    task = _telling_task(store) if store.has("nodes") else None
+    counts = [f"  {table:<16}{store.count(table):>8,}" for table in written_tables() if store.has(table)]
+    parts = [Text("\n".join([f"Tables in {directory}:", *counts]))]
+    task = _example_task(store) if store.has("nodes") else None
     if task is not None:
-        parts.append(show(directory, task, depth=5, width=width))
+        parts.append(show(directory, task, depth=DEPTH, width=width))
     if store.has("pairs") and store.count("pairs"):
-        parts.append(Text(_pair(store, width)))
+        parts.append(Text(_example_pair(store, width)))
     return Text("\n\n").join([*parts, Text(_next(store, task))])
 
 
-def _telling_task(store: Store) -> str | None:
-    """A small tree that was solved by some attempts and not by others."""
-    found = query(store, "telling_task").to_pylist()
+def _example_task(store: Store) -> str | None:
+    """A task with a small tree, solved by some attempts and not by others."""
+    found = query(store, "example_task").to_pylist()
     return str(found[0]["task_id"]) if found else None
 
 
-def _pair(store: Store, width: int) -> str:
-    row = query(store, "telling_pair").to_pylist()[0]
+def _example_pair(store: Store, width: int) -> str:
+    row = query(store, "example_pair").to_pylist()[0]
     room = width - 12
     lines = [
-        f"A preference pair ({row['kind']}, margin {row['margin']:.2f}): both sides saw the same {row['turns']} messages, the last of them"
+        f"A preference pair ({row['kind']}, margin {row['margin']:.2f}). Both sides share a prompt of {row['turns']} messages, which ends:"
     ]
     lines.append(f"  {shorten(row['prompt'], room)}")
     for side in ("chosen", "rejected"):

@@ -1,7 +1,7 @@
-"""The page, served to this machine only, for datasets too large for one file: rows are read when they are looked at.
+"""Serves the page to this machine only, for datasets too large for one file: data is read when it is displayed.
 
-It listens on the loopback address, answers GET alone, and only requests that name it as their host: another site in the same browser
-cannot reach it by pointing a name of its own here. There are four fixed addresses and no files behind them.
+The server listens on the loopback address and answers GET requests only, and only if they name it as their host, so that another site in
+the same browser cannot reach it through a host name of its own. It has four fixed addresses and serves no files.
 """
 
 import json
@@ -18,8 +18,8 @@ from urllib.parse import parse_qs, urlsplit
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError
 from tratree_data.store.queries import query
 from tratree_data.store.release import open_dataset
-from tratree_data.viewing.lookup import find_tree
 from tratree_data.viewing.page_data import overview_data, tree_data
+from tratree_data.viewing.shown_trees import find_tree
 from tratree_data.viewing.web_page import dataset_name, render_page
 
 LOOPBACK = "127.0.0.1"
@@ -29,7 +29,7 @@ TREES_KEPT = 8
 
 
 class PageServer:
-    """Serves one dataset until it is closed; `url` opens the page."""
+    """Serves one dataset until it is closed; the page is at `url`."""
 
     def __init__(self, directory: str | Path, task: str | None = None, *, port: int = 0) -> None:
         self.store = open_dataset(directory)
@@ -43,7 +43,7 @@ class PageServer:
             self.server = ThreadingHTTPServer((LOOPBACK, port), handler)
         except OSError as error:
             raise BadInputError(
-                f"Port {port} cannot be used: {error.strerror}.\nNext: --port with another, or none for a free one"
+                f"Port {port} cannot be used: {error.strerror}.\nNext: choose another --port, or leave it out to use a free one"
             ) from error
         self.server.daemon_threads = True
         self.port = int(self.server.server_address[1])
@@ -60,7 +60,7 @@ class PageServer:
         self.server.serve_forever(poll_interval=0.1)
 
     def stop(self) -> None:
-        """From another thread: ends `serve_forever`."""
+        """Ends `serve_forever`, from another thread."""
         self.server.shutdown()
 
     @cached_property
@@ -74,7 +74,7 @@ class PageServer:
         return _json(overview_data(self.store) | {"built": self.store.has("nodes"), "here": None, "notes": []})
 
     def tree(self, tree_id: str) -> bytes:
-        """The last few stay in memory."""
+        """One tree as JSON; the most recent ones are cached."""
         with self.lock:
             if tree_id not in self.trees:
                 self.trees[tree_id] = _json(tree_data(self.store, tree_id))
@@ -90,7 +90,7 @@ class PageServer:
         return _json({"tree_ids": found.column("tree_id").to_pylist()})
 
     def answer(self, address: str) -> tuple[HTTPStatus, str, bytes]:
-        """Status, content type and body of what stands at an address."""
+        """Status, content type and body for an address."""
         parts = urlsplit(address)
         tree = TREE_ADDRESS.fullmatch(parts.path)
         if parts.path == "/":
@@ -102,7 +102,7 @@ class PageServer:
             return HTTPStatus.OK, "application/json", self.search(parse_qs(parts.query).get("text", [""])[0])
         if tree:
             return HTTPStatus.OK, "application/json", self.tree(tree[1])
-        raise NotFoundError("There is nothing at this address.")
+        raise NotFoundError("Nothing was found at this address.")
 
 
 def _json(value: Any) -> bytes:
@@ -118,10 +118,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if (self.headers.get("Host") or "").lower() not in self.site.hosts:
-            self._refuse(HTTPStatus.FORBIDDEN, f"Only requests to {LOOPBACK} are answered.")
+            self._refuse(HTTPStatus.FORBIDDEN, f"Requests must name {LOOPBACK} as their host.")
             return
         if self.path != "/" and self.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}:
-            self._refuse(HTTPStatus.FORBIDDEN, "Only this server's own page may ask.")
+            self._refuse(HTTPStatus.FORBIDDEN, "Requests from other sites are refused.")
             return
         try:
             status, kind, body = self.site.answer(self.path)
@@ -134,7 +134,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def refuse_method(self) -> None:
         self.close_connection = True
-        self._refuse(HTTPStatus.METHOD_NOT_ALLOWED, "Datasets are only read here.")
+        self._refuse(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET requests are allowed.")
 
     do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = refuse_method
 
@@ -154,4 +154,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """A terminal that serves stays quiet."""
+        """Requests are not logged."""

@@ -1,7 +1,7 @@
 """A tree in the terminal: the same tree as on the page, as text.
 
-One line a node. Only a choice indents: what follows without an alternative stands below its parent, and long runs of it are folded.
-The left margin follows e* with ★; ◇ is a state, the environment's doing; ■ is where rollouts end.
+One line per node. Only alternatives are indented: a step without an alternative is right below its parent, and long runs of such steps are
+folded. ★ in the left margin marks e*, ◇ a state (what the environment answered), and ■ a node where rollouts end.
 """
 
 import re
@@ -19,10 +19,10 @@ from rich.text import Text
 from tratree_data.store.release import open_dataset
 from tratree_data.system.plain_text import NEWLINE_MARK, one_line, pad, shorten
 from tratree_data.viewing.colours import value_colour
-from tratree_data.viewing.lookup import Node, Tree, find_tree, most_telling, read_tasks, read_tree
+from tratree_data.viewing.shown_trees import Node, Tree, find_tree, most_divergent, read_tasks, read_tree
 
 LONGEST_CHAIN = 3
-"""More steps than this without a choice become one line."""
+"""Longer runs of steps without an alternative become one line."""
 TASKS_SHOWN = 40
 INSTRUCTION_LINES = 4
 ASCII = str.maketrans(
@@ -31,7 +31,7 @@ ASCII = str.maketrans(
 
 
 def show(directory: str | Path, task: str | None = None, *, depth: int | None = None, width: int = 80) -> Text:
-    """The tree of a task (its id, its tree's id or the beginning of one), or the list of tasks. `str()` of it is plain text."""
+    """The tree of a task (by its id, the id of its tree, or the beginning of either), or the list of tasks. `str()` gives plain text."""
     store = open_dataset(directory)
     if task is None:
         return draw_tasks(str(directory), read_tasks(store).to_pylist(), width)
@@ -39,7 +39,7 @@ def show(directory: str | Path, task: str | None = None, *, depth: int | None = 
 
 
 def print_text(draw: Callable[[int], Text]) -> None:
-    """A drawing on stdout: coloured in a terminal, plain in a pipe or with NO_COLOR, in ASCII where the terminal knows no more."""
+    """Prints in colour to a terminal, as plain text to a pipe or with NO_COLOR, and in ASCII where the encoding has nothing else."""
     console = Console(highlight=False, markup=False, emoji=False)
     text = draw(console.width if console.is_terminal else 80)
     if not (sys.stdout.encoding or "ascii").lower().startswith("utf"):
@@ -50,7 +50,7 @@ def print_text(draw: Callable[[int], Text]) -> None:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the drawing: what branches lead to it, what it says, and the node whose numbers stand beside it."""
+    """A line of the drawing: the branches that lead to it, its label, and the node whose numbers are shown beside it."""
 
     branches: str
     label: str
@@ -60,7 +60,7 @@ class Line:
 
 
 def draw_tree(tree: Tree, width: int = 80, depth: int | None = None) -> Text:
-    """Rows → text of at most `width` columns, folded below `depth`."""
+    """The tree as text of at most `width` columns, folded below `depth`."""
     width = max(width, 40)
     columns = _Columns(tree, width)
     text = _tree_heading(tree, width)
@@ -68,7 +68,7 @@ def draw_tree(tree: Tree, width: int = 80, depth: int | None = None) -> Text:
     for line in _lines(tree, depth):
         columns.append(text, line)
     best = "★ e*   " if tree.best_path else ""
-    states = "◇ the environment's doing   " if any(len(states) > 1 for states in tree.children.values()) else ""
+    states = "◇ state of the environment   " if any(len(states) > 1 for states in tree.children.values()) else ""
     text.append(shorten(f"{best}{states}■ end: mean score ×rollouts", width), "dim")
     return text
 
@@ -77,7 +77,7 @@ def _tree_heading(tree: Tree, width: int) -> Text:
     task = tree.task
     text = Text()
     text.append(shorten(f"{task['environment']} · {task['task_id']}", width) + "\n", "bold")
-    mean = f"mean score {task['mean']:.2f}" if task["mean"] is not None else "no scores"
+    mean = f"mean score {task['mean_score']:.2f}" if task["mean_score"] is not None else "no scores"
     facts = [f"{task['attempts']} rollouts", mean, f"solved {task['solved']} of {task['attempts']}", f"{len(tree.nodes)} nodes"]
     text.append(shorten(" · ".join(facts), width) + "\n", "dim")
     lines = wrap(one_line(task["instruction"]).replace(NEWLINE_MARK, f"{NEWLINE_MARK} "), width) or [""]
@@ -88,7 +88,7 @@ def _tree_heading(tree: Tree, width: int) -> Text:
 
 
 def _lines(tree: Tree, depth: int | None) -> Iterator[Line]:
-    """The tree from top to bottom. A stack of (what to draw, branches of its line, branches of what is below)."""
+    """The tree from top to bottom, from a stack of (what to draw, branches of its line, branches of the lines below)."""
     path = set(tree.best_path) | ({tree.root.node_id} if tree.best_path else set())
     waiting: list[tuple[Node | list[Node], str, str]] = [(tree.root, "", "")]
     while waiting:
@@ -122,7 +122,7 @@ def _only_child(tree: Tree, node: Node) -> list[Node | list[Node]]:
 
 
 def _chain(tree: Tree, item: Node | list[Node], depth: int | None) -> list[Node]:
-    """The steps from `item` on at which nothing is decided and nothing ends."""
+    """The steps from `item` on without an alternative and without an end."""
     chain: list[Node] = []
     while isinstance(item, Node) and not item.ends and (depth is None or item.depth < depth):
         following = _only_child(tree, item)
@@ -134,7 +134,7 @@ def _chain(tree: Tree, item: Node | list[Node], depth: int | None) -> list[Node]
 
 
 def _state_label(tree: Tree, alternatives: list[Node]) -> str:
-    """What is particular about a state: its observation from where it differs from that of the parent's other states."""
+    """What distinguishes a state: its observation, from where it differs from the other states of the same parent."""
     parent_id = alternatives[0].parent_id or ""
     visits = sum(node.visits for node in alternatives)
     text = alternatives[0].observation
@@ -145,7 +145,7 @@ def _state_label(tree: Tree, alternatives: list[Node]) -> str:
 
 
 def _context(text: str, place: int) -> int:
-    """Where to begin reading so that the character at `place` makes sense: its sentence, or a few words before it."""
+    """Where to start reading so that the character at `place` makes sense: at its sentence, or a few words earlier."""
     sentence = max(text.rfind("\n", 0, place), text.rfind(". ", 0, place) + 1)
     return sentence + 1 if place - sentence <= 24 else text.find(" ", max(place - 16, 0)) + 1
 
@@ -166,7 +166,7 @@ def _folded_label(tree: Tree, node: Node) -> str:
 
 
 class _Columns:
-    """Where the numbers stand: on the right, as many of them as the width allows."""
+    """The columns of numbers on the right, as many of them as the width allows."""
 
     def __init__(self, tree: Tree, width: int) -> None:
         ends = [len(_end_label(node)) for node in tree.nodes.values() if node.ends]
@@ -208,7 +208,7 @@ def _end_label(node: Node) -> str:
 
 
 def draw_tasks(name: str, tasks: list[dict[str, Any]], width: int = 80, limit: int = TASKS_SHOWN) -> Text:
-    """The list of tasks, with how they went and what their trees look like."""
+    """The list of tasks with their outcomes and the size of their trees."""
     built = bool(tasks) and "nodes" in tasks[0]
     shapes = built and width >= 66
     numbers = "attempts   mean   solved" + ("  nodes  divergences" if shapes else "")
@@ -230,14 +230,14 @@ def draw_tasks(name: str, tasks: list[dict[str, Any]], width: int = 80, limit: i
 
 
 def _example(tasks: list[dict[str, Any]]) -> str:
-    """A task worth showing, by a name that a shell takes as it stands: people copy what is offered to them."""
-    telling = most_telling(tasks)[:1]
-    name = next((str(task["task_id"]) for task in tasks if [task["tree_id"]] == telling), "")
-    return name if re.fullmatch(r"\w[\w.:/-]*", name, re.ASCII) else telling[0] if telling else "TASK"
+    """A task worth showing, by a name that needs no quotes in a shell, because people copy it."""
+    best = most_divergent(tasks)[:1]
+    name = next((str(task["task_id"]) for task in tasks if [task["tree_id"]] == best), "")
+    return name if re.fullmatch(r"\w[\w.:/-]*", name, re.ASCII) else best[0] if best else "TASK"
 
 
 def _middle_out(name: str, width: int) -> str:
-    """A long name without its middle: names of tasks often differ at the end."""
+    """Shortens a long name in its middle, because the names of tasks often differ at the end."""
     if Text(name).cell_len <= width:
         return name
     tail = name[-(width // 2) :] if Text(name).cell_len == len(name) else ""
@@ -254,7 +254,7 @@ def _task_line(task: dict[str, Any], room: int, shapes: bool) -> Text:
         "always" if task["solved"] == task["attempts"] else "never" if not task["solved"] else f"{task['solved']} of {task['attempts']}"
     )
     text.append(f" {task['attempts']:>8} ")
-    text.append(f"{_score(task['mean']):>6}", value_colour(task["mean"]))
+    text.append(f"{_score(task['mean_score']):>6}", value_colour(task["mean_score"]))
     text.append(f" {solved:>8}")
     if shapes:
         text.append(f" {task['nodes'] or 0:>6} {task['divergences'] or 0:>12}")

@@ -1,6 +1,6 @@
-"""A tree on paper: where its boxes and links stand, and the same as an SVG text that needs no library to make.
+"""A tree as a figure: the positions of its boxes and links, and an SVG of them, made without a library.
 
-Left to right like the page, each ending on a row of its own. In a large tree the most visited part and e* stay; the rest is counted.
+Drawn from left to right like the page, with one row per leaf. A large tree shows e* and its most visited nodes; the rest is counted.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 from tratree_data.store.reader import Store
 from tratree_data.system.plain_text import one_line, shorten
 from tratree_data.viewing.colours import value_colour
-from tratree_data.viewing.lookup import Node, Tree, read_tree
+from tratree_data.viewing.shown_trees import Node, Tree, read_tree
 
 ROW, HEIGHT, GAP, CHARACTER = 34, 24, 34, 7.3
 MOST_ROWS = 14
@@ -22,7 +22,7 @@ SANS = "-apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Liberation Sans', 
 
 @dataclass
 class Box:
-    """A node with the steps that follow it without a choice, or a state of the environment."""
+    """A node with the steps that follow it without an alternative, or a state of the environment."""
 
     kind: str
     node: Node
@@ -30,7 +30,7 @@ class Box:
     parent: "Box | None" = None
     on_path: bool = False
     more: str = ""
-    """How many steps without a choice stand in it after the first."""
+    """Says how many steps without an alternative the box contains after the first."""
     mean: str = ""
     ends: str = ""
     hidden: int = 0
@@ -73,7 +73,7 @@ def place_tree(tree: Tree, rows: int = MOST_ROWS) -> Drawing:
 
 
 def _most_visited(tree: Tree, rows: int) -> set[str]:
-    """e*, and as many of the most visited nodes as fit: a node is shown with its parent, and costs a row unless it is an only child."""
+    """e*, and as many of the most visited nodes as fit: a node is shown only with its parent, and takes a row unless an only child."""
     shown = {tree.root.node_id, *tree.best_path}
     beside = {node.parent_id for node in tree.nodes.values() if node.node_id in shown}
     used = 1
@@ -89,7 +89,7 @@ def _most_visited(tree: Tree, rows: int) -> set[str]:
 
 
 def _boxes(tree: Tree, shown: set[str]) -> list[Box]:
-    """Parents before children, children in the order of reading."""
+    """Parents before children, children in reading order."""
     path = {tree.root.node_id, *tree.best_path} if tree.best_path else set()
     boxes: list[Box] = []
     waiting: list[tuple[Node | list[Node], Box | None]] = [(tree.root, None)]
@@ -112,7 +112,7 @@ def _boxes(tree: Tree, shown: set[str]) -> list[Box]:
 
 
 def _chain(tree: Tree, node: Node, shown: set[str]) -> list[Node]:
-    """The node and what follows it without a choice or an end in between: drawn as one box."""
+    """The node and the steps after it without an alternative or an end, which are drawn as one box."""
     chain = [node]
     while node.action is not None and not node.ends:
         states = tree.children.get(node.node_id, [])
@@ -140,7 +140,7 @@ def _node_box(tree: Tree, chain: list[Node], parent: Box | None, shown: set[str]
 
 
 def _hidden_children(tree: Tree, node: Node, shown: set[str]) -> int:
-    """Folded children of a node of which others are shown, with everything below them."""
+    """The number of hidden nodes below a node."""
     folded = [child for state in tree.children.get(node.node_id, []) for child in state if child.node_id not in shown]
     return sum(1 + sum(1 for _ in tree.below(child)) for child in folded)
 
@@ -157,7 +157,7 @@ def tree_svg(tree: Tree, rows: int = MOST_ROWS) -> str:
     margin, top = 22, 74
     width, height = max(drawing.width + 2 * margin, 560), drawing.height + top + 54
     task = tree.task
-    mean = "no scores" if task["mean"] is None else f"mean score {task['mean']:.2f}"
+    mean = "no scores" if task["mean_score"] is None else f"mean score {task['mean_score']:.2f}"
     facts = f"{task['attempts']} rollouts, {len(tree.nodes)} nodes, {mean}, solved {task['solved']} of {task['attempts']}"
     title = shorten(task["instruction"], int((width - 2 * margin) / 7.4))
     parts = [
@@ -241,7 +241,7 @@ def _legend_svg(tree: Tree, x: float, y: float) -> str:
     parts = [_text(x, y, "mean score 0", style)]
     for i in range(12):
         parts.append(f'<rect x="{x + 74 + i * 5}" y="{y - 8:.1f}" width="5.2" height="7" fill="{value_colour(i / 11)}"/>')
-    rest = "1     width: rollouts     ■ rollouts end" + ("     gold: e*, the best path" if tree.best_path else "")
+    rest = "1     width: rollouts     ■ end: mean score" + ("     gold: e*, the best path" if tree.best_path else "")
     states = "     ◇ state of the environment" if any(len(states) > 1 for states in tree.children.values()) else ""
     parts.append(_text(x + 140, y, rest + states, style))
     return "".join(parts)

@@ -1,4 +1,4 @@
-"""Trees in the browser: one self-contained page, or the same page served from this machine for datasets too large for one file."""
+"""Trees in the browser: one self-contained page, or the same page served by this machine if the dataset is too large for a file."""
 
 import sys
 import webbrowser
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tratree_data.errors import BadInputError
 from tratree_data.store.release import open_dataset
-from tratree_data.viewing.lookup import find_tree
 from tratree_data.viewing.serve import PageServer
+from tratree_data.viewing.shown_trees import find_tree
 from tratree_data.viewing.web_page import dataset_name, page_of_trees
 
-TREES_IN_PER_PAGE = 200
+TREES_PER_PAGE = 200
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,8 @@ class Page:
     bytes: int
 
 
-def view(directory: str | Path, task: str | None = None, *, out: str | Path | None = None, trees: int = TREES_IN_PER_PAGE) -> Page:
-    """Writes the page of a dataset or release; with a task only its tree, opened. Without `out` it is called after the dataset."""
+def view(directory: str | Path, task: str | None = None, *, out: str | Path | None = None, trees: int = TREES_PER_PAGE) -> Page:
+    """Writes the page of a dataset or release, or of one task. Without `out` the file is named after the dataset."""
     store = open_dataset(directory)
     name = dataset_name(directory)
     tree_id = None if task is None else find_tree(store, task)
@@ -35,19 +35,19 @@ def view(directory: str | Path, task: str | None = None, *, out: str | Path | No
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
     except OSError as error:
-        raise BadInputError(f"{path} cannot be written: {error.strerror}.\nNext: --out with a place that you may write to") from error
+        raise BadInputError(f"{path} cannot be written: {error.strerror}.\nNext: choose a writable place with --out") from error
     return Page(path, held, in_all, len(text.encode()))
 
 
 def show_page(
     directory: str | Path, task: str | None, *, out: str | None, trees: int, serve: bool, port: int, browser: bool | None
 ) -> None:
-    """The verb: writes or serves the page and opens it in the browser where there is a person to see it."""
+    """Writes or serves the page, and opens it in the browser if stdout is a terminal (or as `browser` says)."""
     browser = sys.stdout.isatty() if browser is None else browser
     if serve:
         with PageServer(directory, task, port=port) as server:
             print(server.url, flush=True)
-            print("Serving this dataset to this machine only; Ctrl-C ends it.", file=sys.stderr)
+            print("Serving this dataset to this machine only. Press Ctrl-C to stop.", file=sys.stderr)
             if browser:
                 webbrowser.open(server.url)
             server.serve_forever()

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fetches the one library of the page again, from its npm package and with its licence: sh tratree_data/viewing/page/refresh.sh [version]
-# The files are kept in the repository as they come, so that nobody who looks at a tree needs npm.
+# Downloads the one library of the page from its npm package, with its licence: sh tratree_data/viewing/page/refresh.sh [version]
+# The files are kept in the repository unchanged, so that viewing a tree does not need npm.
 set -eu
 cd "$(dirname "$0")/vendor"
 version="${1:-3}"

@@ -1,4 +1,4 @@
-/* What every part of the page uses: elements made from text alone (never from markup), numbers and colours. */
+/* Helpers for the whole page: elements made from text only (never from markup), numbers and colours. */
 
 const byId = (id) => document.getElementById(id);
 
@@ -17,7 +17,7 @@ function fill(node, attributes, children) {
 
 const element = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 const drawing = (tag, attributes, ...children) => fill(document.createElementNS('http://www.w3.org/2000/svg', tag), attributes, children);
-/* Text that a model or an environment wrote; its own direction cannot turn what stands around it. */
+/* Text that a model or an environment wrote; its direction does not affect the text around it. */
 const written = (tag, className, text) => element(tag, { class: `text ${className || ''}`, dir: 'auto' }, text);
 
 const score = (value) => (value === null || value === undefined ? '–' : value.toFixed(2));
@@ -25,7 +25,7 @@ const count = (value) => (value === null || value === undefined ? '–' : value.
 const plural = (value, word) => `${count(value)} ${word}${value === 1 ? '' : 's'}`;
 const signed = (value) => (value >= 0 ? '+' : '−') + Math.abs(value).toFixed(2);
 
-/* One line for the canvas: what could not be seen or would reorder the line is shown as a mark. */
+/* One line for the canvas: invisible characters, and those that would reorder the line, are replaced by a mark. */
 function oneLine(text) {
   return text.replace(/\r\n|[\n\r\v\f\u0085\u2028\u2029]/gu, '⏎').replace(/\t/gu, ' ').replace(/[\p{Cc}\p{Cf}\p{Cs}\p{Co}\p{Cn}]/gu, '�');
 }
@@ -43,7 +43,7 @@ function mix(value) {
 
 const isDark = () => document.documentElement.dataset.theme === 'dark';
 
-/* The colour of a value; in the dark the scale is lifted towards white. */
+/* The colour of a value; the dark theme uses a lighter scale. */
 function colour(value) {
   const mixed = mix(value);
   if (!mixed) return isDark() ? '#6d685f' : '#b9b3a8';
@@ -51,7 +51,7 @@ function colour(value) {
   return `rgb(${lifted.join(' ')})`;
 }
 
-/* Links are broad, so they wear a paler shade of it. */
+/* Links are broad, so they use a paler shade. */
 function linkColour(value) {
   const towards = isDark() ? 23 : 247;
   return `rgb(${mix(value).map((part) => Math.round(part + (towards - part) * 0.4)).join(' ')})`;
@@ -61,7 +61,7 @@ const swatch = (value) => element('span', { class: 'swatch', style: { background
 const announce = (text) => { byId('announcer').textContent = text; };
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/* Text that opens when it is long. */
+/* Long text is cut, with a button that shows all of it. */
 function clamped(node) {
   node.classList.add('clamp');
   const button = element('button', { class: 'unclamp', type: 'button', hidden: true }, 'Show all');
@@ -70,7 +70,7 @@ function clamped(node) {
   return [node, button];
 }
 
-/* Which words of two texts differ: the longest common subsequence of what remains between equal beginnings and ends. */
+/* The words in which two texts differ, by the longest common subsequence between their equal beginnings and ends. */
 function differingWords(first, second) {
   const [a, b] = [first, second].map((text) => text.match(/\s+|[^\s]+/gu) || []);
   let start = 0;

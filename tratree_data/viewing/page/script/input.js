@@ -131,13 +131,13 @@ function showCard(model, item, x, y) {
   part(nodes.parent[i] < 0 ? 'Instruction' : 'Observation', written('div', 'clamp', textOf(model, 'observation', i).slice(0, 1500)));
   if (item.kind === 'node' && textOf(model, 'thought', i)) part('Thought', written('div', 'thought clamp', textOf(model, 'thought', i).slice(0, 1500)));
   if (item.kind === 'node' && nodes.parent[i] >= 0) part('Action', written('div', 'action clamp', actionOf(model, i)));
-  if (item.chain.length > 1) part('Then, without a choice', written('div', 'action clamp', item.chain.slice(1, 12).map((at) => shortened(oneLine(actionOf(model, at)), 60)).join('\n')));
+  if (item.chain.length > 1) part('Then, without alternatives', written('div', 'action clamp', item.chain.slice(1, 12).map((at) => shortened(oneLine(actionOf(model, at)), 60)).join('\n')));
   const visits = item.kind === 'state' ? item.group.reduce((sum, at) => sum + nodes.visits[at], 0) : nodes.visits[i];
   const line = [plural(visits, 'rollout')];
-  if (item.kind === 'state') line.push('a state: what the environment answered');
+  if (item.kind === 'state') line.push('state: what the environment answered');
   else line.push(`mean ${score(meanOf(model, i))}`);
-  if (item.kind === 'node' && nodes.value && nodes.value[item.node] !== null) line.push(`search ${score(nodes.value[item.node])}`);
-  if (item.kind === 'node' && nodes.ends[item.node]) line.push(`${plural(nodes.ends[item.node], 'end')} at ${score(endScoreOf(model, item.node))}`);
+  if (item.kind === 'node' && nodes.value && nodes.value[item.node] !== null) line.push(`value ${score(nodes.value[item.node])}`);
+  if (item.kind === 'node' && nodes.ends[item.node]) line.push(`${plural(nodes.ends[item.node], 'rollout')} ${nodes.ends[item.node] === 1 ? 'ends' : 'end'} here with ${score(endScoreOf(model, item.node))}`);
   card.replaceChildren(element('dl', {}, parts), element('p', { class: 'line' }, line.join(' · ')));
   card.hidden = false;
   const area = card.getBoundingClientRect();

@@ -1,4 +1,4 @@
-/* Where one is stands in the address (#tree=…&node=…), so that every place has a link; this part follows it. */
+/* The address names what is shown (#tree=…&node=…), so that everything has a link; this script follows it. */
 
 const current = { overview: null, model: null, place: {} };
 
@@ -15,7 +15,7 @@ function linkTo(change) {
   return `#${fields}`;
 }
 
-/* Steps within a tree do not fill the browser's history; the address is always right. */
+/* Moving within a tree updates the address without adding to the browser's history. */
 function go(change) {
   const next = { ...change };
   if ('node' in change && !('tab' in change) && current.place.tab !== 'rollouts') next.tab = null;
@@ -47,7 +47,7 @@ async function followAddress() {
     let model = null;
     try { model = await loadTree(place.tree); } catch (error) { message(error.message); return; }
     if (placeFromAddress().tree !== place.tree) return;
-    if (!model) { message('This tree is not in the page. With tratree view DIR --serve all of them are.'); return; }
+    if (!model) { message('This tree is not in the page. To see all trees: tratree view DIR --serve'); return; }
     current.model = model;
     const task = current.overview.tasks.find((known) => known.tree_id === place.tree);
     document.title = task ? `${task.task_id} · ${settings.name}` : settings.name;
@@ -73,9 +73,9 @@ function setTheme(theme) {
 }
 
 function showKeys() {
-  const keys = [['← →', 'to the parent, to the best child'], ['↑ ↓', 'to the next alternative'], ['Enter', 'fold and unfold'], ['Home', 'to the start'], ['B', 'along e*'], ['F', 'show all of it'], ['+ −', 'larger, smaller'], ['/', 'find'], ['Esc', 'back to all tasks'],
-    ['Wheel', 'moves; with Ctrl it zooms']];
-  byId('help').replaceChildren(element('h2', {}, 'Keys in a tree'), element('dl', {}, keys.map(([key, text]) => [element('dt', {}, key.split(' ').map((part) => [element('kbd', {}, part), ' '])), element('dd', {}, text)])),
+  const keys = [['← →', 'Go to the parent or the best child'], ['↑ ↓', 'Go to the next alternative'], ['Enter', 'Fold or unfold'], ['Home', 'Go to the start'], ['B', 'Follow e*'], ['F', 'Fit the whole tree'], ['+ −', 'Zoom in or out'], ['/', 'Find'], ['Esc', 'Back to all tasks'],
+    ['Wheel', 'Move; with Ctrl, zoom']];
+  byId('help').replaceChildren(element('h2', {}, 'Keyboard shortcuts'), element('dl', {}, keys.map(([key, text]) => [element('dt', {}, key.split(' ').map((part) => [element('kbd', {}, part), ' '])), element('dd', {}, text)])),
     element('button', { class: 'more', type: 'button', onclick: () => byId('help').close() }, 'Close'));
   byId('help').showModal();
 }

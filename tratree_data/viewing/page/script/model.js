@@ -1,4 +1,4 @@
-/* One tree as the page thinks of it: columns from the store, children by state, and what is visible now. */
+/* One tree: columns from the store, children by state, and which nodes are visible. */
 
 function makeModel(data) {
   const { nodes } = data;
@@ -21,7 +21,7 @@ function makeModel(data) {
   return model;
 }
 
-/* How many descendants each node has; parents stand before their children. */
+/* The number of descendants of each node; parents come before their children. */
 function countBelow(parents) {
   const below = new Int32Array(parents.length);
   for (let i = parents.length - 1; i > 0; i -= 1) if (parents[i] >= 0) below[parents[i]] += below[i] + 1;
@@ -40,7 +40,7 @@ function pathTo(model, i) {
   return path.reverse();
 }
 
-/* A large tree opens with its most visited part and e*, as many rows as fit a screen; the rest is folded, not missing. */
+/* A large tree opens with its most visited nodes and e*, as many rows as fit a screen; the rest is folded. */
 function foldToFit(model, rows = 26) {
   model.folded.clear();
   if (model.states.filter((states) => !states.length).length <= 1.5 * rows) return;
@@ -58,7 +58,7 @@ function foldToFit(model, rows = 26) {
   for (let i = 0; i < model.size; i += 1) if (model.states[i].length && !open.has(i)) model.folded.add(i);
 }
 
-/* A node and what follows it without a choice or an end in between: one box until it is opened. */
+/* A node and the steps after it without an alternative or an end: one box until it is opened. */
 function chainFrom(model, i) {
   const chain = [i];
   let at = i;
@@ -69,7 +69,7 @@ function chainFrom(model, i) {
   return chain;
 }
 
-/* What is drawn: boxes of nodes, and states of the environment. Without recursion, for trees that are thousands of steps deep. */
+/* What is drawn: boxes for nodes, and states of the environment. Without recursion, because trees can be thousands of steps deep. */
 function visibleItems(model) {
   const root = { kind: 'node', node: 0, chain: [0], children: [] };
   const waiting = [root];
@@ -95,14 +95,14 @@ function visibleItems(model) {
   return root;
 }
 
-/* Where to begin reading so that the character at `place` makes sense: its sentence, or a few words before it. */
+/* Where to start reading so that the character at `place` makes sense: at its sentence, or a few words earlier. */
 function contextOf(text, place) {
   const sentence = Math.max(text.lastIndexOf('\n', place - 1), text.lastIndexOf('. ', place - 2) + 1);
   if (place - sentence <= 24) return sentence + 1;
   return text.indexOf(' ', place - 16) + 1;
 }
 
-/* What is particular about a state: its observation from where it leaves that of its neighbours. */
+/* What distinguishes a state: its observation, from where it differs from the other states. */
 function stateText(model, group) {
   const parent = model.data.nodes.parent[group[0]];
   const text = textOf(model, 'observation', group[0]);

@@ -1,14 +1,14 @@
-/* The first thing one sees: how the rollouts went, what the trees are like, and every task. */
+/* The start page: scores, outcomes, the quality of the trees, and all tasks. */
 
 const FILTERS = {
   all: ['All', () => true],
   never: ['Never solved', (task) => task.solved === 0],
-  sometimes: ['Sometimes', (task) => task.solved > 0 && task.solved < task.attempts],
+  sometimes: ['Sometimes solved', (task) => task.solved > 0 && task.solved < task.attempts],
   always: ['Always solved', (task) => task.solved === task.attempts],
-  divergent: ['Most divergent', (task) => task.divergences > 0],
+  divergent: ['With divergences', (task) => task.divergences > 0],
 };
 const COLUMNS = [
-  ['task_id', 'Task', 34, ''], ['attempts', 'Rollouts', 9, 'rollouts'], ['mean', 'Score', 17, ''], ['solved', 'Solved', 10, 'solved'],
+  ['task_id', 'Task', 34, ''], ['attempts', 'Rollouts', 9, 'rollouts'], ['mean_score', 'Mean score', 17, ''], ['solved', 'Solved', 10, 'solved'],
   ['nodes', 'Nodes', 8, 'nodes'], ['depth', 'Depth', 8, 'depth'], ['divergences', 'Divergences', 11, 'divergences'], ['pairs', 'Pairs', 8, 'pairs'],
 ];
 const PAGE = 100;
@@ -22,16 +22,15 @@ function makeTasks(overview) {
 
 function showOverview(overview) {
   const { tasks } = overview;
-  const total = (name) => tasks.reduce((sum, task) => sum + (task[name] || 0), 0);
+  const { whole, quality } = overview;
   const section = byId('overview');
-  const scored = total('scored');
-  const mean = scored ? tasks.reduce((sum, task) => sum + (task.mean || 0) * task.scored, 0) / scored : null;
-  const facts = [plural(tasks.length, 'task'), plural(total('attempts'), 'rollout'), overview.built ? `${plural(total('nodes'), 'node')} in their trees` : null, `mean score ${score(mean)}`];
+  const facts = [plural(whole.tasks, 'task'), plural(whole.rollouts, 'rollout'), quality ? plural(quality.nodes, 'node') : null,
+    `mean score ${score(whole.mean_score)}`, `${count(whole.solved)} of ${count(whole.rollouts)} solved`];
   section.replaceChildren(
     element('h1', {}, settings.name),
     element('p', { class: 'lead' }, facts.filter(Boolean).join(' · ')),
     ...overview.notes.map((note) => element('p', { class: 'note' }, note.text, note.command ? [' ', element('code', {}, note.command)] : null)),
-    element('div', { class: 'panels' }, histogramPanel(overview, mean), outcomesPanel(tasks), qualityPanel(overview, total)),
+    element('div', { class: 'panels' }, histogramPanel(overview, whole.mean_score), outcomesPanel(tasks), qualityPanel(quality)),
     taskTools(overview),
     element('div', { class: 'tasks', id: 'task-table' }),
   );
@@ -55,7 +54,7 @@ function histogramPanel(overview, mean) {
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((tick) => drawing('text', { x: tick * width, y: base + 18, 'text-anchor': tick === 0 ? 'start' : tick === 1 ? 'end' : 'middle' }, String(tick)));
   const label = `Scores of ${plural(histogram.reduce((a, b) => a + b, 0), 'rollout')}, mean ${score(mean)}`;
   return element('section', { class: 'panel' },
-    element('h2', {}, 'Scores ', element('span', { class: 'hint' }, overview.unscored ? `${plural(overview.unscored, 'rollout')} without one` : '')),
+    element('h2', {}, 'Scores ', element('span', { class: 'hint' }, overview.unscored ? `${plural(overview.unscored, 'rollout')} without a score` : '')),
     drawing('svg', { class: 'histogram', viewBox: `0 0 ${width} ${height}`, role: 'img', 'aria-label': label },
       drawing('line', { x1: 0, x2: width, y1: base + 0.5, y2: base + 0.5, stroke: 'currentColor', 'stroke-opacity': 0.25 }), bars, at, ticks));
 }
@@ -70,31 +69,31 @@ function outcomesPanel(tasks) {
       element('span', { class: 'number' }, count(n)));
   });
   return element('section', { class: 'panel' }, element('h2', {}, 'Tasks by outcome'), element('div', { class: 'outcomes' }, rows),
-    element('p', { class: 'hint', style: { marginTop: '12px' } }, 'A tree teaches most where a task is solved sometimes.'));
+    element('p', { class: 'hint', style: { marginTop: '12px' } }, 'Tasks solved only some of the time are the most informative.'));
 }
 
-function qualityPanel(overview, total) {
-  if (!overview.built) {
-    return element('section', { class: 'panel' }, element('h2', {}, 'Trees'), element('p', { class: 'hint' }, 'Not built yet: tratree build'));
+/* Each number is a column of sql/quality.sql, under the name that `tratree stats`, the figures and the card use. */
+function qualityPanel(quality) {
+  if (!quality) {
+    return element('section', { class: 'panel' }, element('h2', {}, 'Trees'), element('p', { class: 'hint' }, 'Not built yet. Next: tratree build'));
   }
-  const decisions = total('decisions');
+  const number = (value) => (value === null ? '–' : value.toFixed(2));
   const fact = (name, value, hint) => element('div', {}, element('dt', {}, name), element('dd', {}, value), element('span', { class: 'hint' }, hint));
-  const share = (part, whole, digits = 2) => (whole ? (part / whole).toFixed(digits) : '–');
   return element('section', { class: 'panel' }, element('h2', {}, 'Quality of the trees'), element('dl', { class: 'facts' },
-    fact('Diversity', share(total('alternatives'), decisions), `actions tried where there was a choice; ${share(decisions, overview.tasks.length, 1)} choices a tree`),
-    fact('Depth', share(total('steps'), total('attempts'), 1), 'steps a rollout'),
-    fact('Informative', decisions ? `${Math.round((100 * total('divergences')) / decisions)} %` : '–', 'of choices lead to different scores'),
-    fact('Merged', `${share(total('steps'), total('nodes') - overview.tasks.filter((task) => task.nodes).length, 1)} : 1`, 'steps that became one node')));
+    fact('Breadth', number(quality.breadth), 'nodes at the widest level (diversity)'),
+    fact('Depth', number(quality.depth), 'steps to the deepest node (representativeness)'),
+    fact('Divergences per tree', number(quality.divergences_per_tree), `decisions that change the score (informativeness), with a spread of ${number(quality.spread)}`),
+    fact('Steps per node', number(quality.steps_per_node), 'steps merged into one node')));
 }
 
 function taskTools(overview) {
   const refresh = () => { list.shown = PAGE; fillTable(overview); };
   const environments = [...new Set(overview.tasks.map((task) => task.environment))].sort();
-  const search = element('input', { class: 'field', type: 'search', placeholder: 'Search tasks, Enter for steps', 'aria-label': 'Search in task names and instructions; Enter searches in every step', value: list.text });
+  const search = element('input', { class: 'field', type: 'search', placeholder: 'Search tasks', title: 'Press Enter to search the text of all steps', 'aria-label': 'Search task names and instructions; press Enter to search all steps', value: list.text });
   search.addEventListener('input', () => { list.text = search.value; list.inSteps = null; refresh(); });
   search.addEventListener('keydown', async (event) => {
     if (event.key !== 'Enter' || !search.value.trim()) return;
-    byId('found').textContent = 'Searching in all steps …';
+    byId('found').textContent = 'Searching all steps …';
     try {
       list.inSteps = await searchSteps(search.value, overview.tasks.filter((task) => task.here).map((task) => task.tree_id));
     } catch (error) { byId('found').textContent = error.message; return; }
@@ -121,7 +120,7 @@ function chosenTasks(overview) {
   const value = (task) => (list.sort === 'solved' ? task.solved / task.attempts : task[list.sort]);
   const empty = list.direction * -Infinity;
   const rank = (task) => value(task) ?? empty;
-  return chosen.sort((a, b) => (typeof rank(a) === 'string' ? list.direction * natural.compare(rank(a), rank(b)) : list.direction * (rank(a) - rank(b))) || (list.sort === 'divergences' ? b.widest_gap - a.widest_gap : 0) || a.place - b.place);
+  return chosen.sort((a, b) => (typeof rank(a) === 'string' ? list.direction * natural.compare(rank(a), rank(b)) : list.direction * (rank(a) - rank(b))) || (list.sort === 'divergences' ? (b.widest_spread || 0) - (a.widest_spread || 0) : 0) || a.place - b.place);
 }
 
 const natural = new Intl.Collator('en', { numeric: true });
@@ -129,7 +128,7 @@ const natural = new Intl.Collator('en', { numeric: true });
 function fillTable(overview) {
   const chosen = chosenTasks(overview);
   for (const button of document.querySelectorAll('[data-filter]')) button.setAttribute('aria-pressed', String(button.dataset.filter === list.filter));
-  byId('found').textContent = `${count(chosen.length)}${chosen.length < overview.tasks.length ? ` of ${count(overview.tasks.length)}` : ''}${list.inSteps ? ', searched in steps' : ''}`;
+  byId('found').textContent = `${count(chosen.length)}${chosen.length < overview.tasks.length ? ` of ${count(overview.tasks.length)}` : ''}${list.inSteps ? ', including steps' : ''}`;
   const columns = COLUMNS.filter(([name]) => name in (overview.tasks[0] || {}) && (name !== 'pairs' || overview.tasks.some((task) => task.pairs)));
   const heads = columns.map(([name, label, width]) => element('th', { scope: 'col', style: { width: `${width}%` }, 'aria-sort': list.sort === name ? (list.direction > 0 ? 'ascending' : 'descending') : null },
     element('button', { type: 'button', onclick: () => { list.direction = list.sort === name ? -list.direction : name === 'task_id' ? 1 : -1; list.sort = name; fillTable(overview); } }, label)));
@@ -137,11 +136,11 @@ function fillTable(overview) {
   const rest = chosen.length - list.shown;
   byId('task-table').replaceChildren(
     element('table', {}, element('caption', { class: 'hidden' }, 'Tasks'), element('thead', {}, element('tr', {}, heads)), element('tbody', {}, rows)),
-    ...(chosen.length ? [] : [element('p', { class: 'empty' }, 'No task is like that.')]));
+    ...(chosen.length ? [] : [element('p', { class: 'empty' }, 'No matching tasks.')]));
   const more = byId('more-tasks');
   if (more) more.remove();
   if (rest > 0) {
-    byId('overview').append(element('button', { class: 'more', id: 'more-tasks', type: 'button', onclick: () => { list.shown += PAGE; fillTable(overview); } }, `Show ${count(Math.min(rest, PAGE))} more of ${count(rest)}`));
+    byId('overview').append(element('button', { class: 'more', id: 'more-tasks', type: 'button', onclick: () => { list.shown += PAGE; fillTable(overview); } }, `Show ${count(Math.min(rest, PAGE))} more (${count(rest)} left)`));
   }
 }
 
@@ -151,7 +150,7 @@ function taskRow(task, columns) {
       const title = task.here ? element('a', { href: `#tree=${task.tree_id}` }, task.task_id) : element('span', {}, task.task_id);
       return element('td', {}, element('div', { class: 'task-name' }, title, element('small', {}, task.here || !current.overview.built ? task.environment : `${task.environment} · not in this page`)), written('div', 'task-text', task.instruction));
     }
-    if (name === 'mean') return element('td', {}, element('span', { class: 'range' }, scoreRange(task), element('span', {}, score(task.mean))));
+    if (name === 'mean_score') return element('td', {}, element('span', { class: 'range' }, scoreRange(task), element('span', {}, score(task.mean_score))));
     if (name === 'solved') return element('td', { class: task.solved ? '' : 'zero', 'data-label': label }, task.solved === task.attempts ? 'always' : task.solved ? `${task.solved} of ${task.attempts}` : 'never');
     const extra = ['depth', 'pairs'].includes(name) ? 'extra ' : '';
     return element('td', { class: extra + (task[name] ? '' : 'zero'), 'data-label': label }, count(task[name]));
@@ -161,10 +160,10 @@ function taskRow(task, columns) {
 
 /* Worst, mean and best score on a line from 0 to 1. */
 function scoreRange(task) {
-  if (task.mean === null) return null;
+  if (task.mean_score === null) return null;
   const at = (value) => 4 + value * 82;
-  return drawing('svg', { width: 90, height: 14, role: 'img', 'aria-label': `from ${score(task.worst)} to ${score(task.best)}` },
+  return drawing('svg', { width: 90, height: 14, role: 'img', 'aria-label': `from ${score(task.worst_score)} to ${score(task.best_score)}` },
     drawing('line', { x1: 4, x2: 86, y1: 7, y2: 7, stroke: 'currentColor', 'stroke-opacity': 0.15, 'stroke-width': 2 }),
-    drawing('line', { x1: at(task.worst), x2: at(task.best), y1: 7, y2: 7, stroke: 'currentColor', 'stroke-opacity': 0.4, 'stroke-width': 2 }),
-    drawing('circle', { cx: at(task.mean), cy: 7, r: 4, fill: colour(task.mean) }));
+    drawing('line', { x1: at(task.worst_score), x2: at(task.best_score), y1: 7, y2: 7, stroke: 'currentColor', 'stroke-opacity': 0.4, 'stroke-width': 2 }),
+    drawing('circle', { cx: at(task.mean_score), cy: 7, r: 4, fill: colour(task.mean_score) }));
 }

@@ -1,4 +1,4 @@
-/* Beside the tree: the pinned node with the conversation that led to it, the rollouts, and the pairs. */
+/* The panel beside the tree: the selected node with the conversation that led to it, the rollouts, and the pairs. */
 
 const pick = (i) => go({ node: current.model.data.nodes.id[i], rollout: current.place.rollout });
 
@@ -38,11 +38,11 @@ function nodeHead(model, i) {
   const stat = (name, value, more) => stats.push(element('div', {}, element('dt', {}, name), element('dd', {}, value, more ? element('small', {}, ` ${more}`) : null)));
   const interval = nodes.low && nodes.low[i] !== null ? `${score(nodes.low[i])} – ${score(nodes.high[i])}` : '';
   stat('rollouts', count(nodes.visits[i]));
-  stat('mean', [swatch(meanOf(model, i)), score(meanOf(model, i))], interval);
-  if (nodes.value) stat('search', score(nodes.value[i]));
+  stat('mean score', [swatch(meanOf(model, i)), score(meanOf(model, i))], interval);
+  if (nodes.value) stat('value', score(nodes.value[i]));
   if (nodes.advantage && nodes.advantage[i] !== null) stat('advantage', signed(nodes.advantage[i]));
   if (nodes.ends[i]) stat('ends', `${count(nodes.ends[i])} × ${score(endScoreOf(model, i))}`);
-  return element('div', { class: 'node-head' }, written('p', 'action', nodes.parent[i] < 0 ? 'The start' : actionOf(model, i)), element('dl', { class: 'stats' }, stats));
+  return element('div', { class: 'node-head' }, written('p', 'action', nodes.parent[i] < 0 ? 'Start' : actionOf(model, i)), element('dl', { class: 'stats' }, stats));
 }
 
 function nodeRow(model, i, here) {
@@ -64,7 +64,7 @@ function alternatives(model, i) {
   const parts = [];
   if (own.length > 1) parts.push(detail('Alternatives in this state', `${own.length} actions tried`, element('div', { class: 'rows' }, own.slice(0, 100).map((at) => nodeRow(model, at, i)))));
   if (others.length) {
-    parts.push(detail('In other states', 'the environment answered differently there', element('div', { class: 'rows' }, others.slice(0, 100).map((at) => nodeRow(model, at, i)))));
+    parts.push(detail('In other states', 'where the environment answered differently', element('div', { class: 'rows' }, others.slice(0, 100).map((at) => nodeRow(model, at, i)))));
   }
   return parts.length ? element('div', {}, parts) : null;
 }
@@ -74,10 +74,10 @@ function children(model, i) {
   if (!states.length) return null;
   const several = states.length > 1;
   const rows = states.slice(0, 50).map((group) => [several ? element('p', { dir: 'auto' }, `◇ ${stateText(model, group)}`) : null, group.slice(0, 100).map((at) => nodeRow(model, at, -1))]);
-  return detail('What came next', several ? `the environment answered in ${states.length} ways` : '', element('div', { class: 'rows' }, rows));
+  return detail('Next steps', several ? `the environment answered in ${states.length} ways` : '', element('div', { class: 'rows' }, rows));
 }
 
-/* Which steps became this node: those of equal text are counted, those merged by similarity are shown with both texts. */
+/* The steps that became this node: those with equal text are counted, those merged by similarity are shown with both texts. */
 function merges(model, i) {
   const similar = [];
   let equal = 0;
@@ -94,11 +94,11 @@ function merges(model, i) {
     return element('div', { class: 'merge' },
       element('p', {}, `Attempt ${model.data.rollouts.attempt[merge.rollout]}, cosine `, element('b', { class: 'number' }, merge.similarity.toFixed(3))),
       element('div', { class: 'beside' },
-        element('div', {}, element('h4', {}, 'The node saw'), clampedParts(first)),
-        element('div', {}, element('h4', {}, 'This step saw'), clampedParts(second))));
+        element('div', {}, element('h4', {}, 'Observation of the node'), clampedParts(first)),
+        element('div', {}, element('h4', {}, 'Observation of this step'), clampedParts(second))));
   });
-  const summary = `${plural(equal + similar.length, 'step')}${similar.length ? `, ${similar.length} by similarity` : ', all with the same text'}`;
-  return detail('Merged here', summary, ...shown, similar.length > 20 ? element('p', { class: 'soft' }, `and ${similar.length - 20} more`) : null);
+  const summary = `${plural(equal + similar.length, 'step')}${similar.length ? `, ${similar.length} by similarity` : ', all with equal text'}`;
+  return detail('Merged steps', summary, ...shown, similar.length > 20 ? element('p', { class: 'soft' }, `and ${similar.length - 20} more`) : null);
 }
 
 function clampedParts(parts) {
@@ -115,7 +115,7 @@ function endings(model, i) {
   if (!here.length) return null;
   const seen = [...new Set(here.map((number) => model.data.texts[rollouts.end_observation[number]]))].filter((text) => text && text.trim());
   return detail('Rollouts that end here', '', element('div', { class: 'rows' }, here.map((number) => rolloutRow(model, number))),
-    seen.length ? element('div', { style: { marginTop: '12px' } }, turn('environment', ['Then the environment said'], clamped(written('div', '', seen[0])))) : null);
+    seen.length ? element('div', { style: { marginTop: '12px' } }, turn('environment', ['Environment, at the end'], clamped(written('div', '', seen[0])))) : null);
 }
 
 function rolloutRow(model, number) {
@@ -133,12 +133,12 @@ function showRollouts(model) {
   const order = rollouts.id.map((_, number) => number).sort((a, b) => (rollouts.score[b] ?? -1) - (rollouts.score[a] ?? -1) || rollouts.attempt[a] - rollouts.attempt[b]);
   const number = rollouts.id.indexOf(current.place.rollout);
   byId('side-body').replaceChildren(
-    number >= 0 ? rolloutConversation(model, number) : element('p', { class: 'soft', style: { marginBottom: '12px' } }, 'Follow one of them through the tree.'),
+    number >= 0 ? rolloutConversation(model, number) : element('p', { class: 'soft', style: { marginBottom: '12px' } }, 'Select a rollout to follow it through the tree.'),
     detail('All rollouts', plural(order.length, 'attempt'), element('div', { class: 'rows' }, order.map((at) => rolloutRow(model, at)))));
   byId('side-body').scrollTop = 0;
 }
 
-/* A rollout in its own words: a node keeps those of the first that came through. */
+/* The conversation of one rollout in its own words; a node shows those of the first rollout through it. */
 function rolloutConversation(model, number) {
   const { rollouts, steps, texts } = model.data;
   const own = steps[number];
@@ -154,7 +154,7 @@ function rolloutConversation(model, number) {
   return element('div', {},
     element('div', { class: 'node-head' }, stop, element('p', { class: 'action' }, `Attempt ${rollouts.attempt[number]}`),
       element('dl', { class: 'stats' }, element('div', {}, element('dt', {}, 'score'), element('dd', {}, swatch(rollouts.score[number]), score(rollouts.score[number]))),
-        element('div', {}, element('dt', {}, 'ended by'), element('dd', {}, oneLine(texts[rollouts.end_reason[number]] || ''))))),
+        element('div', {}, element('dt', {}, 'end reason'), element('dd', {}, oneLine(texts[rollouts.end_reason[number]] || ''))))),
     turns.flat(2));
 }
 
@@ -176,7 +176,7 @@ function showPairs(model) {
     element('div', { class: 'kind' }, element('span', {}, `${pair.kind}, at step ${pair.node >= 0 ? model.depth[pair.node] + 1 : '?'}`), element('span', { class: 'number' }, `margin ${score(pair.margin)}`)),
     sideLine('+', 'plus', firstAction(model, pair.chosen), pair.chosen_score), sideLine('−', 'minus', firstAction(model, pair.rejected), pair.rejected_score)));
   byId('side-body').replaceChildren(
-    element('p', { class: 'soft', style: { marginBottom: '12px' } }, total ? `${plural(total, 'pair')} of this tree${total > pairs.length ? `; the ${pairs.length} with the widest margin are here` : ''}.` : 'This tree has no pairs.'),
+    element('p', { class: 'soft', style: { marginBottom: '12px' } }, total ? `${plural(total, 'pair')} in this tree${total > pairs.length ? `; these are the ${pairs.length} with the widest margins` : ''}.` : 'This tree has no pairs.'),
     element('div', {}, rows));
   byId('side-body').scrollTop = 0;
 }
@@ -184,19 +184,19 @@ function showPairs(model) {
 const sideLine = (mark, name, text, value) => element('span', { class: 'side-line' },
   element('span', { class: name, 'aria-label': mark === '+' ? 'chosen' : 'rejected' }, mark), element('span', { dir: 'auto' }, text), element('span', { class: 'number' }, score(value)));
 
-/* A pair: one prompt, two continuations, and the step at which they part. */
+/* A pair: one prompt, two continuations, and the step at which they diverge. */
 function showPair(model, pair) {
   const dialog = byId('compare');
   const content = (message) => model.data.texts[message[1]];
   const turns = (messages, side) => messages.map((message, i) => {
     const agent = model.data.texts[message[0]] === 'assistant';
-    return turn(agent ? 'agent' : 'environment', i === 0 && side ? ['Here they part'] : [agent ? 'Agent' : 'Environment'], i === 0 && side ? side : clamped(written('div', '', content(message))), i === 0 && side ? 'parts' : '');
+    return turn(agent ? 'agent' : 'environment', i === 0 && side ? ['Agent, where they diverge'] : [agent ? 'Agent' : 'Environment'], i === 0 && side ? side : clamped(written('div', '', content(message))), i === 0 && side ? 'parts' : '');
   });
   const [better, worse] = pair.chosen.length && pair.rejected.length ? differingWords(content(pair.chosen[0]), content(pair.rejected[0])) : [null, null];
   const column = (name, title, messages, value, parts) => element('section', { class: name },
     element('h3', {}, element('span', {}, title), element('span', { class: 'number' }, score(value))),
     turns(messages, parts && element('div', { class: 'text', dir: 'auto' }, parts)));
-  const prompt = element('details', { class: 'shared' }, element('summary', {}, `The prompt that both share, ${plural(pair.prompt.length, 'message')}`), turns(pair.prompt, null));
+  const prompt = element('details', { class: 'shared' }, element('summary', {}, `Shared prompt (${plural(pair.prompt.length, 'message')})`), turns(pair.prompt, null));
   const body = element('div', { class: 'dialog-body' }, prompt, element('div', { class: 'sides' },
     column('chosen', '+ Chosen', pair.chosen, pair.chosen_score, better), column('rejected', '− Rejected', pair.rejected, pair.rejected_score, worse)));
   const at = model.data.pairs.indexOf(pair);

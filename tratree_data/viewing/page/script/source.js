@@ -1,4 +1,4 @@
-/* Where rows come from: blocks of this page, or the server that serves it. Both answer alike. */
+/* Loads data from the blocks of this page, or from the server that serves it; both have the same form. */
 
 async function inflate(id) {
   const block = byId(id);
@@ -11,7 +11,7 @@ async function inflate(id) {
 async function ask(path) {
   const answer = await fetch(path, { headers: { Accept: 'application/json' } });
   const body = await answer.json();
-  if (!answer.ok) throw new Error(body.error || `The server answered ${answer.status}.`);
+  if (!answer.ok) throw new Error(body.error || `The server responded with status ${answer.status}.`);
   return body;
 }
 
@@ -29,7 +29,7 @@ async function loadTree(treeId) {
 
 const loadOverview = () => (settings.served ? ask('api/overview') : inflate('overview-data'));
 
-/* The tree_ids in whose steps the text occurs. */
+/* The tree_ids of the trees that contain the text. */
 async function searchSteps(text, treeIds) {
   if (settings.served) return new Set((await ask(`api/search?text=${encodeURIComponent(text)}`)).tree_ids);
   const wanted = text.toLowerCase();

@@ -1,4 +1,4 @@
-/* The tree on its stage: camera, pointer and keys. It knows one model at a time and tells others what was picked. */
+/* The canvas that shows a tree: camera, pointer and keys. It shows one model at a time and reports what was selected. */
 
 function makeStage(container, { onPick, onLeave }) {
   const canvas = element('canvas', { 'aria-hidden': 'true' });
@@ -45,7 +45,7 @@ function makeStage(container, { onPick, onLeave }) {
     fit();
   }
 
-  /* The whole tree if it stays readable, else its beginning at a readable size. */
+  /* The whole tree if it is readable, or else its beginning at a readable size. */
   function fit(whole = false) {
     const { bounds } = layout;
     const [width, height] = [canvas.clientWidth - 40, canvas.clientHeight - 110];
@@ -67,7 +67,7 @@ function makeStage(container, { onPick, onLeave }) {
     redraw();
   }
 
-  /* Opens what hides the node and moves the camera no more than it must. */
+  /* Unfolds what hides the node and moves the camera as little as possible. */
   function reveal(i, centre = false) {
     let changed = false;
     for (const at of pathTo(model, i).slice(0, -1)) changed = model.folded.delete(at) || changed;
@@ -121,7 +121,7 @@ function makeStage(container, { onPick, onLeave }) {
     relayout(item.chain[0]);
   }
 
-  /* All steps one by one, or steps without a choice together. */
+  /* Shows every step, or joins steps without an alternative. */
   function openAll(opened) {
     model.opened = new Set(opened ? model.states.keys() : []);
     relayout(0);
@@ -131,7 +131,7 @@ function makeStage(container, { onPick, onLeave }) {
   listenToPointers(canvas, { camera, look, redraw, zoom, layoutNow: () => layout, modelNow: () => model, onPick, toggle, openChain });
   listenToKeys(container, { look, layoutNow: () => layout, modelNow: () => model, onPick, toggle, zoom, fit, onLeave });
   new ResizeObserver(redraw).observe(canvas);
-  /* Where the boxes stand on the screen, for whoever drives the page by program. */
+  /* The positions of the boxes on the screen, for tests. */
   container.boxes = () => layout.items.filter((item) => item.kind === 'node').map((item) => {
     const area = canvas.getBoundingClientRect();
     return { x: area.left + camera.x + item.x * camera.scale, y: area.top + camera.y + item.y * camera.scale, width: item.width * camera.scale, label: item.look.label, level: item.level, foldable: item.foldable };
@@ -147,7 +147,7 @@ function makeStage(container, { onPick, onLeave }) {
   };
 }
 
-/* What a screen reader hears of the node and its alternatives; the canvas itself is only a picture. */
+/* The node and its alternatives for screen readers; the canvas itself is only a picture. */
 function spokenItems(model, i) {
   const parent = model.data.nodes.parent[i];
   const siblings = parent < 0 ? [i] : model.states[parent].find((state) => state.includes(i));
@@ -160,7 +160,7 @@ function spokenItems(model, i) {
 function spoken(model, i) {
   const { nodes } = model.data;
   const parts = [oneLine(actionOf(model, i).slice(0, 300)), plural(nodes.visits[i], 'rollout'), `mean score ${score(meanOf(model, i))}`];
-  if (nodes.ends[i]) parts.push(`${nodes.ends[i]} end here with ${score(endScoreOf(model, i))}`);
+  if (nodes.ends[i]) parts.push(`${nodes.ends[i]} end here with a mean score of ${score(endScoreOf(model, i))}`);
   if (model.data.paths.length && model.best.has(i)) parts.push('on the best path');
   const parent = nodes.parent[i];
   if (parent >= 0 && model.states[parent].length > 1) parts.push(`state ${model.states[parent].findIndex((state) => state.includes(i)) + 1} of ${model.states[parent].length}`);

@@ -1,11 +1,11 @@
-/* The page of one tree: heading, stage with its tools, and the panel beside it. */
+/* The page of one tree: heading, canvas with its tools, and the panel beside it. */
 
 let stage = null;
 
 function buildTreePage() {
   const section = byId('tree');
   const container = element('div', { class: 'stage', id: 'stage', tabindex: '0', role: 'application', 'aria-label': 'Trajectory tree: arrow keys move, Enter folds', 'aria-roledescription': 'tree', 'aria-owns': 'crowd' });
-  const find = element('input', { class: 'field', type: 'search', id: 'find', placeholder: 'Find in tree', 'aria-label': 'Find in the texts of this tree; Enter goes to the next match' });
+  const find = element('input', { class: 'field', type: 'search', id: 'find', placeholder: 'Find in tree', 'aria-label': 'Find text in this tree; press Enter for the next match' });
   const found = element('span', { class: 'number', id: 'find-count', role: 'status' });
   const tool = (label, text, act, className = '') => element('button', { class: `quiet ${className}`, type: 'button', title: label, 'aria-label': label, onclick: act }, text);
   section.replaceChildren(
@@ -17,8 +17,8 @@ function buildTreePage() {
       element('div', { class: 'side-body', id: 'side-body', role: 'tabpanel', tabindex: '0' })));
   stage = makeStage(container, { onPick: pick, onLeave: () => { location.hash = ''; } });
   container.append(
-    element('div', { class: 'floating tools-left' }, tool('Smaller (−)', '−', () => stage.zoom(0.8), 'wide'), tool('Larger (+)', '+', () => stage.zoom(1.25), 'wide'), tool('Show all of it (F)', 'Fit', () => stage.fit(true)),
-      tool('Steps one by one, or together where there is no choice', 'Steps', () => stage.openAll(!current.model.opened.size), 'wide'), tool('Fold everything but e*', 'Fold', () => stage.foldAll(true)), tool('Unfold everything', 'Unfold', () => stage.foldAll(false)), find, found),
+    element('div', { class: 'floating tools-left' }, tool('Zoom out (−)', '−', () => stage.zoom(0.8), 'wide'), tool('Zoom in (+)', '+', () => stage.zoom(1.25), 'wide'), tool('Fit the whole tree (F)', 'Fit', () => stage.fit(true)),
+      tool('Show every step, or join steps without an alternative', 'Steps', () => stage.openAll(!current.model.opened.size), 'wide'), tool('Fold everything but e*', 'Fold', () => stage.foldAll(true)), tool('Unfold everything', 'Unfold', () => stage.foldAll(false)), find, found),
     element('div', { class: 'floating legend', id: 'legend' }));
   let matches = [];
   let at = -1;
@@ -49,7 +49,7 @@ function findInTree(model, text) {
 function fillLegend() {
   const ramp = element('span', { class: 'ramp', style: { background: `linear-gradient(90deg, ${[0, 0.25, 0.5, 0.75, 1].map(colour).join(', ')})` } });
   const entry = (...parts) => element('span', {}, parts);
-  byId('legend').replaceChildren(...[entry('mean score 0', ramp, '1'), entry('width: rollouts'), entry('■ rollouts end'), current.model.states.some((states) => states.length > 1) ? entry('◇ state: the environment’s doing') : null,
+  byId('legend').replaceChildren(...[entry('mean score 0', ramp, '1'), entry('width: rollouts'), entry('■ end: mean score'), current.model.states.some((states) => states.length > 1) ? entry('◇ state of the environment') : null,
     current.model.data.paths.length ? entry(element('b', { style: { color: 'var(--star)' } }, '★'), 'e*, the best path') : null].filter(Boolean));
 }
 
@@ -62,10 +62,10 @@ function showHeading(model, task) {
   if (task) figures.push(figure('solved', `${count(task.solved)} of ${count(task.attempts)}`));
   if (data.paths.length) figures.push(figure('e*', [element('span', { style: { color: 'var(--star)' } }, '★ '), score(data.paths[0].value)]));
   byId('heading').replaceChildren(...[instruction, element('dl', { class: 'figures' }, figures),
-    data.node_count > model.size ? element('p', { class: 'soft' }, `The ${count(model.size)} most visited of ${count(data.node_count)} nodes are here.`) : null].filter(Boolean));
+    data.node_count > model.size ? element('p', { class: 'soft' }, `This page shows the ${count(model.size)} most visited of ${count(data.node_count)} nodes.`) : null].filter(Boolean));
 }
 
-/* Whatever the place says: which tab, which node, which rollout, which pair. */
+/* Shows what the address names: a tab, a node, a rollout, a pair. */
 function showTree(model, place, fresh) {
   const { data } = model;
   if (fresh) {

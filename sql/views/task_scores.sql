@@ -1,4 +1,4 @@
--- One row a task: its attempts and their scores. A rollout without the environment's word counts as solved at a score of 1.
+-- One row per task: its attempts, their scores, and how many of them solved it.
 SELECT
     tree_id,
     any_value(environment) AS environment,
@@ -7,10 +7,10 @@ SELECT
     arg_min(instruction, (attempt, rollout_id)) AS instruction,
     count(*) AS attempts,
     count(score) AS scored,
-    avg(score) AS mean,
-    min(score) AS worst,
-    max(score) AS best,
-    count(*) FILTER (coalesce(success, score >= 1)) AS solved
-FROM rollouts
+    avg(score) AS mean_score,
+    min(score) AS worst_score,
+    max(score) AS best_score,
+    count(*) FILTER (solved) AS solved
+FROM outcomes
 GROUP BY tree_id
 ORDER BY environment, task_id, tree_id

@@ -1,6 +1,6 @@
-"""How figures look: one style, one function a figure, each from a table to a matplotlib figure.
+"""Draws figures: one style, and one function per figure, from a table to a matplotlib figure.
 
-Colours come from the scale of values (orange, grey, blue), which the colour-blind tell apart too; lines also differ in dash and marker.
+Colours come from the scale of values (orange, grey, blue), which colour-blind readers can distinguish; lines also differ in style.
 """
 
 from collections.abc import Callable
@@ -19,7 +19,7 @@ BLUE, ORANGE = "#1861a8", "#c25514"
 LINES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (SOFT, ":", "^"), (INK, "-.", "D"))
 PANELS_PER_ROW, MOST_PANELS = 3, 12
 FONTS = ("Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans")
-"""The last comes with matplotlib and has the glyphs that others lack."""
+"""The last one comes with matplotlib and has glyphs that the others lack."""
 STYLE = {
     "figure.facecolor": "white",
     "axes.facecolor": "white",
@@ -53,7 +53,7 @@ STYLE = {
 
 
 def load_matplotlib() -> Any:
-    """matplotlib without a window, in our style."""
+    """matplotlib in our style, without windows."""
     try:
         import matplotlib as mpl
     except ImportError as error:
@@ -72,65 +72,65 @@ def columns(table: pa.Table, *names: str) -> list[list[Any]]:
     if missing:
         raise BadInputError(
             f"The table lacks {', '.join(missing)}; it has {', '.join(table.column_names)}.\n"
-            "Next: leave --table out, or write one with --format csv"
+            "Next: leave out --table, or write the table with --format csv"
         )
     return [table.column(name).to_pylist() for name in names]
 
 
 def plot_scores(table: pa.Table) -> Any:
-    """bin_from, bin_to, rollouts → a histogram, each bar in the colour of its scores."""
+    """bin_from, bin_to, rollouts → a histogram in which each bar has the colour of its scores."""
     pyplot = load_matplotlib()
     low, high, counts = columns(table, "bin_from", "bin_to", "rollouts")
     figure, axes = pyplot.subplots(figsize=(5.2, 2.9))
     for start, end, count in zip(low, high, counts, strict=True):
         axes.bar((start + end) / 2, count, (end - start) * 0.86, color=value_colour((start + end) / 2))
-    axes.set(xlim=(-0.01, 1.01), xlabel="score of a rollout", ylabel="rollouts", title=f"{sum(counts):,} rollouts")
+    axes.set(xlim=(-0.01, 1.01), xlabel="score", ylabel="rollouts", title=f"Scores of {sum(counts):,} rollouts")
     axes.grid(axis="x", visible=False)
     return figure
 
 
 def plot_attempts(table: pa.Table) -> Any:
-    """attempts, best, best_low, best_high, solved, mean → what the best of so many attempts is worth."""
+    """attempts, best, best_low, best_high, solved, mean → the expected score of the best of k attempts."""
     pyplot = load_matplotlib()
     attempts, best, low, high, solved, mean = columns(table, "attempts", "best", "best_low", "best_high", "solved", "mean")
     figure, axes = pyplot.subplots(figsize=(5.2, 3.1))
     axes.fill_between(attempts, low, high, color=BLUE, alpha=0.14, linewidth=0)
-    axes.plot(attempts, best, color=BLUE, marker="o", markersize=4.5, label="best score, 95 % interval")
+    axes.plot(attempts, best, color=BLUE, marker="o", markersize=4.5, label="best score (95 % interval)")
     axes.plot(attempts, solved, color=ORANGE, marker="s", markersize=4, linestyle="--", label="solved at least once")
     axes.plot(attempts, mean, color=SOFT, linestyle=":", label="mean score")
-    axes.set(ylim=(0, 1.02), xlabel="attempts at a task", ylabel="score", title="What more attempts find")
+    axes.set(ylim=(0, 1.02), xlabel="attempts at a task (k)", ylabel="score", title="Best of k attempts")
     _whole_numbers(axes)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=3, columnspacing=1.2, handlelength=2.0)
     return figure
 
 
 def plot_quality(table: pa.Table) -> Any:
-    """attempts, breadth, depth, divergences_a_tree, spread, steps_a_node → the paper's three marks of a good tree over M."""
+    """attempts, breadth, depth, divergences_per_tree, steps_per_node → the paper's three criteria of a good tree, and merging, over M."""
     panels = (
-        ("Diversity", "breadth", "widest level of a tree"),
-        ("Depth", "depth", "deepest level of a tree"),
-        ("Informativeness", "divergences_a_tree", "divergences a tree"),
-        ("Merging", "steps_a_node", "steps a node"),
+        ("Diversity", "breadth", "breadth"),
+        ("Representativeness", "depth", "depth"),
+        ("Informativeness", "divergences_per_tree", "divergences per tree"),
+        ("Merging", "steps_per_node", "steps per node"),
     )
     return _small_multiples(table, "attempts", "attempts at a task (M)", panels)
 
 
 def plot_sweep(table: pa.Table) -> Any:
-    """min_similarity, nodes, merged_by_similarity, divergences, other_states → what the threshold decides."""
+    """min_similarity, nodes, merged_by_similarity, divergences, other_states → how the trees depend on the threshold."""
     panels = (
         ("Nodes", "nodes", "nodes"),
         ("Merged", "merged_by_similarity", "steps merged by similarity"),
         ("Divergences", "divergences", "divergences"),
         ("States", "other_states", "nodes in other states"),
     )
-    figure = _small_multiples(table, "min_similarity", "least similarity of a merge", panels, whole=False)
+    figure = _small_multiples(table, "min_similarity", "minimum similarity of a merge", panels, whole=False)
     for axes in figure.axes:
         axes.invert_xaxis()
     return figure
 
 
 def plot_steps(table: pa.Table) -> Any:
-    """model, task_id, step, score → how fast each model earns its score, task by task: the paper's figure 3."""
+    """model, task_id, step, score → the score after each step, per task and model, as in the paper's figure 3."""
     pyplot = load_matplotlib()
     models, tasks, steps, scores = columns(table, "model", "task_id", "step", "score")
     lines: dict[tuple[str, str], tuple[list[int], list[float]]] = {}
@@ -199,7 +199,7 @@ PLOTS: dict[str, Callable[[pa.Table], Any]] = {
 
 
 def plot_tree(drawing: Drawing, title: str) -> Any:
-    """The same drawing as in the SVG, for formats that are not."""
+    """The same drawing as the SVG, for the other formats."""
     pyplot = load_matplotlib()
     from matplotlib.patches import FancyBboxPatch, PathPatch
     from matplotlib.path import Path

@@ -1,7 +1,6 @@
-"""What it takes to see a tree: the list of tasks, one task by whatever a person typed, and one tree's rows.
+"""Reads what `show`, `view` and `figure` display: the list of tasks, the task that a user named, and the nodes of one tree.
 
-`show`, `view` and `figures` read through here, so that they agree on what a mean, a divergence and e* are.
-Tables that a stage has not written yet are simply missing from what comes back.
+What depends on a table that no stage has written yet is left out of the result.
 """
 
 from collections.abc import Iterable, Iterator
@@ -19,7 +18,7 @@ from tratree_data.system.plain_text import one_line
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A row of `nodes`, with the value that search gave it."""
+    """A row of `nodes`, with its value from search."""
 
     node_id: str
     parent_id: str | None
@@ -50,17 +49,17 @@ class Tree:
     """One tree, ready to be drawn."""
 
     task: dict[str, Any]
-    """The tree's row of `read_tasks`."""
+    """The task's row of `task_scores`."""
     nodes: dict[str, Node]
     children: dict[str, list[list[Node]]]
-    """node_id → its states, each with its alternatives, best first. Leaves are missing."""
+    """node_id → the states after it, each with its alternatives, best first. Leaves have no entry."""
     root: Node
     best_path: tuple[str, ...] = ()
-    """The node_ids of e*, from the root's child to the end; empty before `tratree search`."""
+    """The node_ids of e*, from the child of the root to the end; empty before `tratree search`."""
     searched: bool = field(default=False)
 
     def below(self, node: Node) -> Iterator[Node]:
-        """The node's descendants, without itself."""
+        """The descendants of a node, without the node itself."""
         waiting = [node]
         while waiting:
             for state in self.children.get(waiting.pop().node_id, []):
@@ -69,11 +68,11 @@ class Tree:
 
 
 def read_tasks(store: Store) -> pa.Table:
-    """One row a task, by (environment, task_id): attempts, scores, how often it was solved and, once built, the shape of its tree."""
+    """One row per task, by (environment, task_id): its row of `task_scores`, and that of `tree_quality` if the trees are built."""
     store.need("rollouts")
     tasks = query(store, "task_scores")
     if store.has("nodes"):
-        tasks = beside(tasks, query(store, "task_trees"))
+        tasks = beside(tasks, query(store, "tree_quality"))
     if store.has("pairs"):
         counts = store.sql("SELECT tree_id, count(*) AS pairs FROM pairs GROUP BY tree_id ORDER BY tree_id")
         tasks = beside(tasks, counts)
@@ -81,30 +80,30 @@ def read_tasks(store: Store) -> pa.Table:
 
 
 def beside(tasks: pa.Table, others: pa.Table) -> pa.Table:
-    """With the other table's columns, NULL for trees that it lacks. Table.join would load pandas, which takes longer than the question."""
+    """Adds the new columns of `others`, NULL for trees that it lacks. Table.join would load pandas, which takes longer than the query."""
     rows = pc.index_in(tasks["tree_id"], others["tree_id"])
     for name in others.column_names:
-        if name != "tree_id":
+        if name not in tasks.column_names:
             tasks = tasks.append_column(name, others[name].take(rows))
     return tasks
 
 
-def most_telling(tasks: Iterable[dict[str, Any]]) -> list[str]:
-    """The tree_ids of built trees, those with something to see first: many divergences, then a wide gap, then size."""
+def most_divergent(tasks: Iterable[dict[str, Any]]) -> list[str]:
+    """The tree_ids of built trees: those with most divergences first, then with the widest spread, then the largest."""
     built = [task for task in tasks if task.get("nodes") is not None]
-    ranked = sorted(built, key=lambda task: (-(task["divergences"] or 0), -(task["widest_gap"] or 0), -task["nodes"], task["tree_id"]))
+    ranked = sorted(built, key=lambda task: (-(task["divergences"] or 0), -(task["widest_spread"] or 0), -task["nodes"], task["tree_id"]))
     return [task["tree_id"] for task in ranked]
 
 
 def sample_tree(read: pa.Table, most_nodes: int = 40) -> str | None:
-    """Of what `read_tasks` gave: the tree_id of a tree that is small enough for a picture and tells most, else of the most telling one."""
+    """The tree_id of the most divergent tree that is small enough for a picture, or else of the most divergent one."""
     tasks = read.to_pylist()
-    ranked = most_telling([task for task in tasks if (task.get("nodes") or 0) <= most_nodes]) or most_telling(tasks)
+    ranked = most_divergent([task for task in tasks if (task.get("nodes") or 0) <= most_nodes]) or most_divergent(tasks)
     return ranked[0] if ranked else None
 
 
 def find_tree(store: Store, task: str) -> str:
-    """The tree_id of a task_id, a tree_id, or the beginning of one that no other shares."""
+    """The tree_id for a task_id, a tree_id, or the beginning of one, if only one task matches."""
     store.need("rollouts")
     found = query(store, "find_task", task=task).to_pylist()
     exact = [row for row in found if row["exact"]]
@@ -113,7 +112,7 @@ def find_tree(store: Store, task: str) -> str:
         return str(matches[0]["tree_id"])
     if matches:
         shown = ", ".join(f"{one_line(row['environment'])}/{one_line(row['task_id'])} ({row['tree_id']})" for row in matches[:5])
-        raise BadInputError(f"{task!r} names more than one task: {shown}.\nNext: give the tree's id")
+        raise BadInputError(f"{task!r} matches more than one task: {shown}.\nNext: use the id of the tree")
     near = suggest(task, [one_line(row["task_id"]) for row in found[:5]])
     raise NotFoundError(f"{store.path} has no task {task!r}.{near}\nNext: tratree show {store.path}")
 
@@ -143,7 +142,7 @@ def make_tree(task: dict[str, Any], nodes: list[Node], best_path: tuple[str, ...
     by_id = {node.node_id: node for node in nodes}
     roots = [node for node in nodes if node.parent_id is None]
     if len(roots) != 1:
-        raise BadInputError(f"A tree has one root, and this has {len(roots)}.\nNext: tratree check DIR")
+        raise BadInputError(f"This tree has {len(roots)} roots instead of one.\nNext: tratree check DIR")
     states: dict[str, dict[int, list[Node]]] = {}
     for node in sorted(nodes, key=_best_first):
         if node.parent_id is not None:

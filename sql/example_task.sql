@@ -1,4 +1,4 @@
--- The task whose tree says most in little room: few nodes, and attempts that fared differently.
+-- A task worth showing: its tree is small, and its attempts had different outcomes.
 WITH trees AS (
     SELECT tree_id, count(*) AS nodes, max(depth) AS depth FROM nodes GROUP BY tree_id
 ),
