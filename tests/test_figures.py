@@ -9,10 +9,10 @@ from xml.etree import ElementTree
 
 import pyarrow as pa
 import pytest
+from helpers.viewing import toy_rollouts, toy_store, write_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import csv
-from tests.viewing import toy_rollouts, toy_store, write_store
 
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.reader import open_store

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.viewing import toy_rollouts, toy_store, toy_tree, write_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from tests.viewing import toy_rollouts, toy_store, toy_tree, write_store
 
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.reader import open_store
