@@ -63,7 +63,7 @@ def test_help_lists_the_verbs_and_is_quick() -> None:
         (["sql", "d", "steps"], "Next: tratree sql d 'SELECT * FROM steps LIMIT 10'"),
         (["sql", "d", "path_to_root"], "Next:"),
         (["sql", "d", "SELECT * FROM pairs"], "d has no pairs yet.\nNext: tratree pairs d"),
-        (["sql", "d", "COPY steps TO 'x.csv'"], "one SELECT"),
+        (["sql", "d", "COPY steps TO 'x.csv'"], "single SELECT"),
         (["sql", "d", "SELECT 1 AS x", "--format", "cvs"], "Did you mean 'csv'"),
         (["sql", "d", "SELECT 1 AS x", "--param", "x"], "NAME=VALUE"),
         (["run", "dmo", "x"], "Did you mean 'demo'"),
