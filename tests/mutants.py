@@ -1,0 +1,166 @@
+"""Changes the core in one small way at a time and runs its tests: a change that no test notices is printed.
+
+    python tests/mutants.py --sample 40 [--seed 0] [--only tree_search/mcts.py]
+
+A survivor is either equivalent (the program still does the same) or a missing test.
+"""
+
+import argparse
+import ast
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+COPIED = (
+    "tratree_data", "tests", "schemas", "sql", "pipelines", "publish", "benchmarks", "docs", "pyproject.toml", "README.md", "CONTRIBUTING.md",
+)  # fmt: skip
+    "tratree_data",
+    "tests",
+    "schemas",
+    "sql",
+    "pipelines",
+    "publish",
+    "benchmarks",
+    "docs",
+    "pyproject.toml",
+    "README.md",
+    "CONTRIBUTING.md",
+)
+TESTS = {
+    "trees/merging.py": ["test_tree.py"],
+    "trees/kernels.py": ["test_tree.py"],
+    "trees/comparing.py": ["test_tree.py", "test_build.py"],
+    "tree_search/mcts.py": ["test_search.py"],
+    "tree_search/values.py": ["test_search.py"],
+    "preferences/candidates.py": ["test_pairs.py"],
+    "preferences/pair_filters.py": ["test_pairs.py"],
+    "store/writer.py": ["test_store.py"],
+    "store/log.py": ["test_store.py"],
+    "releases/version_numbers.py": ["test_publish.py"],
+    "evaluation/significance.py": ["test_evaluate.py"],
+    "system/intervals.py": ["test_search.py"],
+}
+COMPARISONS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==", "is": "is not", "in": "not in"}
+SIGNS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=", ast.Is: "is", ast.In: "in"}
+ARITHMETIC = {ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*")}
+MINUTES_PER_MUTANT = 15
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change: `old` at this place of the file becomes `new`."""
+
+    file: str
+    line: int
+    start: int
+    end: int
+    old: str
+    new: str
+
+
+def find_mutants(file: str) -> list[Mutant]:
+    """Every small change of a module, by its place in the text."""
+    text = (ROOT / "tratree_data" / file).read_text(encoding="utf-8")
+    starts = [0]
+    for line in text.encode().splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+
+    def place(line: int, column: int) -> int:
+        return starts[line - 1] + column
+
+    found = []
+    for node in ast.walk(ast.parse(text)):
+        for between, old, new in changes(node):
+            low, high = (place(*position) for position in between)
+            at = text.encode().find(old.encode(), low, high)
+            if at >= 0:
+                found.append(Mutant(file, between[0][0], at, at + len(old.encode()), old, new))
+    return sorted(set(found), key=lambda mutant: (mutant.start, mutant.new))
+
+
+Place = tuple[tuple[int, int], tuple[int, int]]
+
+
+def changes(node: ast.AST) -> Iterator[tuple[Place, str, str]]:
+    """(where to look, what to find there, what to put in its place)."""
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in SIGNS:
+        sign = SIGNS[type(node.ops[0])]
+        yield between(node.left, node.comparators[0]), sign, COMPARISONS[sign]
+    elif isinstance(node, ast.BinOp) and type(node.op) in ARITHMETIC:
+        yield between(node.left, node.right), *ARITHMETIC[type(node.op)]
+    elif isinstance(node, ast.BoolOp):
+        word = "and" if isinstance(node.op, ast.And) else "or"
+        yield between(node.values[0], node.values[1]), word, "or" if word == "and" else "and"
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield whole(node), "not ", ""
+    elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
+        yield whole(node), str(node.value), str(not node.value)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, int):
+        yield whole(node), str(node.value), str(node.value + 1)
+
+
+def between(left: ast.expr, right: ast.expr) -> Place:
+    return (left.end_lineno or 0, left.end_col_offset or 0), (right.lineno, right.col_offset)
+
+
+def whole(node: ast.expr) -> Place:
+    return (node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0)
+
+
+def survives(mutant: Mutant, copy: Path) -> bool:
+    """Whether the tests of the module still pass with the change."""
+    path = copy / "tratree_data" / mutant.file
+    before = path.read_bytes()
+    path.write_bytes(before[: mutant.start] + mutant.new.encode() + before[mutant.end :])
+    tests = [str(copy / "tests" / name) for name in TESTS[mutant.file]]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
+    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "NUMBA_CACHE_DIR": str(copy / ".numba")}
+    shutil.rmtree(copy / ".numba", ignore_errors=True)
+    try:
+        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False, timeout=60 * MINUTES_PER_MUTANT)
+        return done.returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        path.write_bytes(before)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--sample", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=sorted(TESTS))
+    arguments = parser.parse_args()
+    mutants = [mutant for file in ([arguments.only] if arguments.only else TESTS) for mutant in find_mutants(file)]
+    sample = random.Random(arguments.seed).sample(mutants, min(arguments.sample, len(mutants)))
+    print(f"seed {arguments.seed}: {len(sample)} of {len(mutants)} mutants", flush=True)
+    survivors = []
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / "checkout"
+        copy.mkdir()
+        for name in COPIED:
+            source = ROOT / name
+            (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
+        if (ROOT.parent / "shared").is_dir():
+            (Path(folder) / "shared").symlink_to((ROOT.parent / "shared").resolve())
+        for number, mutant in enumerate(sample, 1):
+            began = time.monotonic()
+            survived = survives(mutant, copy)
+            survivors += [mutant] * survived
+            state = "SURVIVED" if survived else "noticed"
+            place = f"{mutant.file}:{mutant.line}"
+            print(f"{number:4} {state:8} {place}  {mutant.old!r} → {mutant.new!r}  {time.monotonic() - began:.0f} s", flush=True)
+    print(json.dumps({"seed": arguments.seed, "mutants": len(sample), "survivors": [vars(mutant) for mutant in survivors]}))
+
+
+if __name__ == "__main__":
+    main()
