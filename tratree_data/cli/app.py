@@ -16,9 +16,9 @@ from tratree_data.system.settings import Setting, Settings, field_kinds
 
 app = typer.Typer(
     name="tratree",
-    help="Trajectory trees from weak agents' rollouts: build them, question them in SQL, publish them, train on them.",
+    help="Trajectory trees from agents' rollouts: build them, query them in SQL, publish them, train on them.",
     no_args_is_help=True,
-    add_completion=False,
+    add_completion=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
@@ -40,13 +40,13 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def options(
-    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")] = False,
+    version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """What stands before the verb."""
+    """Options before the verb."""
 
 
 def report(result: StageResult) -> None:
-    """One line about what a stage did, on stderr."""
+    """Prints on stderr what a stage did."""
     counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in result.counts.items())
     messages.print(f"[bold]{result.stage}[/bold]: {counts}" if result.changed else f"[bold]{result.stage}[/bold]: nothing to do ({counts})")
     for note in result.notes:
@@ -106,5 +106,5 @@ def _option(field: str, kind: Any, setting: Setting, several: bool) -> Any:
         kind = reduce(or_, (part for part in get_args(kind) if get_origin(part) is not tuple))
     limits: dict[str, Any] = {"min": setting.minimum, "max": setting.maximum} if {int, float} & set(get_args(kind) or (kind,)) else {}
     return Annotated[
-        kind, typer.Option(flag, help=f"{setting.help} May be repeated." if several else setting.help, metavar=setting.metavar, **limits)
+        kind, typer.Option(flag, help=f"{setting.help} May be repeated." if several else setting.help, metavar=setting.metavar, rich_help_panel=setting.panel, **limits)
     ]

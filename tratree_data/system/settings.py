@@ -40,6 +40,8 @@ class Setting:
     option: str | None = None
     """The option's name where it is not the field's: `--kind` for a field of several `kinds`."""
     metavar: str | None = None
+    panel: str | None = None
+    """The heading under which `--help` lists the option, in verbs that have many."""
 
 
 @dataclass(frozen=True)
