@@ -20,21 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-COPIED = (
-    "tratree_data", "tests", "schemas", "sql", "pipelines", "publish", "benchmarks", "docs", "pyproject.toml", "README.md", "CONTRIBUTING.md",
-)  # fmt: skip
-    "tratree_data",
-    "tests",
-    "schemas",
-    "sql",
-    "pipelines",
-    "publish",
-    "benchmarks",
-    "docs",
-    "pyproject.toml",
-    "README.md",
-    "CONTRIBUTING.md",
-)
+COPIED = ("tratree_data", "tests", "schemas", "sql", "pipelines", "publish", "benchmarks", "docs")
+"""Folders, with the project's files beside them: what the tests need."""
 TESTS = {
     "trees/merging.py": ["test_tree.py"],
     "trees/kernels.py": ["test_tree.py"],
@@ -148,8 +135,9 @@ def main() -> None:
         copy = Path(folder) / "checkout"
         copy.mkdir()
         for name in COPIED:
-            source = ROOT / name
-            (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
+            shutil.copytree(ROOT / name, copy / name)
+        for file in (*ROOT.glob("*.toml"), *ROOT.glob("*.md")):
+            shutil.copy(file, copy)
         if (ROOT.parent / "shared").is_dir():
             (Path(folder) / "shared").symlink_to((ROOT.parent / "shared").resolve())
         for number, mutant in enumerate(sample, 1):

@@ -104,7 +104,8 @@ def _option(field: str, kind: Any, setting: Setting, several: bool) -> Any:
         kind = list[str] | None
     elif isinstance(kind, UnionType):
         kind = reduce(or_, (part for part in get_args(kind) if get_origin(part) is not tuple))
-    limits: dict[str, Any] = {"min": setting.minimum, "max": setting.maximum} if {int, float} & set(get_args(kind) or (kind,)) else {}
-    return Annotated[
-        kind, typer.Option(flag, help=f"{setting.help} May be repeated." if several else setting.help, metavar=setting.metavar, rich_help_panel=setting.panel, **limits)
-    ]
+    words = f"{setting.help} May be repeated." if several else setting.help
+    shown: dict[str, Any] = {"help": words, "metavar": setting.metavar, "rich_help_panel": setting.panel}
+    if {int, float} & set(get_args(kind) or (kind,)):
+        shown |= {"min": setting.minimum, "max": setting.maximum}
+    return Annotated[kind, typer.Option(flag, **shown)]
