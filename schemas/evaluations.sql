@@ -18,7 +18,7 @@ COMMENT ON COLUMN evaluations.model       IS 'The model, as its rollouts name it
 COMMENT ON COLUMN evaluations.best_of     IS 'How many attempts a task had, of which the best by score counts.';
 COMMENT ON COLUMN evaluations.metric      IS 'reward: the score, 0 where there was none; success: whether the task was solved; steps: actions taken; invalid_actions: actions that the environment refused.';
 COMMENT ON COLUMN evaluations.value       IS 'Mean over tasks of the mean over seeds.';
-COMMENT ON COLUMN evaluations.low         IS 'Lower end of the 95 % bootstrap interval over tasks.';
+COMMENT ON COLUMN evaluations.low         IS 'Lower end of the 95 % interval over tasks, for this trained model.';
 COMMENT ON COLUMN evaluations.high        IS 'Upper end of that interval.';
 COMMENT ON COLUMN evaluations.tasks       IS 'Number of tasks.';
 COMMENT ON COLUMN evaluations.seeds       IS 'Number of sampling seeds.';

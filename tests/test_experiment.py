@@ -170,11 +170,22 @@ def test_the_table_shows_means_over_seeds() -> None:
         "steps": [run, other],
         "invalid_actions": [run, other],
     }
-    pair = {"arm": "a", "against": "b", "difference": run, "effect_size": 0.5, "p_value": 0.01, "runs": [0.2, 0.3]}
+    pair = {
+        "arm": "a",
+        "against": "b",
+        "difference": run,
+        "effect_size": None,
+        "p_over_runs": 0.2,
+        "p_holm": 0.4,
+        "p_these_models": 0.01,
+        "runs": [0.2, 0.3],
+    }
+    single = {**pair, "p_over_runs": None, "runs": [0.2]}
     recipe = {"arms": {"b": {}, "a": {"paper": "Ours: 1 / 2 / 3"}}}
-    text = table({"recipe": recipe, "arms": {"a": arm, "b": arm}, "comparisons": [pair]})
+    text = table({"recipe": recipe, "arms": {"a": arm, "b": arm}, "comparisons": [pair, single]})
     assert "| `a` | 50.0 | 25.0 [20, 30] / 75.0 [70, 80] | 50.0 | 0.5 | 0.5 | Ours: 1 / 2 / 3 |" in text
-    assert "| `a` − `b` | +25.0 | +20.0 … +30.0 | +20.0 / +30.0 | +0.50 | 0.0100 |" in text
+    assert "| `a` − `b` | +25.0 | +20.0 … +30.0 | +20.0 / +30.0 | ∞ | 0.2000 | 0.4000 | 0.0100 |" in text
+    assert "+20.0 … +30.0 (one run: over tasks only) | +20.0 | ∞ | – | 0.4000 | 0.0100 |" in text
     assert text.index("`b` |") < text.index("`a` |"), "in the recipe's order"
 
 
@@ -224,7 +235,7 @@ def test_what_another_recipe_made_is_not_taken_for_this_ones(tmp_path: Path) -> 
 
 def test_a_copy_goes_on_with_the_attempts_that_it_lacks(tmp_path: Path) -> None:
     def play(folder: Path, attempts: int) -> dict[str, int]:
-        return explore(folder, "plug_ins:Counter", "scripted", attempts, tasks=2, concurrent=1, processes=1).counts
+        return explore(folder, "helpers.plug_ins:Counter", "scripted", attempts, tasks=2, concurrent=1, processes=1).counts
 
     play(tmp_path / "two", 2)
     gather([tmp_path / "two"], tmp_path / "three")

@@ -4,7 +4,7 @@ from .editing.derive import delete as delete
 from .editing.derive import filter as filter
 from .editing.derive import merge as merge
 from .editing.derive import split as split
-from .evaluation.evaluate import compare as compare
+from .evaluation.compare import compare as compare
 from .evaluation.evaluate import evaluate as evaluate
 from .experiments.reproduce import reproduce as reproduce
 from .exploration.explore import explore as explore

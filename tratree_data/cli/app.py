@@ -6,7 +6,7 @@ from functools import reduce
 from inspect import Parameter, Signature, signature
 from operator import or_
 from types import UnionType
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, get_args
 
 import typer
 from rich.console import Console
@@ -103,7 +103,7 @@ def _option(field: str, kind: Any, setting: Setting, several: bool) -> Any:
     if several:
         kind = list[str] | None
     elif isinstance(kind, UnionType):
-        kind = reduce(or_, (part for part in get_args(kind) if get_origin(part) is not tuple))
+        kind = reduce(or_, (part for part in get_args(kind) if Ellipsis not in get_args(part)))
     words = f"{setting.help} May be repeated." if several else setting.help
     shown: dict[str, Any] = {"help": words, "metavar": setting.metavar, "rich_help_panel": setting.panel}
     if {int, float} & set(get_args(kind) or (kind,)):

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from tratree_data.cli.app import app, report
+from tratree_data.cli.app import app, report, verb
+from tratree_data.evaluation.settings import CompareSettings, EvaluateSettings
 
 PANEL = "Train and evaluate"
 
@@ -57,48 +58,33 @@ def train(
         report(done)
 
 
-@app.command(rich_help_panel=PANEL)
+@verb(EvaluateSettings, PANEL)
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's folder or Hub id, or an agent such as expert.")],
-    environment: Annotated[str, typer.Argument(metavar="ENVIRONMENT", help="Where it acts, see tratree environments.")],
+    environment: Annotated[str, typer.Argument(metavar="ENVIRONMENT", help="What it acts in; `tratree environments` lists them.")],
     out: Annotated[str, typer.Argument(metavar="DIR", help="A dataset for the episodes and their scores.")],
-    split: Annotated[str, typer.Option(help="The split of the tasks.")] = "test",
-    tasks: Annotated[int | None, typer.Option(help="The first N tasks; all without it.")] = None,
-    seeds: Annotated[int, typer.Option(help="How many sampling seeds; more than one samples at temperature 1.")] = 1,
-    best_of: Annotated[int, typer.Option(help="Attempts a task, of which the best by score counts.")] = 1,
-    agent: Annotated[str, typer.Option(help="What runs the model: transformers, cached, vllm.")] = "transformers",
-    temperature: Annotated[float | None, typer.Option(help="0 for one seed and one attempt, else 1.")] = None,
-    max_tokens: Annotated[int, typer.Option(help="The longest answer.")] = 512,
-    max_steps: Annotated[int | None, typer.Option(help="Steps an episode; the environment's own limit without it.")] = None,
-    data: Annotated[str | None, typer.Option(help="The environment's data, where it needs some.")] = None,
 ) -> None:
     """Plays held-out tasks and reports reward, success, steps and invalid actions, with intervals.
 
     Example: `tratree evaluate strong webshop scores/strong --split test --seeds 5`
     """
-    from tratree_data.evaluation.evaluate import evaluate as run_evaluate
-
-    playing: dict[str, Any] = {"agent": agent, "temperature": temperature, "max_tokens": max_tokens, "max_steps": max_steps, "data": data}
-    report(run_evaluate(model, environment, out, split=split, tasks=tasks, seeds=seeds, best_of=best_of, **playing))
 
 
-@app.command(rich_help_panel=PANEL)
+@verb(CompareSettings, PANEL)
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help="An evaluation's folder, or several with commas between: one a training run.")],
+    a: Annotated[str, typer.Argument(metavar="A", help="An evaluation's folder, or one per training run with commas between them.")],
     b: Annotated[str, typer.Argument(metavar="B", help="What to compare it with, on the same tasks and seeds.")],
-    metric: Annotated[str, typer.Option(help="reward, success, steps or invalid_actions.")] = "reward",
-    best_of: Annotated[tuple[int, int], typer.Option(help="Attempts a task of A and of B, of which the best counts.")] = (1, 1),
-    as_json: Annotated[bool, typer.Option("--json", help="The numbers as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
+    **settings: Any,
 ) -> None:
-    """Tests whether A is better than B, paired by tasks and seeds.
+    """Tests whether A is better than B, paired by runs, tasks and seeds.
 
     Example: `tratree compare scores/strong scores/weak`
     """
-    from tratree_data.evaluation.evaluate import compare as run_compare
-    from tratree_data.evaluation.evaluate import describe
+    from tratree_data.evaluation.compare import compare as run_compare
+    from tratree_data.evaluation.compare import describe
 
-    result = run_compare(a.split(","), b.split(","), metric=metric, best_of=best_of)
-    print(describe(result, as_json))
+    print(describe(run_compare(a.split(","), b.split(","), **settings), as_json))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -18,7 +18,7 @@ from typing import Any
 from tratree_data.environments import environment_class
 from tratree_data.environments.requirements import Requirement
 from tratree_data.errors import BadInputError, TratreeError
-from tratree_data.evaluation.evaluate import METRICS
+from tratree_data.evaluation.settings import METRICS
 from tratree_data.experiments.estimates import ADAPTER_GIB, flatten_trainings, hours, memory_gib
 from tratree_data.experiments.recipe import Recipe, read_experiment
 from tratree_data.experiments.run import run_experiment
@@ -75,15 +75,27 @@ def table(results: dict[str, Any]) -> str:
         seeds = " / ".join(f"{run['value']:.1%} [{run['low']:.0%}, {run['high']:.0%}]".replace("%", "") for run in arm["reward"])
         row = (f"`{name}`", f"{100 * reward:.1f}", seeds, f"{100 * success:.1f}", f"{steps:.1f}", f"{refused:.1f}")
         lines.append(f"| {' | '.join(row)} | {recipe[name].get('paper', '–')} |")
-    if results["comparisons"]:
-        lines += ["", "| difference | reward | 95 % interval over runs and tasks | seed by seed | effect size | p |"]
-        lines += ["|---|---|---|---|---|---|"]
-    for pair in results["comparisons"]:
+    return "\n".join([*lines, *_comparison_lines(results["comparisons"])])
+
+
+def _comparison_lines(comparisons: list[dict[str, Any]]) -> list[str]:
+    """The paired differences; a row of one run says so, because its interval covers tasks only."""
+    if not comparisons:
+        return []
+    lines = [
+        "",
+        "| difference | reward | 95 % interval over runs and tasks | seed by seed | effect size | p over runs | Holm | p, these models |",
+    ]
+    lines.append("|---|---|---|---|---|---|---|---|")
+    for pair in comparisons:
         value, low, high = (f"{100 * pair['difference'][key]:+.1f}" for key in ("value", "low", "high"))
         seeds = " / ".join(f"{100 * run:+.1f}" for run in pair["runs"])
-        numbers = f"{value} | {low} … {high} | {seeds} | {pair['effect_size']:+.2f} | {pair['p_value']:.4f}"
+        over = "" if len(pair["runs"]) > 1 else " (one run: over tasks only)"
+        size = "∞" if pair["effect_size"] is None else f"{pair['effect_size']:+.2f}"
+        over_runs = "–" if pair["p_over_runs"] is None else f"{pair['p_over_runs']:.4f}"
+        numbers = f"{value} | {low} … {high}{over} | {seeds} | {size} | {over_runs} | {pair['p_holm']:.4f} | {pair['p_these_models']:.4f}"
         lines.append(f"| `{pair['arm']}` − `{pair['against']}` | {numbers} |")
-    return "\n".join(lines)
+    return [*lines, "", f"Holm: p-values that hold for all {len(comparisons)} comparisons together."]
 
 
 def _plan(recipes: list[Recipe], names: list[str], directory: Path) -> tuple[StageResult, str]:

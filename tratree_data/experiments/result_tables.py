@@ -4,7 +4,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tratree_data.evaluation.evaluate import METRICS, compare, summarise
+from tratree_data.evaluation.compare import compare
+from tratree_data.evaluation.evaluate import summarise
+from tratree_data.evaluation.settings import METRICS
+from tratree_data.evaluation.significance import holm
 from tratree_data.experiments.artifacts import DONE
 from tratree_data.experiments.recipe import Recipe
 from tratree_data.store.log import CODE_VERSION
@@ -12,7 +15,7 @@ from tratree_data.store.reader import open_store
 
 
 def collect(plan: Recipe, folder: Path) -> dict[str, Any]:
-    """Scores of every finished arm, seed by seed, and the comparisons that the recipe asks for."""
+    """Scores of every finished arm, seed by seed, and the comparisons that the recipe names, corrected for their number."""
     seeds = sorted(int(path.name.removeprefix("seed-")) for path in folder.glob("seed-*") if path.is_dir())
     arms: dict[str, Any] = {}
     for name, settings in plan["arms"].items():
@@ -34,8 +37,15 @@ def collect(plan: Recipe, folder: Path) -> dict[str, Any]:
             sides = [[folder / f"seed-{seed}" / "evaluations" / arm for seed in shared] for arm in (a, b)]
             result = compare(*sides, best_of=(arms[a]["best_of"], arms[b]["best_of"]))
             comparisons.append({"arm": a, "against": b, "seeds": shared, **result.as_dict()})
+    for pair, p_value in zip(comparisons, holm([_main_p(pair) for pair in comparisons]), strict=True):
+        pair["p_holm"] = p_value
     spent = {str(seed): budget(folder / f"seed-{seed}") for seed in seeds}
     return {"code": CODE_VERSION, "recipe": plan, "arms": arms, "comparisons": comparisons, "budget": spent}
+
+
+def _main_p(pair: dict[str, Any]) -> float:
+    """Over runs and tasks where there are several runs; a single run is about its own models only."""
+    return float(pair["p_these_models"] if pair["p_over_runs"] is None else pair["p_over_runs"])
 
 
 def budget(folder: Path) -> dict[str, Any]:
