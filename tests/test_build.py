@@ -472,7 +472,7 @@ def test_verbs_are_functions_of_the_package(tmp_path: Path) -> None:
 @needs_shared
 def test_real_logs_build_and_pass_every_check(tmp_path: Path) -> None:
     for log in ("knowagent_alfworld", "intercode_bash", "fireact_hotpotqa"):
-        tratree_data.import_log("jsonl", SHARED / "trajectories" / log / "normalized.jsonl", tmp_path / log)
+        tratree_data.import_log(tmp_path / log, SHARED / "trajectories" / log / "normalized.jsonl", "jsonl")
         report = build(tmp_path / log, embedder="lexical")
         assert report.counts["trees"] >= 40
         assert broken(tmp_path / log) == []

@@ -16,8 +16,8 @@ from tratree_data import create_store, export, import_log, open_store
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.exporters import FORMATS, adp, agenttraj, atif, sts, verifiers
 from tratree_data.exporters.trajectories import Trajectory
-from tratree_data.importers import FORMATS as IMPORT_FORMATS
 from tratree_data.importers import jsonl
+from tratree_data.importers.formats import FORMATS as IMPORT_FORMATS
 from tratree_data.importers.reading import LogFile
 from tratree_data.importers.records import Options, Record
 from tratree_data.store.schemas import arrow_schema, table_from_rows
@@ -49,7 +49,7 @@ LINES = [
 def dataset(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("export")
     (folder / "a.jsonl").write_text("\n".join(json.dumps(line) for line in LINES), encoding="utf-8")
-    import_log("jsonl", folder / "a.jsonl", folder / "d")
+    import_log(folder / "d", folder / "a.jsonl", "jsonl")
     return folder / "d"
 
 
@@ -64,9 +64,9 @@ def contents(directory: Path) -> dict[str, list[dict]]:
 def test_what_is_exported_is_imported_exactly(dataset, tmp_path, format):
     report = export(dataset, tmp_path / "out", format)
     assert report.counts["trajectories"] == 3
-    import_log(format, tmp_path / "out", tmp_path / "back", strict=True)
+    import_log(tmp_path / "back", tmp_path / "out", format, strict=True)
     assert contents(tmp_path / "back") == contents(dataset)
-    assert import_log(format, tmp_path / "out", tmp_path / "back").counts["already_there"] == 3
+    assert import_log(tmp_path / "back", tmp_path / "out", format).counts["already_there"] == 3
 
 
 texts = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\0"), max_size=30)
@@ -117,9 +117,9 @@ def test_any_texts_survive(tmp_path, format, line):
 
 @needs_shared
 def test_real_logs_survive(tmp_path):
-    import_log("jsonl", SHARED / "trajectories/fireact_hotpotqa/normalized.jsonl", tmp_path / "d")
+    import_log(tmp_path / "d", SHARED / "trajectories/fireact_hotpotqa/normalized.jsonl", "jsonl")
     export(tmp_path / "d", tmp_path / "out", "adp")
-    import_log("adp", tmp_path / "out", tmp_path / "back", strict=True)
+    import_log(tmp_path / "back", tmp_path / "out", "adp", strict=True)
     assert contents(tmp_path / "back") == contents(tmp_path / "d")
 
 

@@ -2,7 +2,7 @@
 
 from helpers.fuzz_importers import fuzz, seeds
 
-from tratree_data.importers import FORMATS
+from tratree_data.importers.formats import FORMATS
 
 SEED = 3
 MUTATIONS = 2_000

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from helpers.loopback_hub import TOKEN, LoopbackHub, Repository
@@ -16,6 +17,10 @@ from helpers.loopback_hub import TOKEN, LoopbackHub, Repository
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError
 from tratree_data.importers import reading, storing
+from tratree_data.importers.formats import detect_format
+from tratree_data.importers.reading import LogFile
+from tratree_data.importers.records import Options
+from tratree_data.importers.settings import AUTO, Format
 from tratree_data.store.rollout_writer import RolloutWriter
 
 LOGS = Path(__file__).parent / "data/logs"
@@ -48,7 +53,7 @@ def test_a_line_becomes_a_rollout_and_its_steps(tmp_path):
         "unknown": 1,
     }
     file = write(tmp_path / "a.jsonl", [line(**told), line(reward=None), line("u")])
-    report = import_log("jsonl", file, tmp_path / "d")
+    report = import_log(tmp_path / "d", file, "jsonl")
     assert report.counts == {"rollouts": 3, "steps": 6, "already_there": 0, "dropped": 0}
     first, second, third = rows(tmp_path / "d", "rollouts")
     names = (
@@ -91,7 +96,7 @@ BAD = {
 def test_bad_lines_are_named_and_the_rest_is_imported(tmp_path, reason):
     bad = BAD[reason]
     file = write(tmp_path / "b.jsonl", [line("first"), *bad, b"", line("last")])
-    report = import_log("jsonl", file, tmp_path / "d")
+    report = import_log(tmp_path / "d", file, "jsonl")
     assert report.counts == {"rollouts": 2, "steps": 4, "already_there": 0, "dropped": len(bad)}
     dropped = rows(tmp_path / "d", "dropped")
     assert [row["reason"] for row in dropped] == [reason] * len(bad), dropped
@@ -99,7 +104,7 @@ def test_bad_lines_are_named_and_the_rest_is_imported(tmp_path, reason):
     assert all(row["stage"] == "import" and row["detail"] for row in dropped)
     assert any(note.startswith(f"{reason}: {len(bad)} ") and "b.jsonl:2" in note for note in report.notes)
     with pytest.raises(BadInputError, match=rf"b\.jsonl:2: .*{reason}.*\n?.*--strict") as refused:
-        import_log("jsonl", file, tmp_path / "strict", strict=True)
+        import_log(tmp_path / "strict", file, "jsonl", strict=True)
     assert "Nothing was imported" in str(refused.value)
     assert not (tmp_path / "strict").exists()
 
@@ -111,7 +116,7 @@ def test_a_line_that_is_too_long_is_skipped_without_being_held(tmp_path):
         for _ in range(100):
             handle.write(b"x" * 2**20)
         handle.write(b'"}\n' + json.dumps(line("last")).encode())
-    assert import_log("jsonl", file, tmp_path / "d").counts == {"rollouts": 2, "steps": 4, "already_there": 0, "dropped": 1}
+    assert import_log(tmp_path / "d", file, "jsonl").counts == {"rollouts": 2, "steps": 4, "already_there": 0, "dropped": 1}
     assert rows(tmp_path / "d", "dropped")[0]["reason"] == "too_long"
     assert "104,857,6" in rows(tmp_path / "d", "dropped")[0]["detail"]
 
@@ -119,9 +124,9 @@ def test_a_line_that_is_too_long_is_skipped_without_being_held(tmp_path):
 def test_twice_adds_nothing_and_a_longer_file_adds_what_is_new(tmp_path):
     lines = [line(f"t{i % 3}", f"a{i}") for i in range(9)]
     file = write(tmp_path / "a.jsonl", [*lines, b"bad"])
-    import_log("jsonl", file, tmp_path / "d")
+    import_log(tmp_path / "d", file, "jsonl")
     before = open_store(tmp_path / "d")
-    again = import_log("jsonl", file, tmp_path / "d")
+    again = import_log(tmp_path / "d", file, "jsonl")
     after = open_store(tmp_path / "d")
     assert not again.changed
     assert again.counts == {"rollouts": 0, "steps": 0, "already_there": 9, "dropped": 1}
@@ -129,7 +134,7 @@ def test_twice_adds_nothing_and_a_longer_file_adds_what_is_new(tmp_path):
         name: source.version for name, source in after.sources.items()
     }
     write(file, [*lines, line("t0", "new"), line("t9")])  # the bad line is mended
-    assert import_log("jsonl", file, tmp_path / "d").counts == {"rollouts": 2, "steps": 4, "already_there": 9, "dropped": 0}
+    assert import_log(tmp_path / "d", file, "jsonl").counts == {"rollouts": 2, "steps": 4, "already_there": 9, "dropped": 0}
     attempts = {row["attempt"] for row in rows(tmp_path / "d", "rollouts") if row["task_id"] == "t0"}
     assert attempts == {0, 1, 2, 3}
     assert rows(tmp_path / "d", "dropped") == []
@@ -137,28 +142,28 @@ def test_twice_adds_nothing_and_a_longer_file_adds_what_is_new(tmp_path):
 
 def test_duplicates_within_a_file_unless_they_carry_different_ids(tmp_path):
     file = write(tmp_path / "a.jsonl", [line(), line(), line(trajectory_id="1"), line(trajectory_id="2"), line(trajectory_id="1")])
-    report = import_log("jsonl", file, tmp_path / "d")
+    report = import_log(tmp_path / "d", file, "jsonl")
     assert (report.counts["rollouts"], report.counts["dropped"]) == (3, 2)
     assert {row["reason"] for row in rows(tmp_path / "d", "dropped")} == {"duplicate"}
-    assert import_log("jsonl", file, tmp_path / "d").counts == {"rollouts": 0, "steps": 0, "already_there": 3, "dropped": 2}
+    assert import_log(tmp_path / "d", file, "jsonl").counts == {"rollouts": 0, "steps": 0, "already_there": 3, "dropped": 2}
 
 
 def test_dropped_rows_of_other_files_and_stages_stay(tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
     one, two = write(tmp_path / "one/a.jsonl", [line("1"), b"bad"]), write(tmp_path / "two/a.jsonl", [line("2"), b"worse", b"bad"])
-    import_log("jsonl", one, tmp_path / "d")
-    import_log("jsonl", two, tmp_path / "d")
+    import_log(tmp_path / "d", one, "jsonl")
+    import_log(tmp_path / "d", two, "jsonl")
     assert [row["subject"] for row in rows(tmp_path / "d", "dropped")] == ["one/a.jsonl:2", "two/a.jsonl:2", "two/a.jsonl:3"]
     write(two, [line("2")])
-    import_log("jsonl", two, tmp_path / "d")
+    import_log(tmp_path / "d", two, "jsonl")
     assert [row["subject"] for row in rows(tmp_path / "d", "dropped")] == ["one/a.jsonl:2"]
 
 
 def test_characters_that_nothing_can_hold_are_replaced_and_recorded(tmp_path):
     steps = b'[{"observation": "a\\u0000b", "action": "\\udfff"}]'
     text = b'{"task_id": "t\\ud800", "env": "e", "instruction": "i", "reward": 1, "steps": ' + steps + b"}"
-    report = import_log("jsonl", write(tmp_path / "a.jsonl", [text]), tmp_path / "d")
+    report = import_log(tmp_path / "d", write(tmp_path / "a.jsonl", [text]), "jsonl")
     assert (report.counts["rollouts"], report.counts["dropped"]) == (1, 0)
     (step,) = rows(tmp_path / "d", "steps")
     assert (step["observation"], step["action"]) == ("a\ufffdb", "\ufffd")
@@ -170,11 +175,11 @@ def test_characters_that_nothing_can_hold_are_replaced_and_recorded(tmp_path):
 def test_packed_files_with_a_mark_and_windows_lines(tmp_path):
     data = b"\xef\xbb\xbf" + b"\r\n".join(json.dumps(line(str(i))).encode() for i in range(3)) + b"\r\n\r\n"
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(data))
-    assert import_log("jsonl", tmp_path / "a.jsonl.gz", tmp_path / "d").counts["rollouts"] == 3
+    assert import_log(tmp_path / "d", tmp_path / "a.jsonl.gz", "jsonl").counts["rollouts"] == 3
     rng = random.Random(5)
     long = b"\n".join(json.dumps(line(str(i), rng.randbytes(50).hex())).encode() for i in range(200))
     (tmp_path / "cut.jsonl.gz").write_bytes(gzip.compress(long)[:-2_000])
-    report = import_log("jsonl", tmp_path / "cut.jsonl.gz", tmp_path / "e")
+    report = import_log(tmp_path / "e", tmp_path / "cut.jsonl.gz", "jsonl")
     assert 0 < report.counts["rollouts"] < 200
     assert rows(tmp_path / "e", "dropped")[-1]["reason"] in ("unreadable", "not_json")
 
@@ -183,14 +188,14 @@ def test_packed_files_with_a_mark_and_windows_lines(tmp_path):
     ("scale", "reward", "score"), [("percent", 25, 0.25), ("0,100", 25, 0.25), ("-1,1", 0, 0.5), ((-1, 1), -1, 0.0), ("0,1", 0.5, 0.5)]
 )
 def test_scores_on_a_named_scale(tmp_path, scale, reward, score):
-    import_log("jsonl", write(tmp_path / "a.jsonl", [line(reward=reward)]), tmp_path / "d", score_scale=scale)
+    import_log(tmp_path / "d", write(tmp_path / "a.jsonl", [line(reward=reward)]), "jsonl", score_scale=scale)
     assert rows(tmp_path / "d", "rollouts")[0]["score"] == score
 
 
 @pytest.mark.parametrize("scale", ["high", "1", "1,0", "nan,1", "0,inf", "1,2,3"])
 def test_scales_that_are_none(tmp_path, scale):
     with pytest.raises(BadInputError, match=r"score scale .*\nNext: --score-scale"):
-        import_log("jsonl", write(tmp_path / "a.jsonl", [line()]), tmp_path / "d", score_scale=scale)
+        import_log(tmp_path / "d", write(tmp_path / "a.jsonl", [line()]), "jsonl", score_scale=scale)
 
 
 def test_clear_errors(tmp_path):
@@ -198,12 +203,12 @@ def test_clear_errors(tmp_path):
     (tmp_path / "blank.jsonl").write_text("\n\n")
     good = write(tmp_path / "good.jsonl", [line()])
     for wanted, kind, arguments in [
-        ("There is no file", NotFoundError, ("jsonl", tmp_path / "missing.jsonl", tmp_path / "d")),
-        ("is empty", BadInputError, ("jsonl", tmp_path / "empty.jsonl", tmp_path / "d")),
-        ("holds no jsonl trajectory", BadInputError, ("jsonl", tmp_path / "blank.jsonl", tmp_path / "d")),
-        ("Did you mean 'jsonl'", NotFoundError, ("json", good, tmp_path / "d")),
-        ("is a file, and a dataset is a folder", BadInputError, ("jsonl", good, good)),
-        ("holds no log file", BadInputError, ("eto", tmp_path / "nothing", tmp_path / "d")),
+        ("There is no file", NotFoundError, (tmp_path / "d", tmp_path / "missing.jsonl")),
+        ("is empty", BadInputError, (tmp_path / "d", tmp_path / "empty.jsonl", "jsonl")),
+        ("contains no jsonl trajectory", BadInputError, (tmp_path / "d", tmp_path / "blank.jsonl", "jsonl")),
+        ("Did you mean 'jsonl'", BadInputError, (tmp_path / "d", good, "json")),
+        ("is a file, and a dataset is a folder", BadInputError, (good, good, "jsonl")),
+        ("holds no log file", BadInputError, (tmp_path / "d", tmp_path / "nothing", "eto")),
     ]:
         (tmp_path / "nothing").mkdir(exist_ok=True)
         with pytest.raises(kind, match=wanted):
@@ -218,24 +223,27 @@ def test_a_foreign_file_among_logs_is_one_row_not_a_row_a_line(tmp_path):
     for name in ("a.jsonl", "z.jsonl"):
         write(folder / name, [line(f"{name}{i}") for i in range(50)])
     (folder / "m.jsonl").write_bytes((LOGS / "knowagent/K_D0.jsonl").read_bytes())
-    theirs = import_log("knowagent", LOGS / "knowagent/K_D0.jsonl", tmp_path / "alone")
-    report = import_log("knowagent", folder, tmp_path / "d")
+    theirs = import_log(tmp_path / "alone", LOGS / "knowagent/K_D0.jsonl", "knowagent")
+    report = import_log(tmp_path / "d", folder, "knowagent")
     assert report.counts == theirs.counts | {"dropped": theirs.counts["dropped"] + 2}
     foreign = [row for row in rows(tmp_path / "d", "dropped") if row["reason"] == "other_format"]
     assert [row["subject"] for row in foreign] == ["logs/a.jsonl:1", "logs/z.jsonl:1"]
-    assert foreign[0]["detail"] == "the file is no knowagent log (there is no 'traj'); it reads as jsonl"
-    assert not import_log("knowagent", folder, tmp_path / "d").changed
-    ours = import_log("jsonl", folder, tmp_path / "d")
+    assert foreign[0]["detail"] == "the file is not a knowagent log (there is no 'traj'); it reads as jsonl"
+    assert not import_log(tmp_path / "d", folder, "knowagent").changed
+    ours = import_log(tmp_path / "d", folder, "jsonl")
     assert ours.counts == {"rollouts": 100, "steps": 200, "already_there": 0, "dropped": 1}
     with pytest.raises(BadInputError, match=r"logs/a\.jsonl:1: .*it reads as jsonl \(other_format\)\. Nothing was imported"):
-        import_log("knowagent", folder, tmp_path / "strict", strict=True)
+        import_log(tmp_path / "strict", folder, "knowagent", strict=True)
 
 
 NOTHING = {
     "utf16": (json.dumps(line()).encode("utf-16") * 3, "not_utf8, .*the file is UTF-16, .*\nNext: iconv -f UTF-16 -t UTF-8"),
     "latin": (json.dumps(line("d\xf6"), ensure_ascii=False).encode("latin1") + b"\n{\n", "not_utf8, .*:1: .*\nNext: iconv -f ITS-ENCODING"),
     "table": (b"task,reward\n" + b"a,1\n" * 30, "not_json 31 times, the first: .*:1: .*\nNext: tratree sql .*dropped"),
-    "scores": (json.dumps(line(reward=50)).encode(), "score_out_of_range, .*\nNext: tratree import jsonl .* --score-scale low,high"),
+    "scores": (
+        json.dumps(line(reward=50)).encode(),
+        "score_out_of_range, .*\nNext: .* --format jsonl --score-scale low,high",
+    ),
 }
 
 
@@ -246,14 +254,14 @@ def test_an_import_of_which_nothing_was_usable_fails_and_keeps_what_it_found(tmp
     file.write_bytes(data)
     for _ in range(2):
         with pytest.raises(BadInputError, match=f"(?s)Nothing in .*a.jsonl could be imported as jsonl: {told}"):
-            import_log("jsonl", file, tmp_path / "d")
+            import_log(tmp_path / "d", file, "jsonl")
         assert {row["stage"] for row in rows(tmp_path / "d", "dropped")} == {"import"}
         assert rows(tmp_path / "d", "rollouts") == []
     write(file, [line()])
-    assert import_log("jsonl", file, tmp_path / "d").counts["rollouts"] == 1
+    assert import_log(tmp_path / "d", file, "jsonl").counts["rollouts"] == 1
     assert rows(tmp_path / "d", "dropped") == []
     write(file, [line(), b"bad"])
-    assert import_log("jsonl", file, tmp_path / "d").counts["already_there"] == 1  # that is not nothing
+    assert import_log(tmp_path / "d", file, "jsonl").counts["already_there"] == 1  # that is not nothing
 
 
 def test_a_folder_of_another_format_behind_a_file_that_is_no_log(tmp_path):
@@ -262,8 +270,8 @@ def test_a_folder_of_another_format_behind_a_file_that_is_no_log(tmp_path):
     (folder / "a.json").write_text('{"settings": 1}')
     for name in ("b.jsonl", "c.jsonl"):
         (folder / name).write_bytes((LOGS / "knowagent/K_D0.jsonl").read_bytes())
-    with pytest.raises(BadInputError, match=r"other_format 2 times.*it reads as knowagent\.\nNext: tratree import knowagent .*logs .*d$"):
-        import_log("jsonl", folder, tmp_path / "d")
+    with pytest.raises(BadInputError, match=r"other_format 2 times.*it reads as knowagent\.\nNext: .*logs .*d --format knowagent$"):
+        import_log(tmp_path / "d", folder, "jsonl")
 
 
 def test_a_log_that_begins_with_bad_records_loses_none_of_them(tmp_path):
@@ -273,11 +281,11 @@ def test_a_log_that_begins_with_bad_records_loses_none_of_them(tmp_path):
     folder.mkdir()
     write(folder / "a.jsonl", [line("good")])
     write(folder / "b.jsonl", [*chats, line("last")])
-    report = import_log("jsonl", folder, tmp_path / "d")
+    report = import_log(tmp_path / "d", folder, "jsonl")
     assert report.counts == {"rollouts": 2, "steps": 4, "already_there": 0, "dropped": 40}
     assert {row["reason"] for row in rows(tmp_path / "d", "dropped")} == {"missing_field"}
     write(folder / "b.jsonl", chats)
-    assert import_log("jsonl", folder, tmp_path / "d").counts["dropped"] == 1
+    assert import_log(tmp_path / "d", folder, "jsonl").counts["dropped"] == 1
 
 
 def test_a_dataset_within_the_folder_of_its_logs(tmp_path):
@@ -287,16 +295,16 @@ def test_a_dataset_within_the_folder_of_its_logs(tmp_path):
     )
     (tmp_path / ".hidden.json").write_text("[]")
     for wanted in (0, 1):
-        counts = import_log("sharegpt", tmp_path, tmp_path / "d", environment="e").counts
+        counts = import_log(tmp_path / "d", tmp_path, "sharegpt", environment="e").counts
         assert (counts["already_there"], counts["dropped"]) == (wanted, 0)
 
 
 def test_one_writer_at_a_time(tmp_path):
-    import_log("jsonl", write(tmp_path / "a.jsonl", [line()]), tmp_path / "d")
+    import_log(tmp_path / "d", write(tmp_path / "a.jsonl", [line()]), "jsonl")
     from tratree_data.store.writer import writing as hold
 
     with hold(tmp_path / "d"), pytest.raises(StoreBusyError):
-        import_log("jsonl", write(tmp_path / "b.jsonl", [line("2")]), tmp_path / "d")
+        import_log(tmp_path / "d", write(tmp_path / "b.jsonl", [line("2")]), "jsonl")
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
@@ -310,7 +318,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     held = []
     fill = reading._JsonStream.fill
     monkeypatch.setattr(reading._JsonStream, "fill", lambda self, *size: fill(self, *size) or held.append(len(self.buffer)))
-    report = import_log("sharegpt", tmp_path / "list.json", tmp_path / "d", environment="e")
+    report = import_log(tmp_path / "d", tmp_path / "list.json", "sharegpt", environment="e")
     assert report.counts["rollouts"] == 3_000
     assert max(sizes) <= 1_000
     assert max(held) < 2 * reading.CHUNK
@@ -327,7 +335,7 @@ def test_killed_at_any_moment_the_same_command_finishes(tmp_path):
     file = write(tmp_path / "a.jsonl", [*lines, b"bad"])
     script = (
         "import sys; from tratree_data import import_log; from tratree_data.importers import storing; storing.STEPS_PER_COMMIT = 2_000\n"
-        "import_log('jsonl', sys.argv[1], sys.argv[2])"
+        "import_log(sys.argv[2], sys.argv[1], 'jsonl')"
     )
     command = [sys.executable, "-c", script, str(file), str(tmp_path / "d")]
     kills = 0
@@ -339,7 +347,7 @@ def test_killed_at_any_moment_the_same_command_finishes(tmp_path):
             kills += 1
         process.wait()
     subprocess.run(command, check=True)
-    import_log("jsonl", file, tmp_path / "whole")
+    import_log(tmp_path / "whole", file, "jsonl")
     killed, whole = open_store(tmp_path / "d"), open_store(tmp_path / "whole")
     for query in ("SELECT * FROM rollouts ORDER BY rollout_id", "SELECT * FROM steps ORDER BY rollout_id, step", "SELECT * FROM dropped"):
         assert killed.sql(query).equals(whole.sql(query)), query
@@ -349,7 +357,7 @@ def test_killed_at_any_moment_the_same_command_finishes(tmp_path):
 
 def test_the_command(tmp_path):
     file = write(tmp_path / "a.jsonl", [line(), b"bad"])
-    command = [sys.executable, "-m", "tratree_data.cli", "import", "jsonl", str(file), str(tmp_path / "d")]
+    command = [sys.executable, "-m", "tratree_data.cli", "import", str(file), str(tmp_path / "d")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
     assert "1 rollouts, 2 steps, 0 already there, 1 dropped" in done.stderr
@@ -357,6 +365,10 @@ def test_the_command(tmp_path):
     bad = [*command[:-2], str(write(tmp_path / "bad.jsonl", [b"bad"])), str(tmp_path / "bad")]
     nothing = subprocess.run(bad, capture_output=True, text=True, check=False)
     assert (nothing.returncode, nothing.stdout) == (2, "")
+    assert nothing.stderr.startswith("tratree: The format of ")
+    assert nothing.stderr.rstrip().endswith("DIR --format NAME")
+    nothing = subprocess.run([*bad, "--format", "jsonl"], capture_output=True, text=True, check=False)
+    assert nothing.returncode == 2
     assert nothing.stderr.startswith("tratree: Nothing in ")
     strict = subprocess.run([*command[:-1], str(tmp_path / "e"), "--strict"], capture_output=True, text=True, check=False)
     assert strict.returncode == 2
@@ -379,7 +391,7 @@ def test_a_hub_dataset(tmp_path):
         "HF_HOME": str(tmp_path / "home"),
         "HF_HUB_DISABLE_XET": "1",
     }
-    command = [sys.executable, "-m", "tratree_data.cli", "import", "table"]
+    command = [sys.executable, "-m", "tratree_data.cli", "import"]
     try:
         done = subprocess.run(
             [*command, "hub:org/chats", str(tmp_path / "d")], capture_output=True, text=True, env=environment, check=False
@@ -398,9 +410,51 @@ def test_a_hub_dataset(tmp_path):
     assert not (tmp_path / "e").exists()
 
 
-def test_the_help_names_every_format():
-    from tratree_data.cli.rollouts import LOG_FORMATS
-    from tratree_data.importers import FORMATS
+OTHER_FILES = ("report.json", "preds.json", "results.json", "gpt-5.run.json")
+DETECTED = [path for path in sorted(LOGS.rglob("*.*")) if path.name not in OTHER_FILES]
 
-    named = LOG_FORMATS.partition(";")[0].replace(" (our own)", "").replace(" or ", ", ").split(", ")
-    assert sorted(named) == sorted(FORMATS)
+
+@pytest.mark.parametrize("path", DETECTED, ids=lambda path: str(path.relative_to(LOGS)))
+def test_the_format_is_detected_by_content(tmp_path, path):
+    """Under another name as well; only Parquet is known by its ending, as a file that cannot be read as text."""
+    expected = path.relative_to(LOGS).parts[0]
+    other = f"log{'.jsonl' if '.jsonl' in path.name else '.json'}"
+    for name in (path.name, path.name if expected in ("table", "sweagent", "openhands") else other):
+        copy = tmp_path / name
+        copy.write_bytes(path.read_bytes())
+        assert detect_format(copy, [LogFile(copy, name)], Options()) == expected
+
+
+def test_the_result_reports_the_detected_format(tmp_path):
+    result = import_log(tmp_path / "d", write(tmp_path / "a.jsonl", [line()]))
+    assert result.notes[0] == "Format: jsonl (detected)"
+    assert not any("detected" in note for note in import_log(tmp_path / "d", tmp_path / "a.jsonl", "jsonl").notes)
+
+
+def test_a_folder_in_two_formats_is_not_guessed_and_other_files_do_not_matter(tmp_path):
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    write(folder / "a.jsonl", [line()])
+    (folder / "settings.json").write_text('{"model": "m"}')
+    (folder / "notes.txt").write_text("to do")
+    assert import_log(tmp_path / "d", folder).counts["rollouts"] == 1
+    (folder / "k.jsonl").write_bytes((LOGS / "knowagent/K_D0.jsonl").read_bytes())
+    with pytest.raises(
+        BadInputError, match=r"several formats \(jsonl: 1 file, e\.g\. logs/a\.jsonl; knowagent: 1 file.*\nNext: .*--format jsonl"
+    ):
+        import_log(tmp_path / "e", folder)
+    assert not (tmp_path / "e").exists()
+
+
+@pytest.mark.parametrize("data", [b'{"settings": 1}', b"to do", b"a,b\n1,2\n", b"[1, 2]", b"\x00\x01"])
+def test_an_unknown_format_is_an_error_that_lists_the_known_ones(tmp_path, data):
+    (tmp_path / "a.json").write_bytes(data)
+    with pytest.raises(BadInputError, match=r"(?s)was not recognised.*Available: jsonl, .*table\.\nNext: tratree import .* --format NAME"):
+        import_log(tmp_path / "d", tmp_path / "a.json")
+    assert not (tmp_path / "d").exists()
+
+
+def test_the_settings_name_every_format():
+    from tratree_data.importers.formats import FORMATS
+
+    assert get_args(Format) == (AUTO, *FORMATS)

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError
-from tratree_data.importers import FORMATS, find_files, reading, turns
+from tratree_data.importers import reading, turns
+from tratree_data.importers.formats import FORMATS
+from tratree_data.importers.import_log import find_files
 from tratree_data.importers.reading import LogFile, json_members, json_records
 from tratree_data.importers.records import Options, Problem, Record
 
@@ -65,7 +67,7 @@ def test_eto_cuts_as_many_examples_as_the_environment_has(folder, named, action)
 
 def test_eto_rollouts_without_an_environment_are_refused_not_guessed(tmp_path):
     with pytest.raises(BadInputError, match=r"--environment webshop, scienceworld or alfworld"):
-        import_log("eto", LOGS / "eto/sciworld", tmp_path / "d")
+        import_log(tmp_path / "d", LOGS / "eto/sciworld", "eto")
     assert not (tmp_path / "d").exists()
 
 
@@ -117,7 +119,7 @@ def test_react_logs_examples_thoughts_blank_actions_and_the_cut_off_end():
 
 
 def test_react_duplicates_of_whole_episodes_are_dropped(tmp_path):
-    report = import_log("react", LOGS / "react/reflexion.log", tmp_path / "d", environment="alfworld")
+    report = import_log(tmp_path / "d", LOGS / "react/reflexion.log", "react", environment="alfworld")
     assert report.counts == {"rollouts": 3, "steps": 6, "already_there": 0, "dropped": 2}
     dropped = open_store(tmp_path / "d").read("dropped").to_pylist()
     assert sorted((row["subject"], row["reason"]) for row in dropped) == [
@@ -140,7 +142,7 @@ def test_sharegpt(tmp_path):
     assert items[0].prompt == "Be brief."
     assert items[1].task_id == items[2].task_id
     assert reasons(problems) == ["wrong_type", "wrong_type"]
-    report = import_log("sharegpt", LOGS / "sharegpt/chats.json", tmp_path / "d", environment="chat")
+    report = import_log(tmp_path / "d", LOGS / "sharegpt/chats.json", "sharegpt", environment="chat")
     assert report.counts == {"rollouts": 2, "steps": 3, "already_there": 0, "dropped": 3}
     assert any("score_out_of_range" in note and "--score-scale" in note for note in report.notes)
 
@@ -223,7 +225,7 @@ def test_knowagent_two_files_false_and_zero_and_paths_that_are_no_actions(tmp_pa
     assert [(step.thought, step.action) for step in first.steps] == [("look for it", "go to desk 1"), ("", "take pen 1")]
     assert (first.reward, second.reward, first.success, second.success) == (0.0, 0.0, False, False)
     assert reasons(problems) == ["empty_steps"]
-    import_log("knowagent", LOGS / "knowagent", tmp_path / "d")
+    import_log(tmp_path / "d", LOGS / "knowagent", "knowagent")
     rows = open_store(tmp_path / "d").read("rollouts").to_pylist()
     assert [(row["task_id"], row["attempt"]) for row in rows] == [("task-a/trial-1", 0), ("task-a/trial-1", 1)]
 
@@ -238,10 +240,10 @@ def test_history_observations_come_after_actions_and_the_score_is_the_highest(tm
     assert (died.end_observation, died.task_id, died.reward, died.success, died.end_reason) == ("You die.", "boil/4", 33.0, False, "done")
     assert (solved.reward, solved.success) == (100.0, True)
     assert reasons(problems) == ["wrong_type"]
-    import_log("history", LOGS / "history/run.json", tmp_path / "d", score_scale="0,100")
+    import_log(tmp_path / "d", LOGS / "history/run.json", "history", score_scale="0,100")
     assert sorted(open_store(tmp_path / "d").read("rollouts").column("score").to_pylist()) == [0.33, 1.0]
     with pytest.raises(BadInputError, match=r"--score-scale 0,100"):
-        import_log("history", LOGS / "history/run.json", tmp_path / "e")
+        import_log(tmp_path / "e", LOGS / "history/run.json", "history")
 
 
 def test_sweagent_observations_come_after_and_demonstrations_are_not_the_agents():
@@ -361,7 +363,7 @@ def test_openhands_events_pairs_and_kinds():
 
 
 def test_openhands_names_its_environment_where_it_can(tmp_path):
-    report = import_log("openhands", LOGS / "openhands/output.jsonl", tmp_path / "d")
+    report = import_log(tmp_path / "d", LOGS / "openhands/output.jsonl", "openhands")
     assert report.counts["rollouts"] == 2
     assert set(open_store(tmp_path / "d").read("rollouts")["environment"].to_pylist()) == {"org/calc-bench"}
 
@@ -370,7 +372,7 @@ def test_table_with_columns_named(tmp_path):
     chats = [[{"role": "user", "content": "Q?"}, {"role": "assistant", "content": "A"}], None]
     pq.write_table(pa.table({"qid": ["q1", "q2"], "chat": chats, "score": [80.0, 20.0]}), tmp_path / "t.parquet")
     columns = {"task_id": "qid", "messages": "chat", "reward": "score"}
-    report = import_log("table", tmp_path / "t.parquet", tmp_path / "d", columns=columns, environment="qa", score_scale="percent")
+    report = import_log(tmp_path / "d", tmp_path / "t.parquet", "table", columns=columns, environment="qa", score_scale="percent")
     assert report.counts == {"rollouts": 1, "steps": 1, "already_there": 0, "dropped": 1}
     assert open_store(tmp_path / "d").read("rollouts").to_pylist()[0]["score"] == 0.8
     steps = [[{"observation": "o", "action": "a"}]]
@@ -378,10 +380,10 @@ def test_table_with_columns_named(tmp_path):
         pa.table({"task_id": ["t"], "env": ["e"], "steps": steps, "reward": [Decimal("0.25")], "instruction": ["i"]}),
         tmp_path / "s.parquet",
     )
-    assert import_log("table", tmp_path / "s.parquet", tmp_path / "d").counts["rollouts"] == 1
+    assert import_log(tmp_path / "d", tmp_path / "s.parquet", "table").counts["rollouts"] == 1
     assert 0.25 in open_store(tmp_path / "d").read("rollouts")["score"].to_pylist()
     with pytest.raises(BadInputError, match="task_id"):
-        import_log("table", tmp_path / "t.parquet", tmp_path / "d", columns={"taskid": "qid"})
+        import_log(tmp_path / "d", tmp_path / "t.parquet", "table", columns={"taskid": "qid"})
 
 
 def test_tables_of_the_hubs_large_collections_of_runs(tmp_path):
@@ -419,7 +421,7 @@ def test_tables_of_the_hubs_large_collections_of_runs(tmp_path):
 )
 def test_the_wrong_format_is_told_and_the_right_one_named(tmp_path, named, fits, path):
     with pytest.raises(BadInputError, match=f"it reads as {fits}"):
-        import_log(named, LOGS / path, tmp_path / "d", environment="webshop")
+        import_log(tmp_path / "d", LOGS / path, named, environment="webshop")
     assert not (tmp_path / "d").exists()
 
 

@@ -12,9 +12,9 @@ from helpers.tree_tables import ENVIRONMENT, make_tables, make_tree, node_id
 from hypothesis import given, settings
 
 from benchmarks.reference import Rollout, advantage_in_state, divergence_pairs, subtree
+from tratree_data import import_log
 from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.ids import tree_id
-from tratree_data.importers import import_log
 from tratree_data.messages import conversation
 from tratree_data.preferences.candidates import KINDS, find_candidates, read_states
 from tratree_data.preferences.pair_filters import PairSettings
@@ -346,7 +346,7 @@ def test_command_line(dataset, capsys) -> None:
 @pytest.mark.parametrize("log", ["knowagent_alfworld", "intercode_bash"])
 def test_real_pairs_are_what_two_rollouts_said(log: str, tmp_path) -> None:
     """Observations merge when equal here, so both sides' prompts are what both rollouts saw, and continuations are what they said."""
-    import_log("jsonl", SHARED / "trajectories" / log / "normalized.jsonl", tmp_path)
+    import_log(tmp_path, SHARED / "trajectories" / log / "normalized.jsonl", "jsonl")
     build(tmp_path, embedder="exact")
     assert pairs(tmp_path, kinds=KINDS).counts["pairs"] > 5
     store = open_store(tmp_path)

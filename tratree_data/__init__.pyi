@@ -9,7 +9,7 @@ from .evaluation.evaluate import evaluate as evaluate
 from .experiments.reproduce import reproduce as reproduce
 from .exploration.explore import explore as explore
 from .exporters import export as export
-from .importers import import_log as import_log
+from .importers.import_log import import_log as import_log
 from .pipelines import run as run
 from .preferences.demonstrations import demonstrations as demonstrations
 from .preferences.pairs import pairs as pairs

@@ -90,9 +90,6 @@ def _find(recipe: str) -> str:
 def _run_stage(name: str, directory: str | Path, settings: dict[str, Any]) -> StageResult:
     """`{dataset}` in a publish target stands for the dataset's folder."""
     function = _function(stage(name))
-    if name == "import":
-        rest = {key: value for key, value in settings.items() if key not in ("format", "path")}
-        return function(settings["format"], settings["path"], directory, **rest)
     if name == "publish":
         settings = {**settings, "target": str(settings["target"]).replace("{dataset}", str(directory))}
     return function(directory, **settings)

@@ -40,7 +40,7 @@ class Stage:
 
 
 STAGES = (
-    Stage("import", (), ("rollouts", "steps"), "tratree import jsonl FILE DIR", committed_last="rollouts", repeatable=True),
+    Stage("import", (), ("rollouts", "steps"), "tratree import FILE DIR", committed_last="rollouts", repeatable=True),
     Stage("explore", (), ("rollouts", "steps"), "tratree explore ENVIRONMENT DIR", committed_last="rollouts", repeatable=True),
     Stage("embed", ("steps",), ("embeddings",), "tratree build DIR --embedder minilm", published=False),
     Stage("build", ("rollouts", "steps"), ("nodes", "edges", "step_nodes"), "tratree build DIR", by_tree=True),

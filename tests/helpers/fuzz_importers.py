@@ -21,7 +21,7 @@ from typing import Any
 import pyarrow as pa
 
 from tratree_data.errors import TratreeError
-from tratree_data.importers import FORMATS
+from tratree_data.importers.formats import FORMATS
 from tratree_data.importers.reading import LogFile
 from tratree_data.importers.records import Options
 from tratree_data.importers.storing import Import

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tratree_data.importers import import_log
+from tratree_data import import_log
 from tratree_data.preferences.demonstrations import demonstrations
 from tratree_data.preferences.pairs import pairs
 from tratree_data.tree_search.search import search
@@ -45,7 +45,7 @@ NAMES = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Donald", "John", "Kathlee
 def import_rows(folder: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
     log = folder.with_name(f"{folder.name}-{len(rows)}.jsonl")
     log.write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
-    import_log("jsonl", log, folder)
+    import_log(folder, log, "jsonl")
     return folder
 
 

@@ -80,7 +80,7 @@ def verb(settings: type[Settings], panel: str) -> Callable[[Callable[..., None]]
         vars(command)["__signature__"] = Signature([*keywords, *options])
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in (*keywords, *options)}
         command.__doc__ = explained.__doc__
-        app.command(explained.__name__, rich_help_panel=panel)(command)
+        app.command(explained.__name__.rstrip("_"), rich_help_panel=panel)(command)
 
     return decorate
 
@@ -102,6 +102,8 @@ def _option(field: str, kind: Any, setting: Setting, several: bool) -> Any:
     flag = f"--{setting.option or field.replace('_', '-')}"
     if several:
         kind = list[str] | None
+    elif isinstance(kind, UnionType) and str in get_args(kind):
+        kind = str | None
     elif isinstance(kind, UnionType):
         kind = reduce(or_, (part for part in get_args(kind) if Ellipsis not in get_args(part)))
     words = f"{setting.help} May be repeated." if several else setting.help

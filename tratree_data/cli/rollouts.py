@@ -4,15 +4,11 @@ from typing import Annotated, Any
 
 import typer
 
-from tratree_data.cli.app import Dataset, app, messages, report
+from tratree_data.cli.app import Dataset, app, messages, report, verb
+from tratree_data.importers.settings import ImportSettings
 
 PANEL = "Bring rollouts in"
 
-
-LOG_FORMATS = (
-    "jsonl (our own), eto, messages, react, sharegpt, agenttraj, atif, adp, verifiers, sts, sweagent, openhands, intercode, fireact, "
-    "knowagent, history or table; docs/importing.md says what each reads."
-)
 Agents = Annotated[
     list[str] | None,
     typer.Option(help="name:key=value,… of scripted (the default), openai, vllm, transformers, expert, transcript; may be repeated."),
@@ -66,28 +62,19 @@ def explore(
     report(result)
 
 
-@app.command("import", rich_help_panel=PANEL)
+@verb(ImportSettings, PANEL)
 def import_(
-    format: Annotated[str, typer.Argument(metavar="FORMAT", help=LOG_FORMATS)],
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A file or a folder of files; table also reads hub:org/name.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A file, a folder of files, or hub:org/name.")],
     directory: Dataset,
-    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad record, with nothing written.")] = False,
-    environment: Annotated[str, typer.Option(help="The environment, where the log does not name it.")] = "",
-    split: Annotated[str, typer.Option(help="The tasks' split, where the log does not name it (train by default).")] = "",
-    agent: Annotated[str, typer.Option(help="What acted, where the log does not say.")] = "",
-    model: Annotated[str, typer.Option(help="The model behind it, where the log does not say.")] = "",
-    score_scale: Annotated[str, typer.Option(help="The rewards' scale: low,high or percent. Without it only 0 to 1 is taken.")] = "",
-    column: Annotated[list[str] | None, typer.Option(help="OURS=THEIRS, which column of a table is which; may be repeated.")] = None,
+    **given: Any,
 ) -> None:
-    """Adds the trajectories of a log that others wrote; what cannot be used goes to `dropped` with file, line and reason.
+    """Imports other tools' logs; what cannot be used goes to the table `dropped` with file, line and reason.
 
-    Example: `tratree import jsonl trajectories.jsonl mine`
+    Example: `tratree import trajectories.jsonl mine`
     """
-    from tratree_data.importers import import_log, parse_columns
+    from tratree_data.importers.import_log import import_log
 
-    named = {"environment": environment, "split": split, "agent": agent, "model": model}
-    columns = parse_columns(column or [])
-    report(import_log(format, path, directory, strict=strict, score_scale=score_scale, columns=columns, **named))
+    report(import_log(directory, path, **given))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -1,7 +1,9 @@
 """Which formats there are, and which one a file is written in: a log that makes no sense in the named format may in another."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain, islice
+from pathlib import Path
 
 from tratree_data.errors import BadInputError
 from tratree_data.importers import (
@@ -23,7 +25,7 @@ from tratree_data.importers import (
     table,
     verifiers,
 )
-from tratree_data.importers.reading import LogFile
+from tratree_data.importers.reading import LogFile, json_records
 from tratree_data.importers.records import PERCENT, Options, Problem, Record
 
 Item = Record | Problem
@@ -56,6 +58,16 @@ MUST_SAY = {"no_environment": "--environment webshop, scienceworld or alfworld",
 MISSHAPEN = {"missing_field", "not_json", "other_format", "wrong_type"}
 """What a reader finds in a file of another format; every other reason means that it knows the format, and not this record."""
 LOOK_AHEAD = 20
+MOST_SAMPLES = 50
+MOST = 0.5
+GENERIC = ("messages", "sharegpt")
+"""Layouts that many tools share: they give way to a particular format that reads the same file."""
+OWN_MARKS: dict[str, Callable[[Record], bool]] = {
+    "eto": lambda record: bool(record.trajectory_id or record.prompt or "/" in record.task_id)
+}
+"""Of formats whose layout others share: what shows that a record is theirs."""
+RECOGNISED = {*MUST_SAY, "only_examples", "truncated"}
+"""Problems that only a reader who knows the format can find."""
 
 
 def refuse_wrong_format(format: str, files: list[LogFile], options: Options) -> None:
@@ -76,10 +88,50 @@ def refuse_wrong_format(format: str, files: list[LogFile], options: Options) -> 
     fitting = _fitting_format(format, files[0], options)
     if fitting is not None:
         why = f" ({problems[0].subject}: {problems[0].detail})" if problems else ""
-        told = f"{files[0].path} is no {format} log{why}; it reads as {fitting}."
-        raise BadInputError(f"{told}\nNext: tratree import {fitting} {files[0].path} DIR")
+        wrong = f"{files[0].path} is not a {format} log{why}; it reads as {fitting}."
+        raise BadInputError(f"{wrong}\nNext: tratree import {files[0].path} DIR --format {fitting}")
     if not problems:
-        raise BadInputError(f"{files[0].path} holds no {format} trajectory.\nNext: check how the file was written")
+        raise BadInputError(f"{files[0].path} contains no {format} trajectory.\nNext: check how the file was written")
+
+
+def detect_format(path: str | Path, files: list[LogFile], options: Options) -> str:
+    """The one format that the files are written in, by their contents; refuses to guess between two."""
+    if str(path).startswith("hub:"):
+        return "table"
+    found: dict[str, list[str]] = {}
+    for file in files[:: -(-len(files) // MOST_SAMPLES)]:
+        for format in fitting_formats(file, options):
+            found.setdefault(format, []).append(file.name)
+    if len(found) == 1:
+        return next(iter(found))
+    if not found:
+        first = next(json_records(files[0]), ("", None))[1]
+        why = f": {first.detail}" if isinstance(first, Problem) else ""
+        raise BadInputError(
+            f"The format of {path} was not recognised{why}.\nAvailable: {', '.join(FORMATS)}.\n"
+            f"Next: tratree import {path} DIR --format NAME"
+        )
+    candidates = "; ".join(f"{format}: {len(names)} file{'s'[: len(names) != 1]}, e.g. {names[0]}" for format, names in found.items())
+    raise BadInputError(
+        f"{path} reads as several formats ({candidates}).\nNext: tratree import {path} DIR --format {next(iter(found))}, "
+        "or import its parts one by one"
+    )
+
+
+def fitting_formats(file: LogFile, options: Options, min_share: float = 0.0) -> list[str]:
+    """The formats in which most of the file's beginning makes sense; those that share a layout give way to the particular ones."""
+    guess = replace(options, environment=options.environment or NAMELESS, score_scale=options.score_scale or PERCENT)
+    shares = {format: _understood_share(format, file, guess) for format in FORMATS}
+    best = max(shares.values())
+    fitting = [format for format, share in shares.items() if share == best and share > 0 and share >= min_share]
+    return [format for format in fitting if format not in GENERIC] or fitting
+
+
+def _understood_share(format: str, file: LogFile, guess: Options) -> float:
+    if format == "table" and not file.path.name.endswith(ENDINGS["table"]):
+        return 0.0
+    beginning = list(islice(FORMATS[format](file, guess), LOOK_AHEAD))
+    return sum(_is_theirs(format, item) for item in beginning) / max(len(beginning), 1)
 
 
 def read_log(format: str, file: LogFile, options: Options) -> Iterator[Item]:
@@ -89,7 +141,7 @@ def read_log(format: str, file: LogFile, options: Options) -> Iterator[Item]:
     foreign = _is_misshapen(beginning) and _fitting_format(format, file, options)
     if foreign and not any(isinstance(item, Record) for item in items):
         seen = f" ({beginning[0].detail})" if beginning and isinstance(beginning[0], Problem) else ""
-        yield Problem(f"{file.name}:1", "other_format", f"the file is no {format} log{seen}; it reads as {foreign}")
+        yield Problem(f"{file.name}:1", "other_format", f"the file is not a {format} log{seen}; it reads as {foreign}")
     elif foreign:  # it began with a long run of bad records
         yield from FORMATS[format](file, options)
     elif beginning:
@@ -102,15 +154,16 @@ def _is_misshapen(items: list[Item]) -> bool:
     return all(isinstance(item, Problem) and item.reason in MISSHAPEN for item in items)
 
 
+def _is_theirs(format: str, item: Item) -> bool:
+    """Whether only this format reads like that; an expert record of ETO has ShareGPT's layout, and opens with OK or names its game."""
+    if isinstance(item, Problem):
+        return item.reason in RECOGNISED
+    return format != "eto" or bool(item.trajectory_id or item.prompt or "/" in item.task_id)
+
+
 def _fitting_format(named: str, file: LogFile, options: Options) -> str | None:
-    """The other format in which most of the file's beginning makes sense."""
-    guess = Options(environment=options.environment or NAMELESS, score_scale=PERCENT)
-    for format, reader in FORMATS.items():
-        if format != named:
-            beginning = list(islice(reader(file, guess), LOOK_AHEAD))
-            if 2 * sum(isinstance(item, Record) for item in beginning) > len(beginning):
-                return format
-    return None
+    """The other format that the file is written in."""
+    return next((format for format in fitting_formats(file, options, MOST) if format != named), None)
 
 
 def _must_say(where: str, what: str, option: str) -> BadInputError:

@@ -73,6 +73,21 @@ class Options:
     model: str = ""
     score_scale: Scale | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    mapped_rewards: Mapping[float, float] = field(default_factory=dict)
+    clamp_scores: bool = False
+
+    def score(self, reward: float | None) -> float | None:
+        """The reward as a score from 0 to 1. A reward outside its scale is refused: nobody may guess what was meant."""
+        if reward is None:
+            return None
+        reward = self.mapped_rewards.get(reward, reward)
+        low, high = self.score_scale or UNIT
+        if self.clamp_scores:
+            reward = min(max(reward, low), high)
+        if not low <= reward <= high:
+            hint = "" if self.score_scale else "; name its scale with --score-scale low,high, or map it with --score-map=FROM=TO"
+            raise Unusable("score_out_of_range", f"the reward {reward:g} is outside {low:g} to {high:g}{hint}")
+        return (reward - low) / (high - low)
 
 
 class Unusable(Exception):
@@ -235,17 +250,6 @@ def truth(value: Any, name: str) -> bool | None:
 def count(value: Any, name: str) -> int | None:
     found = number(value, name)
     return int(found) if found is not None and 0 <= found < 2**53 else None
-
-
-def score_on(scale: Scale | None, reward: float | None) -> float | None:
-    """The reward as a score from 0 to 1. A reward outside its scale is refused: nobody may guess what was meant."""
-    if reward is None:
-        return None
-    low, high = scale or UNIT
-    if not low <= reward <= high:
-        hint = "" if scale else "; name its scale with --score-scale low,high"
-        raise Unusable("score_out_of_range", f"the reward {reward:g} is outside {low:g} to {high:g}{hint}")
-    return (reward - low) / (high - low)
 
 
 def kind(value: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from tratree_data import ids
-from tratree_data.importers.records import LogStep, Options, Problem, Record, Unusable, score_on
+from tratree_data.importers.records import LogStep, Options, Problem, Record, Unusable
 from tratree_data.store.reader import Store
 from tratree_data.store.rollout_writer import RolloutWriter
 from tratree_data.store.schemas import arrow_schema
@@ -73,7 +73,7 @@ class Import:
 
     def add(self, record: Record) -> None:
         validate(record, self.options)
-        score = score_on(self.options.score_scale, record.reward)
+        score = self.options.score(record.reward)
         replaced = clean(record)
         rollout = identity(record, score)
         if rollout in self.seen:

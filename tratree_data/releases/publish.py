@@ -99,7 +99,7 @@ def _dataset(directory: Path, target: str) -> Store:
     store.need("rollouts", "steps")
     _need_current(store)
     if not store.count("rollouts"):
-        raise BadInputError(f"{directory} has no rollouts, so there is nothing to publish.\nNext: tratree import jsonl FILE {directory}")
+        raise BadInputError(f"{directory} has no rollouts, so there is nothing to publish.\nNext: tratree import FILE {directory}")
     return store
 
 

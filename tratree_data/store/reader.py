@@ -173,13 +173,13 @@ def open_store(path: str | Path, versions: Mapping[str, int] | None = None) -> S
     folder = Path(path)
     _refuse_release(folder)
     if not folder.exists():
-        raise NotFoundError(f"There is no folder {folder}.\nNext: tratree import jsonl FILE {folder}, or tratree run demo {folder}")
+        raise NotFoundError(f"There is no folder {folder}.\nNext: tratree import FILE {folder}, or tratree run demo {folder}")
     if folder.is_file():
-        raise BadInputError(f"{folder} is a file, and a dataset is a folder.\nNext: tratree import jsonl {folder} DIR")
+        raise BadInputError(f"{folder} is a file, and a dataset is a folder.\nNext: tratree import {folder} DIR")
     tables = Tables(folder)
     if not tables.names:
         raise NotFoundError(
-            f"{folder} is not a dataset: it holds no table.\nNext: tratree import jsonl FILE {folder}, or tratree run demo {folder}"
+            f"{folder} is not a dataset: it holds no table.\nNext: tratree import FILE {folder}, or tratree run demo {folder}"
         )
     for table in versions or {}:
         if table not in tables.names:

@@ -42,7 +42,7 @@ def _refuse_bare_name(text: str) -> None:
     """org/name without `hub:` looks like a folder in a folder; where there is neither, it was meant for the Hub."""
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@v?\d+\.\d+\.\d+)?", text, flags=re.ASCII) and not Path(text).parent.exists():
         raise NotFoundError(
-            f"There is no folder {text}.\nNext: {HUB}{text}, if it is a repository on the Hub; or tratree import jsonl FILE {text}"
+            f"There is no folder {text}.\nNext: {HUB}{text}, if it is a repository on the Hub; or tratree import FILE {text}"
         )
 
 

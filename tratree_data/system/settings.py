@@ -86,10 +86,9 @@ class Takes(Generic[P, S]):
 
         @wraps(run)
         def call(*given: Any, **named: Any) -> Any:
-            if len(given) > len(subjects):
-                raise TypeError(f"{run.__name__} takes {len(subjects)} positional arguments and was given {len(given)}")
-            rest = {subject.name: named.pop(subject.name) for subject in subjects[len(given) :] if subject.name in named}
-            return run(*given, **rest, **{last.name: self.settings(**named)})  # type: ignore[call-arg]
+            own, rest = given[: len(subjects)], given[len(subjects) :]
+            by_name = {subject.name: named.pop(subject.name) for subject in subjects[len(own) :] if subject.name in named}
+            return run(*own, **by_name, **{last.name: self.settings(*rest, **named)})
 
         parameters = [*subjects, *signature(self.settings).parameters.values()]
         vars(call)["__signature__"] = Signature(parameters, return_annotation=signature(run).return_annotation)

@@ -1,0 +1,159 @@
+"""Logs that others wrote → rollouts and steps.
+
+A format is a module with `read(file, options)`, a generator of Records and Problems (formats.py); this module finds the files, asks the
+reader, and lets storing.py store what it gives. Scores are never guessed: a reward outside 0–1 needs `score_scale`, or its record is left
+out.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from tratree_data.errors import BadInputError, NotFoundError
+from tratree_data.importers.formats import ENDINGS as FORMAT_ENDINGS
+from tratree_data.importers.formats import detect_format, read_log, refuse_wrong_format
+from tratree_data.importers.reading import LogFile
+from tratree_data.importers.records import Options, Problem, Record, Unusable
+from tratree_data.importers.settings import AUTO, ImportSettings
+from tratree_data.importers.storing import STAGE, Import, validate
+from tratree_data.results import StageResult
+from tratree_data.store.storable_text import storable
+from tratree_data.store.writer import create_store, writing
+from tratree_data.system.settings import takes
+
+READS_AS = re.compile(r"it reads as (\w+)\Z")
+ENDINGS = (".json", ".jsonl", ".ndjson", ".txt", ".log", ".traj")
+EVERY_ENDING = tuple(dict.fromkeys([*ENDINGS, *chain.from_iterable(FORMAT_ENDINGS.values())]))
+
+
+@takes(ImportSettings)
+def import_log(directory: str | Path, path: str | Path, settings: ImportSettings) -> StageResult:
+    """Adds the trajectories of a log to the dataset; `format` is detected unless named, `strict` stops at the first bad record."""
+    options = options_of(settings)
+    files = find_files(path, settings.format, Path(directory))
+    format = detect_format(path, files, options) if settings.format == AUTO else settings.format
+    files = find_files(path, format, Path(directory))
+    refuse_wrong_format(format, files, options)
+    if settings.strict:
+        refuse_any_problem(format, files, options)
+    store = create_store(directory)
+    lineage = settings.recorded() | {"format": format, "files": len(files), "first": files[0].name} | asdict(options)
+    with writing(directory):
+        run = Import(Path(directory), create_store(store.path), options, lineage)
+        with progress(files) as advance:
+            for file in files:
+                for _ in run.take(read_log(format, file, options)):
+                    advance(file)
+        run.finish({storable(file.name) for file in files})
+    refuse_nothing(run, format, Path(path), directory)
+    return report(run, Path(directory), format, detected=settings.format == AUTO)
+
+
+def options_of(settings: ImportSettings) -> Options:
+    """What readers and storing need to know, with every value parsed."""
+    return Options(
+        settings.environment, settings.split, settings.agent, settings.model, settings.scale(), settings.column_names(),
+        settings.mapped_rewards(), settings.clamp_scores,
+    )  # fmt: skip
+
+
+def find_files(name: str | Path, format: str, directory: Path | None = None) -> list[LogFile]:
+    """The file itself, or the folder's files in the order of their names; called by folder and name, never by a machine's path."""
+    path = Path(name)
+    if format in (AUTO, "table") and str(name).startswith("hub:"):
+        return [LogFile(path, str(name))]
+    if not path.exists():
+        raise NotFoundError(f"There is no file or folder {path}.\nNext: check the path")
+    if not os.access(path, os.R_OK):
+        raise BadInputError(f"{path} may not be read.\nNext: check its permissions")
+    if path.is_file():
+        if path.stat().st_size == 0:
+            raise BadInputError(f"{path} is empty, and an import needs at least one trajectory.\nNext: check how the file was written")
+        return [LogFile(path, f"{path.resolve().parent.name}/{path.name}".lstrip("/"))]
+    if not path.is_dir():
+        raise BadInputError(f"{path} is neither a file nor a folder.\nNext: name a log file, or a folder of them")
+    return _files_below(path, FORMAT_ENDINGS.get(format, ENDINGS) if format != AUTO else EVERY_ENDING, directory)
+
+
+def _files_below(path: Path, wanted: tuple[str, ...], directory: Path | None) -> list[LogFile]:
+    """Those with a log's ending; neither hidden ones nor the dataset's own, should it lie in the folder of the logs."""
+    own = directory.resolve() if directory else None
+    named = sorted(file for file in path.rglob("*") if file.name.removesuffix(".gz").endswith(wanted))
+    hidden = {file for file in named if any(part.startswith(".") for part in file.relative_to(path).parts)}
+    found = [file for file in named if file not in hidden and file.is_file() and own not in file.resolve().parents]
+    if not found:
+        endings = ", ".join(wanted)
+        raise BadInputError(f"The folder {path} holds no log file ({endings}, each also as .gz).\nNext: name a file, or a folder of logs")
+    top = path.resolve().name
+    return [LogFile(file, f"{top}/{file.relative_to(path).as_posix()}") for file in found]
+
+
+def refuse_any_problem(format: str, files: list[LogFile], options: Options) -> None:
+    """The strict pass: reads everything, writes nothing."""
+    for item in chain.from_iterable(read_log(format, file, options) for file in files):
+        problem = item if isinstance(item, Problem) else None
+        if isinstance(item, Record):
+            try:
+                validate(item, options)
+                options.score(item.reward)
+            except Unusable as refusal:
+                problem = Problem(item.source, refusal.reason, refusal.detail)
+        if problem is not None:
+            told = f"{problem.subject}: {problem.detail} ({problem.reason}). Nothing was imported."
+            raise BadInputError(f"{told}\nNext: mend the record, or import without --strict")
+
+
+def refuse_nothing(run: Import, format: str, path: Path, directory: str | Path) -> None:
+    """An import of which nothing was usable has failed, though what it found stays in `dropped`."""
+    if run.counts["rollouts"] or run.counts["already_there"] or not run.reasons:
+        return
+    reason, times = max(run.reasons.items(), key=lambda item: (item[1], item[0]))
+    first = run.first[reason]
+    often = f"{reason} {times:,} times, the first:" if times > 1 else f"{reason},"
+    told = f"Nothing in {path} could be imported as {format}: {often} {first.subject}: {first.detail}."
+    raise BadInputError(f"{told}\nNext: {_remedy(reason, first, format, path, directory)}")
+
+
+def _remedy(reason: str, first: Problem, format: str, path: Path, directory: str | Path) -> str:
+    """The command that helps most often; else the one that shows what was found."""
+    if reason == "score_out_of_range":
+        return f"tratree import {path} {directory} --format {format} --score-scale low,high"
+    if reason == "other_format" and (fits := READS_AS.search(first.detail)):
+        return f"tratree import {path} {directory} --format {fits[1]}"
+    if reason == "not_utf8" and path.is_file():
+        return f"iconv -f {'UTF-16' if 'UTF-16' in first.detail else 'ITS-ENCODING'} -t UTF-8 {path} > utf8{path.suffix}, and import that"
+    return f"tratree sql {directory} \"SELECT * FROM dropped WHERE stage = 'import'\""
+
+
+@contextmanager
+def progress(files: list[LogFile]) -> Iterator[Callable[[LogFile], None]]:
+    """A bar by bytes on stderr, when somebody watches."""
+    before: dict[str, int] = {}
+    total = 0
+    for file in files:
+        before[file.name] = total
+        total += file.path.stat().st_size if file.path.exists() else 0
+    columns = (TextColumn("import"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True) as bar:
+        task = bar.add_task("import", total=total)
+        yield lambda file: bar.update(task, completed=before[file.name] + file.position)
+
+
+def report(run: Import, directory: Path, format: str, detected: bool) -> StageResult:
+    counts = {name: run.counts[name] for name in ("rollouts", "steps", "already_there", "dropped")}
+    notes = [f"Format: {format} (detected)"] if detected else []
+    notes += [
+        f"{reason}: {run.reasons[reason]:,} (the first: {problem.subject}: {problem.detail})"
+        for reason, problem in sorted(run.first.items())
+    ]
+    if run.reasons:
+        notes.append(f"Next: tratree sql {directory} \"SELECT * FROM dropped WHERE stage = 'import'\"")
+    return StageResult(STAGE, bool(run.counts["rollouts"] or run.counts["changed"]), counts, tuple(notes))
