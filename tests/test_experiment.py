@@ -233,7 +233,7 @@ def test_what_another_recipe_made_is_not_taken_for_this_ones(tmp_path: Path) -> 
         is_done(tmp_path, {"tasks": 5, "attempts": 3, "temperature": "1.0"})
 
 
-def test_a_copy_goes_on_with_the_attempts_that_it_lacks(tmp_path: Path) -> None:
+def test_a_copy_gets_the_attempts_that_it_lacks(tmp_path: Path) -> None:
     def play(folder: Path, attempts: int) -> dict[str, int]:
         return explore(folder, "helpers.plug_ins:Counter", "scripted", attempts, tasks=2, concurrent=1, processes=1).counts
 
@@ -246,3 +246,29 @@ def test_a_copy_goes_on_with_the_attempts_that_it_lacks(tmp_path: Path) -> None:
     assert len(after) == 6
     gather([tmp_path / "three"], tmp_path / "one", attempts=1)
     assert open_store(tmp_path / "one").count("rollouts") == 2
+
+
+def test_a_copy_that_was_killed_between_two_sources_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tratree_data.experiments import artifacts
+    from tratree_data.store.reader import last_lineage
+
+    sources = [tmp_path / "first", tmp_path / "second"]
+    for number, source in enumerate(sources):
+        explore(source, "helpers.plug_ins:Counter", "scripted", 1, tasks=2, seed=number, concurrent=1, processes=1)
+
+    def killed(path: Path) -> object:
+        if Path(path).name == "second":
+            raise KeyboardInterrupt
+        return open_store(path)
+
+    monkeypatch.setattr(artifacts, "open_store", killed)
+    with pytest.raises(KeyboardInterrupt):
+        gather(sources, tmp_path / "both")
+    monkeypatch.undo()
+    gather(sources, tmp_path / "both")
+    store = open_store(tmp_path / "both")
+    assert store.count("rollouts") == 4
+    assert last_lineage(store, "explore", "rollouts") is None, "nothing was explored here"
+    lineage = last_lineage(store, "merge", "rollouts")
+    assert lineage is not None
+    assert lineage.settings["from"] == ["first", "second"]

@@ -1,31 +1,33 @@
-"""The folders of an experiment: whether a part is there already, stores gathered from others, and rollouts as conversations."""
+"""The folders of an experiment: which are finished, stores gathered from others, and rollouts as conversations."""
 
 import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
+from tratree_data.environments.exploration_options import explored_settings
 from tratree_data.errors import BadInputError
 from tratree_data.messages import conversation
-from tratree_data.store.reader import last_lineage, open_store
+from tratree_data.store.reader import Store, open_store
 from tratree_data.store.writer import commit, create_store, writing
 
 DONE = "done.json"
-WORDS_ONLY = {"paper"}
-"""Settings that are there to be read and change nothing."""
+DESCRIPTIVE = {"paper"}
+"""Settings that people read and that change nothing."""
 
 
 def is_done(folder: Path, settings: dict[str, Any]) -> bool:
-    """Whether a part of the experiment is there; made by another recipe, it would be mistaken for this one's."""
+    """Whether a part of the experiment is finished; one made by another recipe is refused, because it would be mistaken for this one's."""
     if not (folder / DONE).is_file():
         return False
     made = json.loads((folder / DONE).read_text(encoding="utf-8"))["settings"]
-    changed = sorted(key for key in {*made, *settings} - WORDS_ONLY if made.get(key) != settings.get(key))
+    changed = sorted(key for key in {*made, *settings} - DESCRIPTIVE if made.get(key) != settings.get(key))
     if changed:
         raise BadInputError(
-            f"{folder} was made with other settings ({', '.join(changed)}).\n"
-            "Next: name another folder for this recipe, or remove that one and what was made from it"
+            f"{folder} was made with other settings ({', '.join(changed)}), so it is not a part of this recipe.\n"
+            "Next: choose another folder for this recipe, or remove that one and everything made from it"
         )
     return True
 
@@ -35,23 +37,27 @@ def finish(folder: Path, settings: dict[str, Any], record: dict[str, Any]) -> No
 
 
 def gather(sources: list[Path], out: Path, attempts: int | None = None, tasks: int | None = None) -> None:
-    """A store with the rollouts of others, or with the first attempts or tasks of them."""
+    """A store with the rollouts of others, or with the first attempts or tasks of each; in one commit, so no half of a copy exists."""
     create_store(out)
     with writing(out):
         if create_store(out).has("rollouts"):
             return
-        for source in sources:
-            store = open_store(source)
-            rollouts, steps = store.read("rollouts"), store.read("steps")
-            if attempts is not None:
-                rollouts = rollouts.filter(pc.less(rollouts["attempt"], attempts))
-            if tasks is not None:
-                kept = pc.unique(rollouts["task_id"]).slice(0, tasks)
-                rollouts = rollouts.filter(pc.is_in(rollouts["task_id"], kept))
-            steps = steps.filter(pc.is_in(steps["rollout_id"], rollouts["rollout_id"].combine_chunks()))
-            lineage = last_lineage(store, "explore", "rollouts")
-            made = {**(lineage.settings if lineage else {}), "from": source.name, "attempts": attempts, "tasks": tasks}
-            commit(out, "explore", {"steps": steps, "rollouts": rollouts}, settings=made, reads={}, append=True)
+        stores = [open_store(source) for source in sources]
+        copied = [_first(store, attempts, tasks) for store in stores]
+        tables = {name: pa.concat_tables([tables[name] for tables in copied]) for name in ("steps", "rollouts")}
+        limits = {"from": [source.name for source in sources], "attempts": attempts, "tasks": tasks}
+        commit(out, "merge", tables, settings={**limits, "explored": explored_settings(stores)}, reads={})
+
+
+def _first(store: Store, attempts: int | None, tasks: int | None) -> dict[str, pa.Table]:
+    """A store's rollouts and steps, cut down to its first attempts or tasks."""
+    rollouts, steps = store.read("rollouts"), store.read("steps")
+    if attempts is not None:
+        rollouts = rollouts.filter(pc.less(rollouts["attempt"], attempts))
+    if tasks is not None:
+        kept = pc.unique(rollouts["task_id"]).slice(0, tasks)
+        rollouts = rollouts.filter(pc.is_in(rollouts["task_id"], kept))
+    return {"steps": steps.filter(pc.is_in(steps["rollout_id"], rollouts["rollout_id"].combine_chunks())), "rollouts": rollouts}
 
 
 def conversations_of(directory: str | Path) -> list[list[dict[str, str]]]:
