@@ -410,6 +410,26 @@ def test_a_hub_dataset(tmp_path):
     assert not (tmp_path / "e").exists()
 
 
+def test_importing_again_with_another_scale_replaces_the_scores(tmp_path):
+    file = write(tmp_path / "a.jsonl", [line(reward=1), line("u", reward=0)])
+    import_log(tmp_path / "d", file)
+    ids = [row["rollout_id"] for row in rows(tmp_path / "d", "rollouts")]
+    again = import_log(tmp_path / "d", file, score_scale="0,2")
+    assert (again.changed, again.counts["rollouts"], again.counts["already_there"]) == (True, 0, 2)
+    assert "1 rollouts that were already there have new scores" in again.notes
+    assert [(row["rollout_id"], row["score"]) for row in rows(tmp_path / "d", "rollouts")] == list(zip(ids, [0.5, 0.0], strict=True))
+    assert len(rows(tmp_path / "d", "steps")) == 4
+    assert not import_log(tmp_path / "d", file, score_scale="0,2").changed
+
+
+@pytest.mark.parametrize("given", [{"score_map": ("-1=0",)}, {"score_map": {-1: 0}}, {"clamp_scores": True}])
+def test_a_reward_of_minus_one_can_mean_zero(tmp_path, given):
+    file = write(tmp_path / "a.jsonl", [line(reward=-1), line("u", reward=1)])
+    assert import_log(tmp_path / "d", file).counts["dropped"] == 1
+    assert import_log(tmp_path / "e", file, **given).counts["dropped"] == 0
+    assert [row["score"] for row in rows(tmp_path / "e", "rollouts")] == [0.0, 1.0]
+
+
 OTHER_FILES = ("report.json", "preds.json", "results.json", "gpt-5.run.json")
 DETECTED = [path for path in sorted(LOGS.rglob("*.*")) if path.name not in OTHER_FILES]
 

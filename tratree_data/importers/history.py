@@ -64,7 +64,7 @@ def _parse(file: LogFile, options: Options, where: str, item: Any) -> Record:
         task_id=_task_id(file, told, key),
         trajectory_id=f"{file.stem}:{key}" if key else "",
         instruction=task,
-        reward=None if best is None else max(best, options.score_scale[0]),
+        reward=None if best is None else max(best, 0.0),
         success=None if best is None else best >= options.score_scale[1] and not ruined,
         steps=steps,
         end_observation=_observation(turns[-1], f"history[{len(turns) - 1}]"),

@@ -154,6 +154,8 @@ def report(run: Import, directory: Path, format: str, detected: bool) -> StageRe
         f"{reason}: {run.reasons[reason]:,} (the first: {problem.subject}: {problem.detail})"
         for reason, problem in sorted(run.first.items())
     ]
+    if run.rescored:
+        notes.append(f"{len(run.rescored):,} rollouts that were already there have new scores")
     if run.reasons:
         notes.append(f"Next: tratree sql {directory} \"SELECT * FROM dropped WHERE stage = 'import'\"")
     return StageResult(STAGE, bool(run.counts["rollouts"] or run.counts["changed"]), counts, tuple(notes))

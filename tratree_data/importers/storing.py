@@ -1,6 +1,6 @@
 """Records → rollouts and steps in the store, Problems → `dropped`.
 
-Identity is content: the environment, the task, the log's own id and every step. So a file that is imported again, or that was cut off
+Identity is content: environment, task, the log's own id and reward, and every step. So a file that is imported again, or that was cut off
 half-way by a kill, adds exactly what is missing.
 """
 
@@ -16,7 +16,7 @@ import pyarrow as pa
 from tratree_data import ids
 from tratree_data.importers.records import LogStep, Options, Problem, Record, Unusable
 from tratree_data.store.reader import Store
-from tratree_data.store.rollout_writer import RolloutWriter
+from tratree_data.store.rollout_writer import RolloutWriter, stream_table
 from tratree_data.store.schemas import arrow_schema
 from tratree_data.store.storable_text import REPLACED, replace_unstorable, replacement_detail, storable
 from tratree_data.store.writer import commit
@@ -42,7 +42,8 @@ class Import:
     options: Options
     settings: dict[str, Any]
     writer: RolloutWriter = field(init=False)
-    known: set[str] = field(default_factory=set)
+    known: dict[str, tuple[float | None, bool | None]] = field(default_factory=dict)
+    rescored: dict[str, tuple[float | None, bool | None]] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     seen: dict[str, str] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
@@ -54,7 +55,8 @@ class Import:
     def __post_init__(self) -> None:
         self.writer = RolloutWriter(self.directory, STAGE, self.settings, most_steps=STEPS_PER_COMMIT)
         if self.store.has("rollouts"):
-            self.known = set(self.store.read("rollouts", ["rollout_id"]).column("rollout_id").to_pylist())
+            rows = self.store.read("rollouts", ["rollout_id", "score", "success"]).to_pylist()
+            self.known = {row["rollout_id"]: (row["score"], row["success"]) for row in rows}
             last = self.store.sql("SELECT tree_id, max(attempt) AS attempt FROM rollouts GROUP BY tree_id ORDER BY tree_id").to_pydict()
             self.attempts = {tree: attempt + 1 for tree, attempt in zip(last["tree_id"], last["attempt"], strict=True)}
 
@@ -75,7 +77,7 @@ class Import:
         validate(record, self.options)
         score = self.options.score(record.reward)
         replaced = clean(record)
-        rollout = identity(record, score)
+        rollout = identity(record)
         if rollout in self.seen:
             raise Unusable("duplicate", f"the same episode as {self.seen[rollout]}")
         self.seen[rollout] = record.source
@@ -83,6 +85,8 @@ class Import:
             self.note(Problem(record.source, REPLACED, replacement_detail(replaced)))
         if rollout in self.known:
             self.counts["already_there"] += 1
+            if self.known[rollout] != (score, record.success):
+                self.rescored[rollout] = (score, record.success)
             return
         tree = ids.tree_id(record.environment, record.task_id)
         attempt = self.attempts.get(tree, 0)
@@ -116,12 +120,31 @@ class Import:
     def finish(self, files: set[str]) -> None:
         """The last batch, and `dropped` with the rows of these files replaced."""
         self.store = self.writer.commit() or self.store
+        self.rescore()
         self.pack_problems()
         before = self.store.read("dropped") if self.store.has("dropped") else arrow_schema("dropped").empty_table()
         after = pa.concat_tables([_without(before, files), *self.dropped])
         if not after.equals(before):
             self.store = commit(self.directory, STAGE, {"dropped": after}, settings=self.settings, reads={})
             self.counts["changed"] = 1
+
+    def rescore(self) -> None:
+        """Replaces the scores of rollouts that were imported before, with another scale or map."""
+        if self.rescored:
+            rollouts = stream_table(self.store, "rollouts")
+            tables = {"rollouts": (with_scores(table, self.rescored) for table in rollouts)}
+            self.store = commit(self.directory, STAGE, tables, settings=self.settings, reads={})
+            self.counts["changed"] = 1
+
+
+def with_scores(rollouts: pa.Table, scores: dict[str, tuple[float | None, bool | None]]) -> pa.Table:
+    """The same rows, those named in `scores` with their new score and success."""
+    rows = zip(*(rollouts.column(name).to_pylist() for name in ("rollout_id", "score", "success")), strict=True)
+    new = [scores.get(rollout, (score, success)) for rollout, score, success in rows]
+    for place, name in enumerate(("score", "success")):
+        field = rollouts.schema.field(name)
+        rollouts = rollouts.set_column(rollouts.schema.get_field_index(name), field, pa.array([pair[place] for pair in new], field.type))
+    return rollouts
 
 
 def _without(dropped: pa.Table, files: set[str]) -> pa.Table:
@@ -167,13 +190,13 @@ def clean(record: Record) -> int:
     return replaced
 
 
-def identity(record: Record, score: float | None) -> str:
-    """What makes it this rollout: the log's own id and all that happened; what we exported keeps its id."""
+def identity(record: Record) -> str:
+    """What makes it this rollout: the log's own id and reward, and all that happened; not the score, which depends on --score-scale."""
     if record.rollout_id:
         return record.rollout_id
     content = [part for step in record.steps for part in (step.observation, step.thought, step.action)]
-    told = (record.trajectory_id, record.agent, record.model or "", score, record.success, record.instruction, record.end_observation)
-    return ids.rollout_id(record.environment, record.task_id, "import", *told, *content)
+    facts = (record.trajectory_id, record.agent, record.model or "", record.reward, record.instruction, record.end_observation)
+    return ids.rollout_id(record.environment, record.task_id, "import", *facts, *content)
 
 
 def rollout_row(record: Record, rollout: str, tree: str, attempt: int, score: float | None) -> dict[str, Any]:
