@@ -430,6 +430,18 @@ def test_a_reward_of_minus_one_can_mean_zero(tmp_path, given):
     assert [row["score"] for row in rows(tmp_path / "e", "rollouts")] == [0.0, 1.0]
 
 
+def test_the_summary_gives_figures_and_warns_when_they_look_wrong(tmp_path):
+    file = write(tmp_path / "a.jsonl", [line(reward=1), line("u", reward=None, steps=[{"observation": "o", "action": ""}])])
+    notes = import_log(tmp_path / "d", file).notes
+    assert "Scores: 1 of 2 rollouts, from 1 to 1" in notes
+    assert f"Longest rollout: 2 steps ({tmp_path.name}/a.jsonl:1); empty actions: 1 of 3" in notes
+    assert "Warning: many actions are empty; check the format" in notes
+    low = import_log(tmp_path / "e", write(tmp_path / "b.jsonl", [line(reward=1)]), score_scale="0,100").notes
+    assert "Warning: no score is above 0.01; check --score-scale" in low
+    none = import_log(tmp_path / "f", write(tmp_path / "c.jsonl", [line(reward=None)])).notes
+    assert any(note.startswith("Warning: no rollout has a score") for note in none)
+
+
 OTHER_FILES = ("report.json", "preds.json", "results.json", "gpt-5.run.json")
 DETECTED = [path for path in sorted(LOGS.rglob("*.*")) if path.name not in OTHER_FILES]
 

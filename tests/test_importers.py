@@ -246,6 +246,17 @@ def test_history_observations_come_after_actions_and_the_score_is_the_highest(tm
         import_log(tmp_path / "e", LOGS / "history/run.json", "history")
 
 
+@pytest.mark.parametrize("beside", [True, False])
+def test_history_finds_the_task_beside_the_inner_history(tmp_path, beside):
+    task = {"taskName": "boil", "variationIdx": 4, "taskDescription": "Boil water."}
+    inner = {"history": [{"action": "wait", "observation": "Hot.", "score": 1}]} | (task if beside else {"properties": task})
+    (tmp_path / "run.json").write_text(json.dumps({"0": {"history": inner}}))
+    (record,), problems = read("history", tmp_path / "run.json", score_scale=(0, 1))
+    assert (problems, record.task_id, record.instruction, record.success) == ([], "boil/4", "Boil water.", True)
+    with pytest.raises(BadInputError, match=r"highest of this episode is 1\.\nNext: add --score-scale 0,100 or --score-scale 0,1"):
+        import_log(tmp_path / "d", tmp_path / "run.json")
+
+
 def test_sweagent_observations_come_after_and_demonstrations_are_not_the_agents():
     (demonstration, _, _, later, early), problems = read("sweagent", "sweagent", environment="swe")
     assert not problems

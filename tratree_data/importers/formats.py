@@ -54,7 +54,10 @@ FORMATS: dict[str, Reader] = {
 ENDINGS = {"table": (".parquet",), "sweagent": sweagent.ENDINGS, "openhands": openhands.ENDINGS}
 """Of formats that know theirs: whatever else lies in the folder (settings, patches, reports) is no log."""
 NAMELESS = "any"
-MUST_SAY = {"no_environment": "--environment webshop, scienceworld or alfworld", "no_score_scale": "--score-scale 0,100"}
+MUST_SAY = {
+    "no_environment": "--environment webshop, scienceworld or alfworld",
+    "no_score_scale": "--score-scale 0,100 or --score-scale 0,1, whichever the log uses",
+}
 MISSHAPEN = {"missing_field", "not_json", "other_format", "wrong_type"}
 """What a reader finds in a file of another format; every other reason means that it knows the format, and not this record."""
 LOOK_AHEAD = 20

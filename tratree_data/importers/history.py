@@ -1,7 +1,7 @@
 """ScienceWorld histories (Retrospex, SwiftSage): {"history": [{"action", "observation", "score", …}]}, bare, listed, or by episode number.
 
 Here observation and score come AFTER the action, numbers may be texts, and there are no thoughts. As in ScienceWorld itself the score is
-the highest of the episode, and a negative one only says that the agent ruined the task. Scores are 0–100: --score-scale must say so.
+the highest of the episode, and a negative one only says that the agent ruined the task. Scores are 0–100 or 0–1: --score-scale says.
 """
 
 from collections.abc import Iterator
@@ -45,6 +45,7 @@ def _parse(file: LogFile, options: Options, where: str, item: Any) -> Record:
     history = records.need(entry, "history")
     told = dict(entry)
     if isinstance(history, dict):
+        told |= {name: value for name, value in history.items() if name not in ("history", "properties")}
         told |= records.mapping(history.get("properties") or {}, "properties")
         history = records.need(history, "history")
     turns = [records.mapping(turn, f"history[{i}]") for i, turn in enumerate(records.items_of(history, "history"))]
@@ -52,11 +53,12 @@ def _parse(file: LogFile, options: Options, where: str, item: Any) -> Record:
         raise Unusable("empty_steps", "history is empty")
     task = records.optional_text(told.get("taskDescription", told.get("task_description", told.get("task"))), "taskDescription")
     steps = _steps(turns, task)
-    if options.score_scale is None:
-        raise Unusable("no_score_scale", "these scores are on ScienceWorld's own scale; name it: --score-scale 0,100")
     scores = [score for i, turn in enumerate(turns) if (score := numeric(turn.get("score"), f"history[{i}].score")) is not None]
     final = numeric(entry.get("finalScore", entry.get("score")), "finalScore")
     best = max([score for score in [*scores, final] if score is not None], default=None)
+    if options.score_scale is None:
+        highest = "" if best is None else f"; the highest of this episode is {best:g}"
+        raise Unusable("no_score_scale", f"the log does not say on which scale its scores are{highest}")
     ruined = bool(scores) and scores[-1] < 0
     return Record(
         source=where,

@@ -154,6 +154,7 @@ def report(run: Import, directory: Path, format: str, detected: bool) -> StageRe
         f"{reason}: {run.reasons[reason]:,} (the first: {problem.subject}: {problem.detail})"
         for reason, problem in sorted(run.first.items())
     ]
+    notes += run.summary.notes()
     if run.rescored:
         notes.append(f"{len(run.rescored):,} rollouts that were already there have new scores")
     if run.reasons:

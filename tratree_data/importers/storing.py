@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from tratree_data import ids
 from tratree_data.importers.records import LogStep, Options, Problem, Record, Unusable
+from tratree_data.importers.summary import ImportSummary
 from tratree_data.store.reader import Store
 from tratree_data.store.rollout_writer import RolloutWriter, stream_table
 from tratree_data.store.schemas import arrow_schema
@@ -46,6 +47,7 @@ class Import:
     rescored: dict[str, tuple[float | None, bool | None]] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
     seen: dict[str, str] = field(default_factory=dict)
+    summary: ImportSummary = field(default_factory=ImportSummary)
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     first: dict[str, Problem] = field(default_factory=dict)
@@ -83,6 +85,7 @@ class Import:
         self.seen[rollout] = record.source
         if replaced:
             self.note(Problem(record.source, REPLACED, replacement_detail(replaced)))
+        self.summary.add(record, score)
         if rollout in self.known:
             self.counts["already_there"] += 1
             if self.known[rollout] != (score, record.success):
