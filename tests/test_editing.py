@@ -19,7 +19,7 @@ from tratree_data.preferences.pairs import pairs
 from tratree_data.releases.publish import publish
 from tratree_data.store.checks import check
 from tratree_data.store.reader import last_lineage, open_store
-from tratree_data.store.release import harmed_files, open_dataset, open_release
+from tratree_data.store.release import harmed_files, open_release
 from tratree_data.tree_search.search import search
 from tratree_data.trees.build import build
 
@@ -243,21 +243,6 @@ def test_the_verbs_of_the_command_line(dataset, tmp_path):
 
 
 # Older versions
-
-
-def test_a_dataset_of_format_1_opens_and_works(tmp_path):
-    copy = tmp_path / "format-1"
-    shutil.copytree(STORES / "format-1", copy)
-    store = open_dataset(copy)
-    assert {table: store.count(table) for table in ("rollouts", "steps", "nodes", "pairs", "demonstrations")} == {
-        "rollouts": 4, "steps": 12, "nodes": 12, "pairs": 2, "demonstrations": 2,
-    }  # fmt: skip
-    assert broken(copy) == []
-    assert stages_change(copy) == [False] * 4
-    import_rows(copy, trajectories([4]))
-    build_all(copy)
-    assert broken(copy) == []
-    assert publish(copy, tmp_path / "release", "2.0.0").changed
 
 
 def test_a_release_of_format_1_opens_loads_and_grows(tmp_path):

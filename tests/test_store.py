@@ -420,6 +420,17 @@ def test_ctrl_c_during_a_commit_waits_for_its_end_and_commits_nothing_twice(tmp_
     assert (store.count("rollouts"), store.count("steps")) == (1, 2)
 
 
+def test_a_store_is_displayed_in_one_line_and_in_a_notebook_as_a_table(tmp_path: Path) -> None:
+    store = make_store(tmp_path / "mine", *one_rollout())
+    assert repr(store) == f"<Store {tmp_path / 'mine'}: rollouts, steps>"
+    assert repr(create_store(tmp_path / "new")) == f"<Store {tmp_path / 'new'}: no tables>"
+    html = store._repr_html_()
+    assert "<tr><th>table</th><th>rows</th><th>version</th><th>written by</th></tr>" in html
+    assert f"<tr><td>steps</td><td>2</td><td>{store.version('steps')}</td><td>test</td></tr>" in html
+    odd = Store(Path("<b>"), {}, label="version 1.0.0")
+    assert "&lt;b&gt; version 1.0.0" in odd._repr_html_()
+
+
 def _parquet_file(directory: Path, table: str) -> Path:
     return next((directory / table).glob("*.parquet"))
 

@@ -14,7 +14,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.editing.reuse import Part, carry, write_rollouts
+from tratree_data.editing.reuse import Selection, reuse_stages, write_rollouts
 from tratree_data.environments.exploration_options import explored_settings
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError, suggest
 from tratree_data.ids import content_id, tree_id
@@ -40,12 +40,12 @@ def merge(first: str | Path, second: str | Path, out: str | Path) -> StageResult
     new = kept[1].filter(pc.invert(pc.is_in(kept[1]["rollout_id"], kept[0]["rollout_id"].combine_chunks())))
     shared = pc.is_in(new["tree_id"], kept[0]["tree_id"].combine_chunks())
     whole = not pc.any(shared).as_py()
-    parts = [Part(store, rollouts, whole) for store, rollouts in zip(stores, (kept[0], new), strict=True) if rollouts.num_rows]
+    selections = [Selection(store, rollouts, whole) for store, rollouts in zip(stores, (kept[0], new), strict=True) if rollouts.num_rows]
     reason = {"stage": "merge", "reason": "already_there", "detail": f"{first} has it too"}
     rows = table_from_rows("dropped", [{**reason, "subject": rollout} for rollout in twice["rollout_id"].to_pylist()])
     with _new_dataset(out, *stores) as folder:
-        report = _write(folder, "merge", parts, {"from": [_origin(store) for store in stores]}, rows)
-    return _told(report, (f"{twice.num_rows:,} rollouts were in both",) if twice.num_rows else ())
+        result = _write(folder, "merge", selections, {"from": [_origin(store) for store in stores]}, rows)
+    return _with_notes(result, (f"{twice.num_rows:,} rollouts were in both",) if twice.num_rows else ())
 
 
 def split(directory: str | Path, out: str | Path, fractions: Mapping[str, float], *, by: str = "task", seed: int = 0) -> StageResult:
@@ -64,11 +64,11 @@ def split(directory: str | Path, out: str | Path, fractions: Mapping[str, float]
     chosen = {row["tree_id"]: _draw(fractions, seed, row["environment"], _group(row, by)) for row in tasks.to_pylist()}
     kept = _rollouts(store)
     splits = pa.array([chosen[tree] for tree in kept["tree_id"].to_pylist()], pa.string())
-    part = Part(store, kept.set_column(2, "split", splits), True)
+    selection = Selection(store, kept.set_column(2, "split", splits), True)
     with _new_dataset(out, store) as folder:
-        report = _write(folder, "split", [part], {"from": [_origin(store)], "fractions": dict(fractions), "by": by, "seed": seed})
+        result = _write(folder, "split", [selection], {"from": [_origin(store)], "fractions": dict(fractions), "by": by, "seed": seed})
     counts = {name: list(chosen.values()).count(name) for name in fractions}
-    return _told(report, (", ".join(f"{name} {count:,} tasks" for name, count in counts.items()),))
+    return _with_notes(result, (", ".join(f"{name} {count:,} tasks" for name, count in counts.items()),))
 
 
 def parse_fractions(texts: Sequence[str]) -> dict[str, float]:
@@ -98,10 +98,10 @@ def filter(directory: str | Path, out: str | Path, where: str) -> StageResult:
         raise BadInputError(f"--where must be a condition over the columns of rollouts: {reason}\nNext: --where 'score >= 0.5'") from error
     if not kept.num_rows:
         raise BadInputError(f"No rollout of {directory} fulfils {where!r}, and a dataset without rollouts is none.\nNext: ask for less")
-    part = Part(store, kept.sort_by([(name, "ascending") for name in KEYS]), _whole(every, kept))
+    selection = Selection(store, kept.sort_by([(name, "ascending") for name in KEYS]), _whole(every, kept))
     with _new_dataset(out, store) as folder:
-        report = _write(folder, "filter", [part], {"from": [_origin(store)], "where": where})
-    return _told(report, (f"{every.num_rows - kept.num_rows:,} of {every.num_rows:,} rollouts left out",))
+        result = _write(folder, "filter", [selection], {"from": [_origin(store)], "where": where})
+    return _with_notes(result, (f"{every.num_rows - kept.num_rows:,} of {every.num_rows:,} rollouts left out",))
 
 
 def delete(directory: str | Path, tasks: Sequence[str], *, environment: str = "", purge: bool = False) -> StageResult:
@@ -113,27 +113,27 @@ def delete(directory: str | Path, tasks: Sequence[str], *, environment: str = ""
         kept = every.filter(pc.invert(pc.is_in(every["tree_id"], pa.array(gone))))
         if not kept.num_rows:
             raise BadInputError(f"These are all tasks of {directory}, and a dataset without rollouts is none.\nNext: remove the folder")
-        report = _write(Path(directory), "delete", [Part(store, kept, True)], {"trees": gone}, stale_as="delete")
+        result = _write(Path(directory), "delete", [Selection(store, kept, True)], {"trees": gone}, stale_as="delete")
         if purge:
             remove_unneeded(Path(directory), keep_days=0)
-    return _told(report, (f"{len(gone):,} tasks with {every.num_rows - kept.num_rows:,} rollouts deleted",))
+    return _with_notes(result, (f"{len(gone):,} tasks with {every.num_rows - kept.num_rows:,} rollouts deleted",))
 
 
 def _write(
-    folder: Path, verb: str, parts: list[Part], settings: dict[str, Any], dropped: pa.Table | None = None, stale_as: str = ""
+    folder: Path, verb: str, selections: list[Selection], settings: dict[str, Any], dropped: pa.Table | None = None, stale_as: str = ""
 ) -> StageResult:
     """Inside `writing`: the rollouts, then stage after stage what was made of them."""
-    settings = {**settings, "explored": explored_settings([part.store for part in parts])}
-    store = write_rollouts(folder, verb, parts, empty_table("dropped") if dropped is None else dropped, settings)
-    carried, stale = carry(folder, store, parts, stale_as)
+    settings = {**settings, "explored": explored_settings([selection.store for selection in selections])}
+    store = write_rollouts(folder, verb, selections, empty_table("dropped") if dropped is None else dropped, settings)
+    reused, stale = reuse_stages(folder, store, selections, stale_as)
     store = open_store(folder)
     counts = {table: store.count(table) for table in ("rollouts", "steps", "nodes", "pairs", "demonstrations") if store.has(table)}
-    notes = [f"still holds, and came along: what {', '.join(carried)} made"] if carried else []
+    notes = [f"still holds, and came along: what {', '.join(reused)} made"] if reused else []
     return StageResult(verb, True, counts, (*notes, *(f"to be run again: tratree {stage}" for stage in stale)))
 
 
-def _told(report: StageResult, notes: tuple[str, ...]) -> StageResult:
-    return StageResult(report.stage, True, report.counts, (*notes, *report.notes))
+def _with_notes(result: StageResult, notes: tuple[str, ...]) -> StageResult:
+    return StageResult(result.stage, True, result.counts, (*notes, *result.notes))
 
 
 def outside(target: Path, dataset: Path) -> None:

@@ -1,8 +1,8 @@
-"""Tables from one dataset into another, with what was built on them where it still holds.
+"""Tables of one dataset in another: rollouts with their steps, and what stages made of them, reused where it still holds.
 
-A tree is a function of its task's rollouts, and everything after it of the tree. So what a stage made is carried when every task came
-over whole, and the stage was up to date and had the same settings wherever rows come from; it is committed under the stage's own name,
-so that the stage then finds nothing to do. Otherwise it is left out, and the report names the stages to run.
+A tree is a function of its task's rollouts, and everything after it is a function of the tree. So a stage's tables are reused if every
+task was taken whole, and the stage was up to date and had the same settings in every source. They are committed under the stage's own
+name, so that the stage then finds nothing to do. Otherwise they are left out, and the result names the stages to run.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -22,51 +22,63 @@ ROWS_PER_BATCH = 64 * 1024
 
 
 @dataclass(frozen=True)
-class Part:
-    """What comes from one dataset: the rollouts that stay, the split that each task gets, and whether all its tasks come whole."""
+class Selection:
+    """What is taken from one dataset: some of its rollouts, each with the split that it gets."""
 
     store: Store
     rollouts: pa.Table
-    """rollout_id, tree_id, split of what stays."""
+    """rollout_id, tree_id, split of the rollouts that are kept."""
     whole: bool
+    """Each task is taken with all of its rollouts or not at all."""
 
 
-def write_rollouts(out: Path, stage: str, parts: Sequence[Part], dropped: pa.Table, settings: Mapping[str, Any]) -> Store:
-    """The rollouts and steps that stay, what was ever left out, and the vectors that are already there."""
-    tables: dict[str, Any] = {"dropped": pa.concat_tables([*(_dropped(part) for part in parts), dropped])}
-    if any(part.store.has("embeddings") for part in parts):
-        tables["embeddings"] = _embeddings(parts)
-    tables["steps"] = _all_rows(parts, "steps")
-    tables["rollouts"] = _all_rows(parts, "rollouts")
+def write_rollouts(out: Path, stage: str, selections: Sequence[Selection], dropped: pa.Table, settings: Mapping[str, Any]) -> Store:
+    """The rollouts and steps that are kept, everything that was ever dropped, and the vectors that exist already."""
+    tables: dict[str, Any] = {"dropped": pa.concat_tables([*(_dropped(selection) for selection in selections), dropped])}
+    if any(selection.store.has("embeddings") for selection in selections):
+        tables["embeddings"] = _embeddings(selections)
+    tables["steps"] = _all_rows(selections, "steps")
+    tables["rollouts"] = _all_rows(selections, "rollouts")
     return commit(out, stage, tables, settings=settings, reads={})
 
 
-def carry(out: Path, store: Store, parts: Sequence[Part], stale_as: str = "") -> tuple[list[str], list[str]]:
-    """(stages whose tables were carried, stages to run again). With `stale_as`, the latter's rows come along too, under that name."""
-    carried: list[str] = []
+def reuse_stages(out: Path, store: Store, selections: Sequence[Selection], stale_as: str = "") -> tuple[list[str], list[str]]:
+    """(stages whose tables were reused, stages to run again). With `stale_as`, the rows of the latter are kept too, under that name."""
+    reused: list[str] = []
     stale: list[str] = []
     for stage in stages_by_tree():
-        if not any(part.store.has(table) for part in parts for table in stage.writes):
+        if not any(selection.store.has(table) or table in selection.store.outdated for selection in selections for table in stage.writes):
             continue
-        made = None if stale else _made_alike(stage, parts)
-        if made is None:
-            stale.append(stage.name)
-            if not stale_as:
-                continue
-        there = [table for table in stage.commit_order if all(part.store.has(table) for part in parts)]
-        rows = {table: _all_rows(parts, table) for table in there}
-        reads = {table: store.version(table) for table in made.reads} if made else {}
-        store = commit(out, stage.name if made else stale_as, rows, settings=made.settings if made else {}, reads=reads)
-        if made:
-            carried.append(stage.name)
-    return carried, stale
+        made = None if stale else _made_alike(stage, selections)
+        if made is not None:
+            reads = {table: store.version(table) for table in made.reads}
+            rows = {table: _all_rows(selections, table) for table in stage.commit_order}
+            store = commit(out, stage.name, rows, settings=made.settings, reads=reads)
+            reused.append(stage.name)
+            continue
+        stale.append(stage.name)
+        kept = _stale_rows(stage, selections) if stale_as else {}
+        if kept:
+            store = commit(out, stale_as, kept, settings={}, reads={})
+    return reused, stale
 
 
-def _made_alike(stage: Stage, parts: Sequence[Part]) -> Lineage | None:
-    """What made these tables, if all tasks come whole and it was the same everywhere; a balance over all tasks does not carry over."""
-    if not all(part.whole and part.store.has(table) for part in parts for table in stage.writes):
+def _stale_rows(stage: Stage, selections: Sequence[Selection]) -> dict[str, Iterator[pa.Table]]:
+    """The rows that belong to what is kept; none of a table in an older format, so that nothing deleted stays in it."""
+    rows: dict[str, Iterator[pa.Table]] = {}
+    for table in stage.commit_order:
+        if all(selection.store.has(table) for selection in selections):
+            rows[table] = _all_rows(selections, table)
+        elif any(table in selection.store.outdated for selection in selections):
+            rows[table] = iter([empty_table(table)])
+    return rows
+
+
+def _made_alike(stage: Stage, selections: Sequence[Selection]) -> Lineage | None:
+    """What made these tables, if all tasks are whole and it was the same everywhere; pairs balanced over all tasks are never reused."""
+    if not all(selection.whole and selection.store.has(table) for selection in selections for table in stage.writes):
         return None
-    first, *others = [made_by(part.store, stage) for part in parts]
+    first, *others = [made_by(selection.store, stage) for selection in selections]
     if first is None or first.settings.get("balance"):
         return None
     return first if all(other is not None and other.settings == first.settings for other in others) else None
@@ -79,11 +91,15 @@ def made_by(store: Store, stage: Stage) -> Lineage | None:
 
 
 def stages_out_of_date(store: Store) -> list[str]:
-    """The first stage whose tables were made from what has changed since, and the stages after it that this dataset has."""
-    made = {stage.name: _last_made_by(store, stage) for stage in stages_by_tree() if all(store.has(table) for table in stage.writes)}
-    stages = list(made)
-    stale = [stage for stage, lineage in made.items() if lineage is not None and not _is_current(store, lineage)]
-    return stages[stages.index(stale[0]) :] if stale else []
+    """The first stage whose inputs or format changed since it ran, and the stages after it that this dataset has."""
+    there = [stage for stage in stages_by_tree() if all(store.has(table) or table in store.outdated for table in stage.writes)]
+    for number, stage in enumerate(there):
+        if not all(store.has(table) for table in stage.writes):
+            return [stage.name for stage in there[number:]]
+        lineage = _last_made_by(store, stage)
+        if lineage is not None and not _is_current(store, lineage):
+            return [stage.name for stage in there[number:]]
+    return []
 
 
 def _is_current(store: Store, lineage: Lineage) -> bool:
@@ -98,51 +114,51 @@ def _last_made_by(store: Store, stage: Stage) -> Lineage | None:
     return lineage if lineage is not None and lineage.stage == stage.name else None
 
 
-def _all_rows(parts: Sequence[Part], table: str) -> Iterator[pa.Table]:
-    for part in parts:
-        if part.rollouts.num_rows:
-            yield from _rows(part, table)
+def _all_rows(selections: Sequence[Selection], table: str) -> Iterator[pa.Table]:
+    for selection in selections:
+        if selection.rollouts.num_rows:
+            yield from _rows(selection, table)
     yield empty_table(table)
 
 
-def _rows(part: Part, table: str) -> Iterator[pa.Table]:
-    """The rows that belong to what stays, with its splits."""
-    cursor = part.store.connection.cursor()
-    cursor.register("staying_rollouts", part.rollouts)
+def _rows(selection: Selection, table: str) -> Iterator[pa.Table]:
+    """The rows that belong to the kept rollouts, with their splits."""
+    cursor = selection.store.connection.cursor()
+    cursor.register("kept_rollouts", selection.rollouts)
     schema = arrow_schema(table)
     columns = ", ".join("s.split" if name == "split" else f"t.{name}" for name in schema.names)
     if "rollout_id" in schema.names and table != "demonstrations":
-        staying = "staying_rollouts AS s USING (rollout_id)"
+        joined = "kept_rollouts AS s USING (rollout_id)"
     else:
-        staying = "(SELECT DISTINCT tree_id, split FROM staying_rollouts) AS s USING (tree_id)"
+        joined = "(SELECT DISTINCT tree_id, split FROM kept_rollouts) AS s USING (tree_id)"
     order = ", ".join([*(["tree_id"] if "tree_id" in schema.names else []), *table_schema(table).primary_key])
-    for batch in cursor.sql(f"SELECT {columns} FROM {table} AS t JOIN {staying} ORDER BY {order}").to_arrow_reader(ROWS_PER_BATCH):
+    for batch in cursor.sql(f"SELECT {columns} FROM {table} AS t JOIN {joined} ORDER BY {order}").to_arrow_reader(ROWS_PER_BATCH):
         yield pa.Table.from_batches([batch]).cast(schema)
 
 
-def _embeddings(parts: Sequence[Part]) -> Iterator[pa.Table]:
-    """Vectors are by content, so those of several datasets are one set."""
+def _embeddings(selections: Sequence[Selection]) -> Iterator[pa.Table]:
+    """Vectors belong to texts, so those of several datasets form one set."""
     seen = empty_table("embeddings").select(["model", "text_id"])
-    for part in parts:
-        if part.store.has("embeddings"):
-            cursor = part.store.connection.cursor()
+    for selection in selections:
+        if selection.store.has("embeddings"):
+            cursor = selection.store.connection.cursor()
             cursor.register("seen", seen)
             query = "SELECT e.* FROM embeddings AS e ANTI JOIN seen USING (model, text_id) ORDER BY model, text_id"
             for batch in cursor.sql(query).to_arrow_reader(ROWS_PER_BATCH):
                 yield pa.Table.from_batches([batch]).cast(arrow_schema("embeddings"))
-            seen = pa.concat_tables([seen, part.store.read("embeddings", ["model", "text_id"])])
+            seen = pa.concat_tables([seen, selection.store.read("embeddings", ["model", "text_id"])])
 
 
-def _dropped(part: Part) -> pa.Table:
-    """What stages left out, but for what was about rollouts and tasks that do not stay."""
-    if not part.store.has("dropped"):
+def _dropped(selection: Selection) -> pa.Table:
+    """What stages left out, except what concerned rollouts and tasks that are not kept."""
+    if not selection.store.has("dropped"):
         return empty_table("dropped")
-    cursor = part.store.connection.cursor()
-    cursor.register("staying_rollouts", part.rollouts)
+    cursor = selection.store.connection.cursor()
+    cursor.register("kept_rollouts", selection.rollouts)
     gone = (
-        "SELECT rollout_id AS subject FROM rollouts ANTI JOIN staying_rollouts USING (rollout_id) "
-        "UNION SELECT tree_id FROM rollouts ANTI JOIN staying_rollouts USING (tree_id) "
-        "UNION SELECT task_id FROM rollouts ANTI JOIN staying_rollouts USING (tree_id)"
+        "SELECT rollout_id AS subject FROM rollouts ANTI JOIN kept_rollouts USING (rollout_id) "
+        "UNION SELECT tree_id FROM rollouts ANTI JOIN kept_rollouts USING (tree_id) "
+        "UNION SELECT task_id FROM rollouts ANTI JOIN kept_rollouts USING (tree_id)"
     )
     rows = cursor.sql(f"SELECT d.* FROM dropped AS d ANTI JOIN ({gone}) AS gone USING (subject) ORDER BY ALL").to_arrow_table()
     return rows.cast(arrow_schema("dropped"))

@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tratree_data.files import read_text
-from tratree_data.releases.ordering import BATCH_ROWS, quote
+from tratree_data.releases.ordering import BATCH_ROWS
 from tratree_data.releases.shards import as_it_is, write_shards
 from tratree_data.store.manifest import Shard
-from tratree_data.store.schemas import arrow_schema, table_schema
+from tratree_data.store.schemas import arrow_schema, quote, table_schema
 
 SMALL_SHARDS = 8
 """So many shards below a quarter of the size limit may lie in a split; the growth that would add one more writes them anew, as one."""

@@ -16,7 +16,7 @@ import pyarrow as pa
 from tratree_data.errors import BadInputError
 from tratree_data.files import read_text
 from tratree_data.store.reader import Store
-from tratree_data.store.schemas import arrow_schema, table_schema
+from tratree_data.store.schemas import arrow_schema, scan_sql, table_schema
 
 BUCKET_BYTES = 640 * 2**20
 CUT_BYTES = 32 * 2**20
@@ -99,7 +99,7 @@ def _placed_rows(store: Store, table: str) -> str:
 
 
 def _rows(store: Store, table: str) -> str:
-    return f"read_parquet([{', '.join(quote(file) for file in store.sources[table].files)}])"
+    return scan_sql(table, store.sources[table].files)
 
 
 def _keys(table: str) -> list[str]:
@@ -151,8 +151,3 @@ def _sort(rows: pa.Table, keys: list[str]) -> Iterator[pa.RecordBatch]:
 def _compact(frame: pl.DataFrame) -> pa.Table:
     """With the texts of these rows only, not all those that the frame refers to."""
     return frame.to_arrow(compat_level=pl.CompatLevel.oldest())
-
-
-def quote(text: str) -> str:
-    """A text as SQL writes it, for the names of files, which cannot be bound."""
-    return "'" + text.replace("'", "''") + "'"

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,18 @@ import pyarrow as pa
 
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError, suggest
 from tratree_data.files import read_text
-from tratree_data.stages import COLLECTED, command_for
+from tratree_data.stages import COLLECTED, STAGES, command_for
 from tratree_data.store.log import Lineage, Source, Tables, delta_tables
-from tratree_data.store.schemas import arrow_schema, create_statement, empty_table, table_names, table_schema
+from tratree_data.store.schemas import (
+    arrow_schema,
+    changed_since,
+    create_statement,
+    empty_table,
+    quote,
+    scan_sql,
+    table_names,
+    table_schema,
+)
 from tratree_data.store.views import create_views, mentions, tables_behind, view_names, views_for
 
 if TYPE_CHECKING:  # it imports pandas, and a query needs neither
@@ -29,16 +39,40 @@ PARQUET_ENDS_WITH = b"PAR1"
 MARKS_OF_PER_RELEASE = ("lineage.json", "versions")
 
 
-@dataclass
+@dataclass(repr=False)
 class Store:
     """A read-only view of a dataset folder or a release at one moment."""
 
     path: Path
     sources: dict[str, Source]
     label: str = ""
-    filesystem: Any = field(default=None, repr=False)
-    _defined: set[str] = field(default_factory=set, repr=False)
-    _whole: set[str] = field(default_factory=set, repr=False)
+    filesystem: Any = None
+    outdated: dict[str, Source] = field(init=False)
+    """Derived tables in an older format, as if they were not there; `need` names the command that makes them again."""
+    _defined: set[str] = field(default_factory=set)
+    _whole: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        """The tables of one stage were made together, and are outdated together."""
+        changed = {table for table, source in self.sources.items() if source.lineage and changed_since(table, source.lineage.format)}
+        together = {table for stage in STAGES if changed & set(stage.writes) for table in stage.writes} - set(COLLECTED)
+        self.outdated = {table: source for table, source in self.sources.items() if table in together}
+        self.sources = {table: source for table, source in self.sources.items() if table not in together}
+
+    def __repr__(self) -> str:
+        version = f" ({self.label})" if self.label else ""
+        return f"<Store {self.path}{version}: {', '.join(sorted(self.sources)) or 'no tables'}>"
+
+    def _repr_html_(self) -> str:
+        """What a notebook displays: one row per table. Far away, counting would fetch something of every file."""
+        rows = "".join(
+            f"<tr><td>{table}</td><td>{'' if self.filesystem else f'{self.count(table):,}'}</td>"
+            f"<td>{source.version}</td><td>{escape(source.lineage.stage) if source.lineage else ''}</td></tr>"
+            for table, source in sorted(self.sources.items())
+        )
+        title = escape(f"{self.path} {self.label}".strip())
+        header = "<tr><th>table</th><th>rows</th><th>version</th><th>written by</th></tr>"
+        return f"<table><caption>{title}</caption>{header}{rows}</table>"
 
     def has(self, table: str) -> bool:
         return table in self.sources
@@ -49,7 +83,7 @@ class Store:
             if not self.has(table):
                 if table not in table_names():
                     raise NotFoundError(f"No table is called {table!r}.{suggest(table, table_names())}")
-                raise NotFoundError(f"{self.path} has no {table} yet.\nNext: {command_for(table, self.path)}")
+                raise NotFoundError(_explain_absence(self, table))
             if self.filesystem is None and table not in self._whole:
                 self._need_whole_files(table)
                 self._whole.add(table)
@@ -162,10 +196,9 @@ class Store:
         if not files:
             self._session.execute(create_statement(table))
             return
-        paths = ", ".join(f"'{file.replace(chr(39), chr(39) * 2)}'" for file in files)
-        self._session.execute(f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM read_parquet([{paths}])")
+        self._session.execute(f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM {scan_sql(table, files)}")
         for column, comment in table_schema(table).comments.items():
-            self._session.execute(f"COMMENT ON COLUMN {table}.{column} IS '{comment.replace(chr(39), chr(39) * 2)}'")
+            self._session.execute(f"COMMENT ON COLUMN {table}.{column} IS {quote(comment)}")
 
 
 def open_store(path: str | Path, versions: Mapping[str, int] | None = None) -> Store:
@@ -236,11 +269,20 @@ def _trouble(file: str) -> str:
         return "is cut off or no Parquet file"
 
 
+def _explain_absence(store: Store, table: str) -> str:
+    if table in store.outdated:
+        return (
+            f"{table} of {store.path} is in an older format, whose columns have other names now.\n"
+            f"Next: {command_for(table, store.path)}, which makes it again" + (" in a dataset" if store.label else "")
+        )
+    return f"{store.path} has no {table} yet.\nNext: {command_for(table, store.path)}"
+
+
 def _explain_missing_table(store: Store, message: str) -> str:
     missing = re.search(r"Table with name (\w+) does not exist", message)
     name = missing[1] if missing else ""
     for table in sorted(tables_behind(name)) if name in view_names() else [name]:
         if table in table_names() and table not in store.sources:
-            return f"{store.path} has no {table} yet.\nNext: {command_for(table, store.path)}"
+            return _explain_absence(store, table)
     first = message.strip().splitlines()[0]
     return f"DuckDB refused the query: {first}\nAvailable: {', '.join(sorted([*store.sources, 'lineage', *view_names()]))}"

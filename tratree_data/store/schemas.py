@@ -1,6 +1,9 @@
 """The contract between stages: schemas/*.sql as Arrow schemas, and checks against them.
 
 A schema is a CREATE TABLE with a comment on every column. DuckDB reads it, so what people query is what we check.
+
+A column may be added at any time if it allows NULL: older files then read as NULL. Renaming or removing one raises FORMAT_VERSION and
+adds its table to CHANGED_TABLES; a dataset in an older format keeps its rollouts and steps, and the stage that wrote the table runs again.
 """
 
 import os
@@ -14,7 +17,9 @@ import pyarrow as pa
 from tratree_data.errors import BadInputError, NotFoundError, suggest
 from tratree_data.files import file_names, read_text
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+CHANGED_TABLES: dict[int, tuple[str, ...]] = {2: ("node_values", "paths")}
+"""Derived tables whose columns a format renamed or removed: what an older format wrote must be made again."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +29,8 @@ class TableSchema:
     arrow: pa.Schema
     primary_key: tuple[str, ...]
     checks: dict[str, str]
+    types: dict[str, str]
+    """As DuckDB writes them."""
     comments: dict[str, str]
 
 
@@ -52,7 +59,8 @@ def _table_schemas() -> dict[str, TableSchema]:
 def _read_schema(connection: duckdb.DuckDBPyConnection, name: str) -> TableSchema:
     connection.execute(create_statement(name))
     columns = connection.execute(
-        "SELECT column_name, is_nullable, comment FROM duckdb_columns() WHERE table_name = $name ORDER BY column_index", {"name": name}
+        "SELECT column_name, is_nullable, data_type, comment FROM duckdb_columns() WHERE table_name = $name ORDER BY column_index",
+        {"name": name},
     ).fetchall()
     constraints = connection.execute(
         "SELECT constraint_type, expression, constraint_column_names FROM duckdb_constraints() WHERE table_name = $name "
@@ -65,10 +73,11 @@ def _read_schema(connection: duckdb.DuckDBPyConnection, name: str) -> TableSchem
     return TableSchema(
         name=name,
         comment=comment,
-        arrow=pa.schema([inferred.field(column).with_nullable(bool(nullable)) for column, nullable, _ in columns]),
+        arrow=pa.schema([inferred.field(column).with_nullable(bool(nullable)) for column, nullable, *_ in columns]),
         primary_key=keys[0] if keys else (),
         checks={f"{name}_{i}": expression for i, (kind, expression, _) in enumerate(constraints) if kind == "CHECK"},
-        comments={column: text for column, _, text in columns},
+        types={column: kind for column, _, kind, _ in columns},
+        comments={column: text for column, *_, text in columns},
     )
 
 
@@ -80,6 +89,30 @@ def _checker(process: int) -> duckdb.DuckDBPyConnection:
 
 def arrow_schema(name: str) -> pa.Schema:
     return table_schema(name).arrow
+
+
+def changed_since(table: str, format: int) -> bool:
+    """Whether a table written in this format has columns that are called otherwise today."""
+    return any(table in tables for number, tables in CHANGED_TABLES.items() if number > format)
+
+
+def scan_sql(table: str, files: Sequence[str]) -> str:
+    """Parquet files of a table as DuckDB reads them: exactly the schema's columns, NULL where a file was written before one was added."""
+    types = {quote(name): quote(kind) for name, kind in table_schema(table).types.items()}
+    columns = ", ".join(f"{name}: {{name: {name}, type: {kind}, default_value: NULL}}" for name, kind in types.items())
+    return f"read_parquet([{', '.join(quote(file) for file in files)}], schema = MAP {{{columns}}})"
+
+
+def quote(text: str) -> str:
+    """A text as SQL writes it, where DuckDB binds no values: in views and comments."""
+    return "'" + text.replace("'", "''") + "'"
+
+
+def with_columns(table: str, rows: pa.Table, columns: Sequence[str]) -> pa.Table:
+    """These columns as the schema has them; NULL where the file was written before one was added."""
+    fields = [arrow_schema(table).field(name) for name in columns]
+    arrays = [rows[f.name].cast(f.type) if f.name in rows.column_names else pa.nulls(rows.num_rows, f.type) for f in fields]
+    return pa.table(arrays, schema=pa.schema(fields))
 
 
 def empty_table(name: str) -> pa.Table:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tratree_data.store.reader import Store
-from tratree_data.store.schemas import arrow_schema
+from tratree_data.store.schemas import empty_table, with_columns
 from tratree_data.store.tree_arrays import NODE_COLUMNS, ROLLOUT_COLUMNS, STEP_COLUMNS, Ints, TreeArrays, read_tree_arrays
 
 NODES_PER_PORTION = 300_000
@@ -93,12 +93,12 @@ def find_places(store: Store, table: str, tree_ids: pa.Array, chunk: Ints) -> di
 
 
 def read_rows(table: str, places: list[RowGroup], columns: Sequence[str], tree_ids: pa.Array) -> pa.Table:
-    """As the schema has them: files that Delta wrote anew, as it does to delete a tree's rows, hold texts of another Arrow type."""
-    schema = pa.schema([arrow_schema(table).field(name) for name in columns])
-    parts = [schema.empty_table()]
+    """As the schema has them: older files may lack a column, and those that Delta rewrote to delete a tree hold texts of another type."""
+    parts = [empty_table(table).select(columns)]
     for file, group in places:
         with pq.ParquetFile(file, memory_map=True) as parquet:
-            for batch in parquet.iter_batches(ROWS_PER_READ, row_groups=[group], columns=list(columns)):
-                rows = pa.Table.from_batches([batch]).select(columns).cast(schema)
+            stored = [name for name in columns if name in parquet.schema_arrow.names]
+            for batch in parquet.iter_batches(ROWS_PER_READ, row_groups=[group], columns=stored):
+                rows = with_columns(table, pa.Table.from_batches([batch]), columns)
                 parts.append(rows.filter(pc.is_in(rows["tree_id"], tree_ids)))
     return pa.concat_tables(parts)

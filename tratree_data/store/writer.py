@@ -17,12 +17,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
+from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction
 
@@ -35,6 +36,7 @@ from tratree_data.store.schemas import arrow_schema, check, table_names, table_s
 ROWS_PER_FILE = 1_000_000
 ROWS_PER_GROUP = 122_880
 DISK_TROUBLES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+CONSTRAINT = "delta.constraints."
 COMMITS_PER_CHECKPOINT = 10
 """Opening a table reads its log from the last checkpoint on; Delta's own 100 makes that three times as slow."""
 Rows: TypeAlias = pa.Table | Iterable[pa.Table] | Sequence[Path]
@@ -211,11 +213,38 @@ def _need_collected(opened: Tables) -> None:
 
 def _table_for_commit(opened: Tables, table: str, keep: bool) -> DeltaTable:
     """What a killed process left behind is undone where the table's rows are kept."""
-    delta = opened.newest(table)
-    _constrain(delta, table)
+    if keep:
+        _add_columns(opened, table)
+    elif not _fits(opened.newest(table), table):
+        _create(opened, table, mode="overwrite")
+    _constrain(opened.newest(table), table)
     if keep:
         undo_leftovers(opened, table)
-    return delta
+    return opened.newest(table)
+
+
+def _fits(delta: DeltaTable, table: str) -> bool:
+    """Whether Delta has the columns of today's schema, and no others."""
+    return {field.name for field in delta.schema().fields} == set(arrow_schema(table).names)
+
+
+def _add_columns(opened: Tables, table: str) -> None:
+    """A table made before a column was added gets it; its files then read as NULL there, for other tools too.
+
+    Constraints are named by their place, so all are dropped first; a kill in between leaves columns or constraints that are missing still.
+    """
+    delta = opened.newest(table)
+    known = {field.name for field in delta.schema().fields}
+    added = [field for field in arrow_schema(table) if field.name not in known]
+    if added:
+        for name in _constraint_names(delta):
+            delta.alter.drop_constraint(name)
+        delta.alter.add_columns(DeltaSchema.from_arrow(pa.schema(added)).fields)
+        opened.refresh(table)
+
+
+def _constraint_names(delta: DeltaTable) -> set[str]:
+    return {name.removeprefix(CONSTRAINT) for name in delta.metadata().configuration if name.startswith(CONSTRAINT)}
 
 
 def undo_leftovers(opened: Tables, table: str) -> None:
@@ -228,14 +257,14 @@ def undo_leftovers(opened: Tables, table: str) -> None:
         delta.restore(source.version)
 
 
-def _create(opened: Tables, table: str) -> None:
+def _create(opened: Tables, table: str, mode: Literal["ignore", "overwrite"] = "ignore") -> None:
     schema = table_schema(table)
     DeltaTable.create(
         address(opened.folder, table),
         schema=schema.arrow,
         name=table,
         description=schema.comment,
-        mode="ignore",
+        mode=mode,
         configuration={"delta.checkpointInterval": str(COMMITS_PER_CHECKPOINT)},
     )
     opened.refresh(table)
@@ -243,9 +272,10 @@ def _create(opened: Tables, table: str) -> None:
 
 def _constrain(delta: DeltaTable, table: str) -> None:
     """What other writers must keep; a process may have been killed right after it made the table."""
-    schema = table_schema(table)
-    if schema.checks and delta.version() == 0:
-        delta.alter.add_constraint({name: f"({expression}) IS NOT FALSE" for name, expression in schema.checks.items()})
+    there = _constraint_names(delta)
+    missing = {name: f"({expression}) IS NOT FALSE" for name, expression in table_schema(table).checks.items() if name not in there}
+    if missing:
+        delta.alter.add_constraint(missing)
 
 
 def _commit_files(delta: DeltaTable, table: str, files: Sequence[Path], lineage: Lineage, append: bool) -> None:

@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tratree_data.store.reader import Store
+from tratree_data.store.schemas import scan_sql
 from tratree_data.trees.comparing import Ints
 
 BUCKET_STEPS = 150_000
@@ -166,9 +167,9 @@ def _sorted_on_disk(files: Sequence[str], buckets: list[Bucket], scratch: Path) 
         connection.register("members", members)
         connection.execute("SET preserve_insertion_order = false")
         connection.execute(
-            f"COPY (SELECT steps.*, bucket FROM read_parquet($files) AS steps JOIN members USING (rollout_id)) TO '{_quoted(target)}' "
+            f"COPY (SELECT steps.*, bucket FROM {scan_sql('steps', files)} AS steps JOIN members USING (rollout_id)) "
+            f"TO '{_quoted(target)}' "
             "(FORMAT parquet, PARTITION_BY (bucket), OVERWRITE_OR_IGNORE)",
-            {"files": list(files)},
         )
     for i, bucket in enumerate(buckets):
         for file in sorted((target / f"bucket={i}").glob("*.parquet")):
