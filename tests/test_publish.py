@@ -552,10 +552,66 @@ def test_a_publish_cut_off_before_the_top_was_shown_is_finished_by_the_next(rele
     shutil.copytree(release, copy)
     (copy / "README.md").unlink()
     shutil.rmtree(copy / "data/pairs")
-    (copy / "stale.txt").write_text("left behind")
+    (copy / "notes.txt").write_text("mine")
     assert open_release(copy).count("pairs") == open_release(release).count("pairs")
     assert not publish(dataset, copy, "1.0.0", license="cc-by-4.0").changed
-    assert files_of(copy).keys() == files_of(release).keys() | {"data"} - {"data"}
+    assert files_of(copy).keys() == files_of(release).keys() | {"notes.txt"}
+
+
+def test_a_folder_that_no_publish_wrote_is_left_alone(dataset, tmp_path):
+    """`versions/` is a common name: an application's folder is not a release."""
+    app = tmp_path / "app"
+    (app / "versions").mkdir(parents=True)
+    (app / "models.py").write_text("x")
+    for made in ((), ("versions/0001_initial.py",), ("versions/1.0.0/notes.md",), ("versions/1.0.0/lineage.json",)):
+        for name in made:
+            (app / name).parent.mkdir(exist_ok=True)
+            (app / name).write_text("{}")
+        before = files_of(app)
+        with pytest.raises(BadInputError, match=r"is not a release"):
+            publish(dataset, app, "1.0.0")
+        assert files_of(app) == before
+
+
+def test_notes_inside_a_release_stay(dataset, tmp_path):
+    target = tmp_path / "out"
+    publish(dataset, target, "1.0.0", license="cc-by-4.0")
+    stale = next((target / "data/pairs").glob("*.parquet"))
+    for name in ("notes.md", "data/notes.md", "data/pairs/mine.parquet", "versions/README.txt"):
+        (target / name).write_text("mine")
+    assert not publish(dataset, target, "1.0.0", license="cc-by-4.0").changed
+    copy = Path(shutil.copytree(dataset, tmp_path / "grown"))
+    with writing(copy):
+        commit(copy, "pairs", {"pairs": open_store(copy).read("pairs").slice(1)}, settings={}, reads={})
+    assert publish(copy, target, "1.1.0", license="cc-by-4.0").changed
+    assert not stale.exists(), "what the version before had put at the top is gone"
+    for name in ("notes.md", "data/notes.md", "data/pairs/mine.parquet", "versions/README.txt"):
+        assert (target / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["versions", "data", "data/pairs"])
+def test_links_inside_a_release_are_not_followed(dataset, tmp_path, name):
+    target, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    publish(dataset, target, "1.0.0", license="cc-by-4.0")
+    (target / name).rename(elsewhere)
+    (target / name).symlink_to(elsewhere)
+    before = files_of(elsewhere)
+    with pytest.raises(BadInputError, match=r"is a link"):
+        publish(dataset, target, "1.0.1", license="mit")
+    assert files_of(elsewhere) == before
+
+
+def test_a_recipe_that_is_a_link_or_not_a_recipe_is_not_published(dataset, tmp_path):
+    copy = Path(shutil.copytree(dataset, tmp_path / "copy"))
+    (tmp_path / "users").write_text("root:x:0:0")
+    (copy / "recipe.toml").unlink(missing_ok=True)
+    (copy / "recipe.toml").symlink_to(tmp_path / "users")
+    publish(copy, tmp_path / "linked", "1.0.0")
+    assert not (tmp_path / "linked/recipe.toml").exists()
+    (copy / "recipe.toml").unlink()
+    (copy / "recipe.toml").write_text("root:x:0:0")
+    publish(copy, tmp_path / "text", "1.0.0")
+    assert not (tmp_path / "text/recipe.toml").exists()
 
 
 def test_bad_input_is_named(dataset, tmp_path):

@@ -3,6 +3,7 @@
 import json
 import shutil
 import tempfile
+import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from tratree_data.store.manifest import CHECKSUMS, DROPPED, MANIFEST, Shard, fil
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import FORMAT_VERSION
 from tratree_data.store.writer import write_parquet
+from tratree_data.system.safe_paths import is_plain_file, read_plain_text
 
 REPORT = "reports/release.json"
 CHANGES = "reports/changes.json"
@@ -110,9 +112,21 @@ def _copy_texts(store: Store, folder: Path, scrubber: Scrubber) -> None:
             (folder / source / f"{name}.sql").write_text(read_text(source, f"{name}.sql"), encoding="utf-8")
         if not any((folder / source).iterdir()):
             shutil.rmtree(folder / source)
-    recipe = store.path / "recipe.toml"
-    if recipe.is_file():
-        (folder / "recipe.toml").write_text(scrubber.redact_text(recipe.read_text(encoding="utf-8"), "recipe.toml"), encoding="utf-8")
+    recipe = _read_recipe(store.path / "recipe.toml")
+    if recipe is not None:
+        (folder / "recipe.toml").write_text(scrubber.redact_text(recipe, "recipe.toml"), encoding="utf-8")
+
+
+def _read_recipe(path: Path) -> str | None:
+    """The recipe that made the dataset; anything else under its name, such as a link to another file, is not published."""
+    if not is_plain_file(path):
+        return None
+    text = read_plain_text(path)
+    try:
+        tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        return None
+    return text
 
 
 def _lineage(store: Store, table: str) -> dict[str, Any] | None:

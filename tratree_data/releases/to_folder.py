@@ -16,8 +16,10 @@ from pathlib import Path
 
 from tratree_data.errors import BadInputError, StoreBusyError
 from tratree_data.releases.diff import link
+from tratree_data.store.manifest import CHECKSUMS, file_hash, read_checksums
 from tratree_data.store.release import VERSIONS, local_versions
 from tratree_data.store.writer import sync
+from tratree_data.system.safe_paths import inside, is_plain_file, is_plain_folder
 
 PARTIAL = ".partial-"
 
@@ -27,10 +29,11 @@ class FolderTarget:
         self.folder = folder.absolute()  # Arrow takes a:b/c for an address
         if folder.exists() and not folder.is_dir():
             raise BadInputError(f"{folder} is a file, and a release is a folder.\nNext: name another folder")
-        if folder.is_dir() and not (folder / VERSIONS).is_dir() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
-            raise BadInputError(f"{folder} holds other files, and no release.\nNext: name an empty or a new folder")
+        if folder.is_dir() and not self.versions() and not _holds_nothing(folder):
+            raise BadInputError(f"{folder} contains other files, and is not a release.\nNext: name a new or an empty folder")
 
     def versions(self) -> list[str]:
+        inside(self.folder, VERSIONS)
         return local_versions(self.folder)
 
     def fetch(self, version: str) -> Path:
@@ -47,7 +50,7 @@ class FolderTarget:
                 raise StoreBusyError(
                     f"Another process is publishing to {self.folder}.\nNext: wait for it, then run the same command"
                 ) from error
-            for left in (self.folder / VERSIONS).glob(f"{PARTIAL}*"):
+            for left in filter(is_plain_folder, (self.folder / VERSIONS).glob(f"{PARTIAL}*")):
                 shutil.rmtree(left)
             self.show_latest()
             with tempfile.TemporaryDirectory(dir=self.folder / VERSIONS, prefix=PARTIAL) as name:
@@ -68,14 +71,27 @@ class FolderTarget:
         if not published:
             return
         latest = self.folder / VERSIONS / published[-1]
-        wanted = sorted(path.relative_to(latest) for path in latest.rglob("*") if path.is_file())
-        for name in sorted(wanted, key=lambda name: (name == Path("README.md"), name)):
-            link(latest / name, self.folder / name)
-        for path in sorted(self.folder.rglob("*"), reverse=True):
-            name = path.relative_to(self.folder)
-            if name.parts[0] == VERSIONS or name.parts[0].startswith(".") or name in wanted:
-                continue
-            if path.is_file():
-                path.unlink()
-            elif not any(path.iterdir()):
-                path.rmdir()
+        shown = {CHECKSUMS, *read_checksums(latest)}
+        for name in sorted(shown, key=lambda name: (name == "README.md", name)):
+            link(inside(latest, name), inside(self.folder, name))
+        for version in published[:-1]:
+            for name, digest in read_checksums(self.folder / VERSIONS / version).items():
+                if name not in shown:
+                    self._remove_stale(name, digest)
+
+    def _remove_stale(self, name: str, digest: str) -> None:
+        """A file that an earlier version put at the top, if it is still that file; folders that it leaves empty go too."""
+        path = inside(self.folder, name)
+        if not is_plain_file(path) or file_hash(path) != digest:
+            return
+        path.unlink()
+        for folder in path.parents:
+            if folder == self.folder or any(folder.iterdir()):
+                break
+            folder.rmdir()
+
+
+def _holds_nothing(folder: Path) -> bool:
+    """Nothing but hidden files, and what a publish that was killed before its first version left."""
+    names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
+    return not names or (names == {VERSIONS} and all(entry.name.startswith(".") for entry in (folder / VERSIONS).iterdir()))

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from tratree_data.errors import BadInputError, NotFoundError, suggest
 from tratree_data.store.hub import harmed_on_hub, open_hub_release
-from tratree_data.store.manifest import MANIFEST, file_hash, read_checksums, read_manifest, release_store, version_key
+from tratree_data.store.manifest import CHECKSUMS, MANIFEST, file_hash, read_checksums, read_manifest, release_store, version_key
 from tratree_data.store.reader import Store, open_store
 from tratree_data.system.progress import progress
+from tratree_data.system.safe_paths import is_plain_file, is_plain_folder
 
 VERSIONS = "versions"
 HUB = "hub:"
@@ -47,7 +48,7 @@ def _refuse_bare_name(text: str) -> None:
 
 
 def is_release(folder: Path) -> bool:
-    return (folder / MANIFEST).is_file() or (folder / VERSIONS).is_dir()
+    return is_plain_file(folder / MANIFEST) or bool(local_versions(folder))
 
 
 def open_release(release: str | Path) -> Store:
@@ -116,5 +117,5 @@ def _versioned_folder(text: str) -> tuple[Path, str] | None:
 
 def local_versions(folder: Path) -> list[str]:
     """Published versions in a folder, oldest first; what a killed publish left behind is not one."""
-    named = [path for path in (folder / VERSIONS).glob("*") if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
-    return sorted((path.name for path in named if (path / MANIFEST).is_file()), key=version_key)
+    named = [path for path in (folder / VERSIONS).glob("*") if re.fullmatch(r"\d+\.\d+\.\d+", path.name) and is_plain_folder(path)]
+    return sorted((path.name for path in named if is_plain_file(path / MANIFEST) and is_plain_file(path / CHECKSUMS)), key=version_key)
