@@ -14,8 +14,9 @@ from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError
 from tratree_data.experiments.artifacts import finish, gather, is_done
 from tratree_data.experiments.estimates import flatten_trainings, hours, memory_gib
 from tratree_data.experiments.recipe import check_experiment, in_environment, read_experiment
-from tratree_data.experiments.reproduce import parse_seeds, reproduce, table
+from tratree_data.experiments.reproduce import reproduce, table
 from tratree_data.experiments.run import run_experiment
+from tratree_data.experiments.settings import parse_seeds
 from tratree_data.exploration.explore import explore
 from tratree_data.files import data_folder, read_text
 from tratree_data.store.reader import open_store
@@ -121,7 +122,7 @@ def test_mistakes_in_a_recipe_are_named() -> None:
     refused("names 'b'", arms={"a": {"model": "weak"}}, compare={"pairs": [["a", "b"]]})
     with pytest.raises(NotFoundError, match="Did you mean 'weak_to_strong"):
         read_experiment("weak_to_stron")
-    with pytest.raises(BadInputError, match="no list of seeds"):
+    with pytest.raises(BadInputError, match="not a list of seeds"):
         parse_seeds("0;1")
 
 
@@ -152,7 +153,7 @@ def test_estimates_grow_as_they_must() -> None:
 def test_the_dry_run_names_what_is_missing(tmp_path: Path) -> None:
     report, text = reproduce(tmp_path, scale="paper", dry_run=True)
     assert report.counts["recipes"] == len(PAPER) == 4
-    for word in ("Llama-2-7b", "Qwen2.5-14B", "GiB a GPU", "GPUs: 8 of 80 GiB planned", "alfworld, h"):
+    for word in ("Llama-2-7b", "Qwen2.5-14B", "GiB per GPU", "GPUs: 8 of 80 GiB planned", "alfworld, h"):
         assert word in text
     with pytest.raises(BadInputError, match="--dry-run"):
         reproduce(tmp_path, scale="paper")

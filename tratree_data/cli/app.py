@@ -5,6 +5,7 @@ from dataclasses import MISSING, fields
 from functools import reduce
 from inspect import Parameter, Signature, signature
 from operator import or_
+from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, get_args
 
@@ -93,11 +94,11 @@ def _options(settings: type[Settings]) -> Iterator[Parameter]:
             name,
             Parameter.KEYWORD_ONLY,
             default=Parameter.empty if default is MISSING else None if several else default,
-            annotation=_option(name, kind, setting, several=several),
+            annotation=_option(name, kind, setting, several=several, off=default is not False),
         )
 
 
-def _option(field: str, kind: Any, setting: Setting, several: bool) -> Any:
+def _option(field: str, kind: Any, setting: Setting, several: bool, off: bool) -> Any:
     """The field as Typer reads it: several values become an option that may be repeated; a tuple beside a number is for Python only."""
     flag = f"--{setting.option or field.replace('_', '-')}"
     if several:
@@ -105,7 +106,9 @@ def _option(field: str, kind: Any, setting: Setting, several: bool) -> Any:
     elif isinstance(kind, UnionType) and str in get_args(kind):
         kind = str | None
     elif isinstance(kind, UnionType):
-        kind = reduce(or_, (part for part in get_args(kind) if Ellipsis not in get_args(part)))
+        kind = reduce(or_, (part for part in get_args(kind) if Ellipsis not in get_args(part) and part is not Path))
+    if off and bool in (kind, *get_args(kind)):
+        flag = f"{flag}/--no-{flag.removeprefix('--')}"
     words = f"{setting.help} May be repeated." if several else setting.help
     shown: dict[str, Any] = {"help": words, "metavar": setting.metavar, "rich_help_panel": setting.panel}
     if {int, float} & set(get_args(kind) or (kind,)):

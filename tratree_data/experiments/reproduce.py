@@ -1,11 +1,11 @@
 """`tratree reproduce`: the experiment at four sizes, and for the large one a plan with its memory and hours before anything is spent.
 
     short      five minutes on two cores, for the tests
-    miniature  small models from nothing, an hour a seed on two cores
-    paper      the paper's own models and environments, for who has the machines (pipelines/paper/*.toml)
+    miniature  small models from scratch, an hour per seed on two cores
+    paper      the paper's own models and environments, for those who have the machines (pipelines/paper/*.toml)
     RECIPE     any recipe of this form
 
-A dry run checks everything that this machine can tell: the recipe, packages, environments and their data, models, disk, GPUs, memory.
+A dry run checks everything that can be checked on this machine: the recipe, packages, environments and data, models, disk, GPUs, memory.
 """
 
 import json
@@ -22,45 +22,40 @@ from tratree_data.evaluation.settings import METRICS
 from tratree_data.experiments.estimates import ADAPTER_GIB, flatten_trainings, hours, memory_gib
 from tratree_data.experiments.recipe import Recipe, read_experiment
 from tratree_data.experiments.run import run_experiment
+from tratree_data.experiments.settings import ReproduceSettings
 from tratree_data.files import data_folder
 from tratree_data.results import StageResult
+from tratree_data.system.settings import takes
 
 SCALES = {"short": "weak_to_strong_short", "miniature": "weak_to_strong"}
 PACKAGES = ("torch", "trl", "transformers", "peft", "accelerate")
 
 
-def reproduce(
-    directory: str | Path,
-    *,
-    scale: str = "short",
-    environment: str = "",
-    seeds: tuple[int, ...] = (0,),
-    processes: int = 1,
-    arms: tuple[str, ...] = (),
-    dry_run: bool = False,
-) -> tuple[StageResult, str]:
-    """(what was done, the table or the plan as text)."""
-    if scale == "paper":
+@takes(ReproduceSettings)
+def reproduce(directory: str | Path, settings: ReproduceSettings) -> tuple[StageResult, str]:
+    """What was done, and the table or the plan as text."""
+    folder = Path(directory)
+    if settings.scale == "paper":
         recipes = sorted(data_folder("pipelines").joinpath("paper").glob("*.toml"))
-        if not dry_run:
+        if not settings.dry_run:
             raise BadInputError(
                 f"The paper's scale is {len(recipes)} experiments on models of 7 to 70 billion parameters, run one at a time.\n"
                 f"Next: tratree reproduce {directory} --scale paper --dry-run, then --scale with the path of one recipe"
             )
-        return _plan([read_experiment(path) for path in recipes], [path.stem for path in recipes], Path(directory))
-    name = SCALES.get(scale, scale)
+        return _plan([read_experiment(path) for path in recipes], [path.stem for path in recipes], folder)
+    name = SCALES.get(settings.scale, settings.scale)
     recipe = read_experiment(name)
-    if dry_run:
-        return _plan([recipe], [Path(name).stem], Path(directory))
-    report = run_experiment(name, directory, environment=environment, seeds=seeds, processes=processes, arms=arms)
-    return report, table(json.loads((Path(directory) / "results.json").read_text(encoding="utf-8")))
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError as error:
-        raise BadInputError(f"{text!r} is no list of seeds.\nNext: --seeds 0,1,2") from error
+    if settings.dry_run:
+        return _plan([recipe], [Path(name).stem], folder)
+    result = run_experiment(
+        name,
+        folder,
+        environment=settings.environment,
+        seeds=settings.seed_numbers,
+        processes=settings.processes,
+        arms=settings.arms,
+    )
+    return result, table(json.loads((folder / "results.json").read_text(encoding="utf-8")))
 
 
 def table(results: dict[str, Any]) -> str:
@@ -110,7 +105,7 @@ def _plan(recipes: list[Recipe], names: list[str], directory: Path) -> tuple[Sta
         if "estimate" in recipe:
             lines += ["", *_estimates(recipe)]
         lines.append("")
-    summary = (f"{missing} things are missing here" if missing else "everything that can be checked here is in place",)
+    summary = (f"{missing} requirements are missing here" if missing else "everything that can be checked here is in place",)
     return StageResult("reproduce", False, {"recipes": len(recipes), "missing": missing}, summary), "\n".join(lines)
 
 
@@ -121,7 +116,7 @@ def _estimates(recipe: Recipe) -> list[str]:
         f"Estimates for {machine['gpus']} × {machine['gpu_memory_gib']} GiB, {machine['tflops']} TFLOP/s each, "
         f"{machine['utilisation']:.0%} in use:",
         "",
-        f"{'training':<24}{'model':>7}{'reference':>11}{'GiB a GPU':>11}{'fits':>6}"
+        f"{'training':<24}{'model':>7}{'reference':>11}{'GiB per GPU':>11}{'fits':>6}"
         + "".join(f"{name + ', h':>17}" for name in machine["rows"]),
     ]
     totals = dict.fromkeys(machine["rows"], 0.0)
@@ -134,7 +129,7 @@ def _estimates(recipe: Recipe) -> list[str]:
         columns = "".join(f"{time:>17.1f}" for time in times.values())
         lines.append(f"{training.name:<24}{training.billions:>6g}B{reference:>11}{memory:>11.0f}{fits:>6}{columns}")
     lines.append(f"{'all trainings':<59}" + "".join(f"{total:>17.1f}" for total in totals.values()))
-    lines.append("Hours are at most: one demonstration a task, and for preferences the recipe's max_pairs_per_task.")
+    lines.append("Hours are at most: one demonstration per task, and for preferences the recipe's max_pairs_per_task.")
     return [*lines, f"Disk: {machine['disk_gib']} GiB with the base models; an adapter takes about {ADAPTER_GIB:g} GiB."]
 
 

@@ -88,6 +88,10 @@ class Takes(Generic[P, S]):
         def call(*given: Any, **named: Any) -> Any:
             own, rest = given[: len(subjects)], given[len(subjects) :]
             by_name = {subject.name: named.pop(subject.name) for subject in subjects[len(own) :] if subject.name in named}
+            known = signature(self.settings).parameters
+            for name in named:
+                if name not in known:
+                    raise BadInputError(f"{run.__name__} has no setting {name!r}.{suggest(name, known)}")
             return run(*own, **by_name, **{last.name: self.settings(*rest, **named)})
 
         parameters = [*subjects, *signature(self.settings).parameters.values()]

@@ -1,67 +1,92 @@
-"""The settings of a training: the paper's where it gives them, and which of them may change when a stopped run goes on."""
+"""The settings of a training: the paper's where it gives them, and which of them may change when a stopped run resumes."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from tratree_data.errors import BadInputError, suggest
+from tratree_data.system.settings import Setting, Settings, field_kinds
 
-HOW_ONLY = ("device_batch", "gradient_checkpointing", "save_steps", "log_steps")
-"""How a training is run and not what comes out of it: a run that ran out of memory goes on with other values."""
+ROWS, LOSS, ADAPTER, OPTIMISER, RUNNING = "Rows", "Loss", "Adapter", "Optimiser", "Running"
 
 
-@dataclass(frozen=True)
-class TrainSettings:
-    """Everything that decides what comes out. The defaults are the paper's, the learning rate by method if not given."""
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(Settings):
+    """Everything that decides what comes out, and how it is computed (`recorded=False`). Names and order are those of training.json."""
 
-    kinds: tuple[str, ...] = ()
-    split: str = "train"
-    min_score: float | None = None
-    adapter: str | None = None
-    chat_template: str | None = None
-    reference: str = "self"
-    beta: float = 0.1
-    kl_weight: float | None = None
-    likelihood_weight: float = 0.0
-    previous: str | None = None
-    divergence_weight: float = 0.0
-    full: bool = False
-    lora_rank: int = 64
-    lora_alpha: int = 128
-    lora_dropout: float = 0.0
-    learning_rate: float | None = None
-    schedule: str = "cosine"
-    warmup_ratio: float = 0.03
-    weight_decay: float = 0.0
-    epochs: float = 3.0
-    max_steps: int | None = None
-    batch: int = 32
-    device_batch: int = 4
-    max_length: int = 4096
-    too_long: str = "cut"
-    gradient_checkpointing: bool = True
-    bf16: bool | None = None
-    save_steps: int = 500
-    log_steps: int = 10
-    seed: int = 0
+    kinds: Annotated[tuple[str, ...], Setting("Kind of rows to learn from, instead of the method's own.", option="kind", panel=ROWS)] = ()
+    split: Annotated[str, Setting("Split of the rows.", panel=ROWS)] = "train"
+    min_score: Annotated[float | None, Setting("Smallest score of demonstrations, or margin of pairs.", panel=ROWS)] = None
+    adapter: Annotated[str | None, Setting("LoRA adapter that is merged into the model first.", panel=ADAPTER)] = None
+    chat_template: Annotated[str | None, Setting("A .jinja file, chatml or llama2.", panel=ROWS)] = None
+    reference: Annotated[str, Setting("Reference of equation 6: the weak model, or self (plain DPO).", panel=LOSS)] = "self"
+    beta: Annotated[float, Setting("β of DPO, KTO and equation 6, above 0.", panel=LOSS)] = 0.1
+    kl_weight: Annotated[
+        float | None, Setting("Weight of the explicit KL term; β if --reference names a model, else 0.", minimum=0, panel=LOSS)
+    ] = None
+    likelihood_weight: Annotated[float, Setting("Weight of the chosen side's likelihood, for preferences.", panel=LOSS)] = 0.0
+    previous: Annotated[str | None, Setting("Previous explorer of equation 5.", panel=LOSS)] = None
+    divergence_weight: Annotated[float, Setting("λ of equation 5; needs --previous.", panel=LOSS)] = 0.0
+    full: Annotated[bool, Setting("Train all weights instead of a LoRA adapter.", panel=ADAPTER)] = False
+    lora_rank: Annotated[int, Setting("Rank of the adapter.", panel=ADAPTER)] = 64
+    lora_alpha: Annotated[int, Setting("Scale of the adapter.", panel=ADAPTER)] = 128
+    lora_dropout: Annotated[float, Setting("Dropout of the adapter.", minimum=0, maximum=1, panel=ADAPTER)] = 0.0
+    learning_rate: Annotated[float | None, Setting("1e-5 to imitate, 2e-5 for preferences, as in the paper.", panel=OPTIMISER)] = None
+    schedule: Annotated[str, Setting("Schedule of the learning rate.", panel=OPTIMISER)] = "cosine"
+    warmup_ratio: Annotated[float, Setting("Share of the steps that warm up.", minimum=0, maximum=1, panel=OPTIMISER)] = 0.03
+    weight_decay: Annotated[float, Setting("Weight decay of AdamW.", minimum=0, panel=OPTIMISER)] = 0.0
+    epochs: Annotated[float, Setting("Passes over the rows, above 0.", panel=OPTIMISER)] = 3.0
+    max_steps: Annotated[int | None, Setting("Stop after this many steps.", minimum=1, panel=OPTIMISER)] = None
+    batch: Annotated[int, Setting("Rows per step, over all devices.", minimum=1, panel=OPTIMISER)] = 32
+    device_batch: Annotated[
+        int, Setting("Rows at once on a device; the batch is reached by accumulation.", minimum=1, recorded=False, panel=RUNNING)
+    ] = 4
+    max_length: Annotated[int, Setting("Longest row, in tokens.", minimum=8, panel=ROWS)] = 4096
+    too_long: Annotated[Literal["cut", "drop"], Setting("Cut longer rows after a turn, or drop them; both counted.", panel=ROWS)] = (
+        "cut"
+    )
+    gradient_checkpointing: Annotated[bool, Setting("Save memory by computing activations twice.", recorded=False, panel=RUNNING)] = True
+    bf16: Annotated[bool | None, Setting("Train in bfloat16; by default where the device has it.", panel=RUNNING)] = None
+    save_steps: Annotated[int, Setting("Steps between checkpoints.", minimum=1, recorded=False, panel=RUNNING)] = 500
+    log_steps: Annotated[int, Setting("Steps between entries of the log.", minimum=1, recorded=False, panel=RUNNING)] = 10
+    seed: Annotated[int, Setting("Seed of everything that is drawn.", panel=RUNNING)] = 0
 
-    def check(self) -> None:
+    def __post_init__(self) -> None:
+        super().__post_init__()
         rules = {
             "beta must be above 0": self.beta > 0,
-            "kl_weight must not be negative": self.kl_weight is None or self.kl_weight >= 0,
-            "batch must be a multiple of device_batch": self.device_batch > 0 and self.batch % self.device_batch == 0,
-            "too_long must be cut or drop": self.too_long in ("cut", "drop"),
-            "max_length must be at least 8": self.max_length >= 8,
+            "batch must be a multiple of device_batch": self.batch % self.device_batch == 0,
             "epochs must be above 0": self.epochs > 0,
-            "max_steps must be above 0": self.max_steps is None or self.max_steps > 0,
             "lora_rank must be above 0": self.full or self.lora_rank > 0,
             "divergence_weight needs previous, the earlier exploration policy": not self.divergence_weight or self.previous is not None,
         }
         for rule, holds in rules.items():
             if not holds:
                 raise BadInputError(f"{rule}.\nNext: change that setting")
+
+    def deciding(self) -> dict[str, Any]:
+        """All settings of the training, as training.json keeps them: without those of `TrainOptions`."""
+        return {field.name: getattr(self, field.name) for field in fields(TrainSettings)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions(TrainSettings):
+    """What `tratree train` takes besides a release: the model, where it goes, and all settings."""
+
+    model: Annotated[str | Path, Setting("The model to start from: a folder or a Hub id.", recorded=False)]
+    out: Annotated[str | Path, Setting("The new model's folder; a stopped run resumes from its last checkpoint.", recorded=False)]
+    method: Annotated[str, Setting("sft, mcts-sft, tree-dpo, unstructured-dpo, eto or kto.", recorded=False)] = "sft"
+    revision: Annotated[str | None, Setting("The release's version, if RELEASE does not name it.", recorded=False, panel=ROWS)] = None
+    report_to: Annotated[str, Setting("Where the curves go: none, trackio or wandb.", recorded=False, panel=RUNNING)] = "none"
+    push: Annotated[str | None, Setting("Upload the model to hub:org/name.", recorded=False, panel=RUNNING)] = None
+    tag: Annotated[str | None, Setting("Version tag of the upload, created last.", recorded=False, panel=RUNNING)] = None
+
+
+HOW_ONLY = tuple(name for name, (_, setting) in field_kinds(TrainSettings).items() if not setting.recorded)
+"""How a training is run and not what comes out of it: a run that ran out of memory resumes with other values."""
 
 
 def settings_from(values: dict[str, Any]) -> TrainSettings:
@@ -70,10 +95,7 @@ def settings_from(values: dict[str, Any]) -> TrainSettings:
     for name in values:
         if name not in known:
             raise BadInputError(f"train has no setting {name!r}.{suggest(name, known)}")
-    fixed: dict[str, Any] = {name: tuple(value) if name == "kinds" else value for name, value in values.items()}
-    settings = TrainSettings(**fixed)
-    settings.check()
-    return settings
+    return TrainSettings(**values)
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
@@ -82,7 +104,7 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
-            raise BadInputError(f"{text!r} is no setting.\nNext: write name=value, e.g. --set seed=3")
+            raise BadInputError(f"{text!r} is not a setting.\nNext: write name=value, such as --set seed=3")
         try:
             values[name] = json.loads(value)
         except ValueError:
@@ -91,7 +113,7 @@ def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def check_report(report_to: str) -> None:
-    """Where curves can go, and whether what takes them there is installed: before anything is loaded."""
+    """Refuses unknown reporters and those that are not installed, before anything is loaded."""
     if report_to not in ("none", "trackio", "wandb"):
         raise BadInputError(f"Curves cannot go to {report_to!r}.\nNext: --report-to none, trackio or wandb")
     if report_to != "none" and find_spec(report_to) is None:

@@ -7,7 +7,7 @@ What is decided here and nowhere else: which rows a method learns from (training
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ from tratree_data.errors import BadInputError, TratreeError, missing_package
 from tratree_data.models.chat_templates import TEMPLATES, end_of_turn, spoken_template, training_template
 from tratree_data.models.find import RECORD, need_model, quiet
 from tratree_data.results import StageResult
+from tratree_data.system.settings import takes
 from tratree_data.training.provenance import provenance
 from tratree_data.training.runs import find_run, is_first, last_checkpoint, training_in, write_record
-from tratree_data.training.settings import TrainSettings, check_report, parse_settings, settings_from
+from tratree_data.training.settings import TrainOptions, TrainSettings, check_report, parse_settings, settings_from
 from tratree_data.training.token_rows import Lengths, demonstration_rows, labelled_rows, preference_rows
 from tratree_data.training.training_data import method as find_method
 from tratree_data.training.training_data import training_rows
@@ -40,43 +41,39 @@ FULL_DISK = ("no space left", "os error 28", "os error 27", "file too large", "d
 """What the writers of checkpoints (Python, safetensors, torch) say when the disk does not take any more."""
 
 
-def train(
-    release: str | Path,
-    *,
-    model: str | Path,
-    out: str | Path,
-    method: str = "sft",
-    revision: str | None = None,
-    report_to: str = "none",
-    push: str | None = None,
-    tag: str | None = None,
-    **values: Any,
-) -> StageResult:
-    """Trains `model` on the release's rows for `method` and saves it in `out`; a stopped run goes on from its last checkpoint."""
-    wanted = find_method(method)
-    settings = settings_from(values)
-    check_report(report_to)
+@takes(TrainOptions)
+def train(release: str | Path, options: TrainOptions) -> StageResult:
+    """Trains a model on the release's rows for a method and saves it in `out`; a stopped run resumes from its last checkpoint."""
+    method, folder = options.method, Path(options.out)
+    table = find_method(method).table
+    check_report(options.report_to)
+    settings = _completed(options)
+    rows, lineage = training_rows(
+        release, method, revision=options.revision, split=settings.split, kinds=settings.kinds, min_score=settings.min_score
+    )
+    plan = {"method": method, "model": str(options.model), "data": lineage, "settings": settings.deciding(), "code": provenance()}
+    with training_in(folder):
+        record = find_run(folder, plan)
+        changed = record is None or not record["finished"]
+        if record is None or changed:
+            record = _trained(folder, rows, plan, settings, options.report_to)
+    if options.push and is_first():
+        from tratree_data.training.model_cards import push_model
+
+        push_model(folder, options.push, options.tag)
+    return StageResult("train", changed, {table: lineage["rows"], **record["counts"]}, _notes(folder, record, changed))
+
+
+def _completed(settings: TrainOptions) -> TrainOptions:
+    """The settings with those filled in that depend on the method."""
+    method = settings.method
     if method == "kto" and settings.device_batch < 2:
         raise BadInputError("kto estimates its KL within the rows of one pass, and needs at least two of them.\nNext: --device-batch 2")
     if method == "tree-dpo" and settings.kl_weight is None:
         settings = replace(settings, kl_weight=settings.beta if settings.reference != "self" else 0.0)
     if settings.learning_rate is None:
         settings = replace(settings, learning_rate=2e-5 if method in PREFERENCES or method == "kto" else 1e-5)
-    folder = Path(out)
-    rows, lineage = training_rows(
-        release, method, revision=revision, split=settings.split, kinds=settings.kinds, min_score=settings.min_score
-    )
-    plan = {"method": method, "model": str(model), "data": lineage, "settings": asdict(settings), "code": provenance()}
-    with training_in(folder):
-        record = find_run(folder, plan)
-        changed = record is None or not record["finished"]
-        if record is None or changed:
-            record = _trained(folder, rows, plan, settings, report_to)
-    if push and is_first():
-        from tratree_data.training.model_cards import push_model
-
-        push_model(folder, push, tag)
-    return StageResult("train", changed, {wanted.table: lineage["rows"], **record["counts"]}, _notes(folder, record, changed))
+    return settings
 
 
 def _notes(folder: Path, record: dict[str, Any], changed: bool) -> tuple[str, ...]:

@@ -1,0 +1,32 @@
+"""What `tratree reproduce` takes besides a folder."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from tratree_data.errors import BadInputError
+from tratree_data.system.settings import Setting, Settings
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproduceSettings(Settings):
+    scale: Annotated[str, Setting("short (5 minutes), miniature (an hour), paper, or any recipe.")] = "short"
+    environment: Annotated[str, Setting("One of the environments that the recipe has settings for.")] = ""
+    seeds: Annotated[str | tuple[int, ...], Setting("Training seeds, with commas between them.")] = "0"
+    processes: Annotated[int, Setting("Seeds at once.", minimum=1, recorded=False)] = 1
+    arms: Annotated[tuple[str, ...], Setting("Only this arm of the recipe.", option="arm")] = ()
+    dry_run: Annotated[bool, Setting("Check what can be checked here and print the plan with its estimates.", recorded=False)] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "seeds", parse_seeds(self.seeds) if isinstance(self.seeds, str) else self.seeds)
+
+    @property
+    def seed_numbers(self) -> tuple[int, ...]:
+        return tuple(int(seed) for seed in self.seeds)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError as error:
+        raise BadInputError(f"{text!r} is not a list of seeds.\nNext: --seeds 0,1,2") from error
