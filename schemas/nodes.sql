@@ -19,7 +19,7 @@ COMMENT ON COLUMN nodes.tree_id       IS 'The tree: content hash of (environment
 COMMENT ON COLUMN nodes.node_id       IS 'Content hash of (parent_id, observation, action); the root''s is the hash of tree_id.';
 COMMENT ON COLUMN nodes.parent_id     IS 'The node before; NULL for the root.';
 COMMENT ON COLUMN nodes.depth         IS 'Steps from the root, which has 0.';
-COMMENT ON COLUMN nodes.state         IS 'Which state of its parent''s outcome it stands in, from 0 in order of appearance. Only siblings of one state are alternatives of one decision.';
+COMMENT ON COLUMN nodes.state         IS 'Which state of its parent''s outcome it belongs to, from 0 in order of appearance. Only siblings of one state are alternatives of one decision.';
 COMMENT ON COLUMN nodes.observation   IS 'What the first rollout through the node saw before acting; the instruction for the root.';
 COMMENT ON COLUMN nodes.thought       IS 'What the first rollout through the node thought.';
 COMMENT ON COLUMN nodes.action        IS 'The action that all rollouts through the node took; NULL for the root.';

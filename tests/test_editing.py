@@ -54,7 +54,7 @@ def test_apart_and_together_again_is_the_same_dataset(dataset, tmp_path):
     filter(dataset, tmp_path / "train", "split = 'train'")
     filter(dataset, tmp_path / "dev", "split = 'dev'")
     report = merge(tmp_path / "train", tmp_path / "dev", tmp_path / "both")
-    assert report.notes == ("still holds, and came along: what build, search, pairs, demonstrations made",)
+    assert report.notes == ("reused, because it still holds: what build, search, pairs, demonstrations made",)
     for table in ("rollouts", "steps", *DERIVED):
         assert rows_of(tmp_path / "both", table).equals(rows_of(dataset, table)), table
     assert broken(tmp_path / "both") == []
@@ -224,7 +224,7 @@ def test_bad_input_is_named(dataset, tmp_path):
         delete(dataset, ["tsk-1"])
     with pytest.raises(NotFoundError, match="There is no folder"):
         merge(tmp_path / "a", dataset, tmp_path / "out")
-    with pytest.raises(BadInputError, match="all tasks"):
+    with pytest.raises(BadInputError, match="every task"):
         delete(dataset, [f"task-{i}" for i in range(6)])
 
 

@@ -470,7 +470,7 @@ def test_a_harmed_release_is_named_and_nothing_is_published_beside_it(release, d
 
 
 def test_what_is_no_release_is_named(tmp_path, release):
-    with pytest.raises(NotFoundError, match=r"There is no release"):
+    with pytest.raises(NotFoundError, match=r"No release is in"):
         open_release(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
     with pytest.raises(NotFoundError, match=r"no release: it has no lineage\.json"):

@@ -142,6 +142,15 @@ def test_an_older_format_keeps_its_rollouts_and_names_what_to_make_again(name: s
     assert "paths" not in repr(store)
 
 
+@pytest.mark.parametrize("name", ["format-2", "release-format-2"])
+def test_the_second_format_is_read_whole(name: str) -> None:
+    store = open_dataset(STORES / name)
+    assert not store.outdated
+    counts = {table: store.count(table) for table in ("rollouts", "steps", "nodes", "paths", "pairs", "demonstrations")}
+    assert counts == {"rollouts": 4, "steps": 12, "nodes": 12, "paths": 2, "pairs": 2, "demonstrations": 2}
+    assert store.sql("SELECT count(best_end_score) AS n FROM node_values")["n"].to_pylist() == [12]
+
+
 def test_a_dataset_in_an_older_format_is_brought_up_to_date_by_its_stages(tmp_path: Path) -> None:
     folder = shutil.copytree(STORES / "format-1", tmp_path / "format-1")
     assert broken(folder) == []

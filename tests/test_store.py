@@ -309,7 +309,7 @@ def test_bad_folders_have_clear_errors(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="Did you mean 'steps'"):
         store.read("step")
     (tmp_path / "good" / "steps" / "_delta_log" / "00000000000000000000.json").write_text("rubbish")
-    with pytest.raises(BadInputError, match="no readable Delta table"):
+    with pytest.raises(BadInputError, match="not a readable Delta table"):
         open_store(tmp_path / "good")
 
 
@@ -472,10 +472,10 @@ def test_a_harmed_log_is_never_read_as_fewer_rows(tmp_path: Path, harm: str) -> 
     else:
         os.truncate(log[-1], 150 if harm == "cut off" else 0)
     for use in (open_store, create_store):
-        with pytest.raises(BadInputError, match=r"no readable Delta table: .*\nNext: restore it") as told:
+        with pytest.raises(BadInputError, match=r"not a readable Delta table: .*\nNext: restore it") as told:
             use(tmp_path)
         assert len(str(told.value).splitlines()) == 2
-    with writing(tmp_path), pytest.raises(BadInputError, match="no readable Delta table"):
+    with writing(tmp_path), pytest.raises(BadInputError, match="not a readable Delta table"):
         append(tmp_path, 1)
 
 

@@ -1,6 +1,6 @@
 """Every error that a user can cause, in one place.
 
-A message names the thing, the rule it broke and the next command to type. `cli.main` is the one place that shows them.
+A message says what is wrong, why, and which command to type next. Only `cli.main` displays them.
 """
 
 from collections.abc import Iterable
@@ -24,7 +24,7 @@ class StoreBusyError(TratreeError):
 
 
 class RefusedError(TratreeError):
-    """A check found something, and the user asked to stop then; exit code 1."""
+    """A check found something, and the user asked to stop in that case; exit code 1."""
 
 
 class MissingPackageError(TratreeError):
@@ -32,12 +32,12 @@ class MissingPackageError(TratreeError):
 
 
 def suggest(name: str, known: Iterable[str]) -> str:
-    """' Did you mean x?' where something known is near, else the list of what there is."""
+    """' Did you mean x?' if a known name is similar, else the names that are available."""
     names = sorted(set(known))
     near = get_close_matches(name, names, n=1, cutoff=0.5)
     if near:
         return f" Did you mean {near[0]!r}?"
-    return f" There is: {', '.join(names[:20])}{' …' if len(names) > 20 else ''}." if names else " There is none yet."
+    return f" Available: {', '.join(names[:20])}{' …' if len(names) > 20 else ''}." if names else " None exists yet."
 
 
 def missing_package(package: str, extra: str) -> MissingPackageError:

@@ -1,6 +1,6 @@
 """The texts of the four data folders (schemas, sql, pipelines, publish).
 
-In a wheel they lie inside the package, in a checkout and an editable install beside it; nothing else knows where.
+In a wheel they are inside the package, in a checkout or an editable install beside it; no other module knows where.
 """
 
 from pathlib import Path
@@ -26,5 +26,5 @@ def read_text(folder: str, name: str) -> str:
     top, *rest = folder.split("/")
     path = data_folder(top).joinpath(*rest) / name
     if not path.is_file():
-        raise NotFoundError(f"{folder}/ holds no {name!r}.{suggest(name, (p.name for p in path.parent.glob('*.*')))}")
+        raise NotFoundError(f"{folder}/ has no {name!r}.{suggest(name, (p.name for p in path.parent.glob('*.*')))}")
     return path.read_text(encoding="utf-8")

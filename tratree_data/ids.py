@@ -18,5 +18,5 @@ def tree_id(environment: str, task_id: str) -> str:
 
 
 def rollout_id(environment: str, task_id: str, *identity: object) -> str:
-    """`identity` is what tells attempts apart: agent, model, sampling and attempt, or a log's own name and record."""
+    """`identity` distinguishes attempts: agent, model, sampling and attempt, or a log's own name and record."""
     return content_id("rollout", environment, task_id, *identity)

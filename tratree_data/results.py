@@ -1,11 +1,11 @@
-"""What every stage says when it is done."""
+"""What every stage returns and the command line prints."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage did: `changed` is False when its inputs and settings were those of the last run."""
+    """What a stage did; `changed` is False if its inputs and settings were the same as in its last run."""
 
     stage: str
     changed: bool

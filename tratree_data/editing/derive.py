@@ -1,7 +1,7 @@
 """Datasets from datasets: merge two, divide tasks into splits, keep some rollouts, delete tasks.
 
-What comes out is a dataset like any other and passes `tratree check`: rollouts and steps are edited, and trees and what was made of
-them come along where they still hold (carrying.py). The lineage says what was done, to which versions of what.
+The result is a dataset like any other and passes `tratree check`: rollouts and steps are edited, and trees and what was made of them
+are reused where they still hold (reuse.py). The lineage says what was done, to which versions of which datasets.
 """
 
 import re
@@ -97,7 +97,7 @@ def filter(directory: str | Path, out: str | Path, where: str) -> StageResult:
         reason = str(error).strip().splitlines()[0]
         raise BadInputError(f"--where must be a condition over the columns of rollouts: {reason}\nNext: --where 'score >= 0.5'") from error
     if not kept.num_rows:
-        raise BadInputError(f"No rollout of {directory} fulfils {where!r}, and a dataset without rollouts is none.\nNext: ask for less")
+        raise BadInputError(f"No rollout of {directory} meets the condition {where!r}.\nNext: relax the condition")
     selection = Selection(store, kept.sort_by([(name, "ascending") for name in KEYS]), _whole(every, kept))
     with _new_dataset(out, store) as folder:
         result = _write(folder, "filter", [selection], {"from": [_origin(store)], "where": where})
@@ -112,7 +112,7 @@ def delete(directory: str | Path, tasks: Sequence[str], *, environment: str = ""
         every = _rollouts(store)
         kept = every.filter(pc.invert(pc.is_in(every["tree_id"], pa.array(gone))))
         if not kept.num_rows:
-            raise BadInputError(f"These are all tasks of {directory}, and a dataset without rollouts is none.\nNext: remove the folder")
+            raise BadInputError(f"This would delete every task in {directory}.\nNext: remove the folder")
         result = _write(Path(directory), "delete", [Selection(store, kept, True)], {"trees": gone}, stale_as="delete")
         if purge:
             remove_unneeded(Path(directory), keep_days=0)
@@ -128,7 +128,7 @@ def _write(
     reused, stale = reuse_stages(folder, store, selections, stale_as)
     store = open_store(folder)
     counts = {table: store.count(table) for table in ("rollouts", "steps", "nodes", "pairs", "demonstrations") if store.has(table)}
-    notes = [f"still holds, and came along: what {', '.join(reused)} made"] if reused else []
+    notes = [f"reused, because it still holds: what {', '.join(reused)} made"] if reused else []
     return StageResult(verb, True, counts, (*notes, *(f"to be run again: tratree {stage}" for stage in stale)))
 
 
@@ -139,7 +139,7 @@ def _with_notes(result: StageResult, notes: tuple[str, ...]) -> StageResult:
 def outside(target: Path, dataset: Path) -> None:
     """Verbs look after every file in a dataset's folder, so what is nobody's table does not belong there."""
     if dataset.resolve() in target.resolve().parents:
-        raise BadInputError(f"{target} lies inside the folder {dataset}, which it is made from.\nNext: name a folder beside it")
+        raise BadInputError(f"{target} is inside the folder {dataset}, which it is made from.\nNext: name a folder beside it")
 
 
 @contextmanager
@@ -149,7 +149,7 @@ def _new_dataset(out: str | Path, *sources: Store) -> Iterator[Path]:
     for source in sources:
         outside(target, source.path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise BadInputError(f"{target} exists, and what comes out is a new dataset.\nNext: name a new folder")
+        raise BadInputError(f"{target} exists, and the result is a new dataset.\nNext: name a new folder")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(f".{target.name}-", target.parent) as scratch:
@@ -160,7 +160,7 @@ def _new_dataset(out: str | Path, *sources: Store) -> Iterator[Path]:
             folder.replace(target)
     except OSError as error:
         raise TratreeError(
-            f"{target} could not be written: {error.strerror or error}.\nNext: free some space or mend the permissions"
+            f"{target} could not be written: {error.strerror or error}.\nNext: free some space or fix the permissions"
         ) from error
 
 
@@ -208,9 +208,9 @@ def _same_versions(stores: Sequence[Store]) -> None:
     for name in sorted(first.keys() & second.keys()):
         only = [first[name] - second[name], second[name] - first[name]]
         if all(only):
-            told = "".join(f"  {store.path}: {min(versions)}\n" for store, versions in zip(stores, only, strict=True))
+            listed = "".join(f"  {store.path}: {min(versions)}\n" for store, versions in zip(stores, only, strict=True))
             raise BadInputError(
-                f"The two were explored in different versions of {name}, and a tree of both would mix what they show.\n{told}"
+                f"The two were explored in different versions of {name}, and a tree of both would mix what they show.\n{listed}"
                 "Next: merge what was explored with the same options, data and packages"
             )
 

@@ -40,7 +40,7 @@ def open_hub_release(name: str) -> Store:
 
 
 def harmed_on_hub(name: str) -> list[str]:
-    """The shards that the Hub does not hold as they were published; it tells the hash of each large file without sending it."""
+    """The shards that the Hub does not hold as they were published; it reports the hash of each large file without sending it."""
     from huggingface_hub import HfApi
 
     repo, _, commit, manifest = _find(name)
@@ -154,7 +154,7 @@ def explained(repo: str, *, reading: bool = False) -> Iterator[None]:
         name = type(first).__name__
         raise TratreeError(f"hub:{repo}: the Hub cannot be reached ({name}). {kept}\nNext: run the same command again") from error
     except HFValidationError as error:
-        raise BadInputError(f"hub:{repo} is no name of a repository: {error}\nNext: hub:org/name") from error
+        raise BadInputError(f"hub:{repo} is not the name of a repository: {error}\nNext: hub:org/name") from error
     finally:
         session.timeout = before
 

@@ -1,4 +1,4 @@
-"""Which versions of a dataset's tables there are, what made them, and which of them a reader sees.
+"""Which versions a dataset's tables have, what made each, and which of them a reader sees.
 
 A commit of several tables is one atomic Delta commit for each, in order; each carries the lineage, and the last one's the versions of all.
 A version is visible when the last table of its commit has it, so a process killed in between leaves nothing half-visible.
@@ -166,7 +166,7 @@ def address(folder: Path, table: str) -> str:
 
 
 def files_of(folder: Path, table: str, delta: DeltaTable) -> tuple[str, ...]:
-    """The paths of a version's files; they lie flat and have plain names, so only Delta's escapes of the folder are undone."""
+    """The paths of a version's files; they are not nested and have plain names, so only Delta's escapes of the folder are undone."""
     return tuple(str((folder / table).resolve() / uri.rpartition("/")[2]) for uri in delta.file_uris())
 
 
@@ -206,4 +206,6 @@ def _parse(folder: Path, said: dict[str, Any]) -> Lineage:
 def _unreadable(folder: Path, error: Exception | str) -> BadInputError:
     first, *_ = str(error).splitlines() or [type(error).__name__]  # Delta's errors may go on with its own call stack
     said = first[:MOST_OF_AN_ERROR]
-    return BadInputError(f"{folder} is no readable Delta table: {said}.\nNext: restore it from a copy, or remove that folder and rebuild")
+    return BadInputError(
+        f"{folder} is not a readable Delta table: {said}.\nNext: restore it from a copy, or remove that folder and rebuild"
+    )

@@ -1,6 +1,6 @@
-"""What a release holds and what made it, as it says itself: lineage.json and SHA256SUMS, in a folder as on the Hub.
+"""What a release contains and what made it: its lineage.json and SHA256SUMS, in a folder or on the Hub.
 
-`lineage.json` names the format, the tables, their files by split, and what made each table; nothing has to be guessed.
+`lineage.json` names the format, the tables, their files by split, and what made each table; nothing is guessed.
 """
 
 import hashlib
@@ -80,7 +80,7 @@ def release_store(manifest: Manifest, root: str, path: Path, filesystem: Any = N
 
 
 def read_checksums(folder: Path) -> dict[str, str]:
-    """{file: hash} as SHA256SUMS has it; a harmed line stands for a file of that name."""
+    """{file: hash} as SHA256SUMS has it; a corrupt line counts as a file of that name."""
     path = folder / CHECKSUMS
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
     pairs = [line.split("  ", 1) if "  " in line else ["", line] for line in lines]

@@ -1,6 +1,6 @@
 """A dataset folder as readers see it: a Delta table for each table of schemas/, and a DuckDB connection over all of them.
 
-Reading takes no lock and is never blocked; what is written meanwhile is seen by the next `open_store` (committing.py writes).
+Reading takes no lock and is never blocked; what is written meanwhile is seen by the next `open_store` (writer.py writes).
 """
 
 import json
@@ -36,7 +36,7 @@ if TYPE_CHECKING:  # it imports pandas, and a query needs neither
     import pyarrow.dataset as ds
 
 PARQUET_ENDS_WITH = b"PAR1"
-MARKS_OF_PER_RELEASE = ("lineage.json", "versions")
+MARKS_OF_RELEASES = ("lineage.json", "versions")
 
 
 @dataclass(repr=False)
@@ -89,7 +89,7 @@ class Store:
                 self._whole.add(table)
 
     def _need_whole_files(self, table: str) -> None:
-        """Whoever removes or cuts off a Parquet file is told so, whichever library would have stumbled over it."""
+        """Reports a removed or truncated Parquet file before any library stumbles over it."""
         for file in self.sources[table].files:
             trouble = _trouble(file)
             if trouble:
@@ -155,14 +155,14 @@ class Store:
         session = duckdb.connect()
         if self.filesystem is not None:
             session.register_filesystem(self.filesystem)
-        self._tell_lineage(session)
+        self._add_lineage(session)
         session.execute("SET allowed_paths = $paths", {"paths": [file for source in self.sources.values() for file in source.files]})
         session.execute("SET enable_external_access = false")
         session.execute("SET python_enable_replacements = false")
         session.execute("SET lock_configuration = true")
         return session
 
-    def _tell_lineage(self, session: duckdb.DuckDBPyConnection) -> None:
+    def _add_lineage(self, session: duckdb.DuckDBPyConnection) -> None:
         """What made each table, beside the tables themselves: with which settings, from which versions of what."""
         session.execute(read_text("schemas/virtual", "lineage.sql"))
         for table, source in sorted(self.sources.items()):
@@ -223,7 +223,7 @@ def open_store(path: str | Path, versions: Mapping[str, int] | None = None) -> S
 def _refuse_release(folder: Path) -> None:
     """Also one that is named with its version."""
     named = folder if folder.exists() else folder.with_name(re.sub(r"(?<=.)@v?\d+\.\d+\.\d+$", "", folder.name))
-    if any((named / name).exists() for name in MARKS_OF_PER_RELEASE) and not delta_tables(named):
+    if any((named / name).exists() for name in MARKS_OF_RELEASES) and not delta_tables(named):
         raise BadInputError(
             f"{folder} is a release, and releases never change.\nNext: tratree filter {folder} DIR --where true, then work in DIR"
         )
@@ -260,13 +260,13 @@ def _trouble(file: str) -> str:
     try:
         with open(file, "rb") as handle:
             handle.seek(-len(PARQUET_ENDS_WITH), os.SEEK_END)
-            return "" if handle.read() == PARQUET_ENDS_WITH else "is cut off or no Parquet file"
+            return "" if handle.read() == PARQUET_ENDS_WITH else "is truncated or not a Parquet file"
     except FileNotFoundError:
         return "is gone"
     except PermissionError:
         return "may not be read by you"
     except OSError:  # shorter than its end
-        return "is cut off or no Parquet file"
+        return "is truncated or not a Parquet file"
 
 
 def _explain_absence(store: Store, table: str) -> str:

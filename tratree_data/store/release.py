@@ -20,7 +20,7 @@ HUB = "hub:"
 
 
 def open_dataset(path_or_release: str | Path) -> Store:
-    """For every verb that only reads: a dataset's folder, a release's folder (with @version if wanted), or hub:org/name@v1.0.0."""
+    """For every verb that only reads: a dataset's folder, a release's folder (with an optional @version), or hub:org/name@v1.0.0."""
     text = str(path_or_release)
     refuse_address(text)
     _refuse_bare_name(text)
@@ -91,17 +91,17 @@ def _trouble(places: Sequence[Path], name: str, digest: str) -> Iterator[str]:
 
 
 def release_folder(text: str) -> Path:
-    """Where the wanted version, or the latest, of a local release lies."""
+    """The folder of the named version, or the latest, of a local release."""
     refuse_address(text)
     _refuse_bare_name(text)
     folder, version = _versioned_folder(text) or (Path(text), "")
     if not folder.is_dir():
-        raise NotFoundError(f"There is no release {folder}.\nNext: tratree publish DIR {folder} --version 0.1.0")
+        raise NotFoundError(f"No release is in {folder}.\nNext: tratree publish DIR {folder} --version 0.1.0")
     published = local_versions(folder)
     if not version:
         found = folder / VERSIONS / published[-1] if published else folder
         if not (found / MANIFEST).is_file():
-            raise NotFoundError(f"{folder} is no release: it has no {MANIFEST}.\nNext: tratree publish DIR {folder} --version 0.1.0")
+            raise NotFoundError(f"{folder} is not a release: it has no {MANIFEST}.\nNext: tratree publish DIR {folder} --version 0.1.0")
         return found
     if version in published:
         return folder / VERSIONS / version

@@ -156,7 +156,7 @@ def check(name: str, table: pa.Table) -> pa.Table:
             for expression in schema.checks.values():
                 bad = connection.sql(f"SELECT count(*) FROM {name} WHERE NOT ({expression})").fetchall()[0][0]
                 if bad:
-                    raise BadInputError(f"{bad} rows of {name!r} break the rule {expression}.\nNext: mend what wrote them")
+                    raise BadInputError(f"{bad} rows of {name!r} break the rule {expression}.\nNext: fix the code that wrote them")
     return table
 
 

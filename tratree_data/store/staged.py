@@ -19,13 +19,13 @@ BYTES_PER_FILE = 128 * 2**20
 
 
 class StagedFiles:
-    """Tables in pieces. Pieces are gathered until a file of a good size is full; it is written while the next one is made."""
+    """Tables in pieces, collected until they fill a file of a good size; it is written while the next one is collected."""
 
     def __init__(self, directory: str | Path, bytes_a_file: int = BYTES_PER_FILE) -> None:
         self.directory = directory
         self.bytes_a_file = bytes_a_file
         self.rows: Counter[str] = Counter()
-        self._gathered: dict[str, list[pa.Table]] = {}
+        self._waiting: dict[str, list[pa.Table]] = {}
         self._files: dict[str, list[Path]] = {}
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
@@ -41,7 +41,7 @@ class StagedFiles:
 
     def add(self, name: str, table: pa.Table) -> None:
         self.rows[name] += table.num_rows
-        pieces = self._gathered.setdefault(name, [])
+        pieces = self._waiting.setdefault(name, [])
         if table.num_rows:
             pieces.append(table)
         if name != "dropped" and sum(piece.nbytes for piece in pieces) > self.bytes_a_file:
@@ -49,21 +49,21 @@ class StagedFiles:
 
     def files(self, name: str) -> list[Path]:
         """All pieces of a table as Parquet files."""
-        if self._gathered.get(name):
+        if self._waiting.get(name):
             self._write(name)
         self._wait()
         return self._files.get(name, [])
 
     def table(self, name: str) -> pa.Table:
         """All pieces of a table that stays in memory: what was dropped."""
-        return pa.concat_tables([empty_table(name), *self._gathered.get(name, [])])
+        return pa.concat_tables([empty_table(name), *self._waiting.get(name, [])])
 
     def _write(self, name: str) -> None:
         self._wait()
         path = new_file(self.directory, name)
         self._files.setdefault(name, []).append(path)
-        table = pa.concat_tables(self._gathered[name])
-        self._gathered[name] = []
+        table = pa.concat_tables(self._waiting[name])
+        self._waiting[name] = []
         self._writing = self._writer.submit(lambda: write_parquet(check(name, table), name, path))
 
     def _wait(self) -> None:
@@ -74,7 +74,7 @@ class StagedFiles:
         except OSError as error:
             raise TratreeError(
                 f"{self.directory} could not be written: {error.strerror or error}. What was there before is intact.\n"
-                "Next: free some space or mend the permissions, then run the same command"
+                "Next: free some space or fix the permissions, then run the same command"
             ) from error
 
 

@@ -19,7 +19,7 @@ from tratree_data.store.writer import undo_leftovers, writing
 
 SECONDS_PER_DAY = 86_400
 SCRATCH = ".building"
-"""Where `tratree build` has its workers write; while nobody writes, what lies there was left behind."""
+"""Where `tratree build` has its workers write; while nobody writes, anything in it was left behind."""
 
 
 def vacuum(directory: str | Path, keep_days: float = 7, *, dry_run: bool = False) -> StageResult:
@@ -46,7 +46,7 @@ def remove_unneeded(folder: Path, keep_days: float) -> dict[Path, int]:
     except OSError as error:
         raise TratreeError(
             f"{error.filename} could not be removed: {error.strerror}. Nothing that is needed was touched.\n"
-            "Next: mend the permissions, then run the same command"
+            "Next: fix the permissions, then run the same command"
         ) from error
     return files
 

@@ -1,7 +1,7 @@
 """Writing to a dataset folder: one writer's lock, and commits of several tables that become visible together.
 
 One process writes at a time (`writing` holds a lock that dies with the process); readers are never blocked. What a killed process left
-half-done is invisible (versions.py), and undone before the next commit that keeps rows.
+half-done is invisible (log.py), and undone before the next commit that keeps rows.
 """
 
 import errno
@@ -63,7 +63,7 @@ def create_store(path: str | Path) -> Store:
 
 
 def _is_begun(entry: Path) -> bool:
-    """What a kill before the very first commit leaves: a table's folder in which there is no table yet."""
+    """What a kill before the very first commit leaves: a table's folder that holds no table yet."""
     return entry.name in table_names() and all(file.match("part-*.parquet") or file.name == "_delta_log" for file in entry.iterdir())
 
 
@@ -96,7 +96,7 @@ def _unwritten(folder: Path, error: Exception) -> TratreeError:
     first, *_ = [said[1]] if said else (str(getattr(error, "strerror", None) or error) or type(error).__name__).splitlines()
     return TratreeError(
         f"{folder} could not be written: {first}. What was there before is intact.\n"
-        f"Next: free some space or mend the permissions, then run the same command"
+        f"Next: free some space or fix the permissions, then run the same command"
     )
 
 
