@@ -42,7 +42,7 @@ def test_a_folder_must_hold_a_model(tmp_path: Path) -> None:
 def test_a_training_that_has_not_ended_is_no_model_yet(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "training.json").write_text(json.dumps({"finished": False}))
-    with pytest.raises(NotFoundError, match="its training has not ended"):
+    with pytest.raises(NotFoundError, match="its training hasn't finished"):
         need_model(str(tmp_path))
 
 
@@ -55,7 +55,7 @@ def test_the_hub_is_asked_once(tmp_path: Path) -> None:
     hub = LoopbackHub()
     try:
         (told,) = ask(hub.endpoint, tmp_path, "nobody/nothing")
-        assert told.startswith("nobody/nothing is no folder here and not in the Hub's cache, and the Hub shows no such model. | Next:")
+        assert told.startswith("nobody/nothing is neither a folder here nor in the Hub's cache, and the Hub shows no such model. | Next:")
         asked = [request.path for request in hub.requests if "nobody" in request.path]
     finally:
         hub.close()

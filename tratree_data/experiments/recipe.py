@@ -18,11 +18,11 @@ def read_experiment(name: str | Path) -> Recipe:
     elif Path(name).is_file():
         text = Path(name).read_text(encoding="utf-8")
     else:
-        raise NotFoundError(f"There is no recipe {str(name)!r}.{suggest(str(name), file_names('pipelines', '.toml'))}")
+        raise NotFoundError(f"No recipe is called {str(name)!r}.{suggest(str(name), file_names('pipelines', '.toml'))}")
     try:
         recipe = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise BadInputError(f"The recipe {name} is no TOML: {error}.\nNext: mend that line") from error
+        raise BadInputError(f"The recipe {name} is not valid TOML: {error}.\nNext: fix that line") from error
     if "extends" in recipe:
         base = read_experiment(recipe.pop("extends"))
         recipe = {**base, **{key: {**base.get(key, {}), **own} if isinstance(own, dict) else own for key, own in recipe.items()}}
@@ -31,10 +31,10 @@ def read_experiment(name: str | Path) -> Recipe:
 
 
 def check_experiment(recipe: Recipe, name: str) -> None:
-    """Every model, dataset and arm that is referred to must be there."""
+    """Every model, dataset and arm that is referred to must exist."""
     for section in ("environment", "models", "data", "arms"):
         if section not in recipe:
-            raise BadInputError(f"The recipe {name} has no [{section}], so it is no experiment.\nNext: see pipelines/weak_to_strong.toml")
+            raise BadInputError(f"The recipe {name} lacks [{section}], so it isn't an experiment.\nNext: see pipelines/weak_to_strong.toml")
     for section in recipe:
         if section not in (*SECTIONS, "description"):
             raise BadInputError(f"The recipe {name} has a section [{section}].{suggest(section, SECTIONS)}")

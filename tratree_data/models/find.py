@@ -24,7 +24,7 @@ def need_model(name: str) -> None:
 
 def _need_files(folder: Path) -> None:
     if (folder / RECORD).is_file() and not json.loads((folder / RECORD).read_text(encoding="utf-8"))["finished"]:
-        raise NotFoundError(f"There is no model in {folder} yet: its training has not ended.\nNext: run that tratree train command again")
+        raise NotFoundError(f"There is no model in {folder} yet: its training hasn't finished.\nNext: run that tratree train command again")
     if not any((folder / config).is_file() for config in CONFIGS):
         raise NotFoundError(f"There is no model in {folder}: it holds no config.json.\nNext: name a model's folder or a Hub id")
 
@@ -46,12 +46,12 @@ def _ask_the_hub(name: str) -> None:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, OfflineModeIsEnabled, RepositoryNotFoundError
 
-    missing = f"{name} is no folder here and not in the Hub's cache"
+    missing = f"{name} is neither a folder here nor in the Hub's cache"
     try:
         HfApi().model_info(name, timeout=PATIENCE)
     except GatedRepoError as error:
         raise NotFoundError(
-            f"{missing}, and the Hub gives it only to who accepted its licence.\nNext: accept it there, then hf auth login"
+            f"{missing}, and the Hub only gives it to those who accepted its licence.\nNext: accept it there, then hf auth login"
         ) from error
     except RepositoryNotFoundError as error:
         raise NotFoundError(
@@ -70,7 +70,7 @@ def _ask_the_hub(name: str) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without transformers' bars and warnings: they speak of what is decided in this package, and not by the reader."""
+    """Without transformers' bars and warnings: they are about choices that this package makes, not the reader."""
     from transformers.utils import logging
 
     bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()

@@ -42,7 +42,7 @@ def write_card(folder: Path, record: dict[str, Any]) -> Path:
         "|---|---|",
         *(f"| {name} | `{_inline(str(value))}` |" for name, value in sorted(settings.items()) if value not in (None, ())),
         "",
-        "Only what the agent wrote was trained on; the prompt and every observation are context. The whole run stands in `training.json`.",
+        "Only what the agent wrote was trained on; the prompt and every observation are context. `training.json` records the whole run.",
         "",
     ]
     file = folder / "README.md"

@@ -1,7 +1,7 @@
-"""A release → a trained model: thin code over TRL, LoRA as in the paper unless told otherwise.
+"""A release → a trained model: thin code over TRL, with LoRA by default, as in the paper.
 
 What is decided here and nowhere else: which rows a method learns from (training_data.py), which tokens (conversations.py), the loss
-(losses.py), and those of TRL's defaults that would bite. Everything that was set stands in `training.json` beside the model.
+(losses.py), and those of TRL's defaults that would bite. All settings are in `training.json` beside the model.
 """
 
 import time
@@ -206,7 +206,7 @@ def explain_failures(folder: Path, settings: TrainSettings) -> Iterator[None]:
         if any(sign in text for sign in FULL_DISK):
             raise TratreeError(
                 f"{folder} could not be written: the disk is full. The last whole checkpoint is intact.\n"
-                "Next: free some space, then run the same command: it goes on from there"
+                "Next: free some space, then run the same command: it resumes from there"
             ) from error
         raise
 
