@@ -17,7 +17,7 @@ import pytest
 from helpers.small import make_store, tables
 
 from tratree_data.cli import app
-from tratree_data.cli.tables import parse_numbers
+from tratree_data.cli.query import parse_numbers
 
 VERBS = sorted(command.name or (command.callback.__name__ if command.callback else "") for command in app.registered_commands)
 

@@ -52,7 +52,7 @@ toy · t1
 4 rollouts · mean score 0.50 · solved 1 of 4 · 11 nodes
 Find the mug.
 
-                                      visits  mean search
+                                      visits  mean  value
 ★ (start)                                  1  0.50      –
 ★ ├─ open door                             1  1.00   0.90
 ★ │  ┆ 5 steps: walk 0 › walk 1 › walk 2 › walk 3 › walk 4

@@ -1,10 +1,12 @@
 """Verbs that only read: show, view, sql, stats, audit, check, figure."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from tratree_data.cli.app import AnyDataset, Format, app, messages
+from tratree_data.errors import BadInputError
 
 PANEL = "Ask and look"
 
@@ -13,12 +15,12 @@ PANEL = "Ask and look"
 def show(
     directory: AnyDataset,
     task: Annotated[
-        str | None, typer.Argument(metavar="TASK", help="A task, its tree's id, or the beginning of either; without it the list of tasks.")
+        str | None, typer.Argument(metavar="TASK", help="A task, the id of its tree, or the beginning of either. Default: list all tasks.")
     ] = None,
-    depth: Annotated[int | None, typer.Option(min=0, help="Fold what lies deeper than this many steps.")] = None,
-    width: Annotated[int | None, typer.Option(min=40, help="Columns to use; the terminal's width, or 80 in a pipe.")] = None,
+    depth: Annotated[int | None, typer.Option(min=0, help="Fold nodes deeper than this many steps.")] = None,
+    width: Annotated[int | None, typer.Option(min=40, help="Columns to use. Default: the width of the terminal, or 80 in a pipe.")] = None,
 ) -> None:
-    """Shows the tree of a task as text, or the list of tasks.
+    """Show the tree of a task as text, or list all tasks.
 
     Example: `tratree show demo B021E72XTX-5 --depth 3`
     """
@@ -30,14 +32,18 @@ def show(
 @app.command(rich_help_panel=PANEL)
 def view(
     directory: AnyDataset,
-    task: Annotated[str | None, typer.Option(help="Only the tree of this task, opened.")] = None,
-    out: Annotated[str | None, typer.Option(metavar="PAGE.html", help="Where to write the page; the dataset's name without it.")] = None,
-    trees: Annotated[int, typer.Option(min=1, help="How many trees the page may hold.")] = 200,
-    serve: Annotated[bool, typer.Option("--serve", help="Serve it on this machine instead, rows read as they are looked at.")] = False,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to serve on; 0 takes a free one.")] = 0,
-    open_browser: Annotated[bool | None, typer.Option("--open/--no-open", help="Open it in the browser; done in a terminal.")] = None,
+    task: Annotated[str | None, typer.Option(help="Show only the tree of this task.")] = None,
+    out: Annotated[
+        str | None, typer.Option(metavar="PAGE.html", help="Where to write the page. Default: a file named after the dataset.")
+    ] = None,
+    trees: Annotated[int, typer.Option(min=1, help="The maximum number of trees in the page.")] = 200,
+    serve: Annotated[bool, typer.Option("--serve", help="Serve the page to this machine instead, reading data on demand.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port to serve on; 0 picks a free one.")] = 0,
+    open_browser: Annotated[
+        bool | None, typer.Option("--open/--no-open", help="Open the page in the browser. Default: only in a terminal.")
+    ] = None,
 ) -> None:
-    """Shows trees in the browser: one self-contained page, or served on this machine for large datasets.
+    """Show trees in the browser: as one self-contained page, or served by this machine for large datasets.
 
     Example: `tratree view demo --out demo.html` or `tratree view demo --serve`
     """
@@ -53,17 +59,17 @@ def sql(
         str,
         typer.Argument(
             metavar="QUERY_OR_NAME",
-            help="SQL, a .sql file, or a query's name: `queries` lists them, `columns` says what every column means.",
+            help="SQL, a .sql file, or the name of a query: `queries` lists them, `columns` explains every column.",
         ),
     ],
-    param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Binds $NAME in the query; may be repeated.")] = None,
+    param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Bind $NAME in the query; may be repeated.")] = None,
     format: Format = "table",
 ) -> None:
-    """Asks the dataset in SQL. It can read the dataset's tables and nothing else.
+    """Query the dataset in SQL. A query can read the tables and views of the dataset and nothing else.
 
     Example: `tratree sql demo divergences --format csv`
     """
-    from tratree_data.cli.tables import parse_parameters, print_table
+    from tratree_data.cli.tables import print_table
     from tratree_data.store.queries import query_or_text
     from tratree_data.store.release import open_dataset
 
@@ -74,15 +80,15 @@ def sql(
 def stats(
     directory: AnyDataset,
     attempts: Annotated[
-        str | None, typer.Option(metavar="M-N", help="Trees of the first M attempts only, for each M: 3-10, or 3,5,7.")
+        str | None, typer.Option(metavar="M-N", help="Rebuild the trees from the first M attempts, for each M: 3-10, or 3,5,7.")
     ] = None,
     format: Format = "table",
 ) -> None:
-    """Says how good the trees are: breadth, depth, informativeness, with what to do about it.
+    """Report how good the trees are: breadth, depth and divergences, with advice.
 
     Example: `tratree stats demo --attempts 3-9`
     """
-    from tratree_data.cli.tables import parse_numbers, print_record, print_table
+    from tratree_data.cli.tables import print_record, print_table
     from tratree_data.trees.stats import SWEEP_COLUMNS, stats_by_attempts, warnings
     from tratree_data.trees.stats import stats as run_stats
 
@@ -99,12 +105,12 @@ def stats(
 @app.command(rich_help_panel=PANEL)
 def audit(
     directory: AnyDataset,
-    embedder: Annotated[str | None, typer.Option(help="As in build; the one the trees were built with without it.")] = None,
-    calls: Annotated[int, typer.Option(min=0, help="How many close calls to show on each side of the threshold.")] = 5,
-    trees: Annotated[int, typer.Option(min=1, help="How many trees to look at.")] = 500,
+    embedder: Annotated[str | None, typer.Option(help="An embedder, as in build. Default: the one that the trees were built with.")] = None,
+    calls: Annotated[int, typer.Option(min=0, help="The number of close calls to show on each side of the threshold.")] = 5,
+    trees: Annotated[int, typer.Option(min=1, help="The number of trees to examine.")] = 500,
     format: Format = "table",
 ) -> None:
-    """Shows whether the merges by similarity were right: the closest calls, and what other thresholds would do.
+    """Show whether merges by similarity were right: the closest calls, and the effect of other thresholds.
 
     Example: `tratree audit demo --calls 3`
     """
@@ -116,13 +122,13 @@ def audit(
         print_calls(found.calls)
     print_table(found.sweep, format)
     messages.print(
-        f"{found.settings.embedder} merges from {found.settings.min_similarity:g} on; --min-similarity auto would choose {found.chosen:g}"
+        f"{found.settings.embedder} merges from similarity {found.settings.min_similarity:g}; --min-similarity auto would choose {found.chosen:g}"
     )
 
 
 @app.command(rich_help_panel=PANEL)
 def check(directory: AnyDataset, format: Format = "table") -> None:
-    """Checks every rule that a dataset keeps, and every file of a release; exit code 1 if one is broken.
+    """Check every rule of a dataset, and every file of a release; exit code 1 if a rule is broken.
 
     Example: `tratree check demo-release`
     """
@@ -143,17 +149,36 @@ def check(directory: AnyDataset, format: Format = "table") -> None:
 @app.command(rich_help_panel=PANEL)
 def figure(
     directory: AnyDataset,
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="scores, attempts, quality, sweep, steps (of several DIRs with commas) or tree.")
-    ],
-    out: Annotated[str | None, typer.Option(metavar="FILE", help="Where to write it: .svg, .png or .pdf.")] = None,
-    task: Annotated[str | None, typer.Option(help="For tree: whose; the one with most divergences without it.")] = None,
-    table: Annotated[str | None, typer.Option(metavar="FILE", help="Draw this table (.csv, .json, .parquet) instead.")] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="scores, attempts, quality, sweep, steps (also DIR,DIR) or tree.")],
+    out: Annotated[str | None, typer.Option(metavar="FILE", help="Where to write the figure: .svg, .png or .pdf.")] = None,
+    task: Annotated[str | None, typer.Option(help="The task to draw, for tree. Default: the one with most divergences.")] = None,
+    table: Annotated[str | None, typer.Option(metavar="FILE", help="Draw a saved table (.csv, .json, .parquet) instead of DIR.")] = None,
 ) -> None:
-    """Draws figures for papers and cards, in one style that the colour-blind can read.
+    """Draw a figure for papers and cards, in colours that colour-blind readers can distinguish.
 
     Example: `tratree figure demo attempts --out attempts.png`
     """
     from tratree_data.viewing.figures import figure
 
     print(figure(directory, name, out, task=task, table=table))
+
+
+def parse_parameters(given: Sequence[str]) -> dict[str, str]:
+    parameters = {}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise BadInputError(f"--param takes NAME=VALUE, not {text!r}.\nNext: --param node_id=0123456789abcdef")
+        parameters[name.removeprefix("$")] = value
+    return parameters
+
+
+def parse_numbers(text: str) -> list[int]:
+    """'3-6' or '3,5,7' → whole numbers."""
+    try:
+        if "-" in text:
+            low, high = (int(part) for part in text.split("-"))
+            return list(range(low, high + 1))
+        return [int(part) for part in text.split(",")]
+    except ValueError as error:
+        raise BadInputError(f"{text!r} is not a list of whole numbers.\nNext: 3-10, or 3,5,7") from error

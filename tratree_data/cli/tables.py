@@ -1,4 +1,4 @@
-"""How tables reach a terminal or a pipe: aligned text, JSON lines, CSV or Parquet. Untrusted text is shown, never interpreted."""
+"""Prints tables to a terminal or a pipe: aligned text, JSON lines, CSV or Parquet. Untrusted text is shown, never interpreted."""
 
 import json
 import math
@@ -40,7 +40,7 @@ def print_table(table: pa.Table, format: str) -> None:
 
 
 def print_record(table: pa.Table, format: str) -> None:
-    """A table of one row, standing up."""
+    """A table of one row, with one line per column."""
     if format != "table":
         print_table(table, format)
         return
@@ -51,53 +51,32 @@ def print_record(table: pa.Table, format: str) -> None:
 
 
 def print_calls(calls: pa.Table) -> None:
-    """Close calls of an audit: both texts one under the other."""
+    """The close calls of an audit, with both texts below each other."""
     for row in calls.to_pylist():
-        verdict = {True: "what came next agrees", False: "what came next contradicts", None: "nothing came next"}[row["agrees"]]
+        verdict = {True: "the next observations agree", False: "the next observations differ", None: "no next observation"}[row["agrees"]]
         print(f"{row['similarity']:.4f}  {'merged' if row['merged'] else 'apart '}  after {shorten(row['action'], 60)!r}: {verdict}")
         print(f"    {shorten(row['a_text'], 140)}\n    {shorten(row['b_text'], 140)}")
 
 
-def parse_parameters(given: Sequence[str]) -> dict[str, str]:
-    parameters = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name:
-            raise BadInputError(f"--param takes NAME=VALUE, not {text!r}.\nNext: --param node_id=0123456789abcdef")
-        parameters[name.removeprefix("$")] = value
-    return parameters
-
-
-def parse_numbers(text: str) -> list[int]:
-    """'3-6' or '3,5,7' → whole numbers."""
-    try:
-        if "-" in text:
-            low, high = (int(part) for part in text.split("-"))
-            return list(range(low, high + 1))
-        return [int(part) for part in text.split(",")]
-    except ValueError as error:
-        raise BadInputError(f"{text!r} is no list of whole numbers.\nNext: 3-10, or 3,5,7") from error
-
-
 def draw_grid(table: pa.Table, columns: int) -> list[str]:
-    """Numbers and short texts keep their width; long texts share what is left, and are cut."""
+    """Numbers and short texts keep their width; long texts share the remaining columns and are cut."""
     rows = [[_cell(value) for value in row.values()] for row in table.to_pylist()]
-    wanted = [max([cell_len(name), *(cell_len(row[i]) for row in rows)]) for i, name in enumerate(table.column_names)]
-    long = [i for i, width in enumerate(wanted) if width > SHORT_TEXT]
-    left = columns - GAP * (len(wanted) - 1) - sum(width for width in wanted if width <= SHORT_TEXT)
-    for place, i in enumerate(sorted(long, key=lambda i: wanted[i])):
-        wanted[i] = min(wanted[i], max(SHORT_TEXT, left // (len(long) - place)))
-        left -= wanted[i]
+    widths = [max([cell_len(name), *(cell_len(row[i]) for row in rows)]) for i, name in enumerate(table.column_names)]
+    long = [i for i, width in enumerate(widths) if width > SHORT_TEXT]
+    left = columns - GAP * (len(widths) - 1) - sum(width for width in widths if width <= SHORT_TEXT)
+    for place, i in enumerate(sorted(long, key=lambda i: widths[i])):
+        widths[i] = min(widths[i], max(SHORT_TEXT, left // (len(long) - place)))
+        left -= widths[i]
     numbers = [pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) for kind in table.schema.types]
     lines = []
     for row in [table.column_names, *rows]:
-        cells = [_right(text, width) if number else pad(text, width) for text, width, number in zip(row, wanted, numbers, strict=True)]
+        cells = [_right(text, width) if number else pad(text, width) for text, width, number in zip(row, widths, numbers, strict=True)]
         lines.append((" " * GAP).join(cells).rstrip())
     return lines
 
 
 def print_lines(lines: Sequence[str]) -> None:
-    """The first line is the head: bold in a terminal that has colours."""
+    """The first line is the heading, in bold if the terminal has colours."""
     head = "\x1b[1m{}\x1b[0m" if sys.stdout.isatty() and "NO_COLOR" not in os.environ else "{}"
     print(head.format(lines[0]))
     for line in lines[1:]:
@@ -125,7 +104,7 @@ def _cell(value: object) -> str:
 
 
 def _json(value: Any) -> str:
-    """JSON that every reader takes: sums, which DuckDB makes decimals of, are numbers, and what is no number is null."""
+    """JSON that every reader accepts: DuckDB's decimal sums become numbers, and NaN and infinity become null."""
     try:
         return json.dumps(value, ensure_ascii=False, default=_beyond_json, allow_nan=False)
     except ValueError:
@@ -147,7 +126,7 @@ def _finite(value: Any) -> Any:
 
 
 def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Lists and structs as JSON, because CSV has no nesting; lengths of time and bytes as text."""
+    """Lists and structs as JSON, because CSV cannot nest; intervals and bytes as text."""
     if pa.types.is_nested(column.type):
         return pa.chunked_array([[None if value is None else _json(value) for value in column.to_pylist()]], pa.string())
     if pa.types.is_interval(column.type) or pa.types.is_binary(column.type):
@@ -164,10 +143,12 @@ def _csv(table: pa.Table) -> str:
 
 def _write_parquet(table: pa.Table) -> None:
     if sys.stdout.isatty():
-        raise BadInputError("Parquet is nothing for a terminal.\nNext: add > rows.parquet")
+        raise BadInputError("Refusing to write Parquet to a terminal.\nNext: add > rows.parquet")
     sink = pa.BufferOutputStream()
     try:
         pq.write_table(table, sink)
     except pa.ArrowNotImplementedError as error:
-        raise BadInputError(f"Parquet cannot hold this: {error}.\nNext: cast it in the query, or --format json") from error
+        raise BadInputError(
+            f"Parquet cannot store this result: {error}.\nNext: cast the column in the query, or use --format json"
+        ) from error
     sys.stdout.buffer.write(sink.getvalue())

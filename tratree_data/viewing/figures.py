@@ -1,7 +1,7 @@
 """Figures for papers and cards: `tratree figure DIR NAME --out file.svg` (or .png, .pdf).
 
-Each is a table and a plot of it. The table is computed from the dataset, or read from a file that an earlier command wrote
-(`tratree stats --attempts 3-10 --format csv`), so that a figure can be drawn again without the dataset.
+Each figure is the plot of a table, which is computed from the dataset or read from a file that an earlier command wrote
+(`tratree stats --attempts 3-10 --format csv`), so that a figure can be redrawn without the dataset.
 """
 
 from math import comb, sqrt
@@ -31,7 +31,7 @@ __all__ = ["draw_tree_svg", "figure"]
 def figure(
     directory: str | Path, name: str, out: str | Path | None = None, *, task: str | None = None, table: str | Path | pa.Table | None = None
 ) -> Path:
-    """Draws the figure and says where it is; `task` is for `tree`, `table` for all others."""
+    """Draws a figure and returns its path; `task` is for `tree`, `table` for all other figures."""
     if name not in NAMES:
         raise NotFoundError(f"No figure is called {name!r}.{suggest(name, NAMES)}")
     path = Path(out) if out is not None else Path(f"{name}.svg")
@@ -45,12 +45,12 @@ def figure(
             rows = read_table(table) if table is not None and not isinstance(table, pa.Table) else table
             _save(PLOTS[name](rows if rows is not None else make_table(directory, name)), path)
     except OSError as error:
-        raise BadInputError(f"{path} cannot be written: {error.strerror}.\nNext: --out with a place that you may write to") from error
+        raise BadInputError(f"{path} cannot be written: {error.strerror}.\nNext: choose a writable place with --out") from error
     return path
 
 
 def make_table(directory: str | Path, name: str) -> pa.Table:
-    """What a figure shows, as a table."""
+    """The table that a figure shows."""
     if name == "steps":
         return step_table(str(directory).split(","))
     if name == "quality":
@@ -79,7 +79,7 @@ def score_table(store: Store) -> pa.Table:
 
 
 def step_table(directories: list[str]) -> pa.Table:
-    """The score after each step of a few tasks, for every model of one dataset, or for several datasets, each under its folder's name."""
+    """The score after each step of a few tasks: for every model of one dataset, or for several datasets by the names of their folders."""
     tables = []
     for directory in directories:
         store = open_dataset(directory)
@@ -92,15 +92,13 @@ def step_table(directories: list[str]) -> pa.Table:
 
 
 def attempt_table(store: Store) -> pa.Table:
-    """What the best of k attempts scores on average, exactly: over all ways to choose k of a task's attempts.
+    """The expected score of the best of k attempts, exactly: over all ways to choose k attempts at a task.
 
-    Every k looks at the same tasks, those with as many scored attempts as at least four in five tasks have.
+    Every k uses the same tasks: k goes up to the number of scored attempts that four in five tasks have, and tasks with fewer are left out.
     """
     tasks = query(store, "scores_by_task").to_pylist()
     if not tasks:
-        raise BadInputError(
-            f"{store.path} has no rollout with a score, and this figure shows scores.\nNext: tratree figure {store.path} tree"
-        )
+        raise BadInputError(f"{store.path} has no rollout with a score, which this figure needs.\nNext: tratree figure {store.path} tree")
     counts = sorted((len(task["scores"]) for task in tasks), reverse=True)
     most = min(counts[int(0.8 * (len(counts) - 1))], MOST_ATTEMPTS)
     tasks = [task for task in tasks if len(task["scores"]) >= most]
@@ -122,7 +120,7 @@ def best_of(count: int, scores: list[float]) -> float:
 
 
 def _interval(values: list[float]) -> tuple[float, float]:
-    """Mean, and the half-width of its 95 % interval over tasks."""
+    """The mean, and half the width of its 95 % interval over tasks."""
     mean = sum(values) / len(values)
     if len(values) < 2:
         return mean, 0.0
@@ -130,15 +128,17 @@ def _interval(values: list[float]) -> tuple[float, float]:
 
 
 def read_table(path: str | Path) -> pa.Table:
-    """A table that a verb wrote with --format csv or json, or a Parquet file."""
+    """Reads a table that a command wrote with --format csv or json, or a Parquet file."""
     file = Path(path)
     readers: dict[str, Any] = {".csv": csv.read_csv, ".json": json.read_json, ".jsonl": json.read_json, ".parquet": parquet.read_table}
     if file.suffix not in readers:
-        raise BadInputError(f"{file} must end in {', '.join(readers)}.\nNext: write it with --format csv")
+        raise BadInputError(f"{file} must end in {', '.join(readers)}.\nNext: save the table with --format csv")
     try:
         return readers[file.suffix](file)
     except (pa.ArrowInvalid, FileNotFoundError) as error:
-        raise BadInputError(f"{file} cannot be read as a table: {str(error).splitlines()[0]}.\nNext: write it with --format csv") from error
+        raise BadInputError(
+            f"{file} cannot be read as a table: {str(error).splitlines()[0]}.\nNext: save the table with --format csv"
+        ) from error
 
 
 def _write_tree(store: Store, task: str | None, path: Path) -> None:

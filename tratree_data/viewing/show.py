@@ -176,7 +176,7 @@ class _Columns:
         self.tree_width = width - 2 - self.numbers - self.end_width
 
     def heading(self) -> str:
-        return f"{'':{self.tree_width + 2}}visits  mean{' search' if self.search else ''}"
+        return f"{'':{self.tree_width + 2}}visits  mean{'  value' if self.search else ''}"
 
     def append(self, text: Text, line: Line) -> None:
         text.append("★ " if line.on_path else "  ", "bold")
