@@ -18,6 +18,7 @@ import pytest
 from helpers.viewing import Row, merge_by_similarity, pair_rows, search_rows, toy_rollouts, toy_store, toy_tree, write_store
 
 from tratree_data.errors import BadInputError, NotFoundError
+from tratree_data.store.queries import query
 from tratree_data.store.reader import open_store
 from tratree_data.viewing.page_data import tree_data
 from tratree_data.viewing.serve import PageServer
@@ -99,7 +100,7 @@ def blocks(html: str) -> dict[str, Any]:
     return {name: json.loads(zlib.decompress(base64.b64decode(packed))) for name, packed in found}
 
 
-def telling_tree(folder: Path) -> str:
+def tree_with_most_pairs(folder: Path) -> str:
     """The tree with most pairs."""
     rows = open_store(folder).sql("SELECT tree_id FROM pairs GROUP BY tree_id ORDER BY count(*) DESC, tree_id LIMIT 1")
     return str(rows.column("tree_id")[0].as_py())
@@ -171,7 +172,11 @@ def test_the_overview_sorts_filters_and_searches(browser: Any, folder: Path, add
     store = open_store(folder)
     with Visit(browser, address) as visit:
         page = visit.page
+        whole, quality = (query(store, name).to_pylist()[0] for name in ("overview", "quality"))
         assert "12 tasks · 96 rollouts" in visit.text("#overview .lead")
+        assert f"{whole['solved']} of 96 solved" in visit.text("#overview .lead")
+        shown = page.eval_on_selector_all("#overview dl.facts dd", "nodes => nodes.map((node) => node.textContent)")
+        assert shown == [f"{quality[name]:.2f}" for name in ("breadth", "depth", "divergences_per_tree", "steps_per_node")]
         names = "() => [...document.querySelectorAll('#overview .task-name a')].map((link) => link.textContent)"
         assert page.evaluate(names) == [f"task_{i:03d}" for i in range(12)]
         page.click("th button >> text=Score")
@@ -216,7 +221,7 @@ def test_a_link_opens_its_node_with_the_conversation_that_led_there(browser: Any
 @needs_chromium
 def test_keys_walk_the_tree(browser: Any, folder: Path, address: str) -> None:
     store = open_store(folder)
-    tree_id = telling_tree(folder)
+    tree_id = tree_with_most_pairs(folder)
     nodes = {row["node_id"]: row for row in store.sql("SELECT * FROM nodes WHERE tree_id = $tree", {"tree": tree_id}).to_pylist()}
     root = next(name for name, row in nodes.items() if row["parent_id"] is None)
     path = store.sql("SELECT node_ids FROM paths WHERE tree_id = $tree AND rank = 1", {"tree": tree_id}).column("node_ids")[0].as_py()
@@ -247,7 +252,7 @@ def test_keys_walk_the_tree(browser: Any, folder: Path, address: str) -> None:
 
 @needs_chromium
 def test_hovering_and_clicking(browser: Any, folder: Path, address: str) -> None:
-    tree_id = telling_tree(folder)
+    tree_id = tree_with_most_pairs(folder)
     with Visit(browser, f"{address}#tree={tree_id}") as visit:
         page = visit.page
         spots = _spots(visit)
@@ -281,7 +286,7 @@ def test_a_rollout_is_followed_in_its_own_words(browser: Any, folder: Path, addr
     with Visit(browser, f"{address}#tree={row['tree_id']}&rollout={row['rollout_id']}&tab=rollouts") as visit:
         visit.page.wait_for_selector(".node-head")
         assert row["observation"].split("\n")[1] in visit.text("#side-body")
-        assert "ended by" in visit.text(".node-head")
+        assert "end reason" in visit.text(".node-head")
         visit.page.click("text=Stop following")
         assert "rollout" not in visit.place()
 
@@ -331,7 +336,7 @@ def test_it_fits_on_a_telephone(browser: Any, folder: Path, address: str, scheme
         assert page.evaluate("document.documentElement.dataset.theme") == scheme
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert page.evaluate("document.documentElement.scrollHeight") <= 844
-        page.evaluate(f"location.hash = '#tree={telling_tree(folder)}'")
+        page.evaluate(f"location.hash = '#tree={tree_with_most_pairs(folder)}'")
         page.wait_for_selector("#stage canvas")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert page.evaluate("document.querySelector('main').scrollWidth") <= 390
@@ -346,7 +351,7 @@ def test_everything_that_can_be_pressed_has_a_name(browser: Any, folder: Path, a
     nameless = f"() => [...{pressable}].filter((node) => !(node.ariaLabel || node.textContent.trim())).length"
     with Visit(browser, address) as visit:
         assert visit.page.evaluate(nameless) == 0
-        visit.page.evaluate(f"location.hash = '#tree={telling_tree(folder)}'")
+        visit.page.evaluate(f"location.hash = '#tree={tree_with_most_pairs(folder)}'")
         visit.page.wait_for_selector("#stage canvas")
         assert visit.page.evaluate(nameless) == 0
         assert visit.page.get_attribute("#stage", "aria-activedescendant") == "spoken-item"
@@ -389,7 +394,7 @@ def test_no_text_becomes_markup_or_script(browser: Any, tmp_path: Path, served: 
         assert "of" in visit.text("#find-count")
         page.click("#tab-rollouts")
         page.click("#side-body .row >> nth=0")
-        page.wait_for_selector("text=ended by")
+        page.wait_for_selector("text=end reason")
         page.click("#tab-pairs")
         page.click("#side-body .pair >> nth=0")
         page.wait_for_selector("#compare[open]")
@@ -422,7 +427,7 @@ def test_what_is_not_there_yet_is_said(browser: Any, tmp_path: Path) -> None:
         assert visit.page.locator("#overview .task-name a").count() == 2
         visit.page.click("#overview .task-name a >> nth=0")
         visit.page.wait_for_selector(".node-head")
-        assert "search" not in visit.text(".node-head")
+        assert "value" not in visit.text(".node-head")
         assert visit.page.is_hidden("#tab-pairs")
         visit.page.evaluate("location.hash = '#tree=0000000000000000'")
         visit.page.wait_for_selector("#loading:not([hidden])")
@@ -571,7 +576,7 @@ def test_of_a_tree_too_large_the_most_visited_part_is_shown(
     browser: Any, tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tratree_data.viewing.page_data.MOST_NODES", 9)
-    tree_id = telling_tree(folder)
+    tree_id = tree_with_most_pairs(folder)
     tree = tree_data(open_store(folder), tree_id)
     assert len(tree["nodes"]["id"]) == 9 < tree["node_count"]
     assert tree["nodes"]["parent"].count(-1) == 1

@@ -66,8 +66,8 @@ def _notes(store: Store, address: str, here: int, in_all: int, tree_id: str | No
         return [{"text": "The trees have not been built yet:", "command": f"tratree build {address}"}]
     if here == in_all:
         return []
-    what = "one tree" if tree_id else f"the {here:,} trees with the most divergences,"
-    return [{"text": f"This page contains {what} of {in_all:,}. To see all of them:", "command": f"tratree view {address} --serve"}]
+    what = f"{here:,} of {in_all:,} trees" + ("" if tree_id else ", those with the most divergences")
+    return [{"text": f"This page contains {what}. To see all of them:", "command": f"tratree view {address} --serve"}]
 
 
 def render_page(
