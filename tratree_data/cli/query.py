@@ -122,7 +122,7 @@ def audit(
         print_calls(found.calls)
     print_table(found.sweep, format)
     messages.print(
-        f"{found.settings.embedder} merges from similarity {found.settings.min_similarity:g}; --min-similarity auto would choose {found.chosen:g}"
+        f"{found.settings.embedder} merges from {found.settings.min_similarity:g}; --min-similarity auto would choose {found.chosen:g}"
     )
 
 
