@@ -23,5 +23,5 @@ COMMENT ON COLUMN demonstrations.kind             IS 'path: an extracted e* (MCT
 COMMENT ON COLUMN demonstrations.path_id          IS 'The path it renders; NULL for whole rollouts.';
 COMMENT ON COLUMN demonstrations.rollout_id       IS 'The rollout it renders; NULL for paths.';
 COMMENT ON COLUMN demonstrations.score            IS 'The path''s value or the rollout''s score.';
-COMMENT ON COLUMN demonstrations.replayed         IS 'Whether replay in the environment confirmed the path; NULL if not tried or a whole rollout.';
+COMMENT ON COLUMN demonstrations.replayed         IS 'Whether replay in the environment confirmed the path; NULL if not replayed or a whole rollout.';
 COMMENT ON COLUMN demonstrations.messages         IS 'User and assistant in turn, starting with the environment''s instruction and ending with the last action.';

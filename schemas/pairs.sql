@@ -13,6 +13,8 @@ CREATE TABLE pairs (
     chosen_score        DOUBLE NOT NULL CHECK (chosen_score >= 0 AND chosen_score <= 1),
     rejected_score      DOUBLE NOT NULL CHECK (rejected_score >= 0 AND rejected_score <= 1),
     margin              DOUBLE NOT NULL CHECK (margin > 0),
+    margin_z            DOUBLE,
+    preference_id       VARCHAR,
     prompt              STRUCT(role VARCHAR, content VARCHAR)[] NOT NULL,
     chosen              STRUCT(role VARCHAR, content VARCHAR)[] NOT NULL,
     rejected            STRUCT(role VARCHAR, content VARCHAR)[] NOT NULL
@@ -24,7 +26,7 @@ COMMENT ON COLUMN pairs.environment         IS 'The environment of the tree.';
 COMMENT ON COLUMN pairs.task_id             IS 'The task of the tree.';
 COMMENT ON COLUMN pairs.split               IS 'The split of the task.';
 COMMENT ON COLUMN pairs.kind                IS 'divergence: the best child of a state against each worse one, full continuations (the paper''s TreeDPO); step: the same, the two diverging answers only; siblings: all or adjacent siblings by value; unstructured: two whole rollouts by score only; expert: an expert''s rollout against an agent''s.';
-COMMENT ON COLUMN pairs.node_id             IS 'The node where the two part; the root for unstructured and expert pairs.';
+COMMENT ON COLUMN pairs.node_id             IS 'The node where the two diverge; the root for unstructured and expert pairs.';
 COMMENT ON COLUMN pairs.chosen_node_id      IS 'The better child, first node of σ+.';
 COMMENT ON COLUMN pairs.rejected_node_id    IS 'The worse child, first node of σ−.';
 COMMENT ON COLUMN pairs.chosen_rollout_id   IS 'The rollout whose continuation is chosen.';
@@ -32,6 +34,8 @@ COMMENT ON COLUMN pairs.rejected_rollout_id IS 'The rollout whose continuation i
 COMMENT ON COLUMN pairs.chosen_score        IS 'Aggregated score of the better side: the child''s mean, or the rollout''s score for unstructured and expert pairs.';
 COMMENT ON COLUMN pairs.rejected_score      IS 'Aggregated score of the worse side.';
 COMMENT ON COLUMN pairs.margin              IS 'chosen_score minus rejected_score.';
-COMMENT ON COLUMN pairs.prompt              IS 'Messages both sides share, word for word; ends with the observation before they part.';
+COMMENT ON COLUMN pairs.margin_z            IS 'The margin in standard errors, with the noise of both sides: difference of the two posterior means (Beta, uniform prior, one observation per scored rollout) over the root of their summed variances. Negative where the better side has too few rollouts to prove anything; NULL for unstructured and expert pairs, which compare single rollouts.';
+COMMENT ON COLUMN pairs.preference_id       IS 'Content hash of what is compared, whatever the kind: rows of kind divergence, step and siblings that compare the same two children share it.';
+COMMENT ON COLUMN pairs.prompt              IS 'Messages both sides share, word for word; ends with the observation before they diverge.';
 COMMENT ON COLUMN pairs.chosen              IS 'Messages of the better continuation, starting with the assistant.';
 COMMENT ON COLUMN pairs.rejected            IS 'Messages of the worse continuation, starting with the assistant.';

@@ -5,11 +5,9 @@ CREATE TABLE paths (
     node_ids     VARCHAR[] NOT NULL,
     value        DOUBLE,
     support      BIGINT NOT NULL CHECK (support >= 1),
-    rollout_ids  VARCHAR[] NOT NULL,
-    replayed     BOOLEAN,
-    replay_score DOUBLE CHECK (replay_score >= 0 AND replay_score <= 1)
+    rollout_ids  VARCHAR[] NOT NULL
 );
-COMMENT ON TABLE  paths              IS 'An extracted path e*. Written by search; replay fills in its two columns.';
+COMMENT ON TABLE  paths              IS 'An extracted path: e* or one of the next best. Written by search; its replay is in replays.';
 COMMENT ON COLUMN paths.path_id      IS 'Content hash of node_ids.';
 COMMENT ON COLUMN paths.tree_id      IS 'The tree.';
 COMMENT ON COLUMN paths.rank         IS '1 for e*, then the next best by value, support, shortness.';
@@ -17,5 +15,3 @@ COMMENT ON COLUMN paths.node_ids     IS 'The nodes from the root''s child to the
 COMMENT ON COLUMN paths.value        IS 'Mean score of the rollouts that end where the path ends.';
 COMMENT ON COLUMN paths.support      IS 'Rollouts with a score that end where the path ends.';
 COMMENT ON COLUMN paths.rollout_ids  IS 'Those rollouts.';
-COMMENT ON COLUMN paths.replayed     IS 'Whether walking the path in the environment gave the path''s observations back; NULL if not tried.';
-COMMENT ON COLUMN paths.replay_score IS 'The score that the replay earned; NULL if not tried.';

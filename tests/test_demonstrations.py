@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from benchmarks.reference import Rollout
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.messages import conversation
-from tratree_data.preferences.demonstrations import NO_NODES, DemonstrationSettings, demonstrate_trees, demonstrations
+from tratree_data.preferences.demonstrations import NO_NODES, demonstrate_trees, demonstrations
 from tratree_data.preferences.pairs import pairs
+from tratree_data.preferences.settings import DemonstrationSettings
 from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import check, empty_table
 from tratree_data.store.writer import commit, create_store, writing
@@ -72,6 +73,16 @@ def test_experts_are_no_agents() -> None:
     agents = {"t-0": "expert"}
     found, _ = extract(make_tables([attempts], agents), kinds=("best", "success", "expert"))
     assert [(row["kind"], row["rollout_id"]) for row in found] == [("best", "t-1"), ("expert", "t-0")]
+
+
+def test_replays_decide_which_paths_are_confirmed() -> None:
+    attempts = [rollout("t", 0, "a", 1.0), rollout("t", 1, "b", 0.5), rollout("t", 2, "c", 0.0)]
+    tables = make_tables([attempts])
+    paths = search_trees(forest_of(tables), SearchSettings(paths=9))["paths"]
+    replays = pa.table({"path_id": paths["path_id"][1:], "tree_id": paths["tree_id"][1:], "replayed": [True, False]})
+    found, left_out = extract({**tables, "paths": paths, "replays": replays}, replayed_only=True)
+    assert [(row["path_id"], row["replayed"]) for row in found] == [(paths["path_id"][1].as_py(), True)]
+    assert left_out == Counter({"not_replayed": 2})
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Pairs and step labels: against the plain reference word by word, and each control by what it leaves out."""
+"""Pairs and step labels: against the plain reference word by word, and each filter by what it leaves out."""
 
 from collections import Counter
 
@@ -17,8 +17,8 @@ from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.ids import tree_id
 from tratree_data.messages import conversation
 from tratree_data.preferences.candidates import KINDS, find_candidates, read_states
-from tratree_data.preferences.pair_filters import PairSettings
 from tratree_data.preferences.pairs import PairChunk, make_pair_chunk, pair_trees, pairs, select
+from tratree_data.preferences.settings import PairSettings
 from tratree_data.store.queries import query
 from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import check, empty_table
@@ -163,13 +163,38 @@ def spread(name: str = "t") -> list[Rollout]:
         ({"kinds": ("siblings",), "siblings": "all", "max_pairs_per_node": 4}, 4, "node_cap", 6),
     ],
 )
-def test_controls_leave_out_with_a_reason(options: dict[str, object], kept: int, reason: str, count: int) -> None:
+def test_filters_leave_out_with_a_reason(options: dict[str, object], kept: int, reason: str, count: int) -> None:
     found, _, dropped, left_out = extract(make_tables([spread()]), **options)
     assert len(found) == kept
     assert left_out == Counter({reason: count} if reason else {})
     assert {row["reason"] for row in dropped} == ({reason} if reason else set())
     if kept and options.get("kinds") is None:
         assert max(row["margin"] for row in found) == pytest.approx(0.4), "caps keep the widest margins"
+
+
+def test_caps_keep_supported_margins_before_lucky_ones() -> None:
+    """One 1.0 against one 0.0 is the widest margin, and eight against eight at 0.9 to 0.1 the one that is not luck."""
+    lucky = [rollout("t", 0, "al", 1.0), rollout("t", 1, "am", 0.0)]
+    sure = [rollout("t", 2 + i, "b" + "xy"[i % 2], [0.9, 0.1][i % 2]) for i in range(16)]
+    tables = make_tables([[*lucky, *sure]])
+    (kept,), _, _, _ = extract(tables, min_margin=0.5, max_pairs_per_task=1)
+    assert (kept["margin"], kept["chosen_rollout_id"]) == (pytest.approx(0.8), "t-2")
+    widest = max(extract(tables)[0], key=lambda row: row["margin"])
+    assert (widest["margin"], widest["margin_z"]) == (1.0, pytest.approx(1.0)), "(2/3 - 1/3) / sqrt(2 x (2/9) / 4)"
+    assert kept["margin_z"] > 3
+
+
+def test_a_margin_in_standard_errors_needs_two_means() -> None:
+    found, _, _, _ = extract(make_tables([spread()]), kinds=("divergence", "unstructured"))
+    assert {row["kind"]: row["margin_z"] is None for row in found} == {"divergence": False, "unstructured": True}
+
+
+def test_rows_of_one_preference_share_its_id() -> None:
+    found, _, _, _ = extract(make_tables([spread()]), kinds=("divergence", "step", "unstructured"))
+    by_kind = {kind: [row["preference_id"] for row in found if row["kind"] == kind] for kind in ("divergence", "step", "unstructured")}
+    assert sorted(by_kind["divergence"]) == sorted(by_kind["step"])
+    assert len(set(by_kind["divergence"])) == 4
+    assert not set(by_kind["unstructured"]) & set(by_kind["step"])
 
 
 def test_longest_continuation() -> None:

@@ -1,4 +1,4 @@
-"""Replay: paths walked again in real environments, and every way in which that can go wrong."""
+"""Replay: paths replayed in real environments, and every way in which that can go wrong."""
 
 import os
 import random
@@ -26,7 +26,7 @@ from tratree_data.store.reader import Store, open_store
 from tratree_data.store.schemas import table_from_rows
 from tratree_data.store.writer import commit, create_store, writing
 from tratree_data.tree_search.replay import replay
-from tratree_data.tree_search.replay_path import Walk, WalkStep, walk_path
+from tratree_data.tree_search.replay_path import PathStep, PlannedPath, replay_path
 
 COUNTER = "helpers.plug_ins:Counter"
 
@@ -156,11 +156,17 @@ def make_store(folder: Path, rollouts: list[Told]) -> Path:
 
 
 def results(store: Store) -> dict[str, tuple[bool | None, float | None]]:
-    return {row["path_id"]: (row["replayed"], row["replay_score"]) for row in store.read("paths").to_pylist()}
+    """Of every path; (None, None) where no replay was made."""
+    made = store.read("replays").to_pylist() if store.has("replays") else []
+    found = {row["path_id"]: (row["replayed"], row["replay_score"]) for row in made}
+    return {path_id: found.get(path_id, (None, None)) for path_id in store.read("paths")["path_id"].to_pylist()}
 
 
 def reasons(store: Store) -> dict[str, tuple[str, str]]:
-    return {row["subject"]: (row["reason"], row["detail"]) for row in store.read("dropped").to_pylist() if row["stage"] == "replay"}
+    """Why paths differ, and why others could not be replayed."""
+    dropped = [(row["subject"], row) for row in store.read("dropped").to_pylist() if row["stage"] == "replay"]
+    differing = [(row["path_id"], row) for row in store.read("replays").to_pylist() if row["reason"]]
+    return {subject: (row["reason"], row["detail"]) for subject, row in [*dropped, *differing]}
 
 
 def test_a_path_holds_if_every_observation_comes_back(tmp_path: Path) -> None:
@@ -168,7 +174,7 @@ def test_a_path_holds_if_every_observation_comes_back(tmp_path: Path) -> None:
     merged = Told(COUNTER, "down", [("nought", "count"), ("1", "count")], "2", others=["0", None])
     folder = make_store(tmp_path / "d", [good, merged])
     report = replay(folder)
-    assert report.counts == {"paths": 2, "replayed": 2, "different": 0, "not walked": 0}
+    assert report.counts == {"paths": 2, "replayed": 2, "different": 0, "not replayed": 0}
     assert results(open_store(folder)) == {good.path_id: (True, 1.0), merged.path_id: (True, 2 / 3)}
     assert reasons(open_store(folder)) == {}
     assert not replay(folder).changed, "nothing is left to try"
@@ -180,9 +186,13 @@ def test_what_differs_is_recorded_with_the_place(tmp_path: Path) -> None:
     end = Told(COUNTER, "down", [("0", "count")], "7")
     early = Told(COUNTER, "up", [("0", "count"), ("1", "count"), ("2", "count"), ("3", "count")], "")
     folder = make_store(tmp_path / "d", [end, middle])
+    searched = open_store(folder).version("paths")
     assert replay(folder).counts["different"] == 2
     store = open_store(folder)
     assert results(store) == {middle.path_id: (False, 2 / 3), end.path_id: (False, 1 / 3)}
+    places = {row["path_id"]: row["differs_at"] for row in store.read("replays").to_pylist()}
+    assert places == {middle.path_id: 1, end.path_id: 1}, "after the last action is the place after the last step"
+    assert store.version("paths") == searched, "replay does not write what search wrote"
     assert reasons(store)[middle.path_id] == ("observation_differs", "step 1: the environment showed '1', the tree says '2'")
     assert reasons(store)[end.path_id] == ("observation_differs", "the end: the environment showed '1', the tree says '7'")
     folder = make_store(tmp_path / "early", [early])
@@ -191,13 +201,13 @@ def test_what_differs_is_recorded_with_the_place(tmp_path: Path) -> None:
     assert results(open_store(folder))[early.path_id] == (False, 1.0)
 
 
-def test_what_was_never_walked_is_said_when_nothing_is_left_to_do(tmp_path: Path) -> None:
+def test_what_was_never_replayed_is_said_when_nothing_is_left_to_do(tmp_path: Path) -> None:
     folder = make_store(tmp_path / "d", [count("up", "count"), Told("hotpotqa", "q1", [("Who?", "search[x]")])])
-    assert replay(folder).counts == {"paths": 2, "replayed": 1, "different": 0, "not walked": 1}
+    assert replay(folder).counts == {"paths": 2, "replayed": 1, "different": 0, "not replayed": 1}
     result = CliRunner().invoke(app, ["replay", str(folder)])
     assert result.exit_code == 0
-    assert "nothing to do (2 paths, 1 not walked)" in result.stderr
-    assert "not walked: No environment is called 'hotpotqa'." in result.stderr
+    assert "nothing to do (2 paths, 1 not replayed)" in result.stderr
+    assert "not replayed: No environment is called 'hotpotqa'." in result.stderr
 
 
 def test_failures_stay_untried_and_only_they_are_tried_again(tmp_path: Path) -> None:
@@ -205,7 +215,7 @@ def test_failures_stay_untried_and_only_they_are_tried_again(tmp_path: Path) -> 
     rollouts.append(Told("hotpotqa", "q1", [("Who?", "search[x]")]))
     folder = make_store(tmp_path / "d", rollouts)
     report = replay(folder, workers=2, time_out_seconds=20)
-    assert report.counts == {"paths": 4, "replayed": 1, "different": 0, "not walked": 3}
+    assert report.counts == {"paths": 4, "replayed": 1, "different": 0, "not replayed": 3}
     store = open_store(folder)
     assert [results(store)[told.path_id] for told in rollouts] == [(True, 1 / 3), (None, None), (None, None), (None, None)]
     found = reasons(store)
@@ -214,7 +224,7 @@ def test_failures_stay_untried_and_only_they_are_tried_again(tmp_path: Path) -> 
     assert found[rollouts[2].path_id] == ("unknown_task", "There is no task 'nowhere'.")
     assert found[rollouts[3].path_id][0] == "unknown_environment"
     again = replay(folder)
-    assert again.counts == {"paths": 3, "replayed": 0, "different": 0, "not walked": 3}
+    assert again.counts == {"paths": 3, "replayed": 0, "different": 0, "not replayed": 3}
     assert results(open_store(folder)) == results(store)
     assert reasons(open_store(folder)) == found
 
@@ -275,8 +285,9 @@ def test_a_gold_path_holds_in_the_real_game(tmp_path: Path) -> None:
     try:
         tasks = [f"{game}/train/{number}" for game in ("coin", "twc", "cookingworld") for number in (1, 2)]
         rollouts = [play(environment, task, environment.expert_actions(task) or []) for task in tasks]
-        walk = Walk("w", environment.name, tasks[0], tuple(WalkStep(frozenset([seen]), action) for seen, action in rollouts[0].steps))
-        assert walk_path(environment, walk).replayed
+        steps = tuple(PathStep(frozenset([seen]), action) for seen, action in rollouts[0].steps)
+        path = PlannedPath("p", "t", environment.name, tasks[0], steps)
+        assert replay_path(environment, path).replayed
     finally:
         environment.close()
     folder = make_store(tmp_path / "d", rollouts)
@@ -337,7 +348,7 @@ def test_replay_meets_the_environment_as_it_was_explored(tmp_path: Path) -> None
         search(folder)
         report = replay(folder, workers=1)
         assert report.counts["replayed"] == 2, report
-        scores = open_store(folder).sql("SELECT replay_score, value FROM paths").to_pylist()
+        scores = open_store(folder).sql("SELECT replay_score, value FROM paths JOIN replays USING (path_id)").to_pylist()
         assert all(row["replay_score"] == row["value"] for row in scores), scores
 
 
@@ -374,7 +385,7 @@ def test_logs_of_an_environment_do_not_hide_how_others_explored_it(tmp_path: Pat
 @needs_java
 @needs_express
 def test_from_exploration_to_replay(tmp_path: Path) -> None:
-    """The verbs together: what is explored, built and searched can be walked again, and search stays up to date."""
+    """The verbs together: what is explored, built and searched can be replayed, and search stays up to date."""
     try:
         from tratree_data import build, explore, search
     except MissingPackageError as error:

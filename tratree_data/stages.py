@@ -45,7 +45,7 @@ STAGES = (
     Stage("embed", ("steps",), ("embeddings",), "tratree build DIR --embedder minilm", published=False),
     Stage("build", ("rollouts", "steps"), ("nodes", "edges", "step_nodes"), "tratree build DIR", by_tree=True),
     Stage("search", ("nodes", "step_nodes", "rollouts"), ("node_values", "paths"), "tratree search DIR", by_tree=True),
-    Stage("replay", ("paths", "nodes", "rollouts"), ("replays",), "tratree replay DIR"),
+    Stage("replay", ("paths", "nodes", "step_nodes", "rollouts"), ("replays",), "tratree replay DIR", by_tree=True),
     Stage(
         "pairs",
         ("nodes", "step_nodes", "rollouts", "steps"),

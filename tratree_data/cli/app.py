@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from tratree_data.results import StageResult
-from tratree_data.system.settings import Setting, Settings, field_kinds
+from tratree_data.system.settings import PYTHON_ONLY, Setting, Settings, field_kinds
 
 app = typer.Typer(
     name="tratree",
@@ -89,6 +89,8 @@ def verb(settings: type[Settings], panel: str) -> Callable[[Callable[..., None]]
 def _options(settings: type[Settings]) -> Iterator[Parameter]:
     defaults = {field.name: field.default for field in fields(settings)}
     for name, (kind, setting) in field_kinds(settings).items():
+        if setting.option == PYTHON_ONLY:
+            continue
         default, several = defaults[name], isinstance(defaults[name], tuple)
         yield Parameter(
             name,

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 import typer
 
 from tratree_data.cli.app import Dataset, app, messages, report, verb
-from tratree_data.tree_search.settings import SearchSettings
+from tratree_data.preferences.settings import DemonstrationSettings, PairSettings
+from tratree_data.tree_search.settings import ReplaySettings, SearchSettings
 
 PANEL = "Make trees, pairs and demonstrations"
 
@@ -63,72 +64,25 @@ def search() -> None:
     """
 
 
-@app.command(rich_help_panel=PANEL)
-def replay(
-    directory: Dataset,
-    environment_data: Annotated[
-        list[str] | None, typer.Option(metavar="[NAME=]FOLDER", help="An environment's data folder; may be repeated.")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Environments at once; one per core without it.")] = None,
-    time_out: Annotated[float, typer.Option(help="Seconds after which an environment that does not answer is replaced.")] = 120.0,
-) -> None:
-    """Walks the extracted paths in the real environment: do the observations come back, and what score do they earn?
+@verb(ReplaySettings, PANEL)
+def replay() -> None:
+    """Replays the extracted paths in the real environment: do the observations come back, and what score do they earn?
 
     Example: `tratree replay demo`
     """
-    from tratree_data.tree_search.replay import replay
-
-    report(replay(directory, environment_data=environment_data or (), workers=workers, time_out_seconds=time_out))
 
 
-@app.command(rich_help_panel=PANEL)
-def pairs(
-    directory: Dataset,
-    kind: Annotated[
-        list[str] | None, typer.Option(help="divergence (the default), step, siblings, unstructured, expert; may be repeated.")
-    ] = None,
-    siblings: Annotated[str, typer.Option(help="Which pairs of kind siblings: adjacent (by value) or all.")] = "adjacent",
-    min_margin: Annotated[float, typer.Option(help="Smallest difference of scores.")] = 0.0,
-    min_visits: Annotated[int, typer.Option(help="Scored rollouts that each side needs.")] = 1,
-    separated_only: Annotated[bool, typer.Option("--separated-only", help="Only sides whose 95 % intervals do not overlap.")] = False,
-    max_steps: Annotated[int | None, typer.Option(help="Longest continuation, in steps.")] = None,
-    max_pairs_per_node: Annotated[int | None, typer.Option(help="Of each kind, the widest margins first.")] = None,
-    max_pairs_per_task: Annotated[int | None, typer.Option(help="Of each kind, the widest margins first.")] = None,
-    balance: Annotated[bool, typer.Option("--balance", help="Of each kind, no more pairs a task than the median task has.")] = False,
-    keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Keep pairs of a task that say the same.")] = False,
-    labels: Annotated[str, typer.Option(help="Steps that get a label: contrast, all, none.")] = "contrast",
-    expert: Annotated[str, typer.Option(help="The agent that counts as expert.")] = "expert",
-    seed: Annotated[int, typer.Option(help="Of the random partners in unstructured pairs.")] = 0,
-) -> None:
-    """Makes preference pairs where rollouts part, and step labels; ends with a table of what was left out and why.
+@verb(PairSettings, PANEL)
+def pairs() -> None:
+    """Makes preference pairs where rollouts diverge, and step labels; ends with a table of what was left out and why.
 
     Example: `tratree pairs demo --kind divergence --kind step --min-margin 0.2`
     """
-    from tratree_data.preferences.pairs import pairs as run_pairs
-
-    limits = {"max_steps": max_steps, "max_pairs_per_node": max_pairs_per_node, "max_pairs_per_task": max_pairs_per_task}
-    controls = {"separated_only": separated_only, "balance": balance, "keep_duplicates": keep_duplicates}
-    choices = {"siblings": siblings, "labels": labels, "expert": expert}
-    settings: dict[str, Any] = {**limits, **controls, **choices, "kinds": kind or ["divergence"]}
-    report(run_pairs(directory, min_margin=min_margin, min_visits=min_visits, seed=seed, **settings))
 
 
-@app.command(rich_help_panel=PANEL)
-def demonstrations(
-    directory: Dataset,
-    kind: Annotated[list[str] | None, typer.Option(help="path (the default), best, success, expert; may be repeated.")] = None,
-    max_refused: Annotated[int | None, typer.Option(help="Only trajectories with at most so many refused actions.")] = None,
-    success_only: Annotated[bool, typer.Option("--success-only", help="Only trajectories that solved their task.")] = False,
-    min_score: Annotated[float | None, typer.Option(help="Smallest score.")] = None,
-    replayed_only: Annotated[bool, typer.Option("--replayed-only", help="Only paths that a replay confirmed.")] = False,
-    keep_duplicates: Annotated[bool, typer.Option("--keep-duplicates", help="Keep trajectories of a task that say the same.")] = False,
-    expert: Annotated[str, typer.Option(help="The agent that counts as expert.")] = "expert",
-) -> None:
+@verb(DemonstrationSettings, PANEL)
+def demonstrations() -> None:
     """Makes trajectories to imitate: extracted paths, best attempts, successes, experts.
 
     Example: `tratree demonstrations demo --kind path --min-score 0.5`
     """
-    from tratree_data.preferences.demonstrations import demonstrations as run_demonstrations
-
-    controls = {"success_only": success_only, "replayed_only": replayed_only, "keep_duplicates": keep_duplicates}
-    report(run_demonstrations(directory, kinds=kind or ["path"], min_score=min_score, max_refused=max_refused, expert=expert, **controls))

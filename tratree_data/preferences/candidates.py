@@ -1,6 +1,6 @@
-"""Which two continuations could make a pair, kind by kind: candidates, before any control leaves some out.
+"""Which two continuations could make a pair, kind by kind: candidates, before any filter leaves some out.
 
-All is linear in children and rollouts but `siblings` of all children, which looks at the most visited children of a state only.
+The work is linear in children and rollouts, except for `siblings` of all children, which looks only at a state's most visited children.
 """
 
 from collections.abc import Callable
@@ -10,9 +10,10 @@ import numpy as np
 import pyarrow as pa
 
 from tratree_data.ids import content_id
+from tratree_data.preferences.settings import PAIR_KINDS
 from tratree_data.store.tree_arrays import NO_NODE, Flags, Floats, Ints, TreeArrays, sibling_groups
 
-KINDS = ("divergence", "step", "siblings", "unstructured", "expert")
+KINDS = PAIR_KINDS
 NODE_KINDS = ("divergence", "step", "siblings")
 NODE_KIND_NUMBERS = [KINDS.index(kind) for kind in NODE_KINDS]
 SIBLINGS_PER_STATE = 64
@@ -21,11 +22,11 @@ NO_ROLLOUT = -1
 
 @dataclass(frozen=True)
 class Candidates:
-    """C candidates; the chosen side is never worse than the rejected one, but for experts, who may fail."""
+    """C candidates; the chosen side is never worse than the rejected one, except for experts, who may fail."""
 
     kind: Ints  # [C] position in KINDS
-    node: Ints  # [C] where the two part
-    founder: Ints  # [C] first node of the state that both stand in
+    node: Ints  # [C] where the two diverge
+    founder: Ints  # [C] first node of the state that both are in
     chosen_node: Ints  # [C]
     rejected_node: Ints  # [C]
     chosen_rollout: Ints  # [C]
@@ -50,7 +51,7 @@ def join(parts: list[Candidates]) -> Candidates:
 
 @dataclass(frozen=True)
 class States:
-    """The states of a chunk, and what stands in them."""
+    """The states of a chunk, and what is in them."""
 
     group: Ints  # [N] number of each node's (parent, state); NO_NODE for roots
     founder: Ints  # [G] first node of each state

@@ -1,17 +1,16 @@
 """paths, rollouts → demonstrations: whole trajectories to imitate, as conversations.
 
-    path      each extracted path, in the words of its nodes' founders (MCTS-SFT)
+    path      each extracted path, in the words of its nodes' first rollouts (MCTS-SFT)
     best      the best of an agent's attempts at each task: by score, then shortness, then attempt
     success   every attempt of an agent that solved its task
     expert    every rollout of an expert
 
-`demonstrate_trees` is the heart, a pure function over a chunk of trees; the rules are in docs/pairs.md.
+`demonstrate_trees` is the core, a pure function over a chunk of trees; the rules are in docs/pairs.md.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from math import isfinite
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -19,9 +18,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.errors import BadInputError, suggest
 from tratree_data.preferences.pair_filters import KEPT, cap, repeats
 from tratree_data.preferences.rendering import WITH_TEXTS, Conversations, Texts, batches, paths, read_texts, whole_rollouts
+from tratree_data.preferences.settings import DemonstrationSettings
 from tratree_data.results import StageResult
 from tratree_data.store.queries import query
 from tratree_data.store.reader import is_current, open_store
@@ -44,39 +43,16 @@ from tratree_data.store.tree_chunks import read_chunks
 from tratree_data.store.writer import commit, with_dropped, writing
 from tratree_data.system.hashing import hash_texts, hex_column
 from tratree_data.system.progress import progress
+from tratree_data.system.settings import takes
 
 STAGE = "demonstrations"
-KINDS = ("path", "best", "success", "expert")
 COLUMNS = {
     **WITH_TEXTS,
     "rollouts": (*WITH_TEXTS["rollouts"], "success"),
-    "paths": ("path_id", "tree_id", "rank", "node_ids", "value", "rollout_ids", "replayed"),
+    "paths": ("path_id", "tree_id", "rank", "node_ids", "value", "support", "rollout_ids"),
+    "replays": ("path_id", "tree_id", "replayed"),
 }
 NO_NODES = pa.chunked_array([], pa.string())
-
-
-@dataclass(frozen=True)
-class DemonstrationSettings:
-    """What demonstrations depend on besides paths and rollouts."""
-
-    kinds: tuple[str, ...] = ("path",)
-    success_only: bool = False
-    min_score: float | None = None
-    replayed_only: bool = False
-    max_refused: int | None = None
-    keep_duplicates: bool = False
-    expert: str = "expert"
-
-    def __post_init__(self) -> None:
-        if not self.kinds:
-            raise BadInputError(f"At least one kind of demonstration is needed: {', '.join(KINDS)}.\nNext: --kind path")
-        for kind in self.kinds:
-            if kind not in KINDS:
-                raise BadInputError(f"No kind of demonstration is called {kind!r}.{suggest(kind, KINDS)}\nNext: --kind path")
-        if self.min_score is not None and not (isfinite(self.min_score) and 0 <= self.min_score <= 1):
-            raise BadInputError(f"min_score must lie between 0 and 1, not {self.min_score}: scores do.\nNext: --min-score 0.5")
-        if self.max_refused is not None and self.max_refused < 0:
-            raise BadInputError(f"max_refused must not be negative, and is {self.max_refused}.\nNext: --max-refused 0")
 
 
 @dataclass(frozen=True)
@@ -106,39 +82,29 @@ class Trajectories:
         )
 
 
-def demonstrations(
-    directory: str | Path,
-    *,
-    kinds: Sequence[str] = ("path",),
-    success_only: bool = False,
-    min_score: float | None = None,
-    replayed_only: bool = False,
-    max_refused: int | None = None,
-    keep_duplicates: bool = False,
-    expert: str = "expert",
-) -> StageResult:
-    """Trajectories to imitate from every tree of a dataset; what is left out goes to `dropped` with its reason."""
-    settings = DemonstrationSettings(
-        tuple(dict.fromkeys(kinds)), success_only, min_score, replayed_only, max_refused, keep_duplicates, expert
-    )
-    portioned = ["nodes", "step_nodes", "rollouts", *(["paths"] if "path" in settings.kinds else [])]
-    inputs = portioned if max_refused is None else [*portioned, "steps"]
+@takes(DemonstrationSettings)
+def demonstrations(directory: str | Path, settings: DemonstrationSettings) -> StageResult:
+    """Makes trajectories to imitate from every tree of a dataset; what is left out goes to `dropped` with its reason."""
+    by_tree = ["nodes", "step_nodes", "rollouts", *(["paths"] if "path" in settings.kinds else [])]
+    inputs = by_tree if settings.max_refused is None else [*by_tree, "steps"]
     open_store(directory).need("nodes")
     with writing(directory):
         store = open_store(directory)
         store.need(*inputs)
+        if "path" in settings.kinds and store.has("replays"):
+            by_tree, inputs = [*by_tree, "replays"], [*inputs, "replays"]
         reads = {table: store.version(table) for table in inputs}
-        if is_current(store, STAGE, ["demonstrations"], asdict(settings), reads):
+        if is_current(store, STAGE, ["demonstrations"], settings.recorded(), reads):
             return StageResult(STAGE, False, {"demonstrations": store.count("demonstrations")})
         left_out: Counter[str] = Counter()
         with StagedFiles(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
-            refused = NO_NODES if max_refused is None else query(store, "refused_nodes")["node_id"]
-            for tables in read_chunks(store, {table: COLUMNS[table] for table in portioned}):
+            refused = NO_NODES if settings.max_refused is None else query(store, "refused_nodes")["node_id"]
+            for tables in read_chunks(store, {table: COLUMNS[table] for table in by_tree}):
                 for name, table in demonstrate_trees(tables, settings, left_out, refused):
                     parts.add(name, table)
                 advance(tables["nodes"].num_rows)
             dropped = with_dropped(store, STAGE, parts.table("dropped"))
-            commit(directory, STAGE, {"dropped": dropped, STAGE: parts.files(STAGE)}, settings=asdict(settings), reads=reads)
+            commit(directory, STAGE, {"dropped": dropped, STAGE: parts.files(STAGE)}, settings=settings.recorded(), reads=reads)
     return StageResult(STAGE, True, {"demonstrations": parts.rows[STAGE]}, reason_table(left_out))
 
 
@@ -162,7 +128,7 @@ def demonstrate_trees(
     is_refused: Flags = pc.is_in(forest.node_ids, refused).to_numpy(zero_copy_only=False)
     for kind in settings.kinds:
         if kind == "path":
-            found = of_paths(forest, texts, tables["paths"], solved, is_refused)
+            found = of_paths(forest, texts, with_replays(tables["paths"], tables.get("replays")), solved, is_refused)
         else:
             found = of_rollouts(forest, texts, kind, pick_rollouts(forest, kind, solved, is_expert), solved, is_refused)
         why = judge(found, texts, settings)
@@ -205,6 +171,14 @@ def of_rollouts(forest: TreeArrays, texts: Texts, kind: str, rollouts: Ints, sol
         refused=(before[forest.step_start[1:]] - before[forest.step_start[:-1]])[rollouts],
         messages=whole_rollouts(forest, texts, rollouts),
     )
+
+
+def with_replays(found: pa.Table, replays: pa.Table | None) -> pa.Table:
+    """The paths with whether a replay confirmed each; NULL where none was made."""
+    if replays is None:
+        return found.append_column("replayed", pa.nulls(found.num_rows, pa.bool_()))
+    places = pc.index_in(as_array(found["path_id"]), as_array(replays["path_id"]))
+    return found.append_column("replayed", as_array(replays["replayed"]).take(places))
 
 
 def of_paths(forest: TreeArrays, texts: Texts, found: pa.Table, solved: Flags, is_refused: Flags) -> Trajectories:

@@ -1,61 +1,20 @@
-"""Which candidates become pairs: controls in a fixed order, each with the word under which `dropped` counts what it left out.
+"""Which candidates become pairs: filters in a fixed order, each with the reason under which `dropped` counts what it left out.
 
-A candidate is left out by the first control that it fails:
+A candidate is left out by the first filter that it fails:
 same_action, equal_score, expert_not_better, small_margin, few_visits, overlapping_intervals, no_score, too_long, same_words, duplicate,
 node_cap, task_cap.
 """
 
-from dataclasses import dataclass
-from math import isfinite
-
 import numpy as np
 import numpy.typing as npt
 
-from tratree_data.errors import BadInputError, suggest
 from tratree_data.preferences.candidates import KINDS, NO_ROLLOUT, NODE_KIND_NUMBERS, Candidates
-from tratree_data.store.tree_arrays import Flags, Ints, TreeArrays
+from tratree_data.preferences.settings import PairSettings
+from tratree_data.store.tree_arrays import Flags, Floats, Ints, TreeArrays
 from tratree_data.system.intervals import wilson_interval
 
-SIBLING_CHOICES = ("adjacent", "all")
-LABEL_CHOICES = ("contrast", "all", "none")
 SAME_SCORE = 1e-9
 KEPT = ""
-
-
-@dataclass(frozen=True)
-class PairSettings:
-    """What pairs depend on besides the trees."""
-
-    kinds: tuple[str, ...] = ("divergence",)
-    siblings: str = "adjacent"
-    min_margin: float = 0.0
-    min_visits: int = 1
-    separated_only: bool = False
-    max_steps: int | None = None
-    max_pairs_per_node: int | None = None
-    max_pairs_per_task: int | None = None
-    balance: bool = False
-    keep_duplicates: bool = False
-    labels: str = "contrast"
-    expert: str = "expert"
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if not self.kinds:
-            raise BadInputError(f"At least one kind of pair is needed: {', '.join(KINDS)}.\nNext: --kind divergence")
-        for kind in self.kinds:
-            if kind not in KINDS:
-                raise BadInputError(f"No kind of pair is called {kind!r}.{suggest(kind, KINDS)}\nNext: --kind divergence")
-        for name, choices in (("siblings", SIBLING_CHOICES), ("labels", LABEL_CHOICES)):
-            if getattr(self, name) not in choices:
-                raise BadInputError(f"{name} is one of {', '.join(choices)}, not {getattr(self, name)!r}.\nNext: --{name} {choices[0]}")
-        if not isfinite(self.min_margin) or not 0 <= self.min_margin <= 1:
-            raise BadInputError(f"min_margin must lie between 0 and 1, not {self.min_margin}: scores do.\nNext: --min-margin 0.1")
-        for name in ("min_visits", "max_steps", "max_pairs_per_node", "max_pairs_per_task"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise BadInputError(
-                    f"{name} must be 1 or more, not {getattr(self, name)}.\nNext: leave it out, or --{name.replace('_', '-')} 1"
-                )
 
 
 def judge(forest: TreeArrays, action: Ints, candidates: Candidates, settings: PairSettings) -> npt.NDArray[np.str_]:
@@ -93,10 +52,29 @@ def continuation_steps(forest: TreeArrays, side: tuple[Ints, Ints], kind: Ints) 
     return np.where(kind == KINDS.index("step"), 1, forest.step_start[side[0] + 1] - first_steps(forest, side))
 
 
-def by_priority(candidates: Candidates) -> Ints:
-    """Order in which caps are filled: kind, then margin, then what parts earlier, then founding order."""
-    keys = (candidates.rejected_rollout, candidates.chosen_rollout, candidates.rejected_node, candidates.chosen_node, -candidates.margin)
-    return np.lexsort((*keys, candidates.kind))
+def by_priority(forest: TreeArrays, candidates: Candidates) -> Ints:
+    """Order in which caps are filled: kind, then z-score, then margin, then what diverges earlier, then founding order."""
+    z = np.nan_to_num(margin_z(forest, candidates))
+    keys = (candidates.rejected_rollout, candidates.chosen_rollout, candidates.rejected_node, candidates.chosen_node)
+    return np.lexsort((*keys, -candidates.margin, -np.round(z, 9), candidates.kind))
+
+
+def margin_z(forest: TreeArrays, candidates: Candidates) -> Floats:
+    """How many standard errors the margin is wide, with the noise of both sides; NaN where each side is one whole rollout.
+
+    Each side's score has the posterior Beta(1 + successes, 1 + failures), so that 1 of 1 against 0 of 1 is not certain.
+    Graded scores count as fractions of a success. The z-score is negative where the few rollouts of the better side prove nothing.
+    """
+    chosen, rejected = (posterior(forest, side) for side in (candidates.chosen_node, candidates.rejected_node))
+    z = (chosen[0] - rejected[0]) / np.sqrt(chosen[1] + rejected[1])
+    return np.where(np.isin(candidates.kind, NODE_KIND_NUMBERS), z, np.nan)
+
+
+def posterior(forest: TreeArrays, nodes: Ints) -> tuple[Floats, Floats]:
+    """(mean, variance) of what a node's rollouts earn, given those that there are and a uniform prior."""
+    count = forest.scored_visits[nodes]
+    mean = (forest.score_sum[nodes] + 1) / (count + 2)
+    return mean, mean * (1 - mean) / (count + 3)
 
 
 def cap(groups: Ints, kind: Ints, largest: int | Ints | None) -> Flags:

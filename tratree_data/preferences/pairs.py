@@ -1,12 +1,12 @@
-"""tree → pairs, step_labels: what to prefer over what, at each point where rollouts part.
+"""tree → pairs, step_labels: what to prefer over what, at each point where rollouts diverge.
 
-`pair_trees` is the heart, a pure function over a chunk of trees; `pairs` runs it over a dataset, chunk by chunk, in bounded memory.
-Kinds are in candidates.py, controls in controls.py, labels in step_labels.py, the rules in docs/pairs.md.
+`pair_trees` is the core, a pure function over a chunk of trees; `pairs` runs it over a dataset, chunk by chunk, in bounded memory.
+Kinds are in candidates.py, filters in pair_filters.py, labels in step_labels.py, the rules in docs/pairs.md.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,12 @@ import pyarrow.compute as pc
 from tratree_data.preferences.candidates import KINDS, NODE_KIND_NUMBERS, Candidates, States, find_candidates, join, read_states
 from tratree_data.preferences.pair_filters import (
     KEPT,
-    PairSettings,
     by_priority,
     cap,
     continuation_steps,
     first_steps,
     judge,
+    margin_z,
     repeats,
     sides,
 )
@@ -35,6 +35,7 @@ from tratree_data.preferences.rendering import (
     path_prompts,
     read_texts,
 )
+from tratree_data.preferences.settings import PairSettings
 from tratree_data.preferences.step_labels import label_steps
 from tratree_data.results import StageResult
 from tratree_data.store.reader import Store, is_current, open_store
@@ -55,6 +56,7 @@ from tratree_data.store.tree_chunks import STRUCTURE, read_chunks
 from tratree_data.store.writer import commit, with_dropped, writing
 from tratree_data.system.hashing import hash_texts, hex_column
 from tratree_data.system.progress import progress
+from tratree_data.system.settings import takes
 
 STAGE = "pairs"
 READS = ("nodes", "step_nodes", "rollouts")
@@ -72,37 +74,15 @@ class PairChunk:
     tables: tuple[pa.Table, pa.Table, pa.Table]
 
 
-def pairs(
-    directory: str | Path,
-    *,
-    kinds: Sequence[str] = ("divergence",),
-    siblings: str = "adjacent",
-    min_margin: float = 0.0,
-    min_visits: int = 1,
-    separated_only: bool = False,
-    max_steps: int | None = None,
-    max_pairs_per_node: int | None = None,
-    max_pairs_per_task: int | None = None,
-    balance: bool = False,
-    keep_duplicates: bool = False,
-    labels: str = "contrast",
-    expert: str = "expert",
-    seed: int = 0,
-) -> StageResult:
-    """Preference pairs and step labels of every tree of a dataset; what is left out goes to `dropped` with its reason."""
-    limits = {"max_steps": max_steps, "max_pairs_per_node": max_pairs_per_node, "max_pairs_per_task": max_pairs_per_task}
-    choices = {"siblings": siblings, "labels": labels, "expert": expert, "keep_duplicates": keep_duplicates, "balance": balance}
-    evidence = {"min_margin": min_margin, "min_visits": min_visits, "separated_only": separated_only}
-    return extract(directory, PairSettings(tuple(dict.fromkeys(kinds)), seed=seed, **limits, **choices, **evidence))  # type: ignore[arg-type]
-
-
-def extract(directory: str | Path, settings: PairSettings) -> StageResult:
+@takes(PairSettings)
+def pairs(directory: str | Path, settings: PairSettings) -> StageResult:
+    """Makes preference pairs and step labels of every tree of a dataset; what is left out goes to `dropped` with its reason."""
     open_store(directory).need("nodes")
     with writing(directory):
         store = open_store(directory)
         store.need(*READS)
         reads = {table: store.version(table) for table in READS}
-        if is_current(store, STAGE, ["step_labels", "pairs"], asdict(settings), reads):
+        if is_current(store, STAGE, ["step_labels", "pairs"], settings.recorded(), reads):
             return StageResult(STAGE, False, {"pairs": store.count("pairs"), "step labels": store.count("step_labels")})
         left_out: Counter[str] = Counter()
         with StagedFiles(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
@@ -113,7 +93,7 @@ def extract(directory: str | Path, settings: PairSettings) -> StageResult:
                 advance(len(chunk.forest.parent))
             dropped = with_dropped(store, STAGE, parts.table("dropped"))
             tables = {"dropped": dropped, "step_labels": parts.files("step_labels"), "pairs": parts.files("pairs")}
-            commit(directory, STAGE, tables, settings=asdict(settings), reads=reads)
+            commit(directory, STAGE, tables, settings=settings.recorded(), reads=reads)
     return StageResult(STAGE, True, {"pairs": parts.rows["pairs"], "step labels": parts.rows["step_labels"]}, reason_table(left_out))
 
 
@@ -130,7 +110,7 @@ def make_pair_chunk(nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) -
 
 
 def balanced_caps(store: Store, settings: PairSettings) -> Ints:
-    """Of each kind, as many pairs a task as the median task with any has, so that no task outweighs the others much."""
+    """Of each kind, as many pairs per task as the median task with any has, so that no task outweighs the others much."""
     counts: list[list[Ints]] = [[] for _ in KINDS]
     for chunk in read_pair_chunks(store, WITHOUT_TEXTS):
         candidates, _ = select(chunk, settings, None, [])
@@ -146,7 +126,7 @@ def pair_trees(
 ) -> Iterator[tuple[str, pa.Table]]:
     """Pieces of the tables pairs, step_labels and dropped of a chunk of trees; counts what is left out by its reason.
 
-    `task_caps` holds the most pairs a task of each kind, where the dataset is balanced.
+    `task_caps` holds the most pairs per task of each kind, where the dataset is balanced.
     """
     texts = read_texts(chunk.forest, *chunk.tables)
     reasons: list[tuple[str, str, str]] = []
@@ -166,12 +146,12 @@ def pair_trees(
 def select(
     chunk: PairChunk, settings: PairSettings, texts: Texts | None, reasons: list[tuple[str, str, str]], task_caps: Ints | None = None
 ) -> tuple[Candidates, Counter[str]]:
-    """The candidates that pass all controls, by priority. Without texts, duplicates are not looked for."""
+    """The candidates that pass all filters, by priority. Without texts, duplicates are not looked for."""
     forest = chunk.forest
     is_expert = np.array([name == settings.expert for name in chunk.rollouts["agent"].to_pylist()], dtype=bool)
     found = [find_candidates(forest, chunk.states, kind, settings.siblings, settings.seed, is_expert) for kind in settings.kinds]
     candidates = join(found)
-    candidates = candidates.take(by_priority(candidates))
+    candidates = candidates.take(by_priority(forest, candidates))
     why = judge(forest, chunk.action, candidates, settings).astype("U24")
     if texts is not None:
         strike(why, "same_words", lambda rows: say_the_same(forest, texts, candidates.take(rows)))
@@ -262,6 +242,9 @@ def pair_table(chunk: PairChunk, pairs: Candidates, messages: dict[str, pa.Array
     nodes = {name: forest.node_ids.take(pa.array(getattr(pairs, name))) for name in ("node", "chosen_node", "rejected_node")}
     rollouts = {name: forest.rollout_ids.take(pa.array(getattr(pairs, name))) for name in ("chosen_rollout", "rejected_rollout")}
     identity = pc.binary_join_element_wise("pair", kind, *nodes.values(), *rollouts.values(), "/")
+    of_nodes = pa.array(np.isin(pairs.kind, NODE_KIND_NUMBERS))
+    by_nodes, by_rollouts = (pc.binary_join_element_wise("preference", *sides.values(), "/") for sides in (nodes, rollouts))
+    z = margin_z(forest, pairs)
     columns = {
         "pair_id": hex_column(hash_texts(identity)),
         **task_columns(chunk.rollouts, pairs.chosen_rollout),
@@ -270,6 +253,8 @@ def pair_table(chunk: PairChunk, pairs: Candidates, messages: dict[str, pa.Array
         "chosen_score": pa.array(pairs.chosen_score),
         "rejected_score": pa.array(pairs.rejected_score),
         "margin": pa.array(pairs.margin),
+        "margin_z": pa.array(z, mask=np.isnan(z)),
+        "preference_id": hex_column(hash_texts(pc.if_else(of_nodes, by_nodes, by_rollouts))),
         **messages,
     }
     return pa.table(columns, schema=arrow_schema("pairs"))

@@ -18,7 +18,7 @@ from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema
 
 CONFIGURATIONS = (
-    "rollouts", "steps", "nodes", "edges", "step_nodes", "node_values", "paths", "pairs", "demonstrations", "step_labels",
+    "rollouts", "steps", "nodes", "edges", "step_nodes", "node_values", "paths", "replays", "pairs", "demonstrations", "step_labels",
 )  # fmt: skip
 SHARD_BYTES = 256 * 2**20
 ROW_GROUP_BYTES = 32 * 2**20

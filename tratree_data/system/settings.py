@@ -26,6 +26,7 @@ A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 R = TypeVar("R")
+PYTHON_ONLY = ""
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ class Setting:
     recorded: bool = True
     """Whether the rows depend on it; those that only decide how fast they are made are not part of the lineage."""
     option: str | None = None
-    """The option's name where it is not the field's: `--kind` for a field of several `kinds`."""
+    """The option's name where it is not the field's: `--kind` for a field of several `kinds`; PYTHON_ONLY for a field without an option."""
     metavar: str | None = None
     panel: str | None = None
     """The heading under which `--help` lists the option, in verbs that have many."""

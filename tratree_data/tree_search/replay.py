@@ -1,8 +1,8 @@
-"""paths → paths.replayed, paths.replay_score: does an extracted path hold when its actions are taken in the real environment?
+"""paths → replays: does an extracted path hold when its actions are taken in the real environment?
 
-`walks.walk_path` is the heart: reset, compare, act, compare, … and the score that was earned. Environments run in worker processes and,
-where they know that only a fresh start is exact, with the options that give one (`replay_options`). A path that could not be walked stays
-untried, with the reason in `dropped`, and the next run tries it again.
+`replay_path.replay_path` is the core: reset, compare, act, compare, … and the score that was earned. Environments run in worker processes
+and, where only a fresh start is exact, with the options that give one (`replay_options`). A path that could not be replayed goes to
+`dropped` with the reason, and the next run tries it again.
 """
 
 import os
@@ -22,53 +22,52 @@ from tratree_data.environments.exploration_options import Explored, explored_env
 from tratree_data.environments.worker import Worker
 from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.results import StageResult
+from tratree_data.stages import stage
 from tratree_data.store.queries import query
-from tratree_data.store.reader import Store, open_store
+from tratree_data.store.reader import Store, is_current, open_store
+from tratree_data.store.schemas import empty_table, table_from_rows
 from tratree_data.store.staged import dropped_rows
 from tratree_data.store.writer import commit, with_dropped, writing
 from tratree_data.system.progress import progress
-from tratree_data.tree_search.replay_path import Walk, Walked, read_walks, walk_path
+from tratree_data.system.settings import takes
+from tratree_data.tree_search.replay_path import PlannedPath, ReplayedPath, read_paths, replay_path
+from tratree_data.tree_search.settings import ReplaySettings
 
 STAGE = "replay"
 PATHS_PER_CHUNK = 256
 
 
-def replay(
-    directory: str | Path,
-    *,
-    environment_data: Sequence[str] = (),
-    environment_options: Mapping[str, Mapping[str, Any]] | None = None,
-    workers: int | None = None,
-    time_out_seconds: float = 120.0,
-    commit_seconds: float = 60.0,
-) -> StageResult:
-    """Walks every path that was not tried yet. `environment_data`: "alfworld=FOLDER", or "FOLDER" if there is one environment."""
-    open_store(directory).need("paths", "nodes", "step_nodes", "rollouts")
+@takes(ReplaySettings)
+def replay(directory: str | Path, settings: ReplaySettings) -> StageResult:
+    """Replays every path that has not been replayed. `environment_data`: "alfworld=FOLDER", or "FOLDER" if there is one environment."""
+    this = stage(STAGE)
+    open_store(directory).need(*this.reads)
     with writing(directory):
         store = open_store(directory)
         explored = explored_environments(store)
-        options = _options(explored, environment_data, environment_options or {})
-        settings = {"environment_options": options}
-        reads = {table: store.version(table) for table in ("nodes", "step_nodes", "rollouts")}
-        goes_on = _goes_on(store, settings, reads)
-        waiting = query(store, "path_walks", only_untried=goes_on).to_pylist()
+        options = _options(explored, settings.environment_data, settings.environment_options or {})
+        recorded = settings.recorded() | {"environment_options": options}
+        reads = {table: store.version(table) for table in this.reads}
+        earlier = store.read("replays") if is_current(store, STAGE, this.writes, recorded, reads) else empty_table("replays")
+        done = set(earlier["path_id"].to_pylist())
+        waiting = [row for row in query(store, "paths_to_replay").to_pylist() if row["path_id"] not in done]
         references = {name: one.reference for name, one in explored.items()}
         problems = _unknown_environments({name: references[name] for name in {row["environment"] for row in waiting}})
         known = [row for row in waiting if row["environment"] not in problems]
-        if not known and (goes_on or not waiting):
+        if not known and (done or not waiting):
             return _nothing_to_do(store.count("paths"), len(waiting), problems)
         if not known:
             raise next(iter(problems.values()))
-        results = _Results(directory, store, settings, reads, goes_on, commit_seconds)
-        with _Environments(references, options, time_out_seconds) as environments, results.kept():
-            for row in waiting:
-                if row["environment"] in problems:
-                    results.add(
-                        Walked(row["path_id"], None, None, "unknown_environment", str(problems[row["environment"]]).partition("\n")[0])
-                    )
-            with closing(_walk_all(store, known, environments, workers or os.cpu_count() or 1)) as walks:
-                for walked in walks:
-                    results.add(walked)
+        with _Environments(references, options, settings.time_out_seconds) as environments:
+            results = _Results(directory, store, recorded, reads, earlier, waiting, environments.versions, settings.commit_seconds)
+            with results.kept():
+                for row in waiting:
+                    if row["environment"] in problems:
+                        detail = str(problems[row["environment"]]).partition("\n")[0]
+                        results.add(ReplayedPath(row["path_id"], None, None, "unknown_environment", detail))
+                with closing(_replay_all(store, known, environments, settings.workers or os.cpu_count() or 1)) as replayed:
+                    for path in replayed:
+                        results.add(path)
     return StageResult(STAGE, True, results.counts(), _version_notes(waiting, environments.versions))
 
 
@@ -90,7 +89,7 @@ class _Environments:
             worker.close()
 
     def end(self) -> None:
-        """From another thread than the workers': the calls under way raise."""
+        """Called from another thread than the workers': calls in progress raise."""
         for worker in self.all:
             worker.end()
 
@@ -108,20 +107,22 @@ class _Environments:
 
 @dataclass
 class _Results:
-    """What was walked so far, committed every so often; Ctrl-C and errors commit what is finished."""
+    """What was replayed so far, committed every so often; Ctrl-C and errors commit what is finished."""
 
     directory: str | Path
     store: Store
     settings: Mapping[str, Any]
     reads: Mapping[str, int]
-    goes_on: bool
+    earlier: pa.Table
+    waiting: Sequence[Mapping[str, Any]]
+    versions: Mapping[str, str]
     commit_seconds: float
-    walked: dict[str, Walked] = field(default_factory=dict)
+    found: dict[str, ReplayedPath] = field(default_factory=dict)
     committed: int = 0
     last_commit: float = field(default_factory=time.monotonic)
 
-    def add(self, walked: Walked) -> None:
-        self.walked[walked.path_id] = walked
+    def add(self, path: ReplayedPath) -> None:
+        self.found[path.path_id] = path
         if time.monotonic() - self.last_commit > self.commit_seconds:
             self.commit()
 
@@ -130,58 +131,48 @@ class _Results:
         try:
             yield
         finally:
-            if len(self.walked) > self.committed:
+            if len(self.found) > self.committed:
                 self.commit()
 
     def commit(self) -> None:
-        paths = replayed_table(self.store.read("paths"), self.walked, keep=self.goes_on)
-        reasons = [(walked.path_id, walked.reason, walked.detail) for walked in self.walked.values() if walked.reason]
-        dropped = dropped_rows(STAGE, sorted([*reasons, *self._reasons_before()]))
-        tables = {"dropped": with_dropped(self.store, STAGE, dropped), "paths": paths}
+        failed = [path for path in self.found.values() if path.replayed is None]
+        dropped = dropped_rows(STAGE, sorted((path.path_id, path.reason, path.detail) for path in failed))
+        replays = pa.concat_tables([self.earlier, self.rows()]).sort_by("path_id")
+        tables = {"dropped": with_dropped(self.store, STAGE, dropped), "replays": replays}
         commit(self.directory, STAGE, tables, settings=self.settings, reads=self.reads)
-        self.committed, self.last_commit = len(self.walked), time.monotonic()
+        self.committed, self.last_commit = len(self.found), time.monotonic()
 
-    def _reasons_before(self) -> list[tuple[str, str, str]]:
-        """Why earlier runs' paths differ, where this run goes on from them."""
-        if not self.goes_on or not self.store.has("dropped"):
-            return []
-        rows = self.store.read("dropped").to_pylist()
-        return [
-            (row["subject"], row["reason"], row["detail"]) for row in rows if row["stage"] == STAGE and row["subject"] not in self.walked
-        ]
+    def rows(self) -> pa.Table:
+        made = []
+        for row in self.waiting:
+            path = self.found.get(row["path_id"])
+            if path is not None and path.replayed is not None:
+                result = {name: getattr(path, name) for name in ("replayed", "reason", "detail", "differs_at")}
+                where = {name: row[name] for name in ("path_id", "tree_id", "environment")}
+                made.append(where | result | {"environment_version": self.versions[row["environment"]], "replay_score": path.score})
+        return table_from_rows("replays", made)
 
     def counts(self) -> dict[str, int]:
-        results = list(self.walked.values())
+        outcomes = [path.replayed for path in self.found.values()]
         return {
-            "paths": len(results),
-            "replayed": sum(walked.replayed is True for walked in results),
-            "different": sum(walked.replayed is False for walked in results),
-            "not walked": sum(walked.replayed is None for walked in results),
+            "paths": len(outcomes),
+            "replayed": outcomes.count(True),
+            "different": outcomes.count(False),
+            "not replayed": outcomes.count(None),
         }
 
 
-def replayed_table(paths: pa.Table, walked: Mapping[str, Walked], keep: bool) -> pa.Table:
-    """The paths with their two columns filled in; `keep` leaves those of paths that were not walked now."""
-    ids = paths.column("path_id").to_pylist()
-    for name, attribute in (("replayed", "replayed"), ("replay_score", "score")):
-        before = paths.column(name).to_pylist() if keep else [None] * len(ids)
-        values = [getattr(walked[path_id], attribute) if path_id in walked else old for path_id, old in zip(ids, before, strict=True)]
-        number = paths.schema.get_field_index(name)
-        paths = paths.set_column(number, paths.schema.field(number), pa.array(values, paths.schema.field(number).type))
-    return paths
-
-
-def _walk_all(store: Store, rows: Sequence[Mapping[str, Any]], environments: _Environments, workers: int) -> Generator[Walked]:
+def _replay_all(store: Store, rows: Sequence[Mapping[str, Any]], environments: _Environments, workers: int) -> Generator[ReplayedPath]:
     """In the order in which they end; the steps are read chunk by chunk, so memory does not grow with the number of paths."""
 
-    def work(walk: Walk) -> Walked:
-        return walk_path(environments.get(walk.environment), walk)
+    def work(path: PlannedPath) -> ReplayedPath:
+        return replay_path(environments.get(path.environment), path)
 
     with ThreadPoolExecutor(min(workers, max(1, len(rows)))) as executor, progress("replay", len(rows), "paths") as advance:
         try:
             for start in range(0, len(rows), PATHS_PER_CHUNK):
-                futures: list[Future[Walked]] = [
-                    executor.submit(work, walk) for walk in read_walks(store, rows[start : start + PATHS_PER_CHUNK])
+                futures: list[Future[ReplayedPath]] = [
+                    executor.submit(work, path) for path in read_paths(store, rows[start : start + PATHS_PER_CHUNK])
                 ]
                 for future in as_completed(futures):
                     advance(1)
@@ -190,12 +181,6 @@ def _walk_all(store: Store, rows: Sequence[Mapping[str, Any]], environments: _En
             executor.shutdown(wait=False, cancel_futures=True)
             environments.end()  # a thread that waits for an environment would hold up the end
             raise
-
-
-def _goes_on(store: Store, settings: Mapping[str, Any], reads: Mapping[str, int]) -> bool:
-    """Whether the newest paths are a replay's own, of the same trees and with the same settings: then only the untried are left."""
-    lineage = store.sources["paths"].lineage
-    return lineage is not None and lineage.stage == STAGE and lineage.settings == settings and lineage.reads == reads
 
 
 def _options(explored: Mapping[str, Explored], data: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -207,14 +192,14 @@ def _options(explored: Mapping[str, Explored], data: Sequence[str], options: Map
             name, folder = next(iter(explored)), text
         if name not in explored or not folder:
             raise BadInputError(
-                f"{text!r} names no environment of this dataset.\nNext: --environment-data {min(explored, default='NAME')}=FOLDER"
+                f"{text!r} does not name an environment of this dataset.\nNext: --environment-data {min(explored, default='NAME')}=FOLDER"
             )
         chosen[name]["data"] = folder
     return {name: values for name, values in chosen.items() if values}
 
 
 def _unknown_environments(references: Mapping[str, str]) -> dict[str, TratreeError]:
-    """Logs come from environments that nobody has here."""
+    """Logs may come from environments that are not available here."""
     problems: dict[str, TratreeError] = {}
     for name, reference in sorted(references.items()):
         try:
@@ -225,11 +210,11 @@ def _unknown_environments(references: Mapping[str, str]) -> dict[str, TratreeErr
 
 
 def _nothing_to_do(paths: int, untried: int, problems: Mapping[str, TratreeError]) -> StageResult:
-    """Paths of environments that nobody has here stay untried, and that is said."""
+    """Paths of environments that are not available here stay untried, and the result says so."""
     if not untried:
         return StageResult(STAGE, False, {"paths": paths})
-    notes = tuple(f"not walked: {str(problem).partition(chr(10))[0]}" for problem in problems.values())
-    return StageResult(STAGE, False, {"paths": paths, "not walked": untried}, notes)
+    notes = tuple(f"not replayed: {str(problem).partition(chr(10))[0]}" for problem in problems.values())
+    return StageResult(STAGE, False, {"paths": paths, "not replayed": untried}, notes)
 
 
 def _version_notes(rows: Sequence[Mapping[str, Any]], versions: Mapping[str, str]) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
-"""A path as a walk through its environment: the actions in order, and what may be seen before each.
+"""One path in the environment: its actions in order, and what may be seen before each.
 
-A node that was merged from similar observations stands for all of them: what comes back must equal the observation of any rollout at that
-node. The text after the last action is compared with what the path's own rollouts saw there, where the log says.
+A node that was merged from similar observations stands for all of them: what the environment shows must equal the observation of any
+rollout at that node. The text after the last action is compared with what the path's own rollouts saw there, if the log says.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ SHOWN_CHARACTERS = 200
 
 
 @dataclass(frozen=True)
-class WalkStep:
+class PathStep:
     """A node of a path: what any rollout saw there, and what all of them did."""
 
     observations: frozenset[str]
@@ -27,63 +27,68 @@ class WalkStep:
 
 
 @dataclass(frozen=True)
-class Walk:
-    """A path with everything that is needed to walk it."""
+class PlannedPath:
+    """A path with everything that is needed to replay it."""
 
     path_id: str
+    tree_id: str
     environment: str
     task_id: str
-    steps: tuple[WalkStep, ...]
+    steps: tuple[PathStep, ...]
     end_observations: frozenset[str] = frozenset()
     """What its rollouts saw after the last action; empty if the log does not say."""
     environment_seed: int = 0
 
 
 @dataclass(frozen=True)
-class Walked:
-    """What came of it: `replayed` and `score` are None where the walk could not be made; a reason unless all came back."""
+class ReplayedPath:
+    """What came of it: `replayed` is None where the path could not be replayed; there is a reason unless everything came back."""
 
     path_id: str
     replayed: bool | None
     score: float | None = None
     reason: str = ""
     detail: str = ""
+    differs_at: int | None = None
 
 
-def walk_path(environment: Environment, walk: Walk) -> Walked:
+def replay_path(environment: Environment, path: PlannedPath) -> ReplayedPath:
     """All actions are taken even where an observation differs, so that the score is what these actions earn."""
+    difference: tuple[str, str, int | None] = "", "", None
     try:
-        observation, done = environment.reset(walk.task_id, walk.environment_seed).observation, False
-        reason, detail = "", ""
-        for number, step in enumerate(walk.steps):
+        observation, done = environment.reset(path.task_id, path.environment_seed).observation, False
+        for number, step in enumerate(path.steps):
             if done:
-                return Walked(walk.path_id, False, environment.score(), "ended_early", f"the episode was over before step {number}")
-            if not reason and observation.strip() not in step.observations:
-                reason, detail = "observation_differs", _difference(f"step {number}", observation, step.observations)
+                ended = "ended_early", f"the episode was over before step {number}", number
+                return ReplayedPath(path.path_id, False, environment.score(), *ended)
+            if not difference[0] and observation.strip() not in step.observations:
+                difference = "observation_differs", _difference(f"step {number}", observation, step.observations), number
             outcome = environment.step(step.action)
             observation, done = outcome.observation, outcome.done
-        if not reason and walk.end_observations and observation.strip() not in walk.end_observations:
-            reason, detail = "observation_differs", _difference("the end", observation, walk.end_observations)
-        return Walked(walk.path_id, not reason, environment.score(), reason, detail)
+        if not difference[0] and path.end_observations and observation.strip() not in path.end_observations:
+            difference = "observation_differs", _difference("the end", observation, path.end_observations), len(path.steps)
+        return ReplayedPath(path.path_id, not difference[0], environment.score(), *difference)
     except EnvironmentFailure as failure:
-        return Walked(walk.path_id, None, None, failure.reason, failure.message)
+        return ReplayedPath(path.path_id, None, None, failure.reason, failure.message)
     except NotFoundError as error:
-        return Walked(walk.path_id, None, None, "unknown_task", str(error).partition("\n")[0])
+        return ReplayedPath(path.path_id, None, None, "unknown_task", str(error).partition("\n")[0])
 
 
-def read_walks(store: Store, rows: Sequence[Mapping[str, Any]]) -> list[Walk]:
-    steps: dict[str, list[WalkStep]] = {row["path_id"]: [] for row in rows}
+def read_paths(store: Store, rows: Sequence[Mapping[str, Any]]) -> list[PlannedPath]:
+    steps: dict[str, list[PathStep]] = {row["path_id"]: [] for row in rows}
     table = query(store, "path_steps", path_ids=list(steps))
     if table.column("action").null_count:
         missing = table.filter(pc.is_null(table.column("action"))).column("node_id")[0]
         raise BadInputError(
-            f"A path names the node {missing}, which is not in the tree: the paths are older.\nNext: tratree search {store.path}"
+            f"A path contains the node {missing}, which is not in the tree: the paths are older than the tree.\n"
+            f"Next: tratree search {store.path}"
         )
     for row in table.to_pylist():
-        steps[row["path_id"]].append(WalkStep(frozenset(text.strip() for text in row["observations"]), row["action"]))
+        steps[row["path_id"]].append(PathStep(frozenset(text.strip() for text in row["observations"]), row["action"]))
     return [
-        Walk(
+        PlannedPath(
             row["path_id"],
+            row["tree_id"],
             row["environment"],
             row["task_id"],
             tuple(steps[row["path_id"]]),

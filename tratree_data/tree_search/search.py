@@ -128,8 +128,6 @@ def path_table(forest: TreeArrays, ends: Ints, ranks: Ints) -> pa.Table:
         "value": pa.array(forest.end_mean[ends]),
         "support": pa.array(lengths, pa.int64()),
         "rollout_ids": pa.ListArray.from_arrays(pa.array(offsets_of(lengths), pa.int32()), forest.rollout_ids.take(pa.array(picked))),
-        "replayed": pa.nulls(len(ends), pa.bool_()),
-        "replay_score": pa.nulls(len(ends), pa.float64()),
     }
     return pa.table(columns, schema=arrow_schema("paths"))
 

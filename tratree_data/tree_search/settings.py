@@ -1,11 +1,12 @@
 """What search and replay depend on besides the trees."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from tratree_data.errors import BadInputError
-from tratree_data.system.settings import Setting, Settings
+from tratree_data.system.settings import PYTHON_ONLY, Setting, Settings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,3 +31,18 @@ class SearchSettings(Settings):
         super().__post_init__()
         if not isfinite(self.discount) or not 0 < self.discount <= 1:
             raise BadInputError(f"discount must be above 0 and at most 1, not {self.discount}.\nNext: --discount 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReplaySettings(Settings):
+    """How to replay. What the replays depend on, the environments' options, is recorded as they are resolved."""
+
+    environment_data: Annotated[tuple[str, ...], Setting("An environment's data folder.", recorded=False, metavar="[NAME=]FOLDER")] = ()
+    environment_options: Annotated[
+        Mapping[str, Mapping[str, Any]] | None, Setting("Options per environment.", recorded=False, option=PYTHON_ONLY)
+    ] = None
+    workers: Annotated[int | None, Setting("Environments at once; one per core by default.", minimum=1, recorded=False)] = None
+    time_out_seconds: Annotated[
+        float, Setting("Seconds after which an unresponsive environment is replaced.", recorded=False, option="time-out")
+    ] = 120.0
+    commit_seconds: Annotated[float, Setting("Seconds between commits of finished replays.", minimum=0, recorded=False)] = 60.0

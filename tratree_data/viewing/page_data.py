@@ -176,8 +176,7 @@ def _steps(store: Store, tree_id: str, texts: Texts, places: dict[str, int], rol
 def _paths(store: Store, tree_id: str, places: dict[str, int]) -> list[Values]:
     if not store.has("paths"):
         return []
-    columns = "rank, node_ids, value, support, replayed, replay_score"
-    found = store.sql(f"SELECT {columns} FROM paths WHERE tree_id = $tree_id ORDER BY rank, path_id", {"tree_id": tree_id}).to_pylist()
+    found = query(store, "page_paths_replayed" if store.has("replays") else "page_paths", tree_id=tree_id).to_pylist()
     return [row | {"node_ids": None, "nodes": [places[node] for node in row["node_ids"] if node in places]} for row in found]
 
 

@@ -1,0 +1,62 @@
+"""What pairs and demonstrations depend on besides the trees."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tratree_data.errors import BadInputError, suggest
+from tratree_data.system.settings import Setting, Settings
+
+PAIR_KINDS = ("divergence", "step", "siblings", "unstructured", "expert")
+DEMONSTRATION_KINDS = ("path", "best", "success", "expert")
+EXPERT_HELP = "The agent that counts as the expert."
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairSettings(Settings):
+    kinds: Annotated[tuple[str, ...], Setting("divergence (default), step, siblings, unstructured, expert.", option="kind")] = (
+        "divergence",
+    )
+    siblings: Annotated[Literal["adjacent", "all"], Setting("Which pairs of kind siblings: adjacent (neighbours by value), or all.")] = (
+        "adjacent"
+    )
+    min_margin: Annotated[float, Setting("Smallest difference of scores.", minimum=0, maximum=1)] = 0.0
+    min_visits: Annotated[int, Setting("Scored rollouts that each side needs.", minimum=1)] = 1
+    separated_only: Annotated[bool, Setting("Only sides whose 95 % intervals do not overlap.")] = False
+    max_steps: Annotated[int | None, Setting("Longest continuation, in steps.", minimum=1)] = None
+    max_pairs_per_node: Annotated[int | None, Setting("Pairs per node and kind, the best supported margins first.", minimum=1)] = None
+    max_pairs_per_task: Annotated[int | None, Setting("Pairs per task and kind, the best supported margins first.", minimum=1)] = None
+    balance: Annotated[bool, Setting("Per kind, no more pairs per task than the median task has.")] = False
+    keep_duplicates: Annotated[bool, Setting("Keep pairs of a task whose words are the same.")] = False
+    labels: Annotated[Literal["contrast", "all", "none"], Setting("Steps that get a label.")] = "contrast"
+    expert: Annotated[str, Setting(EXPERT_HELP)] = "expert"
+    seed: Annotated[int, Setting("Seed of the random partners in unstructured pairs.")] = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "kinds", check_kinds(self.kinds, PAIR_KINDS, "pair"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemonstrationSettings(Settings):
+    kinds: Annotated[tuple[str, ...], Setting("path (default), best, success, expert.", option="kind")] = ("path",)
+    success_only: Annotated[bool, Setting("Only trajectories that solved their task.")] = False
+    min_score: Annotated[float | None, Setting("Smallest score.", minimum=0, maximum=1)] = None
+    replayed_only: Annotated[bool, Setting("Only paths that a replay confirmed.")] = False
+    max_refused: Annotated[int | None, Setting("Only trajectories with at most this many refused actions.", minimum=0)] = None
+    keep_duplicates: Annotated[bool, Setting("Keep trajectories of a task whose words are the same.")] = False
+    expert: Annotated[str, Setting(EXPERT_HELP)] = "expert"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "kinds", check_kinds(self.kinds, DEMONSTRATION_KINDS, "demonstration"))
+
+
+def check_kinds(kinds: Sequence[str], known: Sequence[str], noun: str) -> tuple[str, ...]:
+    """Each kind once, in the order given."""
+    if not kinds:
+        raise BadInputError(f"At least one kind of {noun} is needed: {', '.join(known)}.\nNext: --kind {known[0]}")
+    for kind in kinds:
+        if kind not in known:
+            raise BadInputError(f"Unknown kind of {noun}: {kind!r}.{suggest(kind, known)}\nNext: --kind {known[0]}")
+    return tuple(dict.fromkeys(kinds))
