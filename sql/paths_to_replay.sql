@@ -1,5 +1,5 @@
 -- Each path with its task, the observations of its rollouts after the last action, and the environment seed of the first of them, the
--- best path of each environment first. Parameters: $only_untried (leave out paths that have been replayed).
+-- best path of each environment first.
 WITH tasks AS (
     SELECT tree_id, min(environment) AS environment, min(task_id) AS task_id, min(environment_version) AS environment_version
     FROM rollouts
