@@ -186,7 +186,7 @@ def run(seed: Seed, data: bytes, path: Path) -> tuple[Counter[str], dict[str, pa
     except TratreeError:
         return Counter({"refused": 1}), {}
     importing.pack_problems()
-    return importing.counts + importing.reasons, importing.batch.tables() | {"dropped": importing.dropped[0]}
+    return importing.counts + importing.reasons, importing.writer.tables() | {"dropped": importing.dropped[0]}
 
 
 def check_all(tables: Tables) -> None:

@@ -77,14 +77,18 @@ class RolloutWriter:
         ):
             self.commit()
 
+    def tables(self) -> dict[str, pa.Table]:
+        """What the next commit writes; rollouts last, as steps count only once their rollout is visible."""
+        tables = {"steps": table_from_columns("steps", self._steps)}
+        if self._dropped:
+            tables["dropped"] = dropped_rows(self.stage, self._dropped)
+        return tables | {"rollouts": table_from_columns("rollouts", self._rollouts)}
+
     def commit(self) -> Store | None:
         """The dataset with this batch; None if nothing was waiting."""
         if not self._waiting:
             return None
-        tables = {"steps": table_from_columns("steps", self._steps)}
-        if self._dropped:
-            tables["dropped"] = dropped_rows(self.stage, self._dropped)
-        tables["rollouts"] = table_from_columns("rollouts", self._rollouts)
+        tables = self.tables()
         self.rollouts_committed += tables["rollouts"].num_rows
         self.steps_committed += tables["steps"].num_rows
         self._clear()  # before the commit: after a Ctrl-C right behind it, the last flush must not commit the same rows again
