@@ -500,6 +500,14 @@ def test_a_query_chooses_the_nodes(trees: Path) -> None:
         explore(trees, "corridor", "walker", expand="SELECT depth FROM nodes")
 
 
+@pytest.mark.parametrize("priority", ["-depth", "'inf'::DOUBLE", "'nan'::DOUBLE"])
+def test_a_priority_that_cannot_share_a_budget_is_refused(trees: Path, priority: str) -> None:
+    before = rows(trees, "SELECT count(*) AS n FROM rollouts")
+    with pytest.raises(BadInputError, match="has priority"):
+        explore(trees, "corridor", "walker", expand=f"SELECT node_id, {priority} AS priority FROM nodes WHERE depth = 1", budget=5)
+    assert rows(trees, "SELECT count(*) AS n FROM rollouts") == before
+
+
 def test_a_prefix_that_does_not_come_back_is_dropped(trees: Path) -> None:
     report = explore(trees, "corridor", "walker", attempts=1, expand="divergences", budget=5, options={"noisy": True})
     assert report.counts["rollouts"] == 0
@@ -524,3 +532,4 @@ def test_a_budget_is_shared_by_priority() -> None:
     assert share_budget([0, 0], 3, 5) == [2, 1]
     assert share_budget([1], 100, 7) == [7]
     assert share_budget([], 5, 7) == []
+    assert share_budget([1e308, 1e308], 1000, 600) == [500, 500]

@@ -5,6 +5,7 @@ passed through the node are taken again in the environment, and their observatio
 holds the repeated steps too, so a tree stays lossless.
 """
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -52,7 +53,14 @@ def choose_nodes(store: Store, expand: str, environment: str, split: str) -> lis
             f"Next: --expand {', '.join(expansion_names())}, or a SELECT of node_id and priority"
         )
     priorities = table.column("priority").to_pylist() if "priority" in table.column_names else [1.0] * table.num_rows
-    return list(zip(table.column("node_id").to_pylist(), (float(priority or 0) for priority in priorities), strict=True))
+    nodes = list(zip(table.column("node_id").to_pylist(), (float(priority or 0) for priority in priorities), strict=True))
+    for node, priority in nodes:
+        if not 0 <= priority < math.inf:
+            raise BadInputError(
+                f"Node {node} has priority {priority}, and the budget is shared in proportion to priorities.\n"
+                "Next: give every node a finite priority of 0 or more"
+            )
+    return nodes
 
 
 def expansion_names() -> list[str]:
@@ -60,12 +68,18 @@ def expansion_names() -> list[str]:
 
 
 def share_budget(priorities: Sequence[float], budget: int, most: int) -> list[int]:
-    """How many attempts each node gets: in proportion to its priority, none more than `most`, what is left over to the first in line."""
+    """How many attempts each node gets, in proportion to its priority (finite, at least 0).
+
+    No node gets more than `most`. What is left over goes to the first nodes, one attempt each per round.
+    """
     counts = [0] * len(priorities)
-    total = sum(priorities)
-    if total > 0:
-        counts = [min(most, int(budget * priority / total)) for priority in priorities]
-    left = budget - sum(counts)
+    exponent = math.frexp(max(priorities, default=0.0))[1]
+    scaled = [math.ldexp(priority, -exponent) for priority in priorities]  # exact, and sums of huge priorities stay finite
+    total = sum(scaled)
+    left = budget
+    for i, priority in enumerate(scaled if total > 0 else []):
+        counts[i] = min(most, int(budget * priority / total), left)
+        left -= counts[i]
     while left > 0 and any(count < most for count in counts):
         for i, count in enumerate(counts):
             if left and count < most:
