@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tratree_data.cli.app import Dataset, app, messages, report, verb
+from tratree_data.cli.app import Dataset, app, report, verb
 from tratree_data.importers.settings import ImportSettings
 
 PANEL = "Bring rollouts in"
@@ -54,12 +54,7 @@ def explore(
     from tratree_data.exploration.explore import explore
 
     asked |= {"agent": agent or ["scripted"], "options": read_options(asked.pop("option") or [], "--option")}
-    try:
-        result = explore(**asked)
-    except KeyboardInterrupt:
-        messages.print("tratree: stopped. What was finished is kept; the same command goes on from there.", soft_wrap=True)
-        raise typer.Exit(130) from None
-    report(result)
+    report(explore(**asked))
 
 
 @verb(ImportSettings, PANEL)
