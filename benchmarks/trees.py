@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 from benchmarks import reference
 from benchmarks.synthetic_rollouts import make_store
 from tratree_data.store.reader import open_store
-from tratree_data.trees.buckets import plan_buckets, read_steps
+from tratree_data.store.tree_chunks import plan_step_chunks, read_step_chunk
 from tratree_data.trees.built_with import TABLES
 from tratree_data.trees.merging import Steps, merge_steps
 from tratree_data.trees.texts import one_array
@@ -158,11 +158,11 @@ def run_reference(directory: Path) -> tuple[Clock, Clock]:
 
 
 def run_merge(directory: Path) -> Clock:
-    """Our merging alone, on one core, bucket after bucket, the steps of each already in memory."""
+    """Our merging alone, on one core, chunk after chunk, the steps of each already in memory."""
     store = open_store(directory)
     found = []
-    for bucket in plan_buckets(store, store.read("rollouts", [*ROLLOUT_COLUMNS, "step_count"]), directory / ".scratch"):
-        _, steps, first, tree = in_order(bucket.rollouts, read_steps(bucket, STEP_COLUMNS))
+    for chunk in plan_step_chunks(store, store.read("rollouts", [*ROLLOUT_COLUMNS, "step_count"]), directory / ".scratch"):
+        _, steps, first, tree = in_order(chunk.rollouts, read_step_chunk(chunk, STEP_COLUMNS))
         texts = Steps(first, tree, one_array(steps["observation"]), one_array(steps["action"]))
         found.append(timed(lambda: merge_steps(texts, None, 1.0)))  # noqa: B023
     return Clock(*map(sum, zip(*found, strict=True)))

@@ -22,14 +22,15 @@ import tratree_data
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.checks import check
 from tratree_data.store.reader import Store, open_store
+from tratree_data.store.tree_chunks import plan_step_chunks
 from tratree_data.store.writer import commit, writing
 from tratree_data.trees.audit import audit
-from tratree_data.trees.buckets import plan_buckets
-from tratree_data.trees.build import build
-from tratree_data.trees.built_with import TABLES, Settings, cache_of, last_settings, read_steps, rebuild_in_memory
+from tratree_data.trees.build import _note_ignored_engine, build
+from tratree_data.trees.built_with import TABLES, BuiltWith, cache_of, last_settings, read_steps, rebuild_in_memory
 from tratree_data.trees.comparing import cosines
 from tratree_data.trees.embed import MAX_WINDOWS, Cache
 from tratree_data.trees.embedders import LexicalEmbedder, embedder_called, make_embedder
+from tratree_data.trees.settings import BuildSettings
 from tratree_data.trees.stats import stats, stats_by_attempts, warnings
 from tratree_data.trees.tree import ROLLOUT_COLUMNS, build_tree
 
@@ -124,26 +125,26 @@ with committing.writing({str(tmp_path / "grown")!r}):
     assert sorted_tables(open_store(tmp_path / "grown")) == expected
 
 
-@pytest.mark.parametrize("bucket_steps", [1, 17, 10_000])
+@pytest.mark.parametrize("chunk_steps", [1, 17, 10_000])
 @pytest.mark.parametrize("embedder", ["exact", "lexical"])
-def test_buckets_change_nothing(tmp_path: Path, embedder: str, bucket_steps: int) -> None:
+def test_chunks_change_nothing(tmp_path: Path, embedder: str, chunk_steps: int) -> None:
     rollouts, steps = tables(attempts(range(15), range(3)))
     order = random.Random(3).sample(range(steps.num_rows), steps.num_rows)
     make_store(tmp_path / "a", rollouts, steps)
-    make_store(tmp_path / "b", rollouts, steps.take(order))  # scattered: sorted into buckets on disk
+    make_store(tmp_path / "b", rollouts, steps.take(order))  # scattered: sorted into chunks on disk
     build(tmp_path / "a", embedder=embedder)
-    build(tmp_path / "b", embedder=embedder, bucket_steps=bucket_steps)
+    build(tmp_path / "b", embedder=embedder, chunk_steps=chunk_steps)
     assert sorted_tables(open_store(tmp_path / "a")) == sorted_tables(open_store(tmp_path / "b"))
     assert not (tmp_path / "b" / ".building").exists()
 
 
-def test_a_bucket_sent_to_a_worker_carries_its_own_rollouts_only(tmp_path: Path) -> None:
+def test_a_chunk_sent_to_a_worker_carries_its_own_rollouts_only(tmp_path: Path) -> None:
     store = make_store(tmp_path, *tables(attempts(range(60), range(4))))
     rollouts = store.read("rollouts", [*ROLLOUT_COLUMNS, "step_count"])
-    buckets = plan_buckets(store, rollouts, tmp_path / "scratch", 40)
-    assert len(buckets) > 10
-    assert sum(len(pickle.dumps(bucket.rollouts)) for bucket in buckets) < 3 * len(pickle.dumps(rollouts))
-    assert sum(bucket.rollouts.num_rows for bucket in buckets) == 240
+    chunks = plan_step_chunks(store, rollouts, tmp_path / "scratch", 40)
+    assert len(chunks) > 10
+    assert sum(len(pickle.dumps(chunk.rollouts)) for chunk in chunks) < 3 * len(pickle.dumps(rollouts))
+    assert sum(chunk.rollouts.num_rows for chunk in chunks) == 240
 
 
 def test_a_process_pool_changes_nothing_and_survives_a_killed_worker(tmp_path: Path) -> None:
@@ -152,7 +153,7 @@ def test_a_process_pool_changes_nothing_and_survives_a_killed_worker(tmp_path: P
     make_store(tmp_path / "pool", rollouts, steps)
     build(tmp_path / "alone", embedder="lexical", workers=1)
     killer = subprocess.Popen([sys.executable, "-c", KILL_PER_WORKER, str(os.getpid())])
-    build(tmp_path / "pool", embedder="lexical", workers=2, bucket_steps=40)
+    build(tmp_path / "pool", embedder="lexical", workers=2, chunk_steps=40)
     assert killer.wait(timeout=60) == 0, "no worker was there to kill"
     assert sorted_tables(open_store(tmp_path / "alone")) == sorted_tables(open_store(tmp_path / "pool"))
 
@@ -172,10 +173,10 @@ def children(pid):
 
 parent, deadline = int(sys.argv[1]), time.monotonic() + 40
 while time.monotonic() < deadline:
-    for server in children(parent):
+    for worker in children(parent):
         try:
-            if b"forkserver" in Path(f"/proc/{server}/cmdline").read_bytes() and (workers := children(server)):
-                os.kill(workers[0], signal.SIGKILL)
+            if worker != os.getpid() and b"serve_calls" in Path(f"/proc/{worker}/cmdline").read_bytes():
+                os.kill(worker, signal.SIGKILL)
                 sys.exit(0)
         except OSError:
             continue
@@ -193,7 +194,7 @@ def test_ray_changes_nothing_and_tries_a_killed_worker_again(tmp_path: Path) -> 
     ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     killer = subprocess.Popen([sys.executable, "-c", KILL_A_RAY_WORKER, str(os.getpid())])
     try:
-        build(tmp_path / "ray", embedder="lexical", engine="ray", bucket_steps=20)
+        build(tmp_path / "ray", embedder="lexical", engine="ray", chunk_steps=20)
         assert killer.wait(timeout=1) == 0, "no Ray worker was there to kill"
     finally:
         killer.kill()
@@ -217,7 +218,7 @@ def below(pid):
 while True:  # however long a crowded machine takes; the test ends it
     for pid in below(int(sys.argv[1])):
         try:
-            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::_build"):
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::build_alone"):
                 os.kill(pid, signal.SIGKILL)
                 sys.exit(0)
         except OSError:
@@ -309,7 +310,7 @@ def test_a_model_that_changed_under_its_name_is_refused(tmp_path: Path) -> None:
     bad = pa.table({"model": ["minilm-1"], "text_id": ["00000000000000ff"], "vector": pa.array([[1.0, 0.0]], pa.list_(pa.float32()))})
     with writing(tmp_path):
         commit(tmp_path, "embed", {"embeddings": bad}, settings={}, reads={})
-    with pytest.raises(BadInputError, match="another model now"):
+    with pytest.raises(BadInputError, match="the model has changed"):
         build(tmp_path, embedder="minilm")
 
 
@@ -363,8 +364,16 @@ class BrokenEmbedder:
 
 
 def test_vectors_that_are_no_numbers_are_refused() -> None:
-    with pytest.raises(BadInputError, match="no usable vector"):
+    with pytest.raises(BadInputError, match="unusable vectors"):
         Cache(BrokenEmbedder()).lookup(pa.array(["a"]))
+
+
+@pytest.mark.parametrize(("options", "ignored"), [({"engine": "ray"}, "--engine ray"), ({"workers": 3}, "--workers 3")])
+def test_an_engine_that_a_sentence_model_ignores_is_reported(options: dict[str, Any], ignored: str) -> None:
+    cache = Cache(BrokenEmbedder())
+    assert _note_ignored_engine(cache, BuildSettings(**options)).startswith(f"ignored {ignored}: ")
+    assert _note_ignored_engine(cache, BuildSettings()) == ""
+    assert _note_ignored_engine(None, BuildSettings(**options)) == ""
 
 
 def test_rollouts_without_score_count_as_visits_only(tmp_path: Path) -> None:
@@ -406,8 +415,8 @@ def test_audit_shows_close_calls_and_calibrates(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        (lambda number: "one text", r"chose 0\.96: the default, for 0 pairs .* 20 are needed"),
-        (lambda number: chr(97 + number % 26) * 9 + str(number), r"chose 0\.96: the default, for fewer than 20 pairs .* reach 0\.7"),
+        (lambda number: "one text", r"chose 0\.96: the default, because 0 pairs .* 20 are needed"),
+        (lambda number: chr(97 + number % 26) * 9 + str(number), r"chose 0\.96: the default, because fewer than 20 pairs .* reach 0\.7"),
         (
             lambda number: f"You are in the hall at {number % 12} o'clock.",
             r"chose 0\.\d+: of \d+ pairs from 0\.\d+ upward .* agree in \d+%",
@@ -441,8 +450,8 @@ def test_questions_embed_each_text_once(tmp_path: Path, monkeypatch: pytest.Monk
 def test_audit_of_another_embedder_keeps_the_normalisers(tmp_path: Path) -> None:
     make_store(tmp_path, *tables(attempts(range(5), range(7), noise=0.6)))
     build(tmp_path, embedder="lexical", min_similarity=0.87, normalise=["timestamps"])
-    assert audit(tmp_path).settings == audit(tmp_path, embedder="lexical").settings == Settings("lexical-1", 0.87, ("timestamps",))
-    assert audit(tmp_path, embedder="minilm").settings == Settings("minilm-1", 0.95, ("timestamps",))
+    assert audit(tmp_path).settings == audit(tmp_path, embedder="lexical").settings == BuiltWith("lexical-1", 0.87, ("timestamps",))
+    assert audit(tmp_path, embedder="minilm").settings == BuiltWith("minilm-1", 0.95, ("timestamps",))
 
 
 def test_checks_find_what_is_broken(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Environments in child processes: they die, hang and raise, and the caller learns why and goes on."""
+"""Environments in child processes: they die, hang and raise; the caller learns why and continues."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ needs_express = pytest.mark.skipif(
 
 @pytest.fixture
 def counter() -> Iterator[Worker]:
-    worker = Worker("plug_ins:Counter", {"goal": 2}, 1.0)
+    worker = Worker("helpers.plug_ins:Counter", {"goal": 2}, 1.0)
     yield worker
     worker.close()
     assert worker.pid is None
@@ -60,7 +60,12 @@ def children(pid: int) -> list[int]:
 
 
 def test_answers_as_the_environment_itself_would(counter: Worker) -> None:
-    assert (counter.name, counter.version, counter.prompt, counter.max_steps) == ("plug_ins:Counter", "counter 1", "Count to three.", 5)
+    assert (counter.name, counter.version, counter.prompt, counter.max_steps) == (
+        "helpers.plug_ins:Counter",
+        "counter 1",
+        "Count to three.",
+        5,
+    )
     assert counter.splits() == {"train": 2}
     assert counter.tasks("train") == ["up", "down"]
     assert counter.reset("down", 3) == Start("Count down.", "0")
@@ -83,7 +88,7 @@ def test_what_hangs_is_ended_and_replaced(counter: Worker, action: str) -> None:
     assert caught.value.reason == "time_out"
     assert time.monotonic() - started < 5
     assert not is_running(pid)
-    with pytest.raises(EnvironmentFailure, match="reset comes first"):
+    with pytest.raises(EnvironmentFailure, match="call reset first"):
         counter.step("count")
     assert counter.reset("up").observation == "0"
     assert counter.pid != pid
@@ -110,7 +115,7 @@ def test_what_raises_is_told_from_what_the_user_must_change(counter: Worker) -> 
     with pytest.raises(NotFoundError, match="no task 'sideways'"):
         counter.reset("sideways")
     with pytest.raises(BadInputError, match="refuses its options"):
-        Worker("plug_ins:Counter", {"goals": 2})
+        Worker("helpers.plug_ins:Counter", {"goals": 2})
     with pytest.raises(NotFoundError, match="No environment is called 'webshopp'"):
         Worker("webshopp")
 
@@ -137,7 +142,7 @@ PARENT = """
 import sys, time
 from tratree_data.environments.worker import Worker
 sys.path.insert(0, {tests!r})
-idle, busy = Worker({name!r}), Worker("plug_ins:Counter")
+idle, busy = Worker({name!r}), Worker("helpers.plug_ins:Counter")
 idle.reset({task!r}); busy.reset("up")
 print(idle.pid, busy.pid, flush=True)
 {last}
@@ -148,7 +153,7 @@ print(idle.pid, busy.pid, flush=True)
 def test_a_killed_parent_leaves_nothing_behind(last: str) -> None:
     """kill -9 of the caller: idle and busy workers, and their JVMs, are gone soon after."""
     java = java_path() is not None and package_version("textworld-express")
-    name, task = ("textworldexpress", "coin/train/0") if java else ("plug_ins:Counter", "up")
+    name, task = ("textworldexpress", "coin/train/0") if java else ("helpers.plug_ins:Counter", "up")
     code = PARENT.format(tests=str(Path(__file__).parent), name=name, task=task, last=last)
     if name != "textworldexpress":
         code = code.replace("from tratree", f"sys.path.insert(0, {str(Path(__file__).parent)!r})\nfrom tratree", 1)

@@ -7,6 +7,7 @@ import typer
 from tratree_data.cli.app import Dataset, app, messages, report, verb
 from tratree_data.preferences.settings import DemonstrationSettings, PairSettings
 from tratree_data.tree_search.settings import ReplaySettings, SearchSettings
+from tratree_data.trees.settings import BuildSettings
 
 PANEL = "Make trees, pairs and demonstrations"
 
@@ -30,30 +31,12 @@ def run(
     print_text(lambda columns: summarise_run(directory, columns))
 
 
-@app.command(rich_help_panel=PANEL)
-def build(
-    directory: Dataset,
-    embedder: Annotated[
-        str, typer.Option(help="exact, lexical, minilm, or any sentence-transformers model; auto: minilm if installed, else lexical.")
-    ] = "auto",
-    min_similarity: Annotated[
-        str | None, typer.Option(help="Cosine from which observations are alike, or auto; the embedder's default without it.")
-    ] = None,
-    normalise: Annotated[
-        list[str] | None, typer.Option(help="What comparing sees through: a preset or PATTERN=>REPLACEMENT; may be repeated.")
-    ] = None,
-    engine: Annotated[str, typer.Option(help="local (a process pool), or ray.")] = "local",
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes; one per core without it.")] = None,
-    bucket_steps: Annotated[int, typer.Option(min=1, help="Steps that a worker holds in memory at once.")] = 150_000,
-) -> None:
+@verb(BuildSettings, PANEL)
+def build() -> None:
     """Merges rollouts into trajectory trees: equal actions from similar observations become one node.
 
     Example: `tratree build demo --embedder lexical --min-similarity auto --normalise numbers`
     """
-    from tratree_data.trees.build import build as run_build
-
-    settings: dict[str, Any] = {"embedder": embedder, "min_similarity": min_similarity, "normalise": normalise or ()}
-    report(run_build(directory, **settings, engine=engine, workers=workers, bucket_steps=bucket_steps))
 
 
 @verb(SearchSettings, PANEL)

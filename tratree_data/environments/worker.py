@@ -1,19 +1,11 @@
 """An environment in a child process, with a time-out on every call.
 
 A simulator that crashes, hangs or leaks takes its own process with it, not the run: the caller gets an EnvironmentFailure, and the next
-`reset` starts a new process. The child leads a process group, so that whatever it started (a JVM) goes with it; when this process
-dies, even by kill -9, the child sees its parent change and ends its group.
+`reset` starts a new process. Whatever the child started (a JVM) ends with it (system/workers.py).
 """
 
 import os
 import pickle
-import signal
-import socket
-import subprocess
-import sys
-import tempfile
-import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -21,20 +13,19 @@ from typing import Any
 
 from tratree_data.environments import EnvironmentFailure, Outcome, Start, make_environment
 from tratree_data.errors import TratreeError
+from tratree_data.system.workers import Child
 
 START_SECONDS = 120.0
 """For imports, data and a JVM on a busy machine; a shorter time-out of the calls does not apply to the start."""
 CLOSE_SECONDS = 5.0
-WATCH_SECONDS = 0.5
-SHOWN_CHARACTERS = 300
 
 
 class Worker:
-    """Satisfies `Environment`. Made in one go: a missing package, Java or folder raises here, as it would in this process."""
+    """Satisfies `Environment`. It starts its process at once, so a missing package, Java or folder raises here."""
 
     def __init__(self, name: str, options: Mapping[str, Any] | None = None, time_out_seconds: float = 120.0) -> None:
         self.environment, self.options, self.time_out_seconds = name, dict(options or {}), time_out_seconds
-        self.process: subprocess.Popen[bytes] | None = None
+        self.child: Child | None = None
         self.playing = False
         self._start()
 
@@ -73,36 +64,24 @@ class Worker:
 
     def close(self) -> None:
         """Lets the environment close itself, but not for long."""
-        if self.process is None:
+        if self.child is None:
             return
-        with suppress(OSError):  # it is gone already, which is what close is for
-            self._send(("close",))
-            self.connection.poll(CLOSE_SECONDS)
+        with suppress(OSError):  # it has gone already
+            self.child.connection.send(("close",))
+            self.child.connection.poll(CLOSE_SECONDS)
         self._kill()
 
     def end(self) -> None:
         """Ends the process at once, from whichever thread: a call under way raises."""
-        if self.process is not None:
-            _end_group(self.process.pid)
+        if child := self.child:
+            child.kill()
 
     @property
     def pid(self) -> int | None:
-        return self.process.pid if self.process else None
+        return self.child.pid if self.child else None
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair()
-        self.errors = tempfile.TemporaryFile("a+b")  # noqa: SIM115 - closed in _kill
-        code = f"import sys; sys.path[:] = {sys.path!r}; from {__name__} import serve; serve({theirs.fileno()}, {os.getpid()})"
-        with theirs:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", code],
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=self.errors,
-                start_new_session=True,
-            )
-        self.connection = Connection(ours.detach())
+        self.child = Child(f"{__name__}:serve", quiet=True)
         seconds = max(START_SECONDS, self.time_out_seconds)
         try:
             self.name, self.version, self.prompt, self.max_steps = self._ask(seconds, "make", self.environment, self.options)
@@ -111,24 +90,26 @@ class Worker:
             raise
 
     def _in_episode(self, method: str, *arguments: Any) -> Any:
-        if self.process is None or not self.playing:
-            raise EnvironmentFailure("environment_error", f"{self.environment} has no episode: reset comes first")
+        if self.child is None or not self.playing:
+            raise EnvironmentFailure("environment_error", f"{self.environment} has no episode under way: call reset first")
         return self._call(method, *arguments)
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        if self.process is None:
+        if self.child is None:
             self._start()
         return self._ask(self.time_out_seconds, method, *arguments)
 
     def _ask(self, seconds: float, *request: Any) -> Any:
+        assert self.child is not None
+        connection = self.child.connection
         try:
-            self._send(request)
-            if not self.connection.poll(seconds):
+            connection.send(request)
+            if not connection.poll(seconds):
                 self._kill()
                 raise EnvironmentFailure(
-                    "time_out", f"{self.environment} did not answer {request[0]!r} within {seconds:g} seconds; it was ended"
+                    "time_out", f"{self.environment} did not answer {request[0]!r} within {seconds:g} seconds and was ended"
                 )
-            answer = self.connection.recv()
+            answer = connection.recv()
         except (OSError, EOFError, pickle.UnpicklingError) as error:
             words = self._kill()
             raise EnvironmentFailure(
@@ -141,32 +122,17 @@ class Worker:
             raise answer
         return answer
 
-    def _send(self, request: tuple[Any, ...]) -> None:
-        self.connection.send(request)
-
     def _kill(self) -> str:
         """Ends the process and all it started; returns the end of what it wrote to stderr."""
-        process, self.process, self.playing = self.process, None, False
-        if process is None:
+        child, self.child, self.playing = self.child, None, False
+        if child is None:
             return ""
-        self.connection.close()
-        _end_group(process.pid)
-        status = process.wait()
-        self.errors.seek(0)
-        words = " ".join(self.errors.read().decode("utf-8", "replace").split())[-SHOWN_CHARACTERS:]
-        self.errors.close()
+        status, words = child.end()
         return words or (f"signal {-status}" if status < 0 else f"exit code {status}")
 
 
-def _end_group(leader: int) -> None:
-    with suppress(ProcessLookupError):  # all of it has ended
-        os.killpg(leader, signal.SIGKILL)
-
-
-def serve(handle: int, parent: int) -> None:
-    """The child: makes the environment, then answers one request after the other until the pipe closes."""
-    threading.Thread(target=_watch, args=(parent,), daemon=True).start()
-    connection = Connection(handle)
+def serve(connection: Connection) -> None:
+    """The child: makes the environment, then answers one request after the other until the connection closes."""
     environment: Any = None
     while True:
         try:
@@ -180,7 +146,7 @@ def serve(handle: int, parent: int) -> None:
         else:
             answer = _answer(environment, method, arguments)
         connection.send(answer)
-        os.ftruncate(2, 0)  # what was written before a good answer explains no death
+        os.ftruncate(2, 0)  # what was written before a good answer does not explain a later death
     if environment is not None:
         environment.close()
 
@@ -211,10 +177,3 @@ def _guarded(call: Any) -> Any:
         return error if type(error).__module__.startswith("tratree_data.") else TratreeError(str(error))
     except Exception as error:
         return EnvironmentFailure("environment_error", f"{type(error).__name__}: {error}")
-
-
-def _watch(parent: int) -> None:
-    """Ends everything when the parent is gone; an environment in an endless loop would not notice that its pipe closed."""
-    while os.getppid() == parent:
-        time.sleep(WATCH_SECONDS)
-    os.killpg(os.getpid(), signal.SIGKILL)

@@ -45,9 +45,7 @@ class TrainSettings(Settings):
         int, Setting("Rows at once on a device; the batch is reached by accumulation.", minimum=1, recorded=False, panel=RUNNING)
     ] = 4
     max_length: Annotated[int, Setting("Longest row, in tokens.", minimum=8, panel=ROWS)] = 4096
-    too_long: Annotated[Literal["cut", "drop"], Setting("Cut longer rows after a turn, or drop them; both counted.", panel=ROWS)] = (
-        "cut"
-    )
+    too_long: Annotated[Literal["cut", "drop"], Setting("Cut longer rows after a turn, or drop them; both counted.", panel=ROWS)] = "cut"
     gradient_checkpointing: Annotated[bool, Setting("Save memory by computing activations twice.", recorded=False, panel=RUNNING)] = True
     bf16: Annotated[bool | None, Setting("Train in bfloat16; by default where the device has it.", panel=RUNNING)] = None
     save_steps: Annotated[int, Setting("Steps between checkpoints.", minimum=1, recorded=False, panel=RUNNING)] = 500

@@ -1,8 +1,8 @@
 """Is a merge by similarity right? The closest calls on both sides of the threshold, and what every other threshold would do.
 
-A merge claims that two observations are one state. The log itself can testify: where two rollouts did the same before and do the same
-now, equal states lead to equal outcomes. So a merge is judged by what came next: it is contradicted where the next observations are
-unlike. `calibrate` takes the lowest threshold above which merges are contradicted no more often than merges of equal texts are.
+A merge claims that two observations are one state. The log itself is evidence: where two rollouts did the same before and do the same
+now, equal states lead to equal outcomes. So a merge is judged by what came next: it is contradicted where the next observations
+differ. `calibrate` takes the lowest threshold above which merges are contradicted no more often than merges of equal texts are.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from tratree_data.files import read_text
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 from tratree_data.store.release import open_dataset
-from tratree_data.trees.built_with import EXACT, Settings, last_settings, read_steps, rebuild_in_memory
+from tratree_data.trees.built_with import EXACT, BuiltWith, last_settings, read_steps, rebuild_in_memory
 from tratree_data.trees.comparing import cosines
 from tratree_data.trees.embed import Cache, load_cache
 from tratree_data.trees.embedders import Embedder, embedder_called, make_embedder
@@ -33,7 +33,7 @@ THRESHOLDS = (1.0, 0.99, 0.98, 0.97, 0.96, 0.95, 0.93, 0.9, 0.87, 0.84, 0.8, 0.7
 SAMPLED_TREES = 500
 TEXTS_PER_DECISION = 8
 ENOUGH_PAIRS = 20
-"""With fewer testimonies nothing is calibrated and the embedder's default stands."""
+"""With fewer pairs to judge by, nothing is calibrated and the embedder's default is used."""
 STANDARD_ERRORS = 2.0
 ALIKE = 0.9
 """Next observations below this contradict each other."""
@@ -43,7 +43,7 @@ ALIKE = 0.9
 class Audit:
     """`calls`: pairs of observations around the threshold; `sweep`: what each threshold would give; `chosen`: what auto would choose."""
 
-    settings: Settings
+    settings: BuiltWith
     calls: pa.Table
     sweep: pa.Table
     chosen: float
@@ -72,18 +72,17 @@ def audit(directory: str | Path, *, embedder: str | None = None, calls: int = 10
     judged = _judge(sample, cache, parse_rules(settings.normalise))
     threshold = settings.min_similarity if settings.embedder == model.name else model.default_min_similarity
     return Audit(
-        settings=Settings(model.name, threshold, settings.normalise),
+        settings=BuiltWith(model.name, threshold, settings.normalise),
         calls=_closest(judged, threshold, calls),
         sweep=_sweep(sample, cache, settings.normalise, judged),
         chosen=_choose(judged, _agreement_of_equals(sample, cache), model)[0],
     )
 
 
-def calibrate(store: Store, model: Embedder, rules: Sequence[tuple[str, str]]) -> tuple[float, str]:
-    """The threshold that this log bears out, and why, in words."""
-    cache = load_cache(store, model)
+def calibrate(store: Store, cache: Cache, rules: Sequence[tuple[str, str]]) -> tuple[float, str]:
+    """The threshold that this log supports, and why, in words; `cache` keeps the vectors that were computed."""
     sample = _take_sample(store, SAMPLED_TREES)
-    return _choose(_judge(sample, cache, rules), _agreement_of_equals(sample, cache), model)
+    return _choose(_judge(sample, cache, rules), _agreement_of_equals(sample, cache), cache.embedder)
 
 
 def _take_sample(store: Store, trees: int) -> Sample:
@@ -138,21 +137,21 @@ def _choose(judged: pa.Table, equals: tuple[float, int], model: Embedder) -> tup
     heard = judged.filter(pc.is_valid(judged["agrees"]))
     base, count = equals
     chosen = None
-    why = f"the default, for {heard.num_rows:,} pairs of unlike texts have a next observation to judge by, and {ENOUGH_PAIRS} are needed"
+    why = f"the default, because {heard.num_rows:,} pairs of unlike texts can be judged by what came next, and {ENOUGH_PAIRS} are needed"
     for threshold in THRESHOLDS:
         agrees = heard.filter(pc.greater_equal(heard["similarity"], threshold))["agrees"].to_numpy(zero_copy_only=False).astype(float)
         if len(agrees) < ENOUGH_PAIRS:
             continue
-        told = f"of {len(agrees):,} pairs from {threshold:g} upward the next observations agree in {agrees.mean():.0%}"
-        told += f", after equal texts in {base:.0%}"
+        found = f"of {len(agrees):,} pairs from {threshold:g} upward the next observations agree in {agrees.mean():.0%}"
+        found += f", after equal texts in {base:.0%}"
         error = sqrt(base * (1 - base) / max(count, 1) + max(agrees.mean() * (1 - agrees.mean()), 0.25 / len(agrees)) / len(agrees))
         if agrees.mean() < base - STANDARD_ERRORS * error:
-            why = why if chosen is not None else f"the default, for no threshold is borne out: {told}"
+            why = why if chosen is not None else f"the default, because no threshold is supported: {found}"
             break
-        chosen, why = threshold, told
+        chosen, why = threshold, found
     else:
         if chosen is None and heard.num_rows >= ENOUGH_PAIRS:
-            why = f"the default, for fewer than {ENOUGH_PAIRS} pairs that can be judged reach {THRESHOLDS[-1]:g}"
+            why = f"the default, because fewer than {ENOUGH_PAIRS} pairs that can be judged reach {THRESHOLDS[-1]:g}"
     return (model.default_min_similarity if chosen is None else chosen), f"auto chose {chosen or model.default_min_similarity:g}: {why}"
 
 
@@ -160,7 +159,7 @@ def _sweep(sample: Sample, cache: Cache, rules: Sequence[str], judged: pa.Table)
     """The trees at each threshold: nodes, merges, divergences, and merges that what came next contradicts."""
     rows = []
     for threshold in THRESHOLDS:
-        built = rebuild_in_memory(sample.rollouts, sample.steps, Settings(cache.embedder.name, threshold, tuple(rules)), cache)
+        built = rebuild_in_memory(sample.rollouts, sample.steps, BuiltWith(cache.embedder.name, threshold, tuple(rules)), cache)
         quality = quality_of(built.nodes, sample.rollouts)
         above = judged.filter(pc.greater_equal(judged["similarity"], threshold))
         rows.append(

@@ -1,4 +1,4 @@
-"""How a dataset's trees were built, and the same once more in memory: for questions about what would have been."""
+"""How a dataset's trees were built, and how to rebuild them in memory: for questions about what would have been."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,8 +16,8 @@ TABLES = ("nodes", "edges", "step_nodes")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What decides where a step lands."""
+class BuiltWith:
+    """What decides which node a step joins: the lineage of a build, with the embedder and threshold that were chosen."""
 
     embedder: str
     min_similarity: float
@@ -27,15 +27,15 @@ class Settings:
         return {"embedder": self.embedder, "min_similarity": self.min_similarity, "normalise": list(self.normalise)}
 
 
-EXACT = Settings("exact", 1.0, ())
+EXACT = BuiltWith("exact", 1.0, ())
 
 
-def last_settings(store: Store) -> Settings:
+def last_settings(store: Store) -> BuiltWith:
     """How the dataset's trees were built."""
     lineage = last_lineage(store, "build", TABLES[-1]) if store.has(TABLES[-1]) else None
     if lineage is None:
         return EXACT
-    return Settings(lineage.settings["embedder"], lineage.settings["min_similarity"], tuple(lineage.settings["normalise"]))
+    return BuiltWith(lineage.settings["embedder"], lineage.settings["min_similarity"], tuple(lineage.settings["normalise"]))
 
 
 def read_steps(store: Store, rollouts: pa.Table) -> pa.Table:
@@ -43,13 +43,13 @@ def read_steps(store: Store, rollouts: pa.Table) -> pa.Table:
     return store.read("steps", STEP_COLUMNS, filter=pc.field("rollout_id").isin(rollouts["rollout_id"].combine_chunks()))
 
 
-def cache_of(store: Store, settings: Settings) -> Cache | None:
+def cache_of(store: Store, settings: BuiltWith) -> Cache | None:
     """The embedder of these settings with the store's vectors; None where only equal texts merge."""
     model = embedder_called(settings.embedder)
     return load_cache(store, model) if model else None
 
 
-def rebuild_in_memory(rollouts: pa.Table, steps: pa.Table, settings: Settings, cache: Cache | None) -> Trees:
+def rebuild_in_memory(rollouts: pa.Table, steps: pa.Table, settings: BuiltWith, cache: Cache | None) -> Trees:
     """Trees of some rollouts, built as these settings say, for questions about what would have been."""
     return build_tree(
         rollouts,

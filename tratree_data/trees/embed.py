@@ -1,7 +1,7 @@
 """Each distinct text is embedded once, ever: vectors are cached in the store's `embeddings` table.
 
 The vector of a text of many windows is theirs one after the other. Two texts are as similar as the window of either that is least like
-any of the other's, so a difference at the end counts. Blank texts, which models find all alike, and texts of more than MAX_WINDOWS are
+any of the other's, so a difference at the end counts. Blank texts, which models find all similar, and texts of more than MAX_WINDOWS are
 compared by equality.
 """
 
@@ -57,12 +57,20 @@ class Cache:
             vectors = self.embedder.embed(batch)
             self.seconds += time.perf_counter() - started
             if vectors.shape != (len(batch), self.embedder.dimension) or not np.isfinite(vectors).all():
-                raise BadInputError(f"The model {self.embedder.name!r} gave no usable vector for some texts.\nNext: use another --embedder")
+                raise BadInputError(
+                    f"The model {self.embedder.name!r} returned unusable vectors for some texts.\nNext: use another --embedder"
+                )
             found.update(zip(batch, vectors, strict=True))
             self.on_progress(len(batch))
         for h, piece in zip(hashes, pieces, strict=True):
             stacked = np.stack([found[window] for window in piece]) if piece else np.zeros((0, self.embedder.dimension), np.float32)
             self.vectors[h] = self.new[h] = stacked
+
+    def adopt(self, other: "Cache") -> None:
+        """Takes over what another cache of this embedder has newly computed."""
+        for text, vector in other.new.items():
+            if text not in self.vectors:
+                self.vectors[text] = self.new[text] = vector
 
     def take_new(self) -> pa.Table:
         """What was computed since the last call, as rows of `embeddings`."""
@@ -86,7 +94,7 @@ def load_cache(store: Store | None, embedder: Embedder) -> Cache:
         values = vector.values.to_numpy().astype(np.float32)
         if len(values) % embedder.dimension:
             raise BadInputError(
-                f"The cached vectors of {embedder.name!r} do not have its {embedder.dimension} dimensions: it is another model now.\n"
+                f"The cached vectors of {embedder.name!r} do not have its {embedder.dimension} dimensions, so the model has changed.\n"
                 f"Next: name the new model differently, or remove {store.path}/embeddings"
             )
         cache.vectors[int(text_id, 16)] = values.reshape(-1, embedder.dimension)

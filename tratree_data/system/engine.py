@@ -1,0 +1,137 @@
+"""The one seam through which stages run on many cores or machines.
+
+`run_each` runs a pure function over independent items: in threads, in processes or under Ray, with the same results. `RayActors` is for
+work that keeps state between calls, such as a loaded model. Both try again what a dead worker left undone, and errors of this package
+arrive as they were raised.
+"""
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, Generic, Literal, TypeVar
+
+from tratree_data.errors import TratreeError, missing_package
+from tratree_data.system.workers import TRIES, run_in_processes
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+Engine = Literal["threads", "processes", "ray"]
+
+
+def run_each(
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    engine: Engine,
+    workers: int | None = None,
+    remedy: str = "Next: the same command with --workers 1",
+) -> Iterator[Result]:
+    """`function` of every item, in the order in which they finish; one worker per core by default.
+
+    With processes and Ray, function, items and results travel between processes: pass a module's function, and files instead of big tables.
+    """
+    count = workers or os.cpu_count() or 1
+    if engine == "threads":
+        with ThreadPoolExecutor(count) as pool:
+            yield from pool.map(function, items)
+    elif engine == "processes":
+        yield from run_in_processes(function, items, count, remedy)
+    else:
+        yield from _run_under_ray(function, items, workers)
+
+
+def _run_under_ray(function: Callable[[Item], Result], items: Iterable[Item], workers: int | None) -> Iterator[Result]:
+    with ray_session(workers) as ray:
+        task = ray.remote(max_retries=TRIES)(_call).options(name=function.__name__).remote
+        waiting = [task(list(sys.path), function, item) for item in items]
+        while waiting:
+            ready, waiting = ray.wait(waiting, num_returns=1)
+            succeeded, answer = ray.get(ready[0])
+            if not succeeded:
+                raise answer
+            yield answer
+
+
+def _call(path: list[str], function: Callable[[Any], Any], item: Any) -> tuple[bool, Any]:
+    """An error of this package travels as a value, without Ray's traceback."""
+    sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
+    try:
+        return True, function(item)
+    except TratreeError as error:
+        return False, error
+
+
+@contextmanager
+def ray_session(workers: int | None) -> Iterator[Any]:
+    """Ray, on the cluster this process is connected to, or one of `workers` cores that is started here and stopped afterwards."""
+    try:
+        import ray
+    except ImportError as error:
+        raise missing_package("ray", "ray") from error
+    ours = not ray.is_initialized()
+    if ours:
+        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, configure_logging=False)
+    try:
+        yield ray
+    except ray.exceptions.RayError as error:
+        raise TratreeError(f"Ray could not finish: {str(error).splitlines()[0]}.\nNext: the same command, or --engine local") from error
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+class _Actor:
+    """What runs in a Ray actor: the worker that it makes lives as long as the actor."""
+
+    def __init__(self, path: list[str], make_worker: Callable[[], Callable[[Any], Any]]) -> None:
+        sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
+        self.make_worker = make_worker
+        self.worker: Callable[[Any], Any] | None = None
+
+    def call(self, item: Any) -> tuple[bool, Any]:
+        try:
+            self.worker = self.worker or self.make_worker()
+            return True, self.worker(item)
+        except TratreeError as error:
+            return False, error
+
+
+class RayActors(Generic[Item, Result]):
+    """Workers under Ray, each made once by `make_worker` and then called with items. One that dies is replaced."""
+
+    def __init__(
+        self, ray: Any, make_worker: Callable[[], Callable[[Item], Result]], workers: int | None = None, needs_gpu: bool = False
+    ) -> None:
+        """By default one worker per GPU where they need one and the cluster has some, else one per CPU."""
+        resources = ray.cluster_resources()
+        on_gpu = needs_gpu and resources.get("GPU", 0) >= 1
+        actor = ray.remote(num_cpus=1, num_gpus=1 if on_gpu else 0)(_Actor)
+        self.ray = ray
+        self._start: Callable[[], Any] = partial(actor.remote, list(sys.path), make_worker)
+        count = workers or max(1, int(resources.get("GPU" if on_gpu else "CPU", 1)))
+        self.idle = [self._start() for _ in range(count)]
+        self.running: dict[Any, tuple[Any, Item]] = {}
+
+    def submit(self, item: Item) -> None:
+        """Gives the item to an idle worker; `idle` must not be empty."""
+        actor = self.idle.pop()
+        self.running[actor.call.remote(item)] = actor, item
+
+    def next_result(self, seconds: float) -> tuple[Item, Result | None, str] | None:
+        """(item, its result, "") or (item, None, how its worker died); None when `seconds` passed without either."""
+        ready, _ = self.ray.wait(list(self.running), num_returns=1, timeout=seconds)
+        if not ready:
+            return None
+        actor, item = self.running.pop(ready[0])
+        try:
+            succeeded, answer = self.ray.get(ready[0])
+        except self.ray.exceptions.RayActorError as error:
+            self.idle.append(self._start())
+            return item, None, str(error).splitlines()[0]
+        self.idle.append(actor)
+        if not succeeded:
+            raise answer
+        return item, answer, ""

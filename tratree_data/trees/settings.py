@@ -1,0 +1,42 @@
+"""What building trees depends on besides the rollouts."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from tratree_data.errors import BadInputError
+from tratree_data.system.settings import Setting, Settings
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildSettings(Settings):
+    embedder: Annotated[
+        str, Setting("exact, lexical, minilm, or any sentence-transformers model; auto: minilm if installed, else lexical.")
+    ] = AUTO
+    min_similarity: Annotated[
+        float | str | None, Setting("Cosine from which observations are alike; auto calibrates it; the embedder's own by default.")
+    ] = None
+    normalise: Annotated[tuple[str, ...], Setting("What comparing ignores: a preset or PATTERN=>REPLACEMENT.")] = ()
+    engine: Annotated[Literal["local", "ray"], Setting("local (threads or processes of this machine) or ray.", recorded=False)] = "local"
+    workers: Annotated[int | None, Setting("Workers; one per core by default.", minimum=1, recorded=False)] = None
+    chunk_steps: Annotated[int, Setting("Steps that a worker holds in memory at once.", minimum=1, recorded=False)] = 150_000
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        object.__setattr__(self, "min_similarity", _parse_similarity(self.min_similarity))
+
+
+def _parse_similarity(given: float | str | None) -> float | str | None:
+    """A cosine, AUTO, or None for the embedder's own."""
+    if given is None or given == AUTO:
+        return given
+    try:
+        value = float(given)
+    except ValueError:
+        value = float("nan")
+    if not 0 <= value <= 1:
+        raise BadInputError(
+            f"min_similarity must be auto or from 0 to 1, not {given!r}.\nNext: --min-similarity auto, or compare: tratree audit DIR"
+        )
+    return value
