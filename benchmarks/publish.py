@@ -184,14 +184,15 @@ def plain_write(store_folder, target):
     """What anyone would do: each table read, then written with the same settings."""
     import pyarrow.parquet as pq
 
-    from tratree_data.releases.shards import CONFIGURATIONS, parquet_settings
+    from tratree_data.releases.shards import parquet_settings
+    from tratree_data.stages import published_tables
     from tratree_data.store.reader import open_store
 
     store = open_store(store_folder)
     Path(target).mkdir()
     started = time.perf_counter()
     writing_seconds = 0.0
-    for name in CONFIGURATIONS:
+    for name in published_tables():
         if store.has(name):
             rows = store.read(name)
             before = time.perf_counter()

@@ -205,13 +205,13 @@ def test_versions_on_the_hub_never_move_and_grow_by_shards(client, tmp_path):
 
 def publish_crowded(folder: Path, repo: str, version: str) -> bool:
     """With room for one small shard a split."""
-    from tratree_data.releases import diff as growth
+    from tratree_data.releases import diff
 
-    before, growth.SMALL_SHARDS = growth.SMALL_SHARDS, 1
+    before, diff.SMALL_SHARDS = diff.SMALL_SHARDS, 1
     try:
         return publish(folder, repo, version)[0]
     finally:
-        growth.SMALL_SHARDS = before
+        diff.SMALL_SHARDS = before
 
 
 def test_small_shards_written_anew_on_the_hub_leave_both_versions_whole(client, tmp_path):
@@ -269,7 +269,7 @@ def test_what_is_not_on_the_hub_is_named(client, dataset):
 def test_refuse_uploads_nothing(client, tmp_path):
     folder = import_rows(tmp_path / "shop", trajectories([1], observation="mail eve@evil-corp.io"))
     with pytest.raises(RefusedError, match="email"):
-        client.do(publish, folder, "org/refused", "1.0.0", refuse=True)
+        client.do(publish, folder, "org/refused", "1.0.0", fail_on_findings=True)
     assert "org/refused" not in client.hub.repositories
 
 

@@ -1,4 +1,4 @@
-"""Releases in a folder: what lies in them, that versions never move, that growth adds, and that nothing is lost on the way."""
+"""Releases in a folder: what lies in them, that versions never move, that growing adds shards, and that nothing is lost on the way."""
 
 import hashlib
 import json
@@ -20,14 +20,13 @@ from helpers.shop import build_all, import_rows, make_dataset, trajectories
 
 from tratree_data.errors import BadInputError, NotFoundError, RefusedError, TratreeError
 from tratree_data.experiments.small_models import make_model, make_tokenizer
-from tratree_data.releases import diff as growth
-from tratree_data.releases import ordering
+from tratree_data.releases import diff, ordering
 from tratree_data.releases.markdown import cell
 from tratree_data.releases.ordering import split_names
 from tratree_data.releases.publish import publish
-from tratree_data.releases.shards import CONFIGURATIONS
 from tratree_data.releases.to_folder import FolderTarget
-from tratree_data.releases.version_numbers import Growth, check_level, check_version, compare_schemas
+from tratree_data.releases.version_numbers import Diff, check_level, check_version, compare_schemas
+from tratree_data.stages import published_tables
 from tratree_data.store.checks import check
 from tratree_data.store.manifest import read_manifest
 from tratree_data.store.queries import query
@@ -74,7 +73,7 @@ def load(release: Path, table: str, cache: Path, **options):
 
 def test_every_configuration_loads_with_its_written_schema_and_all_rows(release, dataset, tmp_path):
     store = open_store(dataset)
-    for table in CONFIGURATIONS:
+    for table in [table for table in published_tables() if open_store(dataset).has(table)]:
         loaded = load(release, table, tmp_path)
         assert sum(len(part) for part in loaded.values()) == store.count(table), table
         assert set(loaded) == {"train", "dev"}
@@ -85,7 +84,7 @@ def test_every_configuration_loads_with_its_written_schema_and_all_rows(release,
 
 def test_rows_of_a_task_stay_in_one_split_in_every_table(release, dataset, tmp_path):
     split_of = {row["tree_id"]: row["split"] for row in open_store(dataset).read("rollouts").to_pylist()}
-    for table in CONFIGURATIONS:
+    for table in [table for table in published_tables() if open_store(dataset).has(table)]:
         for split, part in load(release, table, tmp_path).items():
             if "tree_id" in part.column_names:
                 assert {split_of[tree] for tree in part["tree_id"]} == {split}, table
@@ -104,7 +103,7 @@ def test_the_release_carries_schemas_queries_lineage_and_checksums(release):
     manifest = json.loads((release / "lineage.json").read_text())
     assert manifest["tables"]["nodes"]["lineage"]["settings"]["embedder"] == "exact"
     assert "COMMENT ON COLUMN nodes.state" in (release / "schemas/nodes.sql").read_text()
-    assert (release / "sql/tree_quality.sql").is_file()
+    assert (release / "sql/quality.sql").is_file()
     assert next((release / "sql/checks").glob("*.sql"))
     done = subprocess.run(["sha256sum", "-c", "--quiet", "SHA256SUMS"], cwd=release, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
@@ -180,7 +179,7 @@ def test_versions_never_move(release, dataset, tmp_path):
     assert "same as version 1.0.0" in same.notes[0]
     assert not publish(dataset, release, "1.0.1", license="cc-by-4.0").changed
     other = make_dataset(tmp_path / "other", range(7))
-    with pytest.raises(BadInputError, match=r"Version 1\.0\.0 is published and never moves.*\n?.*--version 1\.1\.0"):
+    with pytest.raises(BadInputError, match=r"Version 1\.0\.0 is published and never changes.*\n?.*--version 1\.1\.0"):
         publish(other, release, "1.0.0", license="cc-by-4.0")
     with pytest.raises(BadInputError, match=r"not above 1\.0\.0"):
         publish(other, release, "0.9.0")
@@ -198,7 +197,7 @@ def test_growth_adds_shards_and_keeps_the_old_ones(tmp_path):
     assert "rollouts 16 added" in report.notes[1]
     old, new = ({path.name for path in (target / "versions" / name / "data").rglob("*.parquet")} for name in ("1.0.0", "1.1.0"))
     assert old < new
-    for table in CONFIGURATIONS:
+    for table in [table for table in published_tables() if open_store(folder).has(table)]:
         first = next((target / "versions/1.0.0/data" / table).glob("*.parquet"))
         assert first.samefile(target / "versions/1.1.0/data" / table / first.name), "a kept shard takes no second place"
     cache = tmp_path / "cache"
@@ -209,7 +208,7 @@ def test_growth_adds_shards_and_keeps_the_old_ones(tmp_path):
 
 
 def test_many_small_shards_are_written_anew_as_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(growth, "SMALL_SHARDS", 2)
+    monkeypatch.setattr(diff, "SMALL_SHARDS", 2)
     folder, target = tmp_path / "shop", tmp_path / "release"
     shards, rows = [], []
     for number in range(4):
@@ -279,7 +278,7 @@ def test_a_version_is_three_plain_numbers(version):
     ],
 )
 def test_a_number_must_not_promise_less_than_changed(since, schema, enough, too_little):
-    change = Growth(since, schema=schema)
+    change = Diff(since, schema=schema)
     check_level(enough, change)
     if too_little != since:
         with pytest.raises(BadInputError, match=re.escape(change.next_version())):
@@ -426,7 +425,7 @@ def test_verbs_that_write_say_that_a_release_never_changes(release):
 
 def test_a_release_is_the_same_store_as_the_dataset(release, dataset):
     store, opened = open_store(dataset), open_release(release)
-    for table in CONFIGURATIONS:
+    for table in [table for table in published_tables() if open_store(dataset).has(table)]:
         order = ", ".join(str(i + 1) for i in range(len(arrow_schema(table).names)))
         question = f"SELECT * FROM {table} ORDER BY {order}"
         assert opened.sql(question).equals(store.sql(question)), table
@@ -640,8 +639,8 @@ def test_an_unwritable_folder_is_named(dataset, tmp_path):
 def test_refuse_stops_with_the_findings_and_publishes_nothing(tmp_path):
     folder = import_rows(tmp_path / "shop", trajectories(range(2), observation="Write to eve@evil-corp.io", instruction="the same"))
     with pytest.raises(RefusedError, match=r"8 × email in steps\.observation: rollout_id=\w+ step=1") as found:
-        publish(folder, tmp_path / "out", "1.0.0", refuse=True)
+        publish(folder, tmp_path / "out", "1.0.0", fail_on_findings=True)
     assert "instruction leak: task-0 (dev) and task-1 (train)" in str(found.value)
     assert "eve@" not in str(found.value)
     assert FolderTarget(tmp_path / "out").versions() == []
-    assert run_cli("publish", str(folder), str(tmp_path / "out"), "--version", "1.0.0", "--refuse").returncode == 1
+    assert run_cli("publish", str(folder), str(tmp_path / "out"), "--version", "1.0.0", "--fail-on-findings").returncode == 1

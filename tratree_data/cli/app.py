@@ -65,7 +65,8 @@ def verb(settings: type[Settings], panel: str) -> Callable[[Callable[..., None]]
         own = list(signature(explained).parameters.values())
         does_the_work = bool(own) and own[-1].kind is Parameter.VAR_KEYWORD
         subjects = own[:-1] if does_the_work else own or [Parameter("directory", Parameter.POSITIONAL_OR_KEYWORD, annotation=Dataset)]
-        options = list(_options(settings))
+        names = {subject.name for subject in subjects}
+        options = [option for option in _options(settings) if option.name not in names]
 
         def command(**given: Any) -> None:
             typed = {option.name: given[option.name] for option in options if given[option.name] is not None}

@@ -4,30 +4,18 @@ from typing import Annotated
 
 import typer
 
-from tratree_data.cli.app import AnyDataset, Dataset, app, report
+from tratree_data.cli.app import AnyDataset, Dataset, app, report, verb
+from tratree_data.releases.settings import PublishSettings
 
 PANEL = "Publish and edit"
 
 
-@app.command(rich_help_panel=PANEL)
-def publish(
-    directory: Dataset,
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="A folder, or hub:org/name.")],
-    version: Annotated[str, typer.Option(help="X.Y.Z; publish/versioning.md says which number a change asks for.")],
-    license: Annotated[str, typer.Option(help="The licence of the data, as the Hub spells it.")] = "unknown",
-    title: Annotated[str, typer.Option(help="The card's title; the folder's name without it.")] = "",
-    refuse: Annotated[bool, typer.Option("--refuse", help="Stop (exit code 1) where secrets, personal data or leaks are found.")] = False,
-    private: Annotated[bool, typer.Option("--private", help="On the Hub: only you and your organization see it.")] = False,
-    gated: Annotated[bool, typer.Option("--gated", help="On the Hub: readers agree to share their contact first.")] = False,
-) -> None:
-    """Releases the dataset as a version that never changes, laid out like a Hub dataset repository.
+@verb(PublishSettings, PANEL)
+def publish(directory: Dataset, target: Annotated[str, typer.Argument(metavar="TARGET", help="A folder, or hub:org/name.")]) -> None:
+    """Publishes the dataset as a version that never changes, laid out like a Hub dataset repository.
 
     Example: `tratree publish demo releases/demo --version 1.0.0 --license cc-by-4.0`
     """
-    from tratree_data.releases.publish import publish as run_publish
-
-    flags = {"refuse": refuse, "private": private, "gated": gated}
-    report(run_publish(directory, target, version, license=license, title=title, **flags))
 
 
 @app.command(rich_help_panel=PANEL)

@@ -22,7 +22,7 @@ from tratree_data.store.manifest import Shard
 from tratree_data.store.schemas import arrow_schema, quote, table_schema
 
 SMALL_SHARDS = 8
-"""So many shards below a quarter of the size limit may lie in a split; the growth that would add one more writes them anew, as one."""
+"""So many shards below a quarter of the size limit may lie in a split; the diff that would add one more writes them anew, as one."""
 
 
 @dataclass(frozen=True)

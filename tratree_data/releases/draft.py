@@ -16,7 +16,7 @@ from tratree_data.releases.card import write_card
 from tratree_data.releases.leaks import Leak, find_leaks
 from tratree_data.releases.scrub import Finding, Scrubber
 from tratree_data.releases.shards import write_tables
-from tratree_data.releases.version_numbers import Growth
+from tratree_data.releases.version_numbers import Diff
 from tratree_data.store.log import CODE_VERSION
 from tratree_data.store.manifest import CHECKSUMS, DROPPED, MANIFEST, Shard, file_hash, read_checksums
 from tratree_data.store.reader import Store
@@ -43,7 +43,7 @@ class Draft:
     lineage: dict[str, Any]
     findings: list[Finding]
     leaks: list[Leak]
-    growth: Growth | None = None
+    diff: Diff | None = None
 
     def counts(self) -> dict[str, int]:
         return {table: sum(shard.rows for shard in shards) for table, shards in self.shards.items()}
@@ -78,8 +78,8 @@ def write_texts(draft: Draft, version: str) -> None:
     (draft.folder / "reports").mkdir(exist_ok=True)
     report = {"redacted": [asdict(finding) for finding in draft.findings], "leaks": [asdict(leak) for leak in draft.leaks]}
     _write_json(draft.folder / REPORT, report)
-    if draft.growth is not None:
-        _write_json(draft.folder / CHANGES, asdict(draft.growth))
+    if draft.diff is not None:
+        _write_json(draft.folder / CHANGES, asdict(draft.diff))
     _write_json(draft.folder / MANIFEST, _manifest(draft, version))
     write_card(draft.folder, draft.title, draft.license, report, draft.place)
     write_checksums(draft)

@@ -1,7 +1,5 @@
 """A dataset as a versioned release: in a folder laid out exactly like a Hub dataset repository, or on the Hub itself.
 
-    publish(directory, target, version) -> StageResult
-
 A release is made whole in a scratch folder and then put in its place in one move, so that a version is there or is not; a published
 version never changes. How a release looks: publish/layout.md. What its number promises: publish/versioning.md.
 """
@@ -20,13 +18,15 @@ from tratree_data.releases.card import ANYWHERE
 from tratree_data.releases.diff import Files, compare_rows, keep_shards
 from tratree_data.releases.draft import Draft, different_files, write_data, write_texts
 from tratree_data.releases.ordering import work_connection
-from tratree_data.releases.shards import CONFIGURATIONS, SHARD_BYTES
+from tratree_data.releases.settings import PublishSettings
 from tratree_data.releases.to_folder import FolderTarget
-from tratree_data.releases.version_numbers import Growth, check_level, check_newer, check_version, compare_schemas, compare_splits, promises
+from tratree_data.releases.version_numbers import Diff, check_level, check_newer, check_version, compare_schemas, compare_splits, promises
 from tratree_data.results import StageResult
+from tratree_data.stages import published_tables
 from tratree_data.store.manifest import MANIFEST, Manifest, Shard, file_hash, read_manifest
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.release import HUB, is_release, refuse_address
+from tratree_data.system.settings import takes
 
 LISTED = 10
 
@@ -47,45 +47,33 @@ class Target(Protocol):
         """Publishes what was made in the scratch folder; all of it, or nothing."""
 
 
-def publish(
-    directory: str | Path,
-    target: str | Path,
-    version: str,
-    *,
-    license: str = "unknown",
-    title: str = "",
-    refuse: bool = False,
-    private: bool = False,
-    gated: bool = False,
-    shard_bytes: int = SHARD_BYTES,
-) -> StageResult:
-    """Releases the dataset in `directory` as `version` to a folder or to 'hub:org/name'.
+@takes(PublishSettings)
+def publish(directory: str | Path, settings: PublishSettings) -> StageResult:
+    """Publishes the dataset as a version that never changes, in a folder or on the Hub (`hub:org/name`).
 
-    `refuse` stops with a RefusedError where secrets, personal data or leaks between splits are found; without it the former are
-    redacted and the latter reported. `private` and `gated` are for the Hub.
+    Secrets and personal data are redacted and leaks between splits are reported; `fail_on_findings` stops with a RefusedError instead.
     """
-    check_version(version)
-    store = _dataset(Path(directory), str(target))
-    place = find_target(str(target), private=private, gated=gated)
-    with _explained(str(target)):
+    target, version = str(settings.target), check_version(settings.version)
+    store = _dataset(Path(directory), target)
+    place = find_target(target, private=settings.private, gated=settings.gated)
+    with _explained(target):
         published = place.versions()
         if version not in published:
             check_newer(version, published)
         with place.scratch(version) as folder:
-            place_on_card = str(target) if str(target).startswith(HUB) else ANYWHERE
-            texts = {"license": license, "title": title or Path(directory).resolve().name, "place": place_on_card}
-            draft = write_data(store, folder, **texts, shard_bytes=shard_bytes)
-            if refuse:
+            title = settings.title or Path(directory).resolve().name
+            place_on_card = target if target.startswith(HUB) else ANYWHERE
+            draft = write_data(store, folder, license=settings.license, title=title, place=place_on_card, shard_bytes=settings.shard_bytes)
+            if settings.fail_on_findings:
                 _stop_if_found(draft)
             if published:
-                same = _compare(draft, place, version if version in published else published[-1], version, shard_bytes)
-                if same:
-                    return StageResult(
-                        "publish", False, draft.counts(), (f"the dataset is the same as version {same}, which is in {target}",)
-                    )
+                since = version if version in published else published[-1]
+                if _is_unchanged(draft, place, since, version, settings.shard_bytes):
+                    note = f"the dataset is the same as version {since}, which is in {target}"
+                    return StageResult("publish", False, draft.counts(), (note,))
             write_texts(draft, version)
             place.put(folder, version)
-    return StageResult("publish", True, draft.counts(), _notes(draft, str(target), version))
+    return StageResult("publish", True, draft.counts(), _notes(draft, target, version))
 
 
 def _dataset(directory: Path, target: str) -> Store:
@@ -115,33 +103,44 @@ def find_target(target: str, *, private: bool = False, gated: bool = False) -> T
     return FolderTarget(Path(target))
 
 
-def _compare(draft: Draft, place: Target, since: str, version: str, shard_bytes: int) -> str:
-    """Keeps what stays of the version before; answers its number if nothing changed, else refuses a number that contradicts the change."""
+def _is_unchanged(draft: Draft, place: Target, since: str, version: str, shard_bytes: int) -> bool:
+    """Keeps the shards of the version before whose rows are all still there, and refuses a number that contradicts what changed."""
     before = place.fetch(since)
     old = read_manifest((before / MANIFEST).read_text(encoding="utf-8"), f"version {since}")
     _need_whole(before, old)
-    growth = Growth(since, schema=compare_schemas(before, old.tables, draft.shards))
-    growth.schema += compare_splits(_splits({table: old.shards(table) for table in old.tables}), _splits(draft.shards))
+    diff = Diff(since, schema=compare_schemas(before, old.tables, draft.shards))
+    diff.schema += compare_splits(_splits({table: old.shards(table) for table in old.tables}), _splits(draft.shards))
     with draft.spill() as spill, work_connection(spill) as connection:
-        for table in CONFIGURATIONS:
+        for table in published_tables():
             files = Files(before, old.shards(table)), Files(draft.folder, draft.shards.get(table, []))
             change = compare_rows(connection, table, *files)
             if change:
-                growth.tables[table] = change
+                diff.tables[table] = change
             if table in draft.shards:
                 draft.shards[table] = keep_shards(connection, table, *files, change, shard_bytes)
-    draft.growth = growth
-    write_texts(draft, since)
-    growth.files = different_files(before, draft.folder)
-    if not growth.files and not promises(version, since):
-        return since
+    draft.diff = diff
+    diff.files = _changed_files(draft, old, before)
+    if not diff.files and not promises(version, since):
+        return True
     if version == since:
         raise BadInputError(
-            f"Version {version} is published and never moves, and the dataset differs from it: {growth.summary()}.\n"
-            f'Next: --version {growth.next_version()}, or version = "{growth.next_version()}" in the recipe'
+            f"Version {version} is published and never changes, but the dataset differs from it: {diff.summary()}.\n"
+            f'Next: --version {diff.next_version()}, or version = "{diff.next_version()}" in the recipe'
         )
-    check_level(version, growth)
-    return ""
+    check_level(version, diff)
+    return False
+
+
+def _changed_files(draft: Draft, old: Manifest, before: Path) -> list[str]:
+    """The shards that are new or gone; where there are none, the texts that differ, rendered under the number of the version before."""
+    assert draft.diff is not None
+    shards = {shard.path for shards in draft.shards.values() for shard in shards} ^ {
+        path for table in old.tables for path in old.files(table)
+    }
+    if shards or draft.diff.tables or draft.diff.schema:
+        return sorted(shards) or sorted(draft.diff.tables)
+    write_texts(draft, draft.diff.since)
+    return different_files(before, draft.folder)
 
 
 def _splits(shards: Mapping[str, Sequence[Shard]]) -> dict[str, set[str]]:
@@ -177,13 +176,15 @@ def _stop_if_found(draft: Draft) -> None:
     if lines:
         more = [f"… and {len(lines) - LISTED} more"] if len(lines) > LISTED else []
         listed = "\n".join("  " + line for line in lines[:LISTED] + more)
-        raise RefusedError(f"{len(lines)} findings, so nothing was published:\n{listed}\nNext: mend the data, or publish without --refuse")
+        raise RefusedError(
+            f"{len(lines)} findings, so nothing was published:\n{listed}\nNext: fix the data, or publish without --fail-on-findings"
+        )
 
 
 def _notes(draft: Draft, target: str, version: str) -> tuple[str, ...]:
     notes = [f"version {version} is in {target}"]
-    if draft.growth is not None:
-        notes.append(f"since {draft.growth.since}: {draft.growth.summary()}")
+    if draft.diff is not None:
+        notes.append(f"since {draft.diff.since}: {draft.diff.summary()}")
     if draft.findings:
         kinds = ", ".join(sorted({finding.kind for finding in draft.findings}))
         count = sum(finding.count for finding in draft.findings)

@@ -13,14 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tratree_data.releases.ordering import load_splits, ordered_batches, work_connection
+from tratree_data.stages import published_tables
 from tratree_data.store.manifest import Shard, file_hash
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema
 
-CONFIGURATIONS = (
-    "rollouts", "steps", "nodes", "edges", "step_nodes", "node_values", "paths", "replays", "pairs", "demonstrations", "step_labels",
-)  # fmt: skip
-SHARD_BYTES = 256 * 2**20
 ROW_GROUP_BYTES = 32 * 2**20
 ROW_GROUP_ROWS = 128 * 1024
 
@@ -39,7 +36,7 @@ def write_tables(store: Store, folder: Path, redact: Redact, shard_bytes: int) -
             rows = ordered_batches(connection, store, table, Path(spill))
             return write_shards(rows, table, folder, redact=redact, first={}, shard_bytes=shard_bytes)
 
-        tables = [table for table in CONFIGURATIONS if store.has(table)]
+        tables = [table for table in published_tables() if store.has(table)]
         with ThreadPoolExecutor(2) as pool:
             return dict(zip(tables, pool.map(write, tables), strict=True)), splits
 

@@ -73,7 +73,8 @@ class FolderTarget:
         latest = self.folder / VERSIONS / published[-1]
         shown = {CHECKSUMS, *read_checksums(latest)}
         for name in sorted(shown, key=lambda name: (name == "README.md", name)):
-            link(inside(latest, name), inside(self.folder, name))
+            if is_plain_file(inside(latest, name)):  # what is missing is reported before anything is compared with it
+                link(latest / name, inside(self.folder, name))
         for version in published[:-1]:
             for name, digest in read_checksums(self.folder / VERSIONS / version).items():
                 if name not in shown:

@@ -15,7 +15,7 @@ LEVELS = ("patch", "minor", "major")
 
 
 @dataclass
-class Growth:
+class Diff:
     """What changed since the version before: rows of tables, (level, what) for columns and tables, and files."""
 
     since: str
@@ -79,11 +79,11 @@ def check_newer(version: str, published: Sequence[str]) -> None:
         )
 
 
-def check_level(version: str, growth: Growth) -> None:
-    if numbers(version) < numbers(growth.next_version()):
+def check_level(version: str, diff: Diff) -> None:
+    if numbers(version) < numbers(diff.next_version()):
         raise BadInputError(
-            f"Version {version} promises less than changed since {growth.since}: {growth.summary()}. That is a {growth.level()} change.\n"
-            f"Next: --version {growth.next_version()}"
+            f"Version {version} promises less than changed since {diff.since}: {diff.summary()}. That is a {diff.level()} change.\n"
+            f"Next: --version {diff.next_version()}"
         )
 
 
