@@ -15,7 +15,7 @@ from tratree_data.errors import BadInputError
 from tratree_data.system.compiling import compiled
 from tratree_data.system.hashing import hash_texts, hex_column
 from tratree_data.trees import comparing, merging
-from tratree_data.trees.normalise import PRESETS, normalise, parse_rules
+from tratree_data.trees.normalise import normalise, parse_rules
 from tratree_data.trees.tree import Trees, build_tree
 
 
@@ -275,11 +275,20 @@ def test_hashes_are_xxh64() -> None:
         ("identifiers", "id 123e4567-e89b-12d3-a456-426614174000", "id 00000000-e89b-12d3-a456-426614174999"),
         ("host-names", "root@a1b2c3:/# ls at 10.0.0.1:80", "root@f9e8d7:/# ls at 10.0.0.2:81"),
         ("log-lines", "INFO: loaded 5 tools\nThe door is open.", "WARNING: slow\nThe door is open."),
+        ("log-lines", "The door is open.\n2024-01-02T10:00:00 my.module - ERROR - lost\nDEBUG: 3", "The door is open."),
         ("white-space", "a  b\n\nc", "a b c"),
+        ("letter-case", "You open the Door.", "you open the door."),
+        (
+            "list-order",
+            "On the table 1, you see a knife 3, a fork 1, and a cup 2.",
+            "On the table 1, you see a cup 2, a knife 3, and a fork 1.",
+        ),
+        ("list-order", "b.txt\na.txt\nc", "a.txt\nc\nb.txt"),
+        ("list-order", "Available: look, go north, take", "Available: go north, take, look"),
     ],
 )
 def test_presets_see_through(preset: str, left: str, right: str) -> None:
-    assert normalise(pa.array([left]), PRESETS[preset]).to_pylist() == normalise(pa.array([right]), PRESETS[preset]).to_pylist()
+    assert normalise(pa.array([left]), parse_rules([preset])).to_pylist() == normalise(pa.array([right]), parse_rules([preset])).to_pylist()
     rollouts, steps = tables([("t", 0, 0.0, [(left, "", "a")]), ("t", 1, 1.0, [(right, "", "a")])])
     trees = build_tree(rollouts, steps, rules=parse_rules([preset]))
     assert trees.nodes.num_rows == 2
@@ -289,10 +298,23 @@ def test_presets_see_through(preset: str, left: str, right: str) -> None:
 def test_presets_leave_words_alone() -> None:
     text = "You open the drawer 3. The drawer 3 is open. In it, you see nothing."
     for preset in ("timestamps", "identifiers", "host-names", "log-lines", "white-space"):
-        assert normalise(pa.array([text]), PRESETS[preset]).to_pylist() == [text], preset
+        assert normalise(pa.array([text]), parse_rules([preset])).to_pylist() == [text], preset
 
 
-@pytest.mark.parametrize(("rule", "message"), [("nubmers", "Did you mean 'numbers'"), ("(=>x", "no valid pattern")])
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("you see a knife 3, a fork 1", "you see a knife 1, a fork 3"),
+        ("In the drawer 3 you see a cup, and a fork", "In the drawer 4 you see a cup, and a fork"),
+        ("the cup is on the table, and a fork is here", "the table is on the cup, and a fork is here"),
+    ],
+)
+def test_list_order_never_mixes_items(left: str, right: str) -> None:
+    a, b = normalise(pa.array([left, right]), parse_rules(["list-order"])).to_pylist()
+    assert a != b
+
+
+@pytest.mark.parametrize(("rule", "message"), [("nubmers", "Did you mean 'numbers'"), ("(=>x", "not a valid pattern")])
 def test_bad_rules_are_named(rule: str, message: str) -> None:
     with pytest.raises(BadInputError, match=message):
         parse_rules([rule])
@@ -303,3 +325,13 @@ def test_kernels_run_where_compiled_code_can_be_kept_nowhere() -> None:
     place: dict[str, Any] = {}
     exec("def double(x):\n    return 2 * x", place)
     assert compiled()(place["double"])(21) == 42
+
+
+def test_how_each_step_was_merged_is_recorded() -> None:
+    seen = ["the red door", "the red door", "the red door 12:30", "the blue door"]
+    rollouts, steps = tables([("t", number, 0.0, [(text, "", "open")]) for number, text in enumerate(seen)])
+    alike = lookup_of(lambda text: (1.0, 0.0))
+    trees = build_tree(rollouts, steps, lookup=alike, min_similarity=0.9, rules=parse_rules([r" \d+:\d+=>"]))
+    assert trees.step_nodes["merged_by"].to_pylist() == ["verbatim", "verbatim", "normalised", "similarity"]
+    assert trees.step_nodes["similarity"].to_pylist() == [1.0] * 4, "a cosine of 1 between different texts is still reported"
+    assert build_tree(rollouts, steps).step_nodes["merged_by"].to_pylist() == ["verbatim"] * 4

@@ -21,11 +21,11 @@ from tratree_data.files import read_text
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 from tratree_data.store.release import open_dataset
-from tratree_data.trees.built_with import EXACT, BuiltWith, last_settings, read_steps, rebuild_in_memory
+from tratree_data.trees.built_with import EXACT, BuiltWith, count_merges, last_settings, read_steps, rebuild_in_memory
 from tratree_data.trees.comparing import cosines
 from tratree_data.trees.embed import Cache, load_cache
 from tratree_data.trees.embedders import Embedder, embedder_called, make_embedder
-from tratree_data.trees.normalise import normalise, parse_rules
+from tratree_data.trees.normalise import Rule, normalise, parse_rules
 from tratree_data.trees.stats import quality_of
 from tratree_data.trees.tree import Trees
 
@@ -79,7 +79,7 @@ def audit(directory: str | Path, *, embedder: str | None = None, calls: int = 10
     )
 
 
-def calibrate(store: Store, cache: Cache, rules: Sequence[tuple[str, str]]) -> tuple[float, str]:
+def calibrate(store: Store, cache: Cache, rules: Sequence[Rule]) -> tuple[float, str]:
     """The threshold that this log supports, and why, in words; `cache` keeps the vectors that were computed."""
     sample = _take_sample(store, SAMPLED_TREES)
     return _choose(_judge(sample, cache, rules), _agreement_of_equals(sample, cache), cache.embedder)
@@ -93,7 +93,7 @@ def _take_sample(store: Store, trees: int) -> Sample:
     return Sample(rollouts, steps, rebuild_in_memory(rollouts, steps, EXACT, None), ends)
 
 
-def _judge(sample: Sample, cache: Cache, rules: Sequence[tuple[str, str]]) -> pa.Table:
+def _judge(sample: Sample, cache: Cache, rules: Sequence[Rule]) -> pa.Table:
     """Pairs of different observations after the same prefix and action: their similarity, and whether what came next agrees."""
     pairs = _on_exact_trees(sample, "compared_texts", TEXTS_PER_DECISION)
     texts = {side: normalise(_strings(pairs[side]), rules) for side in ("a_text", "b_text", "a_next", "b_next")}
@@ -166,7 +166,7 @@ def _sweep(sample: Sample, cache: Cache, rules: Sequence[str], judged: pa.Table)
             {
                 "min_similarity": threshold,
                 "nodes": int(quality["nodes"]),
-                "merged_by_similarity": pc.sum(pc.less(built.step_nodes["similarity"], 1.0)).as_py() or 0,
+                "merged_by_similarity": count_merges(built.step_nodes, "similarity"),
                 "divergences": int(quality["divergences"] or 0),
                 "other_states": pc.sum(pc.greater(built.nodes["state"], 0)).as_py() or 0,
                 "pairs_judged": len(above["agrees"].drop_null()),

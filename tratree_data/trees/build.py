@@ -21,10 +21,10 @@ from tratree_data.system.engine import Engine, run_each
 from tratree_data.system.progress import progress
 from tratree_data.system.settings import takes
 from tratree_data.trees.audit import calibrate
-from tratree_data.trees.built_with import TABLES, BuiltWith
+from tratree_data.trees.built_with import TABLES, BuiltWith, count_merges
 from tratree_data.trees.embed import Cache, load_cache
 from tratree_data.trees.embedders import Embedder, LexicalEmbedder, make_embedder
-from tratree_data.trees.normalise import parse_rules
+from tratree_data.trees.normalise import Rule, parse_rules
 from tratree_data.trees.settings import AUTO, BuildSettings
 from tratree_data.trees.tree import ROLLOUT_COLUMNS, STEP_COLUMNS, build_tree
 
@@ -45,6 +45,7 @@ class Built:
     cached: int
     embedding_seconds: float
     merged_by_similarity: int
+    merged_as_normalised: int
 
 
 @takes(BuildSettings)
@@ -84,7 +85,7 @@ def build(directory: str | Path, settings: BuildSettings) -> StageResult:
 
 
 def _choose_threshold(
-    store: Store, model: Embedder | None, requested: float | str | None, rules: Sequence[tuple[str, str]]
+    store: Store, model: Embedder | None, requested: float | str | None, rules: Sequence[Rule]
 ) -> tuple[float, str, Cache | None]:
     """The threshold; where it was calibrated, also why and the vectors that this took."""
     if model is None:
@@ -196,7 +197,8 @@ def build_chunk(directory: Path, chunk: StepChunk, cache: Cache | None, made: Bu
         embedded=len(cache.vectors) - embedded if cache else 0,
         cached=cache.used - used if cache else 0,
         embedding_seconds=cache.seconds - seconds if cache else 0.0,
-        merged_by_similarity=pc.sum(pc.less(trees.step_nodes["similarity"], 1.0)).as_py() or 0,
+        merged_by_similarity=count_merges(trees.step_nodes, "similarity"),
+        merged_as_normalised=count_merges(trees.step_nodes, "normalised"),
     )
 
 
@@ -207,7 +209,7 @@ def _count_trees(store: Store) -> dict[str, int]:
 
 def _notes(done: Iterable[Built], model: Embedder | None, threshold: float, changed: Sequence[str] | None) -> tuple[str, ...]:
     done = list(done)
-    counted = ("steps", "distinct", "embedded", "cached", "merged_by_similarity", "embedding_seconds")
+    counted = ("steps", "distinct", "embedded", "cached", "merged_by_similarity", "merged_as_normalised", "embedding_seconds")
     totals = {name: sum(getattr(built, name) for built in done) for name in counted}
     notes = [f"{totals['steps']:,} steps, {totals['distinct']:,} distinct observations"]
     if model is not None:
@@ -217,6 +219,8 @@ def _notes(done: Iterable[Built], model: Embedder | None, threshold: float, chan
         )
         if totals["embedding_seconds"] > 1:
             notes.append(f"{totals['embedded'] / totals['embedding_seconds']:.0f} observations embedded per second")
+    if totals["merged_as_normalised"]:
+        notes.append(f"{totals['merged_as_normalised']:,} steps merged because their texts are equal as normalised: tratree sql DIR merges")
     if changed is not None:
         notes.append(f"{len(changed):,} trees rebuilt, the others kept")
     return tuple(notes)

@@ -58,3 +58,7 @@ def rebuild_in_memory(rollouts: pa.Table, steps: pa.Table, settings: BuiltWith, 
         min_similarity=settings.min_similarity,
         rules=parse_rules(settings.normalise),
     )
+
+
+def count_merges(step_nodes: pa.Table, merged_by: str) -> int:
+    return int(pc.sum(pc.equal(step_nodes["merged_by"], merged_by)).as_py() or 0)

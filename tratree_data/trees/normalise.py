@@ -1,18 +1,26 @@
 """What a merge should see through: rules that rewrite an observation for comparison only; what is stored stays as it was.
 
-A rule is the name of a preset or 'PATTERN=>REPLACEMENT' in RE2's syntax.
+A rule is the name of a preset or 'PATTERN=>REPLACEMENT' in RE2's syntax. `learned_rules` finds rules in the log itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.errors import BadInputError, suggest
+from tratree_data.trees.list_order import sort_lists
+
+Rule = Callable[[pa.Array], pa.Array]
 
 DAYS = "Mon|Tue|Wed|Thu|Fri|Sat|Sun"
 MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
-PRESETS: dict[str, tuple[tuple[str, str], ...]] = {
+LOG_LINE = (
+    r"(?:\W*(?:\d{4}-\d{2}-\d{2}[T ]\S+\W+)?(?:\S+\W+)?\b(?:DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL)\b\W.*"
+    r"|\S+\.py:\d+: \w*Warning: .*)"
+)
+PATTERNS: dict[str, tuple[tuple[str, str], ...]] = {
     "timestamps": (
         (r"\b\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2})?(?:[.,]\d+)?(?:Z|[+-]\d{2}:?\d{2})?)?", "<time>"),
         (
@@ -32,35 +40,45 @@ PRESETS: dict[str, tuple[tuple[str, str], ...]] = {
         (r"\b(?:[a-z0-9](?:[a-z0-9-]*[a-z0-9])?\.)+(?:com|org|net|io|dev|local|internal|lan|edu|cloud)\b", "<host>"),
         (r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b", "<host>"),
     ),
-    "log-lines": (
-        (r"(?m)^\W*(?:\d{4}-\d{2}-\d{2}[T ]\S+\W+)?(?:\S+\W+)?\b(?:DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL)\b\W.*(?:\n|$)", ""),
-        (r"(?m)^\S+\.py:\d+: \w*Warning: .*(?:\n|$)", ""),
-    ),
+    "log-lines": ((rf"(?m)^{LOG_LINE}\n", ""), (rf"(?:\A|\n){LOG_LINE}\z", ""), (r"\n+\z", "")),
     "white-space": ((r"\s+", " "), (r"^ | $", "")),
 }
 
 
-def parse_rules(rules: Sequence[str]) -> list[tuple[str, str]]:
-    """Presets and written rules → (pattern, replacement) in order."""
-    parsed: list[tuple[str, str]] = []
-    for rule in rules:
-        if rule in PRESETS:
-            parsed += PRESETS[rule]
-            continue
-        pattern, arrow, replacement = rule.partition("=>")
-        if not arrow:
-            raise BadInputError(
-                f"No normaliser is called {rule!r}.{suggest(rule, PRESETS)}\nNext: name a preset, or write PATTERN=>REPLACEMENT"
-            )
-        try:
-            pc.replace_substring_regex(pa.array([""]), pattern, replacement)
-        except pa.ArrowInvalid as error:
-            raise BadInputError(f"The normaliser {rule!r} is no valid pattern: {error}.\nNext: mend it; the syntax is RE2's") from error
-        parsed.append((pattern, replacement))
-    return parsed
+PRESETS: dict[str, tuple[Rule, ...]] = {
+    **{name: tuple(partial(pc.replace_substring_regex, pattern=a, replacement=b) for a, b in pairs) for name, pairs in PATTERNS.items()},
+    "letter-case": (pc.utf8_lower,),
+    "list-order": (sort_lists,),
+}
 
 
-def normalise(texts: pa.Array, rules: Sequence[tuple[str, str]]) -> pa.Array:
-    for pattern, replacement in rules:
-        texts = pc.replace_substring_regex(texts, pattern, replacement)
-    return texts
+def parse_rules(rules: Sequence[str]) -> list[Rule]:
+    """Presets and written rules → what rewrites the texts, in order."""
+    return [step for rule in rules for step in parse_rule(rule)]
+
+
+def parse_rule(rule: str) -> tuple[Rule, ...]:
+    if rule in PRESETS:
+        return PRESETS[rule]
+    pattern, arrow, replacement = rule.partition("=>")
+    if not arrow:
+        raise BadInputError(
+            f"No normaliser is called {rule!r}.{suggest(rule, PRESETS)}\nNext: name a preset, or write PATTERN=>REPLACEMENT"
+        )
+    rewrite = partial(pc.replace_substring_regex, pattern=pattern, replacement=replacement)
+    try:
+        rewrite(pa.array([""]))
+    except pa.ArrowInvalid as error:
+        raise BadInputError(f"The normaliser {rule!r} is not a valid pattern: {error}.\nNext: fix it; the syntax is RE2's") from error
+    return (rewrite,)
+
+
+def normalise(texts: pa.Array, rules: Sequence[Rule]) -> pa.Array:
+    """Each distinct text is rewritten once."""
+    if not rules:
+        return texts
+    encoded = texts.dictionary_encode()
+    distinct = encoded.dictionary
+    for rewrite in rules:
+        distinct = rewrite(distinct)
+    return distinct.take(encoded.indices)

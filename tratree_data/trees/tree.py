@@ -19,7 +19,7 @@ from tratree_data.system.compiling import compiled
 from tratree_data.system.hashing import Hashes, count_distinct, hash_texts, hex_column, xxh64
 from tratree_data.trees.comparing import NONE, Ints, Lookup
 from tratree_data.trees.merging import Merged, Steps, merge_steps
-from tratree_data.trees.normalise import normalise
+from tratree_data.trees.normalise import Rule, normalise
 from tratree_data.trees.texts import NO_TEXT, one_array, take_texts, where_different
 
 ROLLOUT_COLUMNS = ["rollout_id", "tree_id", "attempt", "instruction", "score"]
@@ -41,7 +41,7 @@ def build_tree(
     *,
     lookup: Lookup | None = None,
     min_similarity: float = 1.0,
-    rules: Sequence[tuple[str, str]] = (),
+    rules: Sequence[Rule] = (),
 ) -> Trees:
     """All trees of these rollouts. Without `lookup` only equal texts merge; `rules` rewrite observations before they are compared."""
     rollouts, steps, first, tree = in_order(rollouts, steps)
@@ -49,7 +49,12 @@ def build_tree(
     compared = normalise(observations, rules)
     merged = merge_steps(Steps(first, tree, compared, one_array(steps["action"])), lookup, min_similarity)
     hashes = hash_texts(observations) if rules else merged.observation_hash
-    return _tables(rollouts, steps, first, tree, merged, hashes, texts_may_differ=lookup is not None or bool(rules))
+    founder = merged.founder[merged.node]
+    own = where_different(observations, founder) if lookup is not None or rules else pa.nulls(len(steps), pa.string())
+    merged_by = pc.if_else(pc.is_null(own), "verbatim", "normalised")
+    if lookup is not None:
+        merged_by = pc.if_else(pc.is_null(where_different(compared, founder)), merged_by, "similarity")
+    return _tables(rollouts, steps, first, tree, merged, hashes, own, merged_by)
 
 
 def in_order(rollouts: pa.Table, steps: pa.Table) -> tuple[pa.Table, pa.Table, Ints, Ints]:
@@ -95,8 +100,17 @@ def _by_appearance(codes: Ints, count: int) -> Ints:
     return number
 
 
-def _tables(rollouts: pa.Table, steps: pa.Table, first: Ints, tree: Ints, merged: Merged, hashes: Hashes, texts_may_differ: bool) -> Trees:
-    """The three tables; `hashes` are those of the steps' observations as stored."""
+def _tables(
+    rollouts: pa.Table,
+    steps: pa.Table,
+    first: Ints,
+    tree: Ints,
+    merged: Merged,
+    hashes: Hashes,
+    own: pa.Array | pa.ChunkedArray,
+    merged_by: pa.Array | pa.ChunkedArray,
+) -> Trees:
+    """The three tables; `hashes` are those of the steps' observations as stored, `own` these texts where they differ from the node's."""
     is_root = merged.parent == NONE
     head = pa.array(np.searchsorted(tree, np.arange(np.count_nonzero(is_root))))
     tree_ids = rollouts["tree_id"].take(head).combine_chunks()
@@ -125,7 +139,8 @@ def _tables(rollouts: pa.Table, steps: pa.Table, first: Ints, tree: Ints, merged
         steps["step"],
         hex_column(ids[merged.node]),
         merged.similarity,
-        where_different(observations, founder) if texts_may_differ else pa.nulls(len(steps), pa.string()),
+        merged_by,
+        own,
         where_different(thoughts, founder),
     ]
     return Trees(

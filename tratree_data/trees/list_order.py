@@ -1,0 +1,49 @@
+"""The preset `list-order`: a list reads the same in whatever order its items are named, and lines in whatever order they come.
+
+Only the order of whole items is ignored: "a knife 3, a fork 1" equals "a fork 1, a knife 3", never "a knife 1, a fork 3".
+"""
+
+import re
+
+import pyarrow as pa
+
+ITEM = r"[^,;:.!?\n\[\](){}]+"
+LIST = re.compile(rf"{ITEM}(?:, ?{ITEM})+")
+LAST = re.compile(r"^(?:and|or) ")
+STARTS = re.compile(r"(?:^|(?<= ))(?=(?:an?|the|some|\d+) )")
+"""Where an item may begin within the clause that introduces the list: "you see | a knife"."""
+
+
+def sort_lists(texts: pa.Array) -> pa.Array:
+    """Each text with the items of its lists, and then its lines, in alphabetical order."""
+    return pa.array([sort_text(text) for text in texts.to_pylist()], texts.type)
+
+
+def sort_text(text: str) -> str:
+    return "\n".join(sorted(LIST.sub(_sort_items, text).split("\n")))
+
+
+def _sort_items(match: re.Match[str]) -> str:
+    items = [item.strip() for item in match[0].split(",")]
+    last = items.pop()
+    before, found, after = last.rpartition(" and ")
+    items += [before, after] if found and before and STARTS.match(after) else [LAST.sub("", last)]
+    is_whole = match.start() == 0 or match.string[match.start() - 1] in ":[({\n"
+    lead, listed = _split_lead([item for item in items if item], is_whole)
+    return f"{lead}{', '.join(sorted(listed))} "
+
+
+def _split_lead(items: list[str], is_whole: bool) -> tuple[str, list[str]]:
+    """(what introduces the list, its items); all is introduction where nobody can tell where the list begins."""
+    begins = len(items)
+    while begins and STARTS.match(items[begins - 1]):
+        begins -= 1
+    if begins == len(items):
+        return ("", items) if is_whole else (", ".join(items), [])
+    if not begins:
+        return "", items
+    places = [place.end() for place in STARTS.finditer(items[begins - 1])]
+    if not places:
+        return ", ".join(items[:begins]) + ", ", items[begins:]
+    clause, first = items[begins - 1][: places[-1]], items[begins - 1][places[-1] :]
+    return ", ".join([*items[: begins - 1], clause]), [first, *items[begins:]]
