@@ -20,7 +20,15 @@ CREATE TABLE rollouts (
     seconds             DOUBLE,
     prompt_tokens       BIGINT,
     completion_tokens   BIGINT,
-    source              VARCHAR NOT NULL
+    source              VARCHAR NOT NULL,
+    trajectory_id       VARCHAR,
+    tools               VARCHAR,
+    end_messages        STRUCT(role VARCHAR, content VARCHAR, tool_call_id VARCHAR, name VARCHAR)[],
+    metadata            VARCHAR,
+    duplicate_of        VARCHAR,
+    license             VARCHAR,
+    source_url          VARCHAR,
+    attribution         VARCHAR
 );
 COMMENT ON TABLE  rollouts                     IS 'One attempt of an agent at a task, success or failure. Written by explore and import.';
 COMMENT ON COLUMN rollouts.rollout_id          IS 'Content hash of the attempt.';
@@ -45,3 +53,11 @@ COMMENT ON COLUMN rollouts.seconds             IS 'Wall-clock time the attempt t
 COMMENT ON COLUMN rollouts.prompt_tokens       IS 'Tokens read by the model over all steps.';
 COMMENT ON COLUMN rollouts.completion_tokens   IS 'Tokens written by the model over all steps.';
 COMMENT ON COLUMN rollouts.source              IS 'Where the row comes from: explore, or the file and record of the imported log.';
+COMMENT ON COLUMN rollouts.trajectory_id       IS 'The log''s own id of the attempt; NULL if it has none.';
+COMMENT ON COLUMN rollouts.tools               IS 'JSON: the tools available to the agent, as OpenAI function schemas; NULL if there were none.';
+COMMENT ON COLUMN rollouts.end_messages        IS 'The messages after the last turn; NULL if end_observation as one user message is all there is.';
+COMMENT ON COLUMN rollouts.metadata            IS 'JSON: everything else that the log contains.';
+COMMENT ON COLUMN rollouts.duplicate_of        IS 'The rollout_id of the same run in another format; build leaves such rows out. NULL if it is the only one.';
+COMMENT ON COLUMN rollouts.license             IS 'The licence of the log, as given at its import.';
+COMMENT ON COLUMN rollouts.source_url          IS 'Where the log was published, as given at its import.';
+COMMENT ON COLUMN rollouts.attribution         IS 'Whom to credit for the log, as given at its import.';

@@ -8,6 +8,9 @@ CREATE TABLE steps (
     reward      DOUBLE,
     valid       BOOLEAN,
     logprob     DOUBLE,
+    input_messages STRUCT(role VARCHAR, content VARCHAR, tool_call_id VARCHAR, name VARCHAR)[],
+    output_message STRUCT(content VARCHAR, reasoning VARCHAR, tool_calls STRUCT(id VARCHAR, name VARCHAR, arguments VARCHAR)[]),
+    metadata       VARCHAR,
     PRIMARY KEY (rollout_id, step)
 );
 COMMENT ON TABLE  steps             IS 'One execution step (o, th, a) of a rollout. Written by explore and import.';
@@ -20,3 +23,6 @@ COMMENT ON COLUMN steps.response    IS 'The raw text that thought and action wer
 COMMENT ON COLUMN steps.reward      IS 'Reward the environment gave for this action; NULL if it gave none.';
 COMMENT ON COLUMN steps.valid       IS 'Whether the environment accepted the action; NULL if it does not say.';
 COMMENT ON COLUMN steps.logprob     IS 'Log-probability of the response under the model; NULL if unknown.';
+COMMENT ON COLUMN steps.input_messages IS 'The messages since the agent''s previous turn; NULL if observation as one user message is all there is.';
+COMMENT ON COLUMN steps.output_message IS 'The agent''s own message, arguments as JSON text; NULL if response, or else thought and action, are all there is.';
+COMMENT ON COLUMN steps.metadata       IS 'JSON: time, token usage, model and whatever else the log says about the turn.';

@@ -96,7 +96,8 @@ def test_messages_in_lines_thinking_parts_and_roles():
     (thinking, plain, parts), problems = read("messages", "messages/lines.jsonl", environment="sums")
     assert acts(thinking) == [("2+2?", "easy", "4")]
     assert plain.task_id == thinking.task_id  # the same question is the same task
-    assert acts(parts) == [("look", "hm", 'bash {"command": "ls"}')]
+    image = "[image application/json sha256:455fd6a86501544c 52 B]"
+    assert acts(parts) == [(f"look\n{image}", "hm", 'bash {"command": "ls"}')], "an image is named, not dropped"
     assert parts.reward == 0.5
     assert reasons(problems) == ["empty_steps", "unknown_role"]
 

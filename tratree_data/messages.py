@@ -5,7 +5,9 @@ user message; every step is an assistant message 'Thought: …\\nAction: …'. S
 that marks assistant turns masks all observations.
 """
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -43,3 +45,74 @@ def conversation(prompt: str, instruction: str, steps: Iterable[tuple[str, str, 
         user = observation if messages else opening(prompt, instruction, observation)
         messages += [{"role": "user", "content": user}, {"role": "assistant", "content": answer(thought, action)}]
     return messages
+
+
+INSTRUCTING = ("system", "developer")
+"""Roles that instruct: before the first turn they are the prompt."""
+INPUT_KEYS = ("role", "content", "tool_call_id", "name")
+
+
+def messages_of_steps(prompt: str, steps: Iterable[Mapping[str, Any]], end: str | Sequence[Mapping[str, Any]] = "") -> list[dict[str, Any]]:
+    """The conversation of some steps: exactly the messages of which `importers.chat.record_of_chat` made them.
+
+    A step is a row of `steps` (observation, thought, action, response, input_messages, output_message); `end` is the rollout's
+    end_messages, or its end_observation if they are NULL. Tool calls come as {"id", "name", "arguments"}, the arguments as JSON text.
+    """
+    messages: list[dict[str, Any]] = []
+    for number, step in enumerate(steps):
+        inputs = inputs_of(step)
+        if number == 0 and prompt and not any(message["role"] in INSTRUCTING for message in inputs):
+            messages.append({"role": "system", "content": prompt})
+        messages += [*inputs, output_of(step)]
+    if isinstance(end, str):
+        return [*messages, {"role": "user", "content": end}] if end else messages
+    return [*messages, *map(input_message, end)]
+
+
+def inputs_of(step: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The messages since the agent's previous turn."""
+    stored = step.get("input_messages")
+    return [{"role": "user", "content": step["observation"]}] if stored is None else [input_message(message) for message in stored]
+
+
+def output_of(step: Mapping[str, Any]) -> dict[str, Any]:
+    """The agent's own message."""
+    stored = step.get("output_message")
+    if stored is None:
+        response = step.get("response")
+        return {"role": "assistant", "content": answer(step["thought"], step["action"]) if response is None else response}
+    message = {"role": "assistant", "content": stored.get("content")}
+    if stored.get("reasoning") is not None:
+        message["reasoning_content"] = stored["reasoning"]
+    if stored.get("tool_calls") is not None:
+        message["tool_calls"] = [{name: call.get(name) for name in ("id", "name", "arguments")} for call in stored["tool_calls"]]
+    return message
+
+
+def input_message(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """A message with the keys that it has; its content may be null."""
+    return {key: stored.get(key) for key in INPUT_KEYS if key == "content" or stored.get(key) is not None}
+
+
+def openai_message(message: Mapping[str, Any], *, decode: bool = False) -> dict[str, Any]:
+    """The message as OpenAI writes it; with `decode`, arguments are objects wherever they are JSON objects, as chat templates expect."""
+    calls = message.get("tool_calls")
+    if calls is None:
+        return dict(message)
+    functions = [{"name": call["name"], "arguments": _decoded(call["arguments"]) if decode else call["arguments"]} for call in calls]
+    return {**message, "tool_calls": [
+        {"id": call["id"], "type": "function", "function": function} for call, function in zip(calls, functions, strict=True)
+    ]}  # fmt: skip
+
+
+def _decoded(arguments: str | None) -> Any:
+    try:
+        value = json.loads(arguments or "{}")
+    except (ValueError, RecursionError):
+        return arguments
+    return value if isinstance(value, dict) else arguments
+
+
+def json_text(value: Any) -> str:
+    """JSON in the order of the value's keys; what JSON cannot hold (dates, bytes, sets) as text."""
+    return json.dumps(value, ensure_ascii=False, default=str)

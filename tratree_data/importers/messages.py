@@ -7,14 +7,16 @@ message may differ between the trials of a task, so the instruction is taken fro
 from collections.abc import Iterator
 from typing import Any
 
-from tratree_data import ids
-from tratree_data.importers import records, turns
+from tratree_data.importers import records
+from tratree_data.importers.chat import first_request, record_of_chat
+from tratree_data.importers.dialects import read_messages, read_tools
 from tratree_data.importers.reading import LogFile, json_records
 from tratree_data.importers.records import Options, Problem, Record
 
 LOGS = ("traj", "messages", "trajectory", "conversation")
 TASKS = ("task_id", "id", "instance_id", "prompt_id")
 TRIALS = ("trajectory_id", "trial", "attempt")
+KNOWN = {*TASKS, *TRIALS, "environment", "env", "split", "model", "reward", "score", "success", "tools"}
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
@@ -25,24 +27,22 @@ def parse(file: LogFile, options: Options, where: str, value: Any) -> Record:
     entry = records.mapping(value, "the record")
     key = next((name for name in LOGS if name in entry), "messages")
     log = records.items_of(records.need(entry, key), key)
-    conversation = turns.converse(turns.read_turn(message, f"{key}[{i}]") for i, message in enumerate(log))
-    first = conversation.steps[0].observation
-    instruction = _instruction(entry) or first.strip()
+    spoken = [said for i, message in enumerate(log) for said in read_messages(message, f"{key}[{i}]")]
     task = first_of(entry, TASKS)
     trial = first_of(entry, TRIALS)
-    return Record(
+    return record_of_chat(
+        spoken,
         source=where,
         environment=options.environment or records.optional_text(entry.get("environment", entry.get("env")), "environment"),
-        task_id=ids.content_id(instruction) if task is None else records.identifier(task, "task_id"),
+        task_id="" if task is None else records.identifier(task, "task_id"),
+        instruction=_instruction(entry) or first_request(spoken).strip(),
+        tools=read_tools(entry.get("tools")),
+        metadata={name: value for name, value in entry.items() if name not in KNOWN and name != key and value is not None},
         trajectory_id="" if trial is None else f"{file.stem}:{records.identifier(trial, 'trial')}",
         split=records.optional_text(entry.get("split"), "split"),
         model=records.optional_text(entry.get("model"), "model") or None,
-        prompt=conversation.prompt,
-        instruction=instruction,
         reward=records.truth_or_number(entry.get("reward", entry.get("score")), "reward"),
         success=records.truth(entry.get("success"), "success"),
-        steps=conversation.steps,
-        end_observation=conversation.end_observation,
     )
 
 

@@ -26,6 +26,9 @@ class LogStep:
     response: str | None = None
     reward: float | None = None
     valid: bool | None = None
+    input_messages: list[dict[str, Any]] | None = None
+    output_message: dict[str, Any] | None = None
+    metadata: dict[str, Any] | None = None
 
 
 @dataclass(slots=True)
@@ -52,6 +55,9 @@ class Record:
     seconds: float | None = None
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    tools: list[dict[str, Any]] | None = None
+    end_messages: list[dict[str, Any]] | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

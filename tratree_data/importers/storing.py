@@ -16,6 +16,7 @@ import pyarrow as pa
 from tratree_data import ids
 from tratree_data.importers.records import LogStep, Options, Problem, Record, Unusable
 from tratree_data.importers.summary import ImportSummary
+from tratree_data.messages import json_text
 from tratree_data.store.reader import Store
 from tratree_data.store.rollout_writer import RolloutWriter, stream_table
 from tratree_data.store.schemas import arrow_schema
@@ -24,13 +25,15 @@ from tratree_data.store.writer import commit
 
 STAGE = "import"
 STEPS_PER_COMMIT = 100_000
-STEP_FIELDS = ("observation", "thought", "action", "response", "reward", "valid")
+STEP_FIELDS = ("observation", "thought", "action", "response", "reward", "valid", "input_messages", "output_message")
 PROBLEMS_PER_TABLE = 10_000
 DETAIL_CHARACTERS = 300
 END_REASONS = {
     "done", "max_steps", "agent_stopped", "context_overflow", "invalid_actions", "agent_error", "environment_error", "time_out",
     "server_unavailable", "unknown",
 }  # fmt: skip
+STRUCTURED = ("input_messages", "output_message", "metadata")
+RECORD_STRUCTURED = ("tools", "end_messages", "metadata")
 SUBJECT = re.compile(r"(?P<file>.+?):\d+(?:\[.*\])?", re.DOTALL)
 
 
@@ -190,7 +193,27 @@ def clean(record: Record) -> int:
             if count:
                 setattr(owner, name, text)
                 replaced += count
+    for owner, name in [*((step, name) for step in record.steps for name in STRUCTURED), *((record, name) for name in RECORD_STRUCTURED)]:
+        value = getattr(owner, name)
+        if value:
+            cleaned, count = clean_value(value)
+            if count:
+                setattr(owner, name, cleaned)
+                replaced += count
     return replaced
+
+
+def clean_value(value: Any) -> tuple[Any, int]:
+    """A JSON value with every text in it as it can be stored, and how many characters were replaced."""
+    if isinstance(value, str):
+        return replace_unstorable(value)
+    if isinstance(value, list | tuple):
+        cleaned = [clean_value(item) for item in value]
+        return [item for item, _ in cleaned], sum(count for _, count in cleaned)
+    if isinstance(value, dict):
+        members = [(clean_value(key), clean_value(item)) for key, item in value.items()]
+        return {key: item for (key, _), (item, _) in members}, sum(a + b for (_, a), (_, b) in members)
+    return value, 0
 
 
 def identity(record: Record) -> str:
@@ -198,6 +221,9 @@ def identity(record: Record) -> str:
     if record.rollout_id:
         return record.rollout_id
     content = [part for step in record.steps for part in (step.observation, step.thought, step.action)]
+    messages = [part for step in record.steps for part in (step.input_messages, step.output_message)] + [record.end_messages]
+    if any(part is not None for part in messages):
+        content.append(json_text(messages))
     facts = (record.trajectory_id, record.agent, record.model or "", record.reward, record.instruction, record.end_observation)
     return ids.rollout_id(record.environment, record.task_id, "import", *facts, *content)
 
@@ -205,11 +231,14 @@ def identity(record: Record) -> str:
 def rollout_row(record: Record, rollout: str, tree: str, attempt: int, score: float | None) -> dict[str, Any]:
     names = (
         "environment", "environment_version", "split", "task_id", "prompt", "instruction", "agent", "model", "sampling", "success",
-        "end_reason", "end_observation", "seconds", "prompt_tokens", "completion_tokens", "source",
+        "end_reason", "end_observation", "seconds", "prompt_tokens", "completion_tokens", "source", "end_messages",
     )  # fmt: skip
     row: dict[str, Any] = {name: getattr(record, name) for name in names}
+    row |= {name: json_text(value) if (value := getattr(record, name)) else None for name in ("tools", "metadata")}
+    row["trajectory_id"] = record.trajectory_id or None
     return row | {"rollout_id": rollout, "tree_id": tree, "attempt": attempt, "score": score, "step_count": len(record.steps)}
 
 
 def step_row(step: LogStep) -> dict[str, Any]:
-    return {name: getattr(step, name) for name in STEP_FIELDS}
+    metadata = json_text(step.metadata) if step.metadata else None
+    return {name: getattr(step, name) for name in STEP_FIELDS} | {"metadata": metadata}

@@ -53,7 +53,7 @@ class RolloutWriter:
         _append(self._rollouts, rollout)
         for number, step in enumerate(steps):
             _append(self._steps, {**step, "rollout_id": rollout["rollout_id"], "step": number})
-            self._characters += sum(len(value) for value in step.values() if isinstance(value, str))
+            self._characters += sum(map(_characters_in, step.values()))
 
     def drop(self, subject: str, reason: str, detail: str) -> None:
         """A row of `dropped`, committed with the rollouts of the same batch."""
@@ -93,6 +93,15 @@ class RolloutWriter:
         self.steps_committed += tables["steps"].num_rows
         self._clear()  # before the commit: after a Ctrl-C right behind it, the last flush must not commit the same rows again
         return commit(self.directory, self.stage, tables, settings=self.settings, reads=self.reads, append=True)
+
+
+def _characters_in(value: Any) -> int:
+    """Of a text, or of the messages in a list or mapping."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, list):
+        return sum(map(_characters_in, value))
+    return sum(map(_characters_in, value.values())) if isinstance(value, dict) else 0
 
 
 def _append(columns: dict[str, list[Any]], row: Mapping[str, Any]) -> None:

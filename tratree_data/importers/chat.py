@@ -1,0 +1,195 @@
+"""Conversations → steps: a turn of the assistant is a step, and its messages are kept.
+
+Readers give messages in one form, whatever their log's:
+
+    {"role": "system" | "developer" | "user" | "assistant" | "tool", "content": text or None, "reasoning_content"?: text,
+     "tool_calls"?: [{"id", "name", "arguments": JSON text}], "tool_call_id"?, "name"?, "metadata"?: anything else}
+
+What is displayed, compared and merged is text that is derived from them: the observation holds what others said since the last turn,
+the action each call as `name {sorted arguments}`. Parallel calls are a set, so calls and their results come in a canonical order there.
+Messages that equal the derived form are stored as NULL; `messages.messages_of_steps` is the exact inverse.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tratree_data import ids
+from tratree_data.importers.records import KeyWatch, LogStep, Record, Unusable
+from tratree_data.importers.turns import OBSERVATION_LABEL, instruction_in, split_answer
+from tratree_data.messages import INPUT_KEYS, INSTRUCTING, messages_of_steps, output_of
+
+__all__ = ["Message", "action_text", "messages_of_steps", "record_of_chat", "result_texts", "steps_of_chat"]
+
+Message = dict[str, Any]
+EXACT_FLOAT = 2.0**53
+
+
+@dataclass(slots=True)
+class Conversation:
+    """Steps, and what is around them."""
+
+    prompt: str = ""
+    steps: list[LogStep] = field(default_factory=list)
+    end_observation: str = ""
+    end_messages: list[Message] | None = None
+    end_metadata: list[Any] | None = None
+
+
+def record_of_chat(
+    messages: Sequence[Message],
+    *,
+    source: str,
+    environment: str,
+    task_id: str = "",
+    instruction: str | None = None,
+    metadata: dict[str, Any] | None = None,
+    react: bool | None = None,
+    **facts: Any,
+) -> Record:
+    """A record of a whole conversation; `facts` are more fields of Record (trajectory_id, tools, reward, agent, …).
+
+    The instruction is the first user message's unless given, the task its hash. `react` says whether an answer without calls is
+    'Thought: … Action: …'; by default it is if the conversation has no call at all.
+    """
+    conversation = steps_of_chat(messages, react)
+    asked = instruction_in(first_request(messages)) if instruction is None else instruction
+    metadata = dict(metadata or {})
+    if conversation.end_metadata is not None:
+        metadata["end_messages"] = conversation.end_metadata
+    return Record(
+        source=source,
+        environment=environment,
+        task_id=task_id or ids.content_id(asked),
+        instruction=asked,
+        prompt=conversation.prompt,
+        steps=conversation.steps,
+        end_observation=conversation.end_observation,
+        end_messages=conversation.end_messages,
+        metadata=metadata,
+        **facts,
+    )
+
+
+def first_request(messages: Sequence[Message]) -> str:
+    """What the user said before the agent's first turn, else first of all."""
+    first = next((i for i, message in enumerate(messages) if message["role"] == "assistant"), len(messages))
+    asked = [message["content"] or "" for message in messages[:first] if message["role"] == "user"]
+    return "\n\n".join(asked) or next((message["content"] or "" for message in messages if message["role"] == "user"), "")
+
+
+def steps_of_chat(messages: Sequence[Message], react: bool | None = None) -> Conversation:
+    """Turns of the assistant as steps, each with what was said since the one before."""
+    react = not any(message.get("tool_calls") for message in messages) if react is None else react
+    result = Conversation()
+    waiting: list[Message] = []
+    calls: list[dict[str, Any]] = []
+    for message in messages:
+        if message["role"] != "assistant":
+            waiting.append(message)
+            continue
+        if not result.steps:
+            result.prompt = "\n\n".join(said["content"] or "" for said in waiting if said["role"] in INSTRUCTING)
+        result.steps.append(_step(result.prompt if not result.steps else None, waiting, calls, message, react))
+        waiting, calls = [], message.get("tool_calls") or []
+    if not result.steps:
+        raise Unusable("empty_steps", "nobody acts: there is no turn of an assistant")
+    result.end_observation = observed(waiting, calls)
+    result.end_metadata = _metadata_of(waiting)
+    derived = [{"role": "user", "content": result.end_observation}] if result.end_observation else []
+    result.end_messages = None if (said := list(map(_input, waiting))) == derived else said
+    return result
+
+
+def _step(prompt: str | None, waiting: list[Message], calls: list[dict[str, Any]], message: Message, react: bool) -> LogStep:
+    """The turn that answers the waiting messages; `prompt` is the rollout's if it is the first turn."""
+    inputs = list(map(_input, waiting))
+    heard = waiting
+    if prompt is not None:
+        heard = [said for said in waiting if said["role"] not in INSTRUCTING]
+        if prompt and inputs[0] == {"role": "system", "content": prompt} and len(heard) == len(waiting) - 1:
+            inputs = inputs[1:]
+    observation = observed(heard, calls)
+    step = _acted(observation, message, react)
+    if inputs != [{"role": "user", "content": observation}]:
+        step.input_messages = inputs
+    if output_of({"thought": step.thought, "action": step.action, "response": step.response}) != _bare(message):
+        step.output_message = _output(message)
+    metadata = dict(message.get("metadata") or {})
+    about_inputs = _metadata_of(waiting)
+    step.metadata = metadata | ({"input_messages": about_inputs} if about_inputs else {}) or None
+    return step
+
+
+def _acted(observation: str, message: Message, react: bool) -> LogStep:
+    reasoning, content = message.get("reasoning_content") or "", message["content"] or ""
+    calls = message.get("tool_calls")
+    if calls:
+        thought = "\n".join(part for part in (reasoning, content) if part.strip())
+        return LogStep(observation, thought, "\n".join(sorted(map(action_text, calls))))
+    thought, action = split_answer(content) if react else ("", content)
+    thought = "\n".join(part for part in (reasoning, thought) if part)
+    return LogStep(observation, thought, action, response=content or None)
+
+
+def observed(messages: Iterable[Message], calls: Sequence[dict[str, Any]] = ()) -> str:
+    """What the agent saw: the messages' texts joined by blank lines, results of parallel calls in the order of the calls' texts."""
+    return OBSERVATION_LABEL.sub("", "\n\n".join(result_texts(messages, calls)))
+
+
+def result_texts(messages: Iterable[Message], calls: Sequence[dict[str, Any]] = ()) -> list[str]:
+    """The messages' texts; results of the given calls change places so that their order does not depend on that of the calls."""
+    said = list(messages)
+    texts = [message["content"] or "" for message in said]
+    action_of = {call.get("id"): action_text(call) for call in calls if call.get("id")}
+    places = [i for i, message in enumerate(said) if message["role"] == "tool" and message.get("tool_call_id") in action_of]
+    if len(places) > 1:
+        ordered = sorted((action_of[said[i]["tool_call_id"]], texts[i]) for i in places)
+        for place, (_, text) in zip(places, ordered, strict=True):
+            texts[place] = text
+    return texts
+
+
+def action_text(call: dict[str, Any]) -> str:
+    """A call as one text: equal calls are equal texts, whatever their order of keys, their white space and how numbers are written."""
+    arguments = call.get("arguments")
+    if arguments is None or not arguments.strip() or arguments.strip() in ("{}", "null"):
+        return str(call["name"])
+    return f"{call['name']} {canonical_arguments(arguments)}"
+
+
+def canonical_arguments(text: str) -> str:
+    """JSON with sorted keys, whole numbers without a fraction; a text that is not JSON, or has a key twice, as it is."""
+    watch = KeyWatch()
+    try:
+        value = json.loads(text, object_pairs_hook=watch)
+        return text if watch.repeated is not None else json.dumps(_canonical(value), ensure_ascii=False, sort_keys=True)
+    except (ValueError, RecursionError):
+        return text
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer() and abs(value) < EXACT_FLOAT:
+        return int(value)
+    if isinstance(value, dict):
+        return {key: _canonical(item) for key, item in value.items()}
+    return [_canonical(item) for item in value] if isinstance(value, list) else value
+
+
+def _input(message: Message) -> Message:
+    return {key: message[key] for key in INPUT_KEYS if key in message and (key == "content" or message[key] is not None)}
+
+
+def _bare(message: Message) -> Message:
+    return {key: value for key, value in message.items() if key != "metadata"}
+
+
+def _output(message: Message) -> Message:
+    return {"content": message["content"], "reasoning": message.get("reasoning_content"), "tool_calls": message.get("tool_calls")}
+
+
+def _metadata_of(messages: Sequence[Message]) -> list[Any] | None:
+    """What the log says about each of the messages; None if it says nothing."""
+    metadata = [message.get("metadata") for message in messages]
+    return metadata if any(metadata) else None
