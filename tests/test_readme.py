@@ -138,7 +138,7 @@ def test_links_and_folders_exist() -> None:
     assert len(targets) >= 20
     for page, target in targets:
         assert target.startswith("https://") or (page.parent / target).exists(), f"{page.name}: {target}"
-    for line in re.search(r"## What lies where\n\n(.*?)\n\n##", README, re.DOTALL).group(1).splitlines():  # type: ignore[union-attr]
+    for line in re.search(r"## Where things are\n\n(.*?)\n\n##", README, re.DOTALL).group(1).splitlines():  # type: ignore[union-attr]
         for name in re.findall(r"(?<=\s)([\w.]+(?:/|\.py))(?=\s)", f" {line}"):
             assert (ROOT / name).exists() or (ROOT / "tratree_data" / name).exists(), name
 
