@@ -108,12 +108,16 @@ def audit(
     embedder: Annotated[str | None, typer.Option(help="An embedder, as in build. Default: the one that the trees were built with.")] = None,
     calls: Annotated[int, typer.Option(min=0, help="The number of close calls to show on each side of the threshold.")] = 5,
     trees: Annotated[int, typer.Option(min=1, help="The number of trees to examine.")] = 500,
+    suggest: Annotated[bool, typer.Option("--suggest", help="Suggest normalisers that the log supports, instead.")] = False,
     format: Format = "table",
 ) -> None:
     """Show whether merges by similarity were right: the closest calls, and the effect of other thresholds.
 
-    Example: `tratree audit demo --calls 3`
+    Example: `tratree audit demo --calls 3`, or `tratree audit demo --suggest`
     """
+    if suggest:
+        _print_suggestions(directory, trees, format)
+        return
     from tratree_data.cli.tables import print_calls, print_table
     from tratree_data.trees.audit import audit as run_audit
 
@@ -124,6 +128,18 @@ def audit(
     messages.print(
         f"{found.settings.embedder} merges from {found.settings.min_similarity:g}; --min-similarity auto would choose {found.chosen:g}"
     )
+
+
+def _print_suggestions(directory: str, trees: int, format: str) -> None:
+    from tratree_data.cli.tables import print_suggestions, print_table
+    from tratree_data.trees.suggest import suggest
+
+    found = suggest(directory, trees=trees)
+    if format == "table":
+        print_suggestions(found.rules)
+    else:
+        print_table(found.rules, format)
+    messages.print(found.advice, markup=False, soft_wrap=True)
 
 
 @app.command(rich_help_panel=PANEL)

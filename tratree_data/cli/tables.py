@@ -58,6 +58,15 @@ def print_calls(calls: pa.Table) -> None:
         print(f"    {shorten(row['a_text'], 140)}\n    {shorten(row['b_text'], 140)}")
 
 
+def print_suggestions(rules: pa.Table) -> None:
+    """Normalisers that the log supports, then those that it speaks against, each with an example and the reason."""
+    for row in rules.to_pylist():
+        verdict = f"+{row['merges']:,} steps merge" if row["accepted"] else "not suggested"
+        print(f"{verdict}  {row['rule']}\n    in {row['pairs']:,} pairs at {row['decisions']:,} decisions, such as")
+        print(f"    {shorten(one_line(row['one_text']), 60)!r} / {shorten(one_line(row['other_text']), 60)!r}")
+        print(f"    {row['futures'] if row['accepted'] else row['reason']}")
+
+
 def draw_grid(table: pa.Table, columns: int) -> list[str]:
     """Numbers and short texts keep their width; long texts share the remaining columns and are cut."""
     rows = [[_cell(value) for value in row.values()] for row in table.to_pylist()]

@@ -24,6 +24,7 @@ from tratree_data.trees.audit import calibrate
 from tratree_data.trees.built_with import TABLES, BuiltWith, count_merges
 from tratree_data.trees.embed import Cache, load_cache
 from tratree_data.trees.embedders import Embedder, LexicalEmbedder, make_embedder
+from tratree_data.trees.learned_rules import resolve_rules
 from tratree_data.trees.normalise import Rule, parse_rules
 from tratree_data.trees.settings import AUTO, BuildSettings
 from tratree_data.trees.tree import ROLLOUT_COLUMNS, STEP_COLUMNS, build_tree
@@ -53,14 +54,16 @@ def build(directory: str | Path, settings: BuildSettings) -> StageResult:
     """Merges all rollouts of the dataset into trajectory trees.
 
     `embedder` is exact, lexical, minilm, or any sentence-transformers model; auto takes minilm where it is installed, else lexical.
+    `normalise` names presets or patterns; 'auto' among them adds what the log itself suggests (learned_rules.py).
     `min_similarity` is a cosine, 'auto' to calibrate it on this dataset (docs/trees.md), or None for the embedder's own default.
     """
     store = open_store(directory)
     store.need("rollouts", "steps")
-    rules = parse_rules(settings.normalise)
+    named, learned = resolve_rules(store, settings.normalise)
+    rules = parse_rules(named)
     model = make_embedder(settings.embedder)
     threshold, why, calibrated = _choose_threshold(store, model, settings.min_similarity, rules)
-    made = BuiltWith(model.name if model else "exact", threshold, settings.normalise)
+    made = BuiltWith(model.name if model else "exact", threshold, named)
     with writing(directory):
         store = open_store(directory)
         cache = load_cache(store, model) if model else None
@@ -80,7 +83,7 @@ def build(directory: str | Path, settings: BuildSettings) -> StageResult:
             store = commit(directory, "build", files, settings=made.as_dict(), reads=reads, replace_trees=changed)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    notes = (*_notes(done, model, threshold, changed), _note_ignored_engine(cache, settings), why)
+    notes = (*_notes(done, model, threshold, changed), _note_ignored_engine(cache, settings), learned, why)
     return StageResult("build", True, _count_trees(store), tuple(filter(None, notes)))
 
 

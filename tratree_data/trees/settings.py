@@ -17,7 +17,9 @@ class BuildSettings(Settings):
     min_similarity: Annotated[
         float | str | None, Setting("Cosine from which observations are alike; auto calibrates it; the embedder's own by default.")
     ] = None
-    normalise: Annotated[tuple[str, ...], Setting("What comparing ignores: a preset or PATTERN=>REPLACEMENT.")] = ()
+    normalise: Annotated[
+        tuple[str, ...], Setting("What comparing ignores: a preset, PATTERN=>REPLACEMENT, or auto to learn it from the log.")
+    ] = ()
     engine: Annotated[Literal["local", "ray"], Setting("local (threads or processes of this machine) or ray.", recorded=False)] = "local"
     workers: Annotated[int | None, Setting("Workers; one per core by default.", minimum=1, recorded=False)] = None
     chunk_steps: Annotated[int, Setting("Steps that a worker holds in memory at once.", minimum=1, recorded=False)] = 150_000

@@ -1,0 +1,260 @@
+"""Normalisers learned from the log: which differences between observations of one decision are noise?
+
+Two steps that did the same before and do the same now, yet saw different texts, differ in *slots* and *segments* (differences.py). A rule
+for one of them is accepted if it passes four tests, which docs/trees.md explains:
+
+- support: it explains differences at several decisions;
+- variation: a slot's values seldom come again (a state's do), and a segment comes with many texts;
+- references: what the agent does later does not name the slot's value more often than another step's value;
+- futures: steps that the rule makes equal are followed by equal actions, equal observations and like scores as often as steps that are
+  equal without it.
+
+Rules are learned in rounds, because every merge uncovers siblings below it.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from tratree_data.store.reader import Store
+from tratree_data.trees.differences import Difference, Segment, Slot, differences, values_pattern
+from tratree_data.trees.futures import Futures
+from tratree_data.trees.settings import AUTO
+from tratree_data.trees.siblings import Log, Pair, pairs_of, read_log
+from tratree_data.trees.slots import Occurrences, is_referred_to, segment_rule, slot_rule
+
+SAMPLED_TREES = 200
+ROUNDS = 6
+ENOUGH_PAIRS = 5
+ENOUGH_DECISIONS = 2
+ENOUGH_TEXTS = 3
+"""Different remaining texts that a segment comes with."""
+VARIATION = 0.5
+WHOLE_TEXT = ("white-space", "letter-case", "list-order")
+"""Presets that are tried on whole texts."""
+COMPARED_CHARACTERS = 30_000_000
+"""What the token diffs of one round may read."""
+
+
+@dataclass
+class Suggestion:
+    """A rule, what speaks for it, and the reason why it was left out, if it was."""
+
+    rule: str
+    pairs: int
+    decisions: int
+    examples: tuple[tuple[str, str], ...]
+    futures: str = ""
+    rejected: str = ""
+    merges: int = 0
+    """Steps that join a node because of this rule, all others applied."""
+
+
+@dataclass
+class Candidate:
+    cause: Slot | Segment | str  # a preset's name for whole texts
+    values: Counter[str] = field(default_factory=Counter)
+    pairs: set[int] = field(default_factory=set)
+    places: set[tuple[int, int]] = field(default_factory=set)  # (pair, number of its difference)
+    decisions: set[int] = field(default_factory=set)
+    texts: set[str] = field(default_factory=set)
+    examples: dict[tuple[str, str], None] = field(default_factory=dict)
+    rule: str = ""
+
+
+def learn_rules(store: Store, given: Sequence[str] = (), trees: int = SAMPLED_TREES) -> list[Suggestion]:
+    """What a dataset's own log suggests, in addition to the `given` rules."""
+    return learn(read_log(store, trees), given)
+
+
+def resolve_rules(store: Store, rules: Sequence[str]) -> tuple[tuple[str, ...], str]:
+    """The rules of a build, with those that were learned in place of AUTO, and what to say about them."""
+    if AUTO not in rules:
+        return tuple(rules), ""
+    given = [rule for rule in rules if rule != AUTO]
+    learned = [suggestion for suggestion in learn_rules(store, given) if not suggestion.rejected]
+    if not learned:
+        return tuple(given), "learned no normaliser: no difference between siblings passes the tests; see tratree audit DIR --suggest"
+    words = "; ".join(f"{suggestion.rule!r} (+{suggestion.merges:,} steps)" for suggestion in learned)
+    return (*given, *(suggestion.rule for suggestion in learned)), f"learned {len(learned)} normalisers: {words}"
+
+
+def learn(log: Log, given: Sequence[str] = ()) -> list[Suggestion]:
+    """Accepted rules in the order in which they apply, then those that were left out; `given` rules apply before all of them."""
+    accepted: list[Suggestion] = []
+    rejected: dict[str, Suggestion] = {}
+    for _ in range(ROUNDS):
+        found, refused = _learn_once(log, [*given, *(suggestion.rule for suggestion in accepted)])
+        rejected.update((suggestion.rule, suggestion) for suggestion in refused)
+        if not found:
+            break
+        accepted += found
+    accepted, superfluous = _prune(log, given, accepted)
+    chosen = {suggestion.rule for suggestion in (*accepted, *superfluous)}
+    return accepted + sorted((s for s in rejected.values() if s.rule not in chosen), key=lambda s: (-s.pairs, s.rule))
+
+
+def _prune(log: Log, given: Sequence[str], accepted: list[Suggestion]) -> tuple[list[Suggestion], list[Suggestion]]:
+    """Rules without which fewer steps would merge, each with how many, and those that others make superfluous."""
+    superfluous = []
+    merged = log.count_merged([*given, *(suggestion.rule for suggestion in accepted)])
+    for suggestion in sorted(accepted, key=lambda s: (s.pairs, s.rule)):
+        without = [other for other in accepted if other is not suggestion]
+        suggestion.merges = merged - log.count_merged([*given, *(other.rule for other in without)])
+        if suggestion.merges <= 0:
+            accepted = without
+            superfluous.append(suggestion)
+    return accepted, superfluous
+
+
+def _learn_once(log: Log, rules: Sequence[str]) -> tuple[list[Suggestion], list[Suggestion]]:
+    groups = log.groups(rules)
+    texts = log.normalised(rules)
+    number = {text: n for n, text in enumerate(dict.fromkeys(texts))}
+    same = [number[texts[text]] for text in log.text]
+    pairs = list(pairs_of(groups, same))
+    found = _compare(log, texts, same, pairs)
+    candidates = [candidate for candidate in _candidates(found, pairs) if len(candidate.pairs) >= ENOUGH_PAIRS]
+    kept, refused = _screen(log, texts, groups, candidates)
+    kept += _whole_texts(log, rules, [candidate.rule for candidate in kept], pairs, same)
+    return _judge(log, rules, kept, refused, pairs, same, found)
+
+
+def _compare(log: Log, texts: Sequence[str], same: Sequence[int], pairs: Sequence[Pair]) -> dict[int, list[Difference]]:
+    """{number of a pair: where its texts differ}, of differing pairs whose texts can be compared."""
+    known: dict[tuple[str, str], list[Difference] | None] = {}
+    found, read = {}, 0
+    for n, pair in enumerate(pairs):
+        if same[pair.a] == same[pair.b]:
+            continue
+        key = texts[log.text[pair.a]], texts[log.text[pair.b]]
+        if key not in known:
+            read += len(key[0]) + len(key[1])
+            if read > COMPARED_CHARACTERS:
+                break
+            known[key] = differences(*key)
+        places = known[key]
+        if places is not None:
+            found[n] = places
+    return found
+
+
+def _candidates(found: dict[int, list[Difference]], pairs: Sequence[Pair]) -> list[Candidate]:
+    made: dict[Slot | Segment, Candidate] = {}
+    for n, places in found.items():
+        for number, place in enumerate(places):
+            for cause in place.causes:
+                for form in _forms(cause):
+                    candidate = made.setdefault(form, Candidate(form))
+                    candidate.pairs.add(n)
+                    candidate.places.add((n, number))
+                    candidate.decisions.add(pairs[n].group)
+                    candidate.values.update((place.left, place.right))
+                    candidate.examples.setdefault((place.left, place.right))
+    return [made[cause] for cause in sorted(made, key=lambda cause: (type(cause).__name__, str(cause)))]
+
+
+def _forms(cause: Slot | Segment) -> Iterable[Slot | Segment]:
+    """The cause itself and, of a slot, the more general ones that know only one side."""
+    yield cause
+    if isinstance(cause, Slot):
+        yield Slot(cause.left, "")
+        yield Slot("", cause.right)
+
+
+def _screen(
+    log: Log, texts: Sequence[str], groups: Sequence[Sequence[int]], candidates: Sequence[Candidate]
+) -> tuple[list[Candidate], list[Suggestion]]:
+    """Those that pass support, variation and references, with their rules; slots in their most general form that passes."""
+    kept, refused = [], []
+    covered: set[tuple[int, int]] = set()
+    order = sorted(
+        candidates, key=lambda c: (isinstance(c.cause, Slot) and bool(c.cause.left and c.cause.right), -len(c.pairs), str(c.cause))
+    )
+    for candidate in order:
+        reason = _reason_against(log, texts, groups, candidate)
+        if not candidate.rule:
+            continue
+        is_general = isinstance(candidate.cause, Slot) and not (candidate.cause.left and candidate.cause.right)
+        if reason and not is_general:
+            refused.append(_suggestion(candidate, rejected=reason))
+        elif not reason and not (isinstance(candidate.cause, Slot) and candidate.places <= covered):
+            kept.append(candidate)
+            covered |= candidate.places if isinstance(candidate.cause, Slot) else set()
+    return sorted(kept, key=lambda candidate: isinstance(candidate.cause, Slot)), refused  # segments apply before slots within them
+
+
+def _reason_against(log: Log, texts: Sequence[str], groups: Sequence[Sequence[int]], candidate: Candidate) -> str:
+    cause = candidate.cause
+    if isinstance(cause, Segment):
+        candidate.rule = segment_rule(cause)
+        if not candidate.rule:
+            return "too general"
+        others = len(candidate.decisions)
+        return "" if others >= ENOUGH_TEXTS else f"it comes at {others} decisions only, and {ENOUGH_TEXTS} are needed"
+    assert isinstance(cause, Slot)
+    values = {value for value in candidate.values if value}
+    pattern = values_pattern(values)
+    if pattern is None:
+        return ""
+    candidate.rule = slot_rule(cause, pattern)
+    if len(candidate.decisions) < ENOUGH_DECISIONS:
+        return f"it comes at {len(candidate.decisions)} decision only, and {ENOUGH_DECISIONS} are needed"
+    occurrences = Occurrences(candidate.rule, texts)
+    rate, count = occurrences.variation(log.text, groups)
+    if rate < VARIATION:
+        return f"the values differ in {rate:.0%} of {count:,} pairs of siblings only, so they belong to the state"
+    return is_referred_to(occurrences, log)
+
+
+def _whole_texts(log: Log, rules: Sequence[str], learned: Sequence[str], pairs: Sequence[Pair], same: Sequence[int]) -> list[Candidate]:
+    """Presets that make further pairs equal, on top of what was learned."""
+    made = []
+    base = log.normalised([*rules, *learned])
+    for preset in WHOLE_TEXT:
+        if preset in rules:
+            continue
+        texts = log.normalised([*rules, *learned, preset])
+        candidate = Candidate(preset, rule=preset)
+        for n, pair in enumerate(pairs):
+            a, b = log.text[pair.a], log.text[pair.b]
+            if base[a] != base[b] and texts[a] == texts[b]:
+                candidate.pairs.add(n)
+                candidate.decisions.add(pair.group)
+                candidate.examples.setdefault((base[a], base[b]))
+        if len(candidate.pairs) >= ENOUGH_PAIRS and len(candidate.decisions) >= ENOUGH_TEXTS:
+            made.append(candidate)
+    return made
+
+
+def _judge(
+    log: Log,
+    rules: Sequence[str],
+    kept: list[Candidate],
+    refused: list[Suggestion],
+    pairs: Sequence[Pair],
+    same: Sequence[int],
+    found: dict[int, list[Difference]],
+) -> tuple[list[Suggestion], list[Suggestion]]:
+    """The test of futures, with all candidates applied; the one that fails worst is dropped until none fails."""
+    while kept:
+        texts = log.normalised([*rules, *(candidate.rule for candidate in kept)])
+        equal = {n for n, pair in enumerate(pairs) if texts[log.text[pair.a]] == texts[log.text[pair.b]]}
+        futures = Futures(log, texts, pairs)
+        verdicts = []
+        for candidate in kept:
+            by_rule = candidate.pairs & equal
+            others = equal - by_rule
+            verdicts.append((futures.compare(by_rule, others), candidate, by_rule))
+        worst = max(verdicts, key=lambda verdict: (verdict[0].shortfall, str(verdict[1].cause)))
+        if worst[0].shortfall <= 0:
+            passed = [(verdict, candidate, by_rule) for verdict, candidate, by_rule in verdicts if by_rule]
+            return [_suggestion(candidate, futures=verdict.words) for verdict, candidate, _ in passed], refused
+        kept.remove(worst[1])
+        refused.append(_suggestion(worst[1], futures=worst[0].words, rejected=f"what comes next disagrees: {worst[0].words}"))
+    return [], refused
+
+
+def _suggestion(candidate: Candidate, *, futures: str = "", rejected: str = "") -> Suggestion:
+    examples = tuple(list(candidate.examples)[:3])
+    return Suggestion(candidate.rule, len(candidate.pairs), len(candidate.decisions), examples, futures, rejected)

@@ -1,0 +1,105 @@
+"""The evidence that a log holds about its own noise: steps that took one action at one node, and what came after each of them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tratree_data.store.queries import query
+from tratree_data.store.reader import Store
+from tratree_data.trees.normalise import normalise, parse_rules
+from tratree_data.trees.texts import one_array
+from tratree_data.trees.tree import ROLLOUT_COLUMNS, STEP_COLUMNS, build_tree, in_order
+
+ATTEMPTS = 30
+GROUPS = 1_500
+MEMBERS = 10
+NO_TEXT = -1
+
+
+@dataclass
+class Log:
+    """The steps of some rollouts in order, with distinct texts numbered; row numbers are shared by all lists."""
+
+    rollouts: pa.Table
+    steps: pa.Table
+    texts: pa.Array = field(init=False)  # distinct observations
+    text: list[int] = field(init=False)  # [rows] place in `texts`
+    next_text: list[int] = field(init=False)  # [rows] of the next step, or of what ended the rollout; NO_TEXT where nothing is known
+    actions: list[str] = field(init=False)
+    rollout: list[int] = field(init=False)
+    last: list[int] = field(init=False)  # [rollouts] the row after its last
+    scores: list[float | None] = field(init=False)  # [rollouts]
+
+    def __post_init__(self) -> None:
+        rollouts = self.rollouts.sort_by([("tree_id", "ascending"), ("attempt", "ascending"), ("rollout_id", "ascending")])
+        place = pc.index_in(self.steps["rollout_id"], rollouts["rollout_id"].combine_chunks())
+        order = pc.sort_indices(pa.table({"place": place, "step": self.steps["step"]}), [("place", "ascending"), ("step", "ascending")])
+        self.rollouts, self.steps, first, _ = in_order(rollouts, self.steps.take(order))  # however they are stored
+        ends = one_array(self.rollouts["end_observation"])
+        encoded = pa.concat_arrays([one_array(self.steps["observation"]), ends]).dictionary_encode()
+        self.texts = encoded.dictionary
+        numbers = encoded.indices.to_pylist()
+        self.text, end_texts = numbers[: len(self.steps)], numbers[len(self.steps) :]
+        blank = pc.index(self.texts, pa.scalar("", self.texts.type)).as_py()
+        self.actions = self.steps["action"].to_pylist()
+        self.scores = self.rollouts["score"].to_pylist()
+        self.last = first[1:].tolist()
+        self.rollout = [number for number, count in enumerate((first[1:] - first[:-1]).tolist()) for _ in range(count)]
+        self.next_text = [*self.text[1:], NO_TEXT]
+        for number, row in enumerate(self.last):
+            if row and (number == 0 or self.last[number - 1] < row):
+                self.next_text[row - 1] = NO_TEXT if end_texts[number] == blank else end_texts[number]
+
+    def has_next(self, row: int) -> bool:
+        return row + 1 < self.last[self.rollout[row]]
+
+    def groups(self, rules: Sequence[str]) -> list[list[int]]:
+        """Rows of at least two steps that took one action at one node, in trees of texts that are equal as normalised."""
+        trees = build_tree(self.rollouts, self.steps, rules=parse_rules(rules))
+        parents = dict(zip(trees.nodes["node_id"].to_pylist(), trees.nodes["parent_id"].to_pylist(), strict=True))
+        found: dict[tuple[str, str], list[int]] = {}
+        for row, node in enumerate(trees.step_nodes["node_id"].to_pylist()):
+            found.setdefault((parents[node], self.actions[row]), []).append(row)
+        return [rows for rows in found.values() if len(rows) > 1]
+
+    def count_merged(self, rules: Sequence[str]) -> int:
+        """Steps that joined a node instead of founding one."""
+        trees = build_tree(self.rollouts, self.steps, rules=parse_rules(rules))
+        return len(self.text) - int(trees.nodes.num_rows - len(pc.unique(self.rollouts["tree_id"])))
+
+    def normalised(self, rules: Sequence[str]) -> list[str]:
+        """The distinct texts as these rules compare them."""
+        return [str(text) for text in normalise(self.texts, parse_rules(rules)).to_pylist()]
+
+
+def read_log(store: Store, trees: int) -> Log:
+    """The first attempts at so many tasks."""
+    chosen = query(store, "first_attempts", trees=trees, attempts=ATTEMPTS)["rollout_id"].combine_chunks()
+    rows = pc.field("rollout_id").isin(chosen)
+    return Log(store.read("rollouts", [*ROLLOUT_COLUMNS, "end_observation"], filter=rows), store.read("steps", STEP_COLUMNS, filter=rows))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two steps of one group."""
+
+    group: int
+    a: int
+    b: int
+
+
+def pairs_of(groups: Sequence[Sequence[int]], same: Sequence[int]) -> Iterator[Pair]:
+    """Pairs of each group's members, of groups whose texts differ first; `same` numbers texts, so that equal numbers are equal texts."""
+    differing = [n for n, rows in enumerate(groups) if len({same[row] for row in rows}) > 1]
+    rest = sorted(set(range(len(groups))) - set(differing))
+    for number in [*_spread(differing, GROUPS), *_spread(rest, GROUPS // 3)]:
+        for a, b in combinations(_spread(groups[number], MEMBERS), 2):
+            yield Pair(number, a, b)
+
+
+def _spread(items: Sequence[int], count: int) -> list[int]:
+    """At most so many, evenly spread."""
+    return list(items) if len(items) <= count else [items[n * len(items) // count] for n in range(count)]

@@ -1,0 +1,88 @@
+"""Slots and segments as normalisers, and two tests of a slot: do its values vary, and does the agent refer to them?"""
+
+import re
+from collections.abc import Sequence
+
+from tratree_data.trees.differences import END, LINE, START, Segment, Slot
+from tratree_data.trees.siblings import MEMBERS, Log
+
+LITERAL_SHARE = 0.3
+"""Share of a segment's tokens that must be fixed, spaces left out; a freer pattern would remove anything."""
+REFERENCES = 0.05
+"""Excess of references to the own value over references to another step's from which on the value is part of the state."""
+REFERENCES_READ = 400
+FIXED = re.compile(r"\w")
+
+
+def slot_rule(slot: Slot, values: str) -> str:
+    begin = r"\b" if not slot.left or re.match(r"\w", slot.left) else ""
+    left, right = (f"({side})" if side else "" for side in (slot.left, slot.right))
+    close = "" if right else r"\b"
+    before, after = (r"\1" if left else ""), ((r"\2" if left else r"\1") if right else "")
+    return f"{begin}{left}{values}{close}{right}=>{before}#{after}"
+
+
+def segment_rule(segment: Segment) -> str:
+    """The rule that removes it; '' where the pattern fixes too little."""
+    visible = [token for token in segment.template if token not in (r"\s", r"\n")]
+    fixed = [token for token in visible if not token.startswith(("[", r"\d", r"\S"))]
+    if not visible or len(fixed) < LITERAL_SHARE * len(visible) or not fixed:
+        return ""
+    body = "".join(segment.template)
+    if segment.anchor == LINE:
+        return rf"(?m)(?:^{body}\n|\n?^{body}\z)=>"
+    return {START: f"{START}{body}=>", END: f"{body}{END}=>"}.get(segment.anchor, f"{body}=>")
+
+
+class Occurrences:
+    """The values of a slot in each distinct text."""
+
+    def __init__(self, rule: str, texts: Sequence[str]) -> None:
+        pattern, _, replacement = rule.partition("=>")
+        self.pattern = re.compile(pattern.replace(r"\z", r"\Z"))
+        self.template = replacement
+        self.texts = texts
+        self.known: dict[int, tuple[str, ...]] = {}
+
+    def values(self, text: int) -> tuple[str, ...]:
+        if text not in self.known:
+            self.known[text] = tuple(map(self._value, self.pattern.finditer(self.texts[text])))
+        return self.known[text]
+
+    def _value(self, match: re.Match[str]) -> str:
+        start = match.end(1) if self.template.startswith("\\") else match.start()
+        end = match.start(match.re.groups) if self.template.endswith(("\\1", "\\2")) else match.end()
+        return match.string[start:end]
+
+    def variation(self, text: Sequence[int], groups: Sequence[Sequence[int]]) -> tuple[float, int]:
+        """(share, count): how often the values differ between two siblings that have as many of them."""
+        differ = count = 0
+        for rows in groups:
+            seen = [self.values(text[row]) for row in rows[:MEMBERS]]
+            for i, ours in enumerate(seen):
+                for theirs in seen[i + 1 :]:
+                    if ours and len(ours) == len(theirs):
+                        differ += sum(a != b for a, b in zip(ours, theirs, strict=True))
+                        count += len(ours)
+        return (differ / count if count else 0.0), count
+
+
+def is_referred_to(occurrences: Occurrences, log: Log) -> str:
+    """Why the slot belongs to the state, if later actions of a rollout name its value more often than other rollouts' actions do."""
+    rows = [row for row, text in enumerate(log.text) if occurrences.values(text)]
+    rows = rows[:: max(1, len(rows) // REFERENCES_READ)]
+    own = other = 0
+    for place, row in enumerate(rows):
+        values = set(occurrences.values(log.text[row]))
+        elsewhere = next((r for r in rows[place + 1 :] + rows[:place] if not values & set(occurrences.values(log.text[r]))), None)
+        if elsewhere is not None:
+            own += _names(log, row, values)
+            other += _names(log, elsewhere, values)
+    if own - other > max(1, REFERENCES * len(rows)):
+        return f"later actions name the value in {own:,} of {len(rows):,} cases, other rollouts' actions in {other:,}"
+    return ""
+
+
+def _names(log: Log, row: int, values: set[str]) -> bool:
+    actions = " ".join(log.actions[row : log.last[log.rollout[row]]])
+    return any(re.search(rf"(?<![\w.-]){re.escape(value)}(?![\w-])", actions) for value in values)
