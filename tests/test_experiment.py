@@ -12,11 +12,11 @@ import pytest
 
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError
 from tratree_data.experiments.artifacts import finish, gather, is_done
-from tratree_data.experiments.estimates import flatten_trainings, hours, memory_gib
 from tratree_data.experiments.recipe import check_experiment, in_environment, read_experiment
 from tratree_data.experiments.reproduce import reproduce, table
-from tratree_data.experiments.run import run_experiment
+from tratree_data.experiments.run_experiment import run_experiment
 from tratree_data.experiments.settings import parse_seeds
+from tratree_data.experiments.training_costs import flatten_trainings, hours, memory_gib
 from tratree_data.exploration.explore import explore
 from tratree_data.files import data_folder, read_text
 from tratree_data.store.reader import open_store
@@ -194,7 +194,7 @@ PARENT = """
 import os, sys, time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from tratree_data.experiments.run import end_with
+from tratree_data.experiments.run_experiment import end_with
 
 def work(_):
     print(os.getpid(), flush=True)

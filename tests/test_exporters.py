@@ -18,8 +18,8 @@ from tratree_data.exporters import FORMATS, adp, agenttraj, atif, sts, verifiers
 from tratree_data.exporters.trajectories import Trajectory
 from tratree_data.importers import jsonl
 from tratree_data.importers.formats import FORMATS as IMPORT_FORMATS
-from tratree_data.importers.reading import LogFile
-from tratree_data.importers.records import Options, Record
+from tratree_data.importers.log_files import LogFile
+from tratree_data.importers.log_records import Options, Record
 from tratree_data.store.schemas import arrow_schema, table_from_rows
 from tratree_data.store.writer import commit, writing
 

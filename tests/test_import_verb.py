@@ -16,10 +16,10 @@ from helpers.loopback_hub import TOKEN, LoopbackHub, Repository
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError
-from tratree_data.importers import reading, storing
+from tratree_data.importers import log_files, record_storage
 from tratree_data.importers.formats import detect_format
-from tratree_data.importers.reading import LogFile
-from tratree_data.importers.records import Options
+from tratree_data.importers.log_files import LogFile
+from tratree_data.importers.log_records import Options
 from tratree_data.importers.settings import AUTO, Format
 from tratree_data.store.rollout_writer import RolloutWriter
 
@@ -309,19 +309,19 @@ def test_one_writer_at_a_time(tmp_path):
 
 def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     """What waits for a commit never exceeds its bound, and the buffer of a JSON list holds little more than one value."""
-    monkeypatch.setattr(storing, "STEPS_PER_COMMIT", 1_000)
+    monkeypatch.setattr(record_storage, "STEPS_PER_COMMIT", 1_000)
     sizes = []
     due = RolloutWriter.commit_if_due
     monkeypatch.setattr(RolloutWriter, "commit_if_due", lambda self: sizes.append(len(self._steps["step"])) or due(self))
     chats = [{"conversations": [{"from": "human", "value": f"q{i}"}, {"from": "gpt", "value": "x" * 1000}]} for i in range(3_000)]
     (tmp_path / "list.json").write_text(json.dumps(chats))
     held = []
-    fill = reading._JsonStream.fill
-    monkeypatch.setattr(reading._JsonStream, "fill", lambda self, *size: fill(self, *size) or held.append(len(self.buffer)))
+    fill = log_files._JsonStream.fill
+    monkeypatch.setattr(log_files._JsonStream, "fill", lambda self, *size: fill(self, *size) or held.append(len(self.buffer)))
     report = import_log(tmp_path / "d", tmp_path / "list.json", "sharegpt", environment="e")
     assert report.counts["rollouts"] == 3_000
     assert max(sizes) <= 1_000
-    assert max(held) < 2 * reading.CHUNK
+    assert max(held) < 2 * log_files.CHUNK
     assert len(held) >= 3
 
 
@@ -334,7 +334,8 @@ def test_killed_at_any_moment_the_same_command_finishes(tmp_path):
     lines: list[object] = [line(f"t{i % 40}", f"a{i}", i % 2) for i in range(6_000)]
     file = write(tmp_path / "a.jsonl", [*lines, b"bad"])
     script = (
-        "import sys; from tratree_data import import_log; from tratree_data.importers import storing; storing.STEPS_PER_COMMIT = 2_000\n"
+        "import sys; from tratree_data import import_log; from tratree_data.importers import record_storage\n"
+        "record_storage.STEPS_PER_COMMIT = 2_000\n"
         "import_log(sys.argv[2], sys.argv[1], 'jsonl')"
     )
     command = [sys.executable, "-c", script, str(file), str(tmp_path / "d")]

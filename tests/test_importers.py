@@ -15,11 +15,11 @@ from hypothesis import strategies as st
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError
-from tratree_data.importers import reading, turns
+from tratree_data.importers import conversations, log_files
 from tratree_data.importers.formats import FORMATS
 from tratree_data.importers.import_log import find_files
-from tratree_data.importers.reading import LogFile, json_members, json_records
-from tratree_data.importers.records import Options, Problem, Record
+from tratree_data.importers.log_files import LogFile, json_members, json_records
+from tratree_data.importers.log_records import Options, Problem, Record
 
 LOGS = Path(__file__).parent / "data/logs"
 REAL = SHARED / "trajectories"
@@ -336,8 +336,8 @@ def test_reports_beside_a_run_give_its_score_and_may_not_disagree(tmp_path):
 
 
 def test_a_run_with_all_its_queries_may_be_larger_than_a_record(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_RECORD_BYTES", 20_000)
-    monkeypatch.setattr(reading, "CHUNK", 1_000)
+    monkeypatch.setattr(log_files, "MAX_RECORD_BYTES", 20_000)
+    monkeypatch.setattr(log_files, "CHUNK", 1_000)
     query = [{"role": "user", "content": "The task." + " " * 5_000}]
     steps = [{"action": f"a{i}", "observation": f"o{i}", "response": "r", "thought": "t", "query": query} for i in range(40)]
     (tmp_path / "x.traj").write_text(json.dumps({"trajectory": steps, "history": [], "info": {}}, indent=2))
@@ -439,7 +439,7 @@ def test_the_wrong_format_is_told_and_the_right_one_named(tmp_path, named, fits,
 
 def test_json_streams_give_the_same_as_json_whole(tmp_path, monkeypatch):
     """Values that are far longer than the buffer, numbers at its end, and escapes across it."""
-    monkeypatch.setattr(reading, "CHUNK", 7)
+    monkeypatch.setattr(log_files, "CHUNK", 7)
     values = [
         12345678901,
         -1.5e-7,
@@ -479,11 +479,11 @@ json_values = st.recursive(
 @given(values=st.lists(json_values, max_size=6), chunk=st.integers(1, 30), indent=st.none() | st.integers(0, 2), ascii=st.booleans())
 def test_wherever_the_buffer_ends_a_json_list_reads_the_same(tmp_path, values, chunk, indent, ascii):
     (tmp_path / "a.json").write_text(json.dumps(values, indent=indent, ensure_ascii=ascii), encoding="utf-8", errors="surrogatepass")
-    before, reading.CHUNK = reading.CHUNK, chunk
+    before, log_files.CHUNK = log_files.CHUNK, chunk
     try:
         found = list(json_records(LogFile(tmp_path / "a.json", "a")))
     finally:
-        reading.CHUNK = before
+        log_files.CHUNK = before
     assert [value for _, value in found] == values
 
 
@@ -491,7 +491,7 @@ def test_wherever_the_buffer_ends_a_json_list_reads_the_same(tmp_path, values, c
 @pytest.mark.parametrize("layout", ["list", "lines", "members"])
 def test_a_key_that_stands_twice_costs_its_record_and_no_other(tmp_path, monkeypatch, layout, chunk):
     """The last of two rewards would win without a word."""
-    monkeypatch.setattr(reading, "CHUNK", chunk)
+    monkeypatch.setattr(log_files, "CHUNK", chunk)
     texts = ['{"a": 1, "b": [{"c": 1}]}', '{"a": 0.2, "b": 1, "a": 0.9}', '{"a": {"c": 1, "c": 1}}', '{"a": 2}']
     parts = {
         "list": f"[{', '.join(texts)}]",
@@ -518,7 +518,7 @@ def test_a_key_that_stands_twice_in_one_run_a_cell_or_a_tool_call(tmp_path):
     pq.write_table(pa.table({"task_id": ["t"], "env": ["e"], "steps": [steps]}), tmp_path / "t.parquet")
     assert reasons(read("table", tmp_path / "t.parquet")[1]) == ["repeated_key"]
     call = {"function": {"name": "buy", "arguments": '{"id": 1, "id": 2}'}}
-    assert turns.read_call(call, "call") == 'buy {"id": 1, "id": 2}'  # as the model wrote it
+    assert conversations.read_call(call, "call") == 'buy {"id": 1, "id": 2}'  # as the model wrote it
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,9 @@ import pyarrow as pa
 
 from tratree_data.errors import TratreeError
 from tratree_data.importers.formats import FORMATS
-from tratree_data.importers.reading import LogFile
-from tratree_data.importers.records import Options
-from tratree_data.importers.storing import Import
+from tratree_data.importers.log_files import LogFile
+from tratree_data.importers.log_records import Options
+from tratree_data.importers.record_storage import Import
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import check
 

@@ -1,6 +1,6 @@
 """Verbs that make tables of tables: run, build, search, replay, pairs, demonstrations."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 

@@ -19,10 +19,10 @@ from tratree_data.environments import environment_class
 from tratree_data.environments.requirements import Requirement
 from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.evaluation.settings import METRICS
-from tratree_data.experiments.estimates import ADAPTER_GIB, flatten_trainings, hours, memory_gib
 from tratree_data.experiments.recipe import Recipe, read_experiment
-from tratree_data.experiments.run import run_experiment
+from tratree_data.experiments.run_experiment import run_experiment
 from tratree_data.experiments.settings import ReproduceSettings
+from tratree_data.experiments.training_costs import ADAPTER_GIB, flatten_trainings, hours, memory_gib
 from tratree_data.files import data_folder
 from tratree_data.results import StageResult
 from tratree_data.system.settings import takes

@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from tratree_data.files import read_text
-from tratree_data.importers.records import EXPORTER
+from tratree_data.importers.log_records import EXPORTER
 from tratree_data.store.reader import Store
 
 ROWS_PER_BATCH = 5_000

@@ -7,54 +7,54 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tratree_data.importers import records, turns
+from tratree_data.importers import conversations, log_records
 from tratree_data.importers.eto import OTHER_NAMES, opens_with_ok
-from tratree_data.importers.reading import LogFile, json_records
-from tratree_data.importers.records import Options, Problem, Record
+from tratree_data.importers.log_files import LogFile, json_records
+from tratree_data.importers.log_records import Options, Problem, Record
 
 THOUGHT, ACTION = "Thought:\n", "\n\nAction:\n"
 ITEM = re.compile(r"(?P<environment>.+?)_(?P<number>\d+)")
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
-    return records.each(json_records(file), lambda where, value: _parse(options, where, value))
+    return log_records.each(json_records(file), lambda where, value: _parse(options, where, value))
 
 
 def _parse(options: Options, where: str, value: Any) -> Record:
-    entry = records.mapping(value, "the record")
-    item = records.identifier(records.need(entry, "item_id"), "item_id")
+    entry = log_records.mapping(value, "the record")
+    item = log_records.identifier(log_records.need(entry, "item_id"), "item_id")
     match = ITEM.fullmatch(item)
     named = match["environment"] if match else ""
-    log = records.items_of(records.need(entry, "conversations"), "conversations")
-    said = [turns.read_turn(message, f"conversations[{i}]") for i, message in enumerate(log)]
+    log = log_records.items_of(log_records.need(entry, "conversations"), "conversations")
+    said = [conversations.read_turn(message, f"conversations[{i}]") for i, message in enumerate(log)]
     start = 2 if opens_with_ok(said) else 0
-    conversation = turns.converse(said[start:], plain="tratree" in entry)
-    success = records.truth_or_number(entry.get("success"), "success")
+    conversation = conversations.converse(said[start:], plain="tratree" in entry)
+    success = log_records.truth_or_number(entry.get("success"), "success")
     record = Record(
         source=where,
         environment=options.environment or OTHER_NAMES.get(named, named),
         task_id=item,
         prompt=said[0].content if start else conversation.prompt,
-        instruction=turns.instruction_in(conversation.steps[0].observation),
-        reward=records.truth_or_number(entry.get("reward"), "reward"),
+        instruction=conversations.instruction_in(conversation.steps[0].observation),
+        reward=log_records.truth_or_number(entry.get("reward"), "reward"),
         success=None if success is None else success == 1,
         steps=conversation.steps,
         end_observation=conversation.end_observation,
     )
-    return _as_exported(record, records.mapping(entry["tratree"], "tratree")) if "tratree" in entry else record
+    return _as_exported(record, log_records.mapping(entry["tratree"], "tratree")) if "tratree" in entry else record
 
 
 def _as_exported(record: Record, facts: dict[str, Any]) -> Record:
     """Our own export, read back exactly."""
     record.instruction = ""
-    records.tell(record, facts)
-    record.environment = records.optional_text(facts.get("environment"), "environment") or record.environment
-    told = records.items_of(facts.get("steps"), "tratree.steps")
+    log_records.tell(record, facts)
+    record.environment = log_records.optional_text(facts.get("environment"), "environment") or record.environment
+    told = log_records.items_of(facts.get("steps"), "tratree.steps")
     for step, entry in zip(record.steps, told, strict=False):
         answer = step.action.removeprefix(THOUGHT)
-        length = records.count(records.mapping(entry, "tratree.steps").get("thought_characters"), "thought_characters") or 0
+        length = log_records.count(log_records.mapping(entry, "tratree.steps").get("thought_characters"), "thought_characters") or 0
         step.thought, step.action = answer[:length], answer[length:].removeprefix(ACTION)
-    turns.tell_steps(record, told)
+    conversations.tell_steps(record, told)
     first = record.steps[0]
-    first.observation = first.observation[records.count(facts.get("opening_characters"), "opening_characters") or 0 :]
+    first.observation = first.observation[log_records.count(facts.get("opening_characters"), "opening_characters") or 0 :]
     return record

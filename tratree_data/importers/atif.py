@@ -7,43 +7,45 @@ format has no place for task and reward: they are read from `extra` (root, agent
 from collections.abc import Iterator
 from typing import Any
 
-from tratree_data.importers import records, turns
-from tratree_data.importers.reading import LogFile, json_records
-from tratree_data.importers.records import Options, Problem, Record, Unusable
-from tratree_data.importers.turns import Turn
+from tratree_data.importers import conversations, log_records
+from tratree_data.importers.conversations import Turn
+from tratree_data.importers.log_files import LogFile, json_records
+from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 
 SOURCES = {"system": "system", "user": "user", "agent": "assistant"}
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
-    return records.each(json_records(file), lambda where, value: _parse(options, where, value))
+    return log_records.each(json_records(file), lambda where, value: _parse(options, where, value))
 
 
 def _parse(options: Options, where: str, value: Any) -> Record:
-    entry = records.mapping(value, "the trajectory")
-    if not records.optional_text(entry.get("schema_version"), "schema_version").startswith("ATIF-"):
+    entry = log_records.mapping(value, "the trajectory")
+    if not log_records.optional_text(entry.get("schema_version"), "schema_version").startswith("ATIF-"):
         raise Unusable("other_format", "schema_version does not begin with 'ATIF-'")
-    agent = records.mapping(entry.get("agent") or {}, "agent")
-    metrics = records.mapping(entry.get("final_metrics") or {}, "final_metrics")
+    agent = log_records.mapping(entry.get("agent") or {}, "agent")
+    metrics = log_records.mapping(entry.get("final_metrics") or {}, "final_metrics")
     facts: dict[str, Any] = {}
     for place, owner in (("agent.extra", agent), ("final_metrics.extra", metrics), ("extra", entry)):
-        facts |= records.mapping(owner.get("extra") or {}, place)
-    log = [records.mapping(step, f"steps[{i}]") for i, step in enumerate(records.items_of(records.need(entry, "steps"), "steps"))]
+        facts |= log_records.mapping(owner.get("extra") or {}, place)
+    log = [
+        log_records.mapping(step, f"steps[{i}]") for i, step in enumerate(log_records.items_of(log_records.need(entry, "steps"), "steps"))
+    ]
     spoken = [turn for i, step in enumerate(log) for turn in _turns(step, f"steps[{i}]")]
-    record = turns.told_conversation(spoken, facts, where, options.environment)
-    record.agent = record.agent or records.optional_text(agent.get("name"), "agent.name")
-    record.model = record.model or records.optional_text(agent.get("model_name"), "agent.model_name") or None
-    record.trajectory_id = record.trajectory_id or records.optional_text(
+    record = conversations.told_conversation(spoken, facts, where, options.environment)
+    record.agent = record.agent or log_records.optional_text(agent.get("name"), "agent.name")
+    record.model = record.model or log_records.optional_text(agent.get("model_name"), "agent.model_name") or None
+    record.trajectory_id = record.trajectory_id or log_records.optional_text(
         entry.get("trajectory_id") or entry.get("session_id"), "trajectory_id"
     )
-    totals = [records.count(metrics.get(name), name) for name in ("total_prompt_tokens", "total_completion_tokens")]
+    totals = [log_records.count(metrics.get(name), name) for name in ("total_prompt_tokens", "total_completion_tokens")]
     record.prompt_tokens = totals[0] if record.prompt_tokens is None else record.prompt_tokens
     record.completion_tokens = totals[1] if record.completion_tokens is None else record.completion_tokens
     for step, told in zip(record.steps, (step for step in log if _acts(step)), strict=True):
-        extra = records.mapping(told.get("extra") or {}, "extra")
-        step.reward = records.number(extra.get("reward"), "extra.reward")
-        step.valid = records.truth(extra.get("valid"), "extra.valid")
-        step.response = records.optional_text(extra.get("response"), "extra.response") or step.response
+        extra = log_records.mapping(told.get("extra") or {}, "extra")
+        step.reward = log_records.number(extra.get("reward"), "extra.reward")
+        step.valid = log_records.truth(extra.get("valid"), "extra.valid")
+        step.response = log_records.optional_text(extra.get("response"), "extra.response") or step.response
     return record
 
 
@@ -53,24 +55,25 @@ def _acts(step: dict[str, Any]) -> bool:
 
 
 def _turns(step: dict[str, Any], name: str) -> Iterator[Turn]:
-    role = SOURCES.get(records.text(step.get("source"), f"{name}.source"))
+    role = SOURCES.get(log_records.text(step.get("source"), f"{name}.source"))
     if role is None:
         raise Unusable("unknown_role", f"{name}.source is {step['source']!r}")
-    content = turns.content_text(step.get("message"), f"{name}.message")
+    content = conversations.content_text(step.get("message"), f"{name}.message")
     if role != "assistant":
         yield Turn(role, content)
     elif _acts(step):
-        thought = records.optional_text(step.get("reasoning_content"), f"{name}.reasoning_content")
-        calls = records.items_of(step.get("tool_calls") or [], f"{name}.tool_calls")
+        thought = log_records.optional_text(step.get("reasoning_content"), f"{name}.reasoning_content")
+        calls = log_records.items_of(step.get("tool_calls") or [], f"{name}.tool_calls")
         yield Turn(role, content, thought, tuple(_call(call, f"{name}.tool_calls") for call in calls))
-    observation = records.mapping(step.get("observation") or {}, f"{name}.observation")
+    observation = log_records.mapping(step.get("observation") or {}, f"{name}.observation")
     results = [
-        records.mapping(result, f"{name}.results") for result in records.items_of(observation.get("results") or [], f"{name}.results")
+        log_records.mapping(result, f"{name}.results")
+        for result in log_records.items_of(observation.get("results") or [], f"{name}.results")
     ]
     if results:
-        yield Turn("user", "\n\n".join(turns.content_text(result.get("content"), f"{name}.content") for result in results))
+        yield Turn("user", "\n\n".join(conversations.content_text(result.get("content"), f"{name}.content") for result in results))
 
 
 def _call(call: Any, name: str) -> str:
-    entry = records.mapping(call, name)
-    return turns.call_text(records.identifier(entry.get("function_name"), f"{name}.function_name"), entry.get("arguments"))
+    entry = log_records.mapping(call, name)
+    return conversations.call_text(log_records.identifier(entry.get("function_name"), f"{name}.function_name"), entry.get("arguments"))

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tratree_data import ids
-from tratree_data.importers.records import KeyWatch, LogStep, Record, Unusable
-from tratree_data.importers.turns import OBSERVATION_LABEL, instruction_in, split_answer
+from tratree_data.importers.conversations import OBSERVATION_LABEL, instruction_in, split_answer
+from tratree_data.importers.log_records import KeyWatch, LogStep, Record, Unusable
 from tratree_data.messages import INPUT_KEYS, INSTRUCTING, messages_of_steps, output_of
 
 __all__ = ["Message", "action_text", "messages_of_steps", "record_of_chat", "result_texts", "steps_of_chat"]

@@ -12,10 +12,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from tratree_data.importers import records
+from tratree_data.importers import log_records
 from tratree_data.importers.chat import Message
-from tratree_data.importers.records import Unusable
-from tratree_data.importers.turns import CALL_PARTS, CONTENTS, REASONING, ROLES, TEXT_PARTS, THOUGHT_PARTS
+from tratree_data.importers.conversations import CALL_PARTS, CONTENTS, REASONING, ROLES, TEXT_PARTS, THOUGHT_PARTS
+from tratree_data.importers.log_records import Unusable
 from tratree_data.messages import json_text
 
 TOOL_ROLES = ("tool", "function", "toolresult", "tool_result")
@@ -29,8 +29,8 @@ HASH_DIGITS = 16
 
 def read_messages(value: Any, name: str) -> list[Message]:
     """A message as OpenAI, Anthropic, ShareGPT and their many relatives write it; tool results among its parts become messages."""
-    entry = records.mapping(value, name)
-    told = records.text(entry.get("role", entry.get("from")), f"{name}.role").lower()
+    entry = log_records.mapping(value, name)
+    told = log_records.text(entry.get("role", entry.get("from")), f"{name}.role").lower()
     role = "tool" if told in TOOL_ROLES else "developer" if told == "developer" else ROLES.get(told)
     if role is None:
         raise Unusable("unknown_role", f"{name}.role is {entry.get('role', entry.get('from'))!r}")
@@ -42,8 +42,8 @@ def read_messages(value: Any, name: str) -> list[Message]:
         metadata |= {"name": entry["name"]} if entry.get("name") else {}
     else:
         call = next((entry[key] for key in CALL_IDS if entry.get(key)), None)
-        message |= {"tool_call_id": records.identifier(call, f"{name}.tool_call_id")} if call is not None else {}
-        message |= {"name": records.text(entry["name"], f"{name}.name")} if entry.get("name") else {}
+        message |= {"tool_call_id": log_records.identifier(call, f"{name}.tool_call_id")} if call is not None else {}
+        message |= {"name": log_records.text(entry["name"], f"{name}.name")} if entry.get("name") else {}
     message |= {"metadata": metadata} if metadata else {}
     return _with_results(message, content, name) if isinstance(content, list) else [message]
 
@@ -51,11 +51,11 @@ def read_messages(value: Any, name: str) -> list[Message]:
 def _add_acts(message: Message, entry: dict[str, Any], content: Any, name: str) -> None:
     """Reasoning and calls, which stand beside the content or among its parts."""
     reasoning = next((entry[key] for key in REASONING if entry.get(key)), None)
-    thoughts = [records.optional_text(reasoning, f"{name}.reasoning_content")]
-    calls = list(records.items_of(entry.get("tool_calls") or entry.get("toolCalls") or [], f"{name}.tool_calls"))
+    thoughts = [log_records.optional_text(reasoning, f"{name}.reasoning_content")]
+    calls = list(log_records.items_of(entry.get("tool_calls") or entry.get("toolCalls") or [], f"{name}.tool_calls"))
     calls += [entry["function_call"]] if entry.get("function_call") else []
     for i, part in enumerate(content if isinstance(content, list) else []):
-        block = records.mapping(part, f"{name}.content[{i}]")
+        block = log_records.mapping(part, f"{name}.content[{i}]")
         if block.get("type") in THOUGHT_PARTS:
             thoughts.append(thinking_text(block, f"{name}.content[{i}]"))
         elif block.get("type") in CALL_PARTS:
@@ -81,30 +81,30 @@ def _with_results(message: Message, content: list[Any], name: str) -> list[Messa
 def tool_result(block: dict[str, Any], name: str) -> Message:
     call = next((block[key] for key in CALL_IDS if block.get(key)), None)
     result: Message = {"role": "tool", "content": content_of(block.get("content") or "", f"{name}.content")}
-    result |= {"tool_call_id": records.identifier(call, f"{name}.tool_call_id")} if call is not None else {}
+    result |= {"tool_call_id": log_records.identifier(call, f"{name}.tool_call_id")} if call is not None else {}
     return result | ({"metadata": {"is_error": True}} if block.get("is_error") else {})
 
 
 def content_of(content: Any, name: str) -> str:
     """A text, or a list of parts: texts as they are, thoughts, calls and results left to others, the rest as placeholders."""
     if not isinstance(content, list):
-        return records.optional_text(content, name)
+        return log_records.optional_text(content, name)
     texts = []
     for i, part in enumerate(content):
         if isinstance(part, str):
             texts.append(part)
             continue
-        entry = records.mapping(part, f"{name}[{i}]")
+        entry = log_records.mapping(part, f"{name}[{i}]")
         kind = entry.get("type", "text" if "text" in entry else "")
         if kind in TEXT_PARTS or (kind == "refusal" and "refusal" in entry):
-            texts.append(records.text(entry.get("text", entry.get("refusal")), f"{name}[{i}].text"))
+            texts.append(log_records.text(entry.get("text", entry.get("refusal")), f"{name}[{i}].text"))
         elif kind not in (*THOUGHT_PARTS, *CALL_PARTS, *TOOL_RESULTS, "redacted_thinking"):
             texts.append(placeholder(entry))
     return "\n".join(texts)
 
 
 def thinking_text(block: dict[str, Any], name: str) -> str:
-    return records.optional_text(
+    return log_records.optional_text(
         next((block[key] for key in ("thinking", "reasoning", "text") if block.get(key)), None), f"{name}.thinking"
     )
 
@@ -114,14 +114,16 @@ def read_call(call: Any, name: str) -> dict[str, Any]:
     if isinstance(call, str):  # verifiers writes calls as JSON texts
         with suppress(ValueError, RecursionError):
             call = json.loads(call)
-    entry = records.mapping(call, name)
-    function = records.mapping(entry.get("function", entry), f"{name}.function") if not isinstance(entry.get("function"), str) else entry
+    entry = log_records.mapping(call, name)
+    function = (
+        log_records.mapping(entry.get("function", entry), f"{name}.function") if not isinstance(entry.get("function"), str) else entry
+    )
     called = function.get("name", function.get("function"))
     arguments = next((function[key] for key in ("arguments", "input", "args", "kwargs") if function.get(key) is not None), None)
     identity = next((entry[key] for key in ("id", *CALL_IDS) if entry.get(key) is not None), None)
     return {
-        "id": None if identity is None else records.identifier(identity, f"{name}.id"),
-        "name": records.identifier(called, f"{name}.name"),
+        "id": None if identity is None else log_records.identifier(identity, f"{name}.id"),
+        "name": log_records.identifier(called, f"{name}.name"),
         "arguments": "{}" if arguments is None else arguments if isinstance(arguments, str) else json_text(arguments),
     }
 

@@ -8,10 +8,10 @@ Expert records begin with the instruction and 'OK'. `reward` may be null; every 
 from collections.abc import Iterator
 from typing import Any
 
-from tratree_data.importers import records, turns
-from tratree_data.importers.reading import LogFile, json_records
-from tratree_data.importers.records import Options, Problem, Record, Unusable
-from tratree_data.importers.turns import Turn
+from tratree_data.importers import conversations, log_records
+from tratree_data.importers.conversations import Turn
+from tratree_data.importers.log_files import LogFile, json_records
+from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 
 EXAMPLE_MESSAGES = {"webshop": 10, "scienceworld": 16, "alfworld": 12}
 OTHER_NAMES = {"sciworld": "scienceworld"}
@@ -22,16 +22,16 @@ END_REASONS = {"success": "done", "max_steps": "max_steps", "exceeding maximum i
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
-    return records.each(json_records(file), lambda where, value: _parse(file, options, where, value))
+    return log_records.each(json_records(file), lambda where, value: _parse(file, options, where, value))
 
 
 def _parse(file: LogFile, options: Options, where: str, value: Any) -> Record:
-    entry = records.mapping(value, "the record")
+    entry = log_records.mapping(value, "the record")
     environment = OTHER_NAMES.get(options.environment, options.environment)
-    log = records.items_of(records.need(entry, "conversations"), "conversations")
-    said = [turns.read_turn(message, f"conversations[{i}]") for i, message in enumerate(log)]
+    log = log_records.items_of(log_records.need(entry, "conversations"), "conversations")
+    said = [conversations.read_turn(message, f"conversations[{i}]") for i, message in enumerate(log)]
     if "meta" in entry:
-        return _rollout(file, environment, where, records.mapping(entry["meta"], "meta"), entry, said)
+        return _rollout(file, environment, where, log_records.mapping(entry["meta"], "meta"), entry, said)
     if "item_id" in entry:
         raise Unusable("other_format", "a record with item_id is AgentTraj's")
     return _expert(file, environment, where, entry, said)
@@ -41,22 +41,22 @@ def _rollout(file: LogFile, environment: str, where: str, meta: dict[str, Any], 
     record = _record(where, environment, said, start=_end_of_examples(environment, said))
     task = entry.get("task_id", meta.get("task_id", entry.get("id")))
     record.task_id = game_task(entry.get("game_file", meta.get("game_file"))) or (
-        file.stem if task is None else records.identifier(task, "task_id")
+        file.stem if task is None else log_records.identifier(task, "task_id")
     )
     record.trajectory_id = f"{file.path.resolve().parent.name}/{file.stem}"  # equal attempts in two folders are two attempts
-    record.reward = records.number(meta.get("reward"), "meta.reward")
-    success = records.truth_or_number(meta.get("success"), "meta.success")
+    record.reward = log_records.number(meta.get("reward"), "meta.reward")
+    success = log_records.truth_or_number(meta.get("success"), "meta.success")
     record.success = None if success is None else success == 1
-    reason = records.optional_text(meta.get("terminate_reason"), "meta.terminate_reason")
+    reason = log_records.optional_text(meta.get("terminate_reason"), "meta.terminate_reason")
     record.end_reason = END_REASONS.get(reason, "done" if record.success else "unknown")
     return record
 
 
 def _expert(file: LogFile, environment: str, where: str, entry: dict[str, Any], said: list[Turn]) -> Record:
     record = _record(where, environment, said, start=EXPERT_OPENING if opens_with_ok(said) else 0)
-    record.task_id = game_task(entry.get("game_file")) or records.identifier(records.need(entry, "id"), "id")
+    record.task_id = game_task(entry.get("game_file")) or log_records.identifier(log_records.need(entry, "id"), "id")
     record.agent = "expert"
-    record.reward = records.number(entry.get("reward"), "reward")
+    record.reward = log_records.number(entry.get("reward"), "reward")
     if record.reward is None and record.environment == "scienceworld":
         record.reward = GOLD_SCORE  # its gold files have no reward because all of them reach the goal
     record.success = None if record.reward is None else record.reward == GOLD_SCORE
@@ -69,15 +69,15 @@ def _record(where: str, environment: str, said: list[Turn], start: int) -> Recor
         raise Unusable("only_examples", f"there are {len(said)} messages, and the first {start} are instruction and examples")
     first = said[start]
     task = Turn(first.role, first.content.removeprefix(YOUR_TURN).strip(), first.thought, first.calls)
-    conversation = turns.converse([task, *said[start + 1 :]])
+    conversation = conversations.converse([task, *said[start + 1 :]])
     return Record(
         source=where,
         environment=environment,
         task_id="",
         prompt=said[0].content if start else "",
-        instruction=turns.instruction_in(conversation.steps[0].observation),
+        instruction=conversations.instruction_in(conversation.steps[0].observation),
         steps=conversation.steps,
-        end_observation=turns.OBSERVATION_LABEL.sub("", conversation.end_observation),
+        end_observation=conversations.OBSERVATION_LABEL.sub("", conversation.end_observation),
     )
 
 
@@ -99,5 +99,5 @@ def opens_with_ok(said: list[Turn]) -> bool:
 
 def game_task(game_file: Any) -> str:
     """'…/train/TASK/TRIAL/game.tw-pddl' → 'TASK/TRIAL', as our ALFWorld calls it."""
-    parts = records.optional_text(game_file, "game_file").replace("\\", "/").split("/")
+    parts = log_records.optional_text(game_file, "game_file").replace("\\", "/").split("/")
     return "/".join(parts[-3:-1]) if len(parts) >= 3 else ""

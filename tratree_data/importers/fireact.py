@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tratree_data.importers import records, turns
-from tratree_data.importers.reading import LogFile, json_members
-from tratree_data.importers.records import LogStep, Options, Problem, Record, Unusable
+from tratree_data.importers import conversations, log_records
+from tratree_data.importers.log_files import LogFile, json_members
+from tratree_data.importers.log_records import LogStep, Options, Problem, Record, Unusable
 
 ENVIRONMENT = "hotpotqa"
 ASKED, ANSWERED = "### Instruction:", "### Response:"
@@ -21,15 +21,15 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
         key, value = item
         return _parse(file, options, where, key, value)
 
-    return records.each(json_members(file), parse)
+    return log_records.each(json_members(file), parse)
 
 
 def _parse(file: LogFile, options: Options, where: str, key: str, value: Any) -> Record:
-    entry = records.mapping(value, "the entry")
-    reward = records.truth_or_number(entry.get("f1", entry.get("em", entry.get("reward"))), "f1")
-    success = records.truth_or_number(entry.get("em", entry.get("reward")), "em")
-    log = records.need(entry, "traj")
-    question, steps, end = _from_text(log) if isinstance(log, str) else _from_messages(records.items_of(log, "traj"))
+    entry = log_records.mapping(value, "the entry")
+    reward = log_records.truth_or_number(entry.get("f1", entry.get("em", entry.get("reward"))), "f1")
+    success = log_records.truth_or_number(entry.get("em", entry.get("reward")), "em")
+    log = log_records.need(entry, "traj")
+    question, steps, end = _from_text(log) if isinstance(log, str) else _from_messages(log_records.items_of(log, "traj"))
     if not steps:
         raise Unusable("empty_steps", "traj holds no action")
     return Record(
@@ -47,8 +47,8 @@ def _parse(file: LogFile, options: Options, where: str, key: str, value: Any) ->
 
 
 def _from_messages(messages: list[Any]) -> tuple[str, list[LogStep], str]:
-    conversation = turns.converse(turns.read_turn(message, f"traj[{i}]") for i, message in enumerate(messages))
-    return conversation.steps[0].observation, conversation.steps, turns.OBSERVATION_LABEL.sub("", conversation.end_observation)
+    conversation = conversations.converse(conversations.read_turn(message, f"traj[{i}]") for i, message in enumerate(messages))
+    return conversation.steps[0].observation, conversation.steps, conversations.OBSERVATION_LABEL.sub("", conversation.end_observation)
 
 
 def _from_text(log: str) -> tuple[str, list[LogStep], str]:

@@ -12,21 +12,21 @@ from tratree_data.importers import (
     atif,
     eto,
     fireact,
-    history,
     intercode,
     jsonl,
     knowagent,
-    messages,
+    openai_messages,
     openhands,
+    parquet_rows,
     react,
+    scienceworld_history,
     sharegpt,
     sts,
     sweagent,
-    table,
     verifiers,
 )
-from tratree_data.importers.reading import LogFile, json_records
-from tratree_data.importers.records import PERCENT, Options, Problem, Record
+from tratree_data.importers.log_files import LogFile, json_records
+from tratree_data.importers.log_records import PERCENT, Options, Problem, Record
 
 Item = Record | Problem
 Reader = Callable[[LogFile, Options], Iterator[Item]]
@@ -44,11 +44,11 @@ FORMATS: dict[str, Reader] = {
     "knowagent": knowagent.read,
     "sweagent": sweagent.read,
     "openhands": openhands.read,
-    "history": history.read,
-    "messages": messages.read,
+    "history": scienceworld_history.read,
+    "messages": openai_messages.read,
     "sharegpt": sharegpt.read,
     "react": react.read,
-    "table": table.read,
+    "table": parquet_rows.read,
 }
 """Also the order in which a wrongly named format is looked for: the particular ones first."""
 ENDINGS = {"table": (".parquet",), "sweagent": sweagent.ENDINGS, "openhands": openhands.ENDINGS}

@@ -1,8 +1,8 @@
 """Logs that others wrote → rollouts and steps.
 
-A format is a module with `read(file, options)`, a generator of Records and Problems (formats.py); this module finds the files, asks the
-reader, and lets storing.py store what it gives. Scores are never guessed: a reward outside 0–1 needs `score_scale`, or its record is left
-out.
+A format is a module with `read(file, options)`, a generator of Records and Problems (formats.py); this module finds the files and asks
+the reader, and record_storage.py stores the records. Scores are never guessed: a reward outside 0–1 needs `score_scale`, or its record is
+left out.
 """
 
 import os
@@ -20,10 +20,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.importers.formats import ENDINGS as FORMAT_ENDINGS
 from tratree_data.importers.formats import detect_format, read_log, refuse_wrong_format
-from tratree_data.importers.reading import LogFile
-from tratree_data.importers.records import Options, Problem, Record, Unusable
+from tratree_data.importers.log_files import LogFile
+from tratree_data.importers.log_records import Options, Problem, Record, Unusable
+from tratree_data.importers.record_storage import STAGE, Import, validate
 from tratree_data.importers.settings import AUTO, ImportSettings
-from tratree_data.importers.storing import STAGE, Import, validate
 from tratree_data.results import StageResult
 from tratree_data.store.storable_text import storable
 from tratree_data.store.writer import create_store, writing

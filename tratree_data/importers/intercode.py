@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from tratree_data.importers import records
-from tratree_data.importers.reading import LogFile, json_members
-from tratree_data.importers.records import LogStep, Options, Problem, Record, Unusable
+from tratree_data.importers import log_records
+from tratree_data.importers.log_files import LogFile, json_members
+from tratree_data.importers.log_records import LogStep, Options, Problem, Record, Unusable
 
 HEADER = ("meta",)
 TASKS = re.compile(r"nl2(?P<kind>bash|sql)_(?P<part>\w+?)\.json|(?P<other>[^/]+?)\.jsonl?\Z")
@@ -22,20 +22,20 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
         return _parse(file, options, where, key, value)
 
     members = ((where, item) for where, item in json_members(file, inside=("logs",)) if isinstance(item, Problem) or item[0] not in HEADER)
-    return records.each(members, parse)
+    return log_records.each(members, parse)
 
 
 def _parse(file: LogFile, options: Options, where: str, key: str, value: Any) -> Record:
-    entry = records.mapping(value, "the entry")
-    history = records.mapping(records.need(entry, "turn_history"), "turn_history")
-    query = records.text(records.need(entry, "query"), "query")
-    summary = records.mapping(entry.get("summary") or {}, "summary")
-    rewards = [records.number(reward, "rewards") for reward in records.items_of(history.get("rewards") or [], "rewards")]
-    best = records.number(summary.get("max_reward"), "max_reward")
+    entry = log_records.mapping(value, "the entry")
+    history = log_records.mapping(log_records.need(entry, "turn_history"), "turn_history")
+    query = log_records.text(log_records.need(entry, "query"), "query")
+    summary = log_records.mapping(entry.get("summary") or {}, "summary")
+    rewards = [log_records.number(reward, "rewards") for reward in log_records.items_of(history.get("rewards") or [], "rewards")]
+    best = log_records.number(summary.get("max_reward"), "max_reward")
     if best is None:
         best = max((reward for reward in rewards if reward is not None), default=None)
     steps, end = _steps(history, query, rewards)
-    environment = records.text(entry.get("environment", "ic_bash"), "environment").removeprefix("ic_")
+    environment = log_records.text(entry.get("environment", "ic_bash"), "environment").removeprefix("ic_")
     return Record(
         source=where,
         environment=options.environment or f"intercode-{environment}",
@@ -50,19 +50,19 @@ def _parse(file: LogFile, options: Options, where: str, key: str, value: Any) ->
 
 
 def _steps(history: dict[str, Any], query: str, rewards: list[float | None]) -> tuple[list[LogStep], str]:
-    actions = records.items_of(records.need(history, "actions"), "actions")
+    actions = log_records.items_of(log_records.need(history, "actions"), "actions")
     if not actions:
         raise Unusable("empty_steps", "turn_history.actions is empty")
-    seen = [query] + [as_text(observation) for observation in records.items_of(history.get("observations") or [], "observations")]
-    thoughts = records.items_of(history.get("thoughts") or [], "thoughts")
-    valid = records.items_of(history.get("valid_action") or [], "valid_action")
+    seen = [query] + [as_text(observation) for observation in log_records.items_of(history.get("observations") or [], "observations")]
+    thoughts = log_records.items_of(history.get("thoughts") or [], "thoughts")
+    valid = log_records.items_of(history.get("valid_action") or [], "valid_action")
     steps = [
         LogStep(
             observation=_at(seen, i, ""),
-            thought=records.optional_text(_at(thoughts, i, None), "thoughts"),
+            thought=log_records.optional_text(_at(thoughts, i, None), "thoughts"),
             action=as_text(action),
             reward=_at(rewards, i, None),
-            valid=records.truth(_at(valid, i, None), "valid_action"),
+            valid=log_records.truth(_at(valid, i, None), "valid_action"),
         )
         for i, action in enumerate(actions)
     ]
@@ -81,6 +81,6 @@ def as_text(value: Any) -> str:
 
 def _part(entry: dict[str, Any]) -> str:
     """Task numbers are unique within a data file only: 'fs_1-' of ./data/nl2bash/nl2bash_fs_1.json."""
-    match = TASKS.search(records.optional_text(entry.get("dataset"), "dataset"))
+    match = TASKS.search(log_records.optional_text(entry.get("dataset"), "dataset"))
     part = (match["part"] or match["other"]) if match else ""
     return f"{part}-" if part else ""

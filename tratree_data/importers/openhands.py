@@ -8,9 +8,9 @@ without what it may say about any call (`summary`, `security_risk`): equal acts 
 from collections.abc import Iterator
 from typing import Any
 
-from tratree_data.importers import records, turns
-from tratree_data.importers.reading import LogFile, json_records
-from tratree_data.importers.records import LogStep, Options, Problem, Record, Unusable
+from tratree_data.importers import conversations, log_records
+from tratree_data.importers.log_files import LogFile, json_records
+from tratree_data.importers.log_records import LogStep, Options, Problem, Record, Unusable
 from tratree_data.importers.swebench import reported_score
 
 ENDINGS = ("output.jsonl",)
@@ -27,27 +27,27 @@ SCORES = ("reward", "score", "resolved", "success", "correct", "result")
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
-    return records.each(json_records(file), lambda where, value: _parse(file, options, where, value))
+    return log_records.each(json_records(file), lambda where, value: _parse(file, options, where, value))
 
 
 def _parse(file: LogFile, options: Options, where: str, value: Any) -> Record:
-    entry = records.mapping(value, "the line")
-    events = list(_events(records.items_of(records.need(entry, "history"), "history")))
-    task = records.identifier(records.need(entry, "instance_id"), "instance_id")
-    metadata = records.mapping(entry.get("metadata") or {}, "metadata")
-    steps, end_observation = turns.alternate(_happened(events))
+    entry = log_records.mapping(value, "the line")
+    events = list(_events(log_records.items_of(log_records.need(entry, "history"), "history")))
+    task = log_records.identifier(log_records.need(entry, "instance_id"), "instance_id")
+    metadata = log_records.mapping(entry.get("metadata") or {}, "metadata")
+    steps, end_observation = conversations.alternate(_happened(events))
     score = _score(entry)
     score = reported_score(file, task) if score is None else score
-    asked = records.at(entry, "instance", "problem_statement")
-    instruction = asked if isinstance(asked, str) else records.optional_text(entry.get("instruction"), "instruction")
-    usage = records.at(entry, "metrics", "accumulated_token_usage")
+    asked = log_records.at(entry, "instance", "problem_statement")
+    instruction = asked if isinstance(asked, str) else log_records.optional_text(entry.get("instruction"), "instruction")
+    usage = log_records.at(entry, "metrics", "accumulated_token_usage")
     return Record(
         source=where,
-        environment=options.environment or records.optional_text(metadata.get("dataset"), "metadata.dataset"),
-        split=records.optional_text(metadata.get("data_split") or metadata.get("dataset_split"), "metadata.data_split"),
+        environment=options.environment or log_records.optional_text(metadata.get("dataset"), "metadata.dataset"),
+        split=log_records.optional_text(metadata.get("data_split") or metadata.get("dataset_split"), "metadata.data_split"),
         task_id=task,
-        trajectory_id="" if entry.get("attempt") is None else f"{file.stem}:{records.identifier(entry['attempt'], 'attempt')}",
-        agent=records.optional_text(metadata.get("agent_class"), "metadata.agent_class") or "openhands",
+        trajectory_id="" if entry.get("attempt") is None else f"{file.stem}:{log_records.identifier(entry['attempt'], 'attempt')}",
+        agent=log_records.optional_text(metadata.get("agent_class"), "metadata.agent_class") or "openhands",
         model=_model(metadata),
         prompt="\n\n".join(text for event in events if (text := _prompt(event))),
         instruction=instruction.strip() or steps[0].observation.strip(),
@@ -55,9 +55,9 @@ def _parse(file: LogFile, options: Options, where: str, value: Any) -> Record:
         success=None if score is None else score == 1,
         steps=steps,
         end_observation=end_observation,
-        end_reason=_end_reason(records.optional_text(entry.get("error"), "error"), steps[-1].action),
-        prompt_tokens=records.count(records.at(usage, "prompt_tokens"), "prompt_tokens"),
-        completion_tokens=records.count(records.at(usage, "completion_tokens"), "completion_tokens"),
+        end_reason=_end_reason(log_records.optional_text(entry.get("error"), "error"), steps[-1].action),
+        prompt_tokens=log_records.count(log_records.at(usage, "prompt_tokens"), "prompt_tokens"),
+        completion_tokens=log_records.count(log_records.at(usage, "completion_tokens"), "completion_tokens"),
     )
 
 
@@ -65,7 +65,7 @@ def _events(history: list[Any]) -> Iterator[Event]:
     """Events in their order; pairs one after the other."""
     for i, item in enumerate(history):
         for part in item if isinstance(item, list) else [item]:
-            event = records.mapping(part, f"history[{i}]")
+            event = log_records.mapping(part, f"history[{i}]")
             if event and sum(isinstance(event.get(key), str) for key in KINDS) != 1:
                 raise Unusable("other_format", f"history[{i}] is no event of OpenHands: it needs one of {', '.join(KINDS)}")
             if event:
@@ -76,7 +76,7 @@ def _prompt(event: Event) -> str:
     if event.get("kind") == "SystemPromptEvent":
         parts = [_text(event.get(name), name) for name in ("system_prompt", "dynamic_context")]
         return "\n\n".join(part for part in parts if part)
-    return _text(records.at(event, "args", "content"), "args.content") if event.get("action") == "system" else ""
+    return _text(log_records.at(event, "args", "content"), "args.content") if event.get("action") == "system" else ""
 
 
 def _happened(events: list[Event]) -> Iterator[LogStep | str]:
@@ -99,20 +99,20 @@ def _newer(event: Event) -> LogStep | str | None:
     """An event of version 1."""
     kind = event["kind"]
     if kind == "MessageEvent":
-        message = records.mapping(event.get("llm_message"), "llm_message")
-        turn = turns.read_turn(message, "llm_message")
+        message = log_records.mapping(event.get("llm_message"), "llm_message")
+        turn = conversations.read_turn(message, "llm_message")
         if turn.role == "user":
             return "\n\n".join(part for part in (turn.content, _text(event.get("extended_content"), "extended_content")) if part)
         return LogStep("", turn.thought, turn.content.strip(), turn.content or None)
     if kind == "ActionEvent":
-        thoughts = (records.optional_text(event.get("reasoning_content"), "reasoning_content"), _text(event.get("thought"), "thought"))
-        action = records.mapping(event.get("action") or {}, "action")
-        given = _arguments(action | records.mapping(action.get("data") or {}, "action.data"))
+        thoughts = (log_records.optional_text(event.get("reasoning_content"), "reasoning_content"), _text(event.get("thought"), "thought"))
+        action = log_records.mapping(event.get("action") or {}, "action")
+        given = _arguments(action | log_records.mapping(action.get("data") or {}, "action.data"))
         call = event.get("tool_call")
         told = call if isinstance(call, dict) else {"name": event.get("tool_name"), "arguments": given}
         return LogStep("", "\n".join(text for text in thoughts if text), _call(told, given))
     if kind == "ObservationEvent":
-        observation = records.mapping(event.get("observation"), "observation")
+        observation = log_records.mapping(event.get("observation"), "observation")
         return _text(observation.get("content", observation.get("output")), "observation.content")
     return _text(event.get(TOLD_IN[kind]), TOLD_IN[kind]) if kind in TOLD_IN else None
 
@@ -121,40 +121,40 @@ def _older(event: Event) -> LogStep | str | None:
     """An event of version 0; what the user or the machinery did is no step."""
     if "action" not in event:
         silent = event["observation"] in NO_OBSERVATIONS
-        return None if silent else records.optional_text(event.get("content"), "content")
-    action = records.text(event["action"], "action")
-    arguments = records.mapping(event.get("args") or {}, "args")
+        return None if silent else log_records.optional_text(event.get("content"), "content")
+    action = log_records.text(event["action"], "action")
+    arguments = log_records.mapping(event.get("args") or {}, "args")
     if action in NO_ACTIONS:
         return None
     if event.get("source") != "agent":
         return _text(arguments.get("content"), "args.content") if action == "message" else None
-    thought = records.optional_text(arguments.get("thought"), "args.thought").strip()
+    thought = log_records.optional_text(arguments.get("thought"), "args.thought").strip()
     return LogStep("", thought, _own_call(event) or _described(action, arguments))
 
 
 def _own_call(event: Event) -> str:
     """The tool call as the model wrote it, where the log keeps its answer."""
-    choices = records.at(event, "tool_call_metadata", "model_response", "choices")
-    message = records.at(choices[0], "message") if isinstance(choices, list) and choices else None
-    wanted = records.at(event, "tool_call_metadata", "tool_call_id")
-    calls = records.at(message, "tool_calls")
-    found = [call for call in calls if records.at(call, "id") == wanted] if isinstance(calls, list) else []
+    choices = log_records.at(event, "tool_call_metadata", "model_response", "choices")
+    message = log_records.at(choices[0], "message") if isinstance(choices, list) and choices else None
+    wanted = log_records.at(event, "tool_call_metadata", "tool_call_id")
+    calls = log_records.at(message, "tool_calls")
+    found = [call for call in calls if log_records.at(call, "id") == wanted] if isinstance(calls, list) else []
     return _call(found[0], {}) if found else ""
 
 
 def _call(call: dict[str, Any], given: dict[str, Any]) -> str:
     """The model's words; a `summary` that the tool itself was given is no word about the call."""
-    function = records.mapping(call.get("function", call), "tool_call")
-    arguments = turns.read_arguments(function.get("arguments"))
+    function = log_records.mapping(call.get("function", call), "tool_call")
+    arguments = conversations.read_arguments(function.get("arguments"))
     if isinstance(arguments, dict):
         arguments = {name: value for name, value in arguments.items() if name not in SAID_OF_CALLS or name in given}
-    return turns.call_text(records.identifier(function.get("name"), "tool_call.name"), arguments)
+    return conversations.call_text(log_records.identifier(function.get("name"), "tool_call.name"), arguments)
 
 
 def _described(action: str, arguments: dict[str, Any]) -> str:
     if action in OWN_WORDS:
-        return records.optional_text(arguments.get(OWN_WORDS[action]), f"args.{OWN_WORDS[action]}").strip()
-    return turns.call_text(action, _arguments(arguments))
+        return log_records.optional_text(arguments.get(OWN_WORDS[action]), f"args.{OWN_WORDS[action]}").strip()
+    return conversations.call_text(action, _arguments(arguments))
 
 
 def _arguments(given: dict[str, Any]) -> dict[str, Any]:
@@ -163,24 +163,24 @@ def _arguments(given: dict[str, Any]) -> dict[str, Any]:
 
 def _text(content: Any, name: str) -> str:
     """A text, one part, or a list of parts."""
-    return turns.content_text([content] if isinstance(content, dict) else content, name)
+    return conversations.content_text([content] if isinstance(content, dict) else content, name)
 
 
 def _score(entry: dict[str, Any]) -> float | None:
     """What the evaluation says, where the line holds it: a number, a truth, or one of them under a usual name."""
     result = entry.get("test_result")
     if isinstance(result, bool | int | float):
-        return records.truth_or_number(result, "test_result")
-    for place in (records.at(result, "report"), result, entry.get("report")):
+        return log_records.truth_or_number(result, "test_result")
+    for place in (log_records.at(result, "report"), result, entry.get("report")):
         for name in SCORES:
-            found = records.at(place, name)
+            found = log_records.at(place, name)
             if isinstance(found, bool | int | float):
-                return records.truth_or_number(found, f"test_result.{name}")
+                return log_records.truth_or_number(found, f"test_result.{name}")
     return None
 
 
 def _model(metadata: dict[str, Any]) -> str | None:
-    named = (records.at(metadata, "llm_config", "model"), records.at(metadata, "llm", "model"))
+    named = (log_records.at(metadata, "llm_config", "model"), log_records.at(metadata, "llm", "model"))
     return next((name for name in named if isinstance(name, str) and name), None)
 
 

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tratree_data import ids
-from tratree_data.importers import turns
-from tratree_data.importers.reading import MAX_RECORD_BYTES, LogFile, byte_lines
-from tratree_data.importers.records import Options, Problem, Record
-from tratree_data.importers.transcript import ACTION, OBSERVATION, Transcript
+from tratree_data.importers import conversations
+from tratree_data.importers.log_files import MAX_RECORD_BYTES, LogFile, byte_lines
+from tratree_data.importers.log_records import Options, Problem, Record
+from tratree_data.importers.react_transcript import ACTION, OBSERVATION, Transcript
 
 TASK_HEADER = re.compile(r"\A(?:#+ ?)?(?:Environment|Env|Task|Game|Episode) ?#? ?\d+ ?:?\Z", re.IGNORECASE)
 SEPARATOR = re.compile(r"\A(?:#{3,}|-{3,}|={3,}|\*{3,})\Z")
@@ -133,7 +133,7 @@ def _finish(file: LogFile, episode: Episode, options: Options) -> Record | Probl
     if episode.reward is not None and not math.isfinite(episode.reward):
         return Problem(episode.line, "score_not_finite", f"the outcome is {episode.reward}")
     opening = transcript.steps[0].observation
-    instruction = turns.instruction_in(opening)
+    instruction = conversations.instruction_in(opening)
     return Record(
         source=episode.line,
         environment=options.environment,

@@ -5,7 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 from typing import Annotated, Literal
 
 from tratree_data.errors import BadInputError
-from tratree_data.importers.records import PERCENT, Scale
+from tratree_data.importers.log_records import PERCENT, Scale
 from tratree_data.system.settings import Setting, Settings
 
 AUTO = "auto"

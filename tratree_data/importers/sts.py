@@ -6,9 +6,9 @@ The header may carry any metadata: task, environment and reward are read from it
 from collections.abc import Iterator
 from typing import Any
 
-from tratree_data.importers import records, turns
-from tratree_data.importers.reading import LogFile, json_lines
-from tratree_data.importers.records import Options, Problem, Record, Unusable
+from tratree_data.importers import conversations, log_records
+from tratree_data.importers.log_files import LogFile, json_lines
+from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 
 MOST_MESSAGES = 100_000
 
@@ -38,22 +38,24 @@ def _finish(options: Options, where: str, header: dict[str, Any], messages: list
     if fault is not None:
         yield fault
     elif where:
-        yield from records.each([(where, (header, messages))], lambda where, item: _parse(options, where, *item))
+        yield from log_records.each([(where, (header, messages))], lambda where, item: _parse(options, where, *item))
 
 
 def _parse(options: Options, where: str, header: dict[str, Any], messages: list[Any]) -> Record:
-    spoken = [turns.read_turn(message, f"message {i + 1}") for i, message in enumerate(messages)]
-    record = turns.told_conversation(spoken, header, where, options.environment)
-    record.trajectory_id = record.trajectory_id or records.identifier(records.need(header, "id"), "id")
-    record.agent = record.agent or records.optional_text(header.get("harness"), "harness")
+    spoken = [conversations.read_turn(message, f"message {i + 1}") for i, message in enumerate(messages)]
+    record = conversations.told_conversation(spoken, header, where, options.environment)
+    record.trajectory_id = record.trajectory_id or log_records.identifier(log_records.need(header, "id"), "id")
+    record.agent = record.agent or log_records.optional_text(header.get("harness"), "harness")
     acts = [
-        message for message in messages if isinstance(message, dict) and turns.ROLES.get(str(message.get("role")).lower()) == "assistant"
+        message
+        for message in messages
+        if isinstance(message, dict) and conversations.ROLES.get(str(message.get("role")).lower()) == "assistant"
     ]
     if len(acts) != len(record.steps):
         raise Unusable("wrong_type", "assistant messages and steps do not match")
     for step, message in zip(record.steps, acts, strict=True):
-        record.model = record.model or records.optional_text(message.get("model"), "model") or None
-        step.reward = records.number(message.get("reward"), "reward")
-        step.valid = records.truth(message.get("valid"), "valid")
-        step.response = records.optional_text(message.get("response"), "response") or step.response
+        record.model = record.model or log_records.optional_text(message.get("model"), "model") or None
+        step.reward = log_records.number(message.get("reward"), "reward")
+        step.valid = log_records.truth(message.get("valid"), "valid")
+        step.response = log_records.optional_text(message.get("response"), "response") or step.response
     return record

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tratree_data.importers.records import Record
+from tratree_data.importers.log_records import Record
 
 LOW_SCORES = 0.05
 MANY_EMPTY = 0.05

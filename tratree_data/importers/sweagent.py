@@ -10,11 +10,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
-from tratree_data.importers import records, turns
-from tratree_data.importers.reading import LogFile, is_one_object, json_members, json_records
-from tratree_data.importers.records import Item, LogStep, Options, Problem, Record, Unusable
+from tratree_data.importers import conversations, log_records
+from tratree_data.importers.conversations import Turn
+from tratree_data.importers.log_files import LogFile, is_one_object, json_members, json_records
+from tratree_data.importers.log_records import Item, LogStep, Options, Problem, Record, Unusable
 from tratree_data.importers.swebench import reported_score
-from tratree_data.importers.turns import Turn
 
 ENDINGS = (".traj", ".traj.json")
 LISTS = ("trajectory", "history", "messages", "attempts")
@@ -49,7 +49,7 @@ END_REASONS = {
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
-    return records.each(_runs(file), lambda where, value: _parse(file, options, where, value))
+    return log_records.each(_runs(file), lambda where, value: _parse(file, options, where, value))
 
 
 def _runs(file: LogFile) -> Iterator[Item]:
@@ -68,7 +68,7 @@ def _runs(file: LogFile) -> Iterator[Item]:
             large = LARGE if key == "trajectory" and seen else ()
             seen.append({name: part for name, part in value.items() if name not in large} if isinstance(value, dict) else value)
         elif key in run:
-            yield where, records.repeated_key(where, key)
+            yield where, log_records.repeated_key(where, key)
             return
         elif len(run) < MOST_FIELDS:
             run[key] = value
@@ -76,12 +76,12 @@ def _runs(file: LogFile) -> Iterator[Item]:
 
 
 def _parse(file: LogFile, options: Options, where: str, value: Any) -> Record:
-    run = records.mapping(value, "the run")
-    info = records.mapping(run.get("info") or {}, "info")
-    mini = records.optional_text(run.get("trajectory_format"), "trajectory_format").startswith(MINI)
+    run = log_records.mapping(value, "the run")
+    info = log_records.mapping(run.get("info") or {}, "info")
+    mini = log_records.optional_text(run.get("trajectory_format"), "trajectory_format").startswith(MINI)
     spoken = _messages(run, "messages" if mini else "history")
     happened = _conversation(spoken) if mini or not run.get("trajectory") else _trajectory(run, spoken)
-    steps, end_observation = turns.alternate(happened)
+    steps, end_observation = conversations.alternate(happened)
     settings = _settings(run)
     task = _task(file, run, settings)
     score = reported_score(file, task)
@@ -97,9 +97,9 @@ def _parse(file: LogFile, options: Options, where: str, value: Any) -> Record:
         success=None if score is None else score == 1,
         steps=steps,
         end_observation=end_observation,
-        end_reason=_end_reason(records.optional_text(info.get("exit_status"), "exit_status")),
-        prompt_tokens=records.count(records.at(info, "model_stats", "tokens_sent"), "tokens_sent"),
-        completion_tokens=records.count(records.at(info, "model_stats", "tokens_received"), "tokens_received"),
+        end_reason=_end_reason(log_records.optional_text(info.get("exit_status"), "exit_status")),
+        prompt_tokens=log_records.count(log_records.at(info, "model_stats", "tokens_sent"), "tokens_sent"),
+        completion_tokens=log_records.count(log_records.at(info, "model_stats", "tokens_received"), "tokens_received"),
     )
 
 
@@ -108,8 +108,8 @@ Message = tuple[str, dict[str, Any]]
 
 def _messages(run: dict[str, Any], key: str) -> list[Message]:
     """What was said, without demonstrations, each with its name for faults."""
-    log = records.items_of(run.get(key) or [], key)
-    named = [(f"{key}[{i}]", records.mapping(message, f"{key}[{i}]")) for i, message in enumerate(log)]
+    log = log_records.items_of(run.get(key) or [], key)
+    named = [(f"{key}[{i}]", log_records.mapping(message, f"{key}[{i}]")) for i, message in enumerate(log)]
     if not run.get("trajectory") and key == "history" and not any("agent" in message for _, message in named):
         raise Unusable("missing_field", "there is no 'trajectory', 'history' or 'messages' of SWE-agent")
     if named and all(message.get("is_demo") for _, message in named):
@@ -119,18 +119,18 @@ def _messages(run: dict[str, Any], key: str) -> list[Message]:
 
 def _trajectory(run: dict[str, Any], spoken: list[Message]) -> Iterator[LogStep | str]:
     """The steps of an agent. Those without any answer are SWE-agent's own word on why it stops."""
-    log = [records.mapping(step, f"trajectory[{i}]") for i, step in enumerate(records.items_of(run["trajectory"], "trajectory"))]
-    query = records.items_of(log[0].get("query") or log[0].get("messages") or [], "query")
-    asked = [(f"query[{i}]", records.mapping(message, f"query[{i}]")) for i, message in enumerate(query)]
+    log = [log_records.mapping(step, f"trajectory[{i}]") for i, step in enumerate(log_records.items_of(run["trajectory"], "trajectory"))]
+    query = log_records.items_of(log[0].get("query") or log[0].get("messages") or [], "query")
+    asked = [(f"query[{i}]", log_records.mapping(message, f"query[{i}]")) for i, message in enumerate(query)]
     yield _opening(asked) or _opening(spoken)
     for i, step in enumerate(log):
         name = f"trajectory[{i}]"
-        action = records.optional_text(records.need(step, "action", f"{name}.action"), f"{name}.action").strip()
-        response = records.optional_text(step.get("response"), f"{name}.response")
+        action = log_records.optional_text(log_records.need(step, "action", f"{name}.action"), f"{name}.action").strip()
+        response = log_records.optional_text(step.get("response"), f"{name}.response")
         if action or response.strip():
-            thought = records.optional_text(step.get("thought"), f"{name}.thought").strip()
+            thought = log_records.optional_text(step.get("thought"), f"{name}.thought").strip()
             yield LogStep("", thought, action, response if action in response else None)
-        yield records.optional_text(records.need(step, "observation", f"{name}.observation"), f"{name}.observation")
+        yield log_records.optional_text(log_records.need(step, "observation", f"{name}.observation"), f"{name}.observation")
 
 
 def _opening(messages: list[Message]) -> str:
@@ -149,11 +149,11 @@ def _conversation(messages: Iterable[Message]) -> Iterator[LogStep | str]:
         if message.get("object") == "response":
             yield _step(message, _response(message, name), name)
         elif message.get("type") == "function_call_output":
-            yield turns.content_text(message.get("output"), f"{name}.output")
+            yield conversations.content_text(message.get("output"), f"{name}.output")
         elif message.get("role") == "exit":
             yield _content(message, name)
         else:
-            turn = turns.read_turn(message, name)
+            turn = conversations.read_turn(message, name)
             if turn.role == "assistant":
                 yield _step(message, turn, name)
             elif turn.role == "user":
@@ -165,25 +165,25 @@ def _step(message: dict[str, Any], turn: Turn, name: str) -> LogStep:
 
     The text is kept as the response if it holds them; beside a tool call it is not all that the model wrote.
     """
-    extra = records.mapping(message.get("extra") or {}, f"{name}.extra")
+    extra = log_records.mapping(message.get("extra") or {}, f"{name}.extra")
     commands = [
-        _command(action, f"{name}.extra.actions") for action in records.items_of(extra.get("actions") or [], f"{name}.extra.actions")
+        _command(action, f"{name}.extra.actions") for action in log_records.items_of(extra.get("actions") or [], f"{name}.extra.actions")
     ]
     said: Any
     said, block = _fenced(turn.content)
     if "action" in message:  # SWE-agent's history
-        commands, said = [records.optional_text(message["action"], f"{name}.action").strip()], message.get("thought")
+        commands, said = [log_records.optional_text(message["action"], f"{name}.action").strip()], message.get("thought")
     elif turn.calls:
         commands, said = commands or list(turn.calls), turn.content
     elif not commands:
         commands = [block]
-    spoken = (turn.thought, records.optional_text(said, f"{name}.thought").strip().removeprefix("THOUGHT:").strip())
+    spoken = (turn.thought, log_records.optional_text(said, f"{name}.thought").strip().removeprefix("THOUGHT:").strip())
     action = "\n".join(commands)
     return LogStep("", "\n".join(part for part in spoken if part), action, turn.content if action in turn.content else None)
 
 
 def _command(action: Any, name: str) -> str:
-    return action if isinstance(action, str) else records.text(records.mapping(action, name).get("command"), f"{name}.command")
+    return action if isinstance(action, str) else log_records.text(log_records.mapping(action, name).get("command"), f"{name}.command")
 
 
 def _fenced(content: str) -> tuple[str, str]:
@@ -199,20 +199,20 @@ def _fenced(content: str) -> tuple[str, str]:
 def _response(message: dict[str, Any], name: str) -> Turn:
     """An answer of OpenAI's Responses API."""
     said, thoughts, calls = [], [], []
-    for i, part in enumerate(records.items_of(message.get("output") or [], f"{name}.output")):
-        entry = records.mapping(part, f"{name}.output[{i}]")
+    for i, part in enumerate(log_records.items_of(message.get("output") or [], f"{name}.output")):
+        entry = log_records.mapping(part, f"{name}.output[{i}]")
         if entry.get("type") == "message":
-            said.append(turns.content_text(entry.get("content"), f"{name}.output[{i}].content"))
+            said.append(conversations.content_text(entry.get("content"), f"{name}.output[{i}].content"))
         elif entry.get("type") == "function_call":
-            calls.append(turns.read_call(entry, f"{name}.output[{i}]"))
+            calls.append(conversations.read_call(entry, f"{name}.output[{i}]"))
         elif entry.get("type") == "reasoning":
-            summary = [records.mapping(part, "summary") for part in records.items_of(entry.get("summary") or [], "summary")]
-            thoughts += [records.optional_text(part.get("text"), "summary.text") for part in summary]
+            summary = [log_records.mapping(part, "summary") for part in log_records.items_of(entry.get("summary") or [], "summary")]
+            thoughts += [log_records.optional_text(part.get("text"), "summary.text") for part in summary]
     return Turn("assistant", "\n".join(said), "\n".join(text for text in thoughts if text), tuple(calls))
 
 
 def _content(message: dict[str, Any], name: str) -> str:
-    return turns.content_text(message.get("content"), f"{name}.content")
+    return conversations.content_text(message.get("content"), f"{name}.content")
 
 
 def _settings(run: dict[str, Any]) -> dict[str, Any]:
@@ -225,9 +225,9 @@ def _settings(run: dict[str, Any]) -> dict[str, Any]:
 
 
 def _task(file: LogFile, run: dict[str, Any], settings: dict[str, Any]) -> str:
-    for named in (run.get("instance_id"), records.at(settings, "problem_statement", "id")):
+    for named in (run.get("instance_id"), log_records.at(settings, "problem_statement", "id")):
         if named is not None:
-            return records.identifier(named, "instance_id")
+            return log_records.identifier(named, "instance_id")
     name = file.path.name.removesuffix(".gz")
     return next((name.removesuffix(ending) for ending in reversed(ENDINGS) if name.endswith(ending)), file.stem)
 
@@ -247,5 +247,5 @@ def _end_reason(status: str) -> str:
 
 
 def _text_at(entry: Any, *keys: str) -> str:
-    found = records.at(entry, *keys)
+    found = log_records.at(entry, *keys)
     return found if isinstance(found, str) else ""

@@ -11,8 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tratree_data.importers.reading import MAX_RECORD_BYTES, LogFile
-from tratree_data.importers.records import Unusable
+from tratree_data.importers.log_files import MAX_RECORD_BYTES, LogFile
+from tratree_data.importers.log_records import Unusable
 
 RESOLVED = ("resolved_ids", "resolved")
 UNRESOLVED = ("unresolved_ids", "unresolved", "empty_patch_ids")

@@ -7,16 +7,16 @@ cut off. The reward is the weighted sum of a trace's rewards.
 from collections.abc import Iterator
 from typing import Any
 
-from tratree_data.importers import records, turns
-from tratree_data.importers.reading import LogFile, json_records
-from tratree_data.importers.records import Item, Options, Problem, Record, Unusable
-from tratree_data.importers.turns import Turn
+from tratree_data.importers import conversations, log_records
+from tratree_data.importers.conversations import Turn
+from tratree_data.importers.log_files import LogFile, json_records
+from tratree_data.importers.log_records import Item, Options, Problem, Record, Unusable
 
 STOPS = {"max_turns": "max_steps", "max_turns_reached": "max_steps", "context_length": "context_overflow", "timeout": "time_out"}
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
-    return records.each(
+    return log_records.each(
         _traces(file), lambda where, item: _trace(options, where, *item) if isinstance(item, tuple) else _result(options, where, item)
     )
 
@@ -33,22 +33,26 @@ def _traces(file: LogFile) -> Iterator[Item]:
 
 
 def _trace(options: Options, where: str, episode: dict[str, Any], value: Any) -> Record:
-    trace = records.mapping(value, "the trace")
-    environment = records.mapping(episode.get("env") or {}, "env")
-    task = records.mapping(trace.get("task") or episode.get("task") or {}, "task")
-    data = records.mapping(task.get("data") or {}, "task.data")
-    facts = records.mapping(trace.get("info") or {}, "info")
-    nodes = [records.mapping(node, f"nodes[{i}]") for i, node in enumerate(records.items_of(records.need(trace, "nodes"), "nodes"))]
-    named = options.environment or records.optional_text(facts.get("environment") or environment.get("id"), "env.id")
-    record = turns.told_conversation(_turns(_final_branch(nodes)), facts, where, named)
+    trace = log_records.mapping(value, "the trace")
+    environment = log_records.mapping(episode.get("env") or {}, "env")
+    task = log_records.mapping(trace.get("task") or episode.get("task") or {}, "task")
+    data = log_records.mapping(task.get("data") or {}, "task.data")
+    facts = log_records.mapping(trace.get("info") or {}, "info")
+    nodes = [
+        log_records.mapping(node, f"nodes[{i}]") for i, node in enumerate(log_records.items_of(log_records.need(trace, "nodes"), "nodes"))
+    ]
+    named = options.environment or log_records.optional_text(facts.get("environment") or environment.get("id"), "env.id")
+    record = conversations.told_conversation(_turns(_final_branch(nodes)), facts, where, named)
     if facts.get("task_id") is None:
         key = next((data[name] for name in ("id", "name", "idx") if data.get(name) is not None), task.get("key"))
-        record.task_id = record.task_id if key is None else records.identifier(key, "task")
-    record.trajectory_id = record.trajectory_id or records.optional_text(trace.get("id"), "id")
+        record.task_id = record.task_id if key is None else log_records.identifier(key, "task")
+    record.trajectory_id = record.trajectory_id or log_records.optional_text(trace.get("id"), "id")
     record.reward = _reward(trace) if facts.get("score") is None else record.reward
-    record.agent = record.agent or records.optional_text(records.mapping(trace.get("agent") or {}, "agent").get("name"), "agent.name")
-    turns.tell_steps(record, facts.get("steps"))
-    stop = records.optional_text(trace.get("stop_condition"), "stop_condition")
+    record.agent = record.agent or log_records.optional_text(
+        log_records.mapping(trace.get("agent") or {}, "agent").get("name"), "agent.name"
+    )
+    conversations.tell_steps(record, facts.get("steps"))
+    stop = log_records.optional_text(trace.get("stop_condition"), "stop_condition")
     if facts.get("end_reason") is None:
         record.end_reason = STOPS.get(
             stop, "agent_error" if trace.get("errors") else "done" if trace.get("is_completed") is True else "unknown"
@@ -58,13 +62,13 @@ def _trace(options: Options, where: str, episode: dict[str, Any], value: Any) ->
 
 def _reward(trace: dict[str, Any]) -> float | None:
     parts = []
-    for name, value in records.mapping(trace.get("rewards") or {}, "rewards").items():
+    for name, value in log_records.mapping(trace.get("rewards") or {}, "rewards").items():
         if value is not None:
-            reward = records.mapping(value, f"rewards.{name}")
-            score = records.number(records.need(reward, "score"), f"rewards.{name}.score")
-            weight = records.number(reward.get("weight", 1.0), f"rewards.{name}.weight")
+            reward = log_records.mapping(value, f"rewards.{name}")
+            score = log_records.number(log_records.need(reward, "score"), f"rewards.{name}.score")
+            weight = log_records.number(reward.get("weight", 1.0), f"rewards.{name}.weight")
             parts.append((score or 0.0) * (1.0 if weight is None else weight))
-    return records.number(sum(parts), "the sum of rewards") if parts else None
+    return log_records.number(sum(parts), "the sum of rewards") if parts else None
 
 
 def _final_branch(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -83,7 +87,7 @@ def _final_branch(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _turns(branch: list[dict[str, Any]]) -> list[Turn]:
-    spoken = [turns.read_turn(records.need(node, "message"), "message") for node in branch]
+    spoken = [conversations.read_turn(log_records.need(node, "message"), "message") for node in branch]
     sampled = [node.get("sampled") is True for node in branch]
     if not any(sampled):
         return spoken
@@ -94,19 +98,19 @@ def _turns(branch: list[dict[str, Any]]) -> list[Turn]:
 
 def _result(options: Options, where: str, value: Any) -> Record:
     """An older row: prompt and completion are message lists or texts."""
-    entry = records.mapping(value, "the line")
+    entry = log_records.mapping(value, "the line")
     spoken: list[Turn] = []
     for key, role in (("prompt", "user"), ("completion", "assistant")):
-        part = records.need(entry, key)
+        part = log_records.need(entry, key)
         spoken += (
             [Turn(role, part)]
             if isinstance(part, str)
-            else [turns.read_turn(m, f"{key}[{i}]") for i, m in enumerate(records.items_of(part, key))]
+            else [conversations.read_turn(m, f"{key}[{i}]") for i, m in enumerate(log_records.items_of(part, key))]
         )
     info = entry.get("info")
-    record = turns.told_conversation(spoken, info if isinstance(info, dict) else {}, where, options.environment)
-    record.environment = record.environment or records.optional_text(entry.get("env_id") or entry.get("task"), "task")
+    record = conversations.told_conversation(spoken, info if isinstance(info, dict) else {}, where, options.environment)
+    record.environment = record.environment or log_records.optional_text(entry.get("env_id") or entry.get("task"), "task")
     example = entry.get("example_id", entry.get("id"))
-    record.task_id = record.task_id if example is None else records.identifier(example, "example_id")
-    record.reward = records.truth_or_number(entry.get("reward"), "reward")
+    record.task_id = record.task_id if example is None else log_records.identifier(example, "example_id")
+    record.reward = log_records.truth_or_number(entry.get("reward"), "reward")
     return record

@@ -24,9 +24,9 @@ from typing import Any
 
 from tratree_data.errors import BadInputError, suggest
 from tratree_data.evaluation.evaluate import agent_specification, evaluate
+from tratree_data.experiments.arm_results import collect
 from tratree_data.experiments.artifacts import conversations_of, finish, gather, is_done
 from tratree_data.experiments.recipe import Recipe, in_environment, read_experiment
-from tratree_data.experiments.result_tables import collect
 from tratree_data.exploration.explore import explore
 from tratree_data.preferences.demonstrations import demonstrations
 from tratree_data.preferences.pairs import pairs

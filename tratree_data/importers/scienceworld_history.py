@@ -7,16 +7,16 @@ the highest of the episode, and a negative one only says that the agent ruined t
 from collections.abc import Iterator
 from typing import Any
 
-from tratree_data.importers import records
-from tratree_data.importers.reading import LogFile, is_one_object, json_members, json_records
-from tratree_data.importers.records import Item, LogStep, Options, Problem, Record, Unusable
+from tratree_data.importers import log_records
+from tratree_data.importers.log_files import LogFile, is_one_object, json_members, json_records
+from tratree_data.importers.log_records import Item, LogStep, Options, Problem, Record, Unusable
 
 ENVIRONMENT = "scienceworld"
 MOST_FIELDS = 1_000
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
-    return records.each(_episodes(file), lambda where, value: _parse(file, options, where, value))
+    return log_records.each(_episodes(file), lambda where, value: _parse(file, options, where, value))
 
 
 def _episodes(file: LogFile) -> Iterator[Item]:
@@ -29,7 +29,7 @@ def _episodes(file: LogFile) -> Iterator[Item]:
         if isinstance(item, Problem) or (isinstance(item[1], dict) and "history" in item[1] and item[0] != "history"):
             yield where, item
         elif item[0] in record:
-            yield where, records.repeated_key(where, item[0])
+            yield where, log_records.repeated_key(where, item[0])
             return
         elif len(record) < MOST_FIELDS:
             record[item[0]] = item[1]
@@ -41,17 +41,17 @@ def _episodes(file: LogFile) -> Iterator[Item]:
 
 def _parse(file: LogFile, options: Options, where: str, item: Any) -> Record:
     key, value = item
-    entry = records.mapping(value, "the record")
-    history = records.need(entry, "history")
+    entry = log_records.mapping(value, "the record")
+    history = log_records.need(entry, "history")
     told = dict(entry)
     if isinstance(history, dict):
         told |= {name: value for name, value in history.items() if name not in ("history", "properties")}
-        told |= records.mapping(history.get("properties") or {}, "properties")
-        history = records.need(history, "history")
-    turns = [records.mapping(turn, f"history[{i}]") for i, turn in enumerate(records.items_of(history, "history"))]
+        told |= log_records.mapping(history.get("properties") or {}, "properties")
+        history = log_records.need(history, "history")
+    turns = [log_records.mapping(turn, f"history[{i}]") for i, turn in enumerate(log_records.items_of(history, "history"))]
     if not turns:
         raise Unusable("empty_steps", "history is empty")
-    task = records.optional_text(told.get("taskDescription", told.get("task_description", told.get("task"))), "taskDescription")
+    task = log_records.optional_text(told.get("taskDescription", told.get("task_description", told.get("task"))), "taskDescription")
     steps = _steps(turns, task)
     scores = [score for i, turn in enumerate(turns) if (score := numeric(turn.get("score"), f"history[{i}].score")) is not None]
     final = numeric(entry.get("finalScore", entry.get("score")), "finalScore")
@@ -80,8 +80,8 @@ def _steps(turns: list[dict[str, Any]], opening: str) -> list[LogStep]:
     return [
         LogStep(
             observation=seen[i],
-            thought=records.optional_text(turn.get("thought"), f"history[{i}].thought"),
-            action=records.text(records.need(turn, "action", f"history[{i}].action"), f"history[{i}].action"),
+            thought=log_records.optional_text(turn.get("thought"), f"history[{i}].thought"),
+            action=log_records.text(log_records.need(turn, "action", f"history[{i}].action"), f"history[{i}].action"),
             reward=numeric(turn.get("reward"), f"history[{i}].reward"),
         )
         for i, turn in enumerate(turns)
@@ -89,7 +89,7 @@ def _steps(turns: list[dict[str, Any]], opening: str) -> list[LogStep]:
 
 
 def _observation(turn: dict[str, Any], name: str) -> str:
-    return records.optional_text(turn.get("observation"), f"{name}.observation")
+    return log_records.optional_text(turn.get("observation"), f"{name}.observation")
 
 
 def numeric(value: Any, name: str) -> float | None:
@@ -99,7 +99,7 @@ def numeric(value: Any, name: str) -> float | None:
             value = float(value)
         except ValueError as error:
             raise Unusable("wrong_type", f"{name} is {value[:40]!r}, and must be a number") from error
-    return records.number(value, name)
+    return log_records.number(value, name)
 
 
 def truth_word(value: Any) -> bool:
@@ -110,7 +110,7 @@ def _task_id(file: LogFile, told: dict[str, Any], key: str) -> str:
     """Task and variation where the log names them, else the file and the episode."""
     task, variation = told.get("taskName", told.get("taskIdx", told.get("task_id"))), told.get("variationIdx", told.get("variation"))
     if task is not None and variation is not None:
-        return f"{records.identifier(task, 'task')}/{records.identifier(variation, 'variation')}"
+        return f"{log_records.identifier(task, 'task')}/{log_records.identifier(variation, 'variation')}"
     if task is not None:
-        return records.identifier(task, "task")
+        return log_records.identifier(task, "task")
     return f"{file.stem}:{key}" if key else file.stem

@@ -6,7 +6,7 @@ Thoughts are actions that the environment answers with 'OK.' ('> think: …'); t
 import re
 from dataclasses import dataclass, field
 
-from tratree_data.importers.records import LogStep
+from tratree_data.importers.log_records import LogStep
 
 ACTION = re.compile(r"\A(?:>[ \t]?|Act(?:ion)?[ \t]?\d{0,6}[ \t]?:[ \t]?(?:>[ \t]?)?)(?P<action>.*)\Z")
 OBSERVATION = re.compile(r"\AObs(?:ervation)?[ \t]?\d{0,6}[ \t]?:[ \t]?(?P<text>.*)\Z")

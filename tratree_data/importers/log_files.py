@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from tratree_data.importers.records import LONGEST_KEY, Item, KeyWatch, Problem, Unusable, repeated_key
+from tratree_data.importers.log_records import LONGEST_KEY, Item, KeyWatch, Problem, Unusable, repeated_key
 
 MAX_RECORD_BYTES = 32 * 2**20
 CHUNK = 2**20

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from tratree_data import ids
-from tratree_data.importers.records import LogStep, Options, Problem, Record, Unusable
+from tratree_data.importers.log_records import LogStep, Options, Problem, Record, Unusable
 from tratree_data.importers.summary import ImportSummary
 from tratree_data.messages import json_text
 from tratree_data.store.reader import Store

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tratree_data.errors import BadInputError, suggest
-from tratree_data.importers import jsonl, messages, records
-from tratree_data.importers.reading import LogFile
-from tratree_data.importers.records import Item, KeyWatch, Options, Problem, Record, Unusable
+from tratree_data.importers import jsonl, log_records, openai_messages
+from tratree_data.importers.log_files import LogFile
+from tratree_data.importers.log_records import Item, KeyWatch, Options, Problem, Record, Unusable
 
 ROWS_PER_BATCH = 64
 HUB = re.compile(r"hub:(?P<name>[^:@]+)(?::(?P<config>[^@]+))?(?:@(?P<revision>.+))?")
@@ -30,7 +30,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     if unknown:
         raise BadInputError(f"No column of ours is called {unknown[0]!r}.{suggest(unknown[0], OURS)}\nNext: --column OURS=THEIRS")
     rows = _hub_rows(file, options) if str(file.path).startswith("hub:") else _parquet_rows(file)
-    return records.each(rows, lambda where, row: _parse(file, options, where, row))
+    return log_records.each(rows, lambda where, row: _parse(file, options, where, row))
 
 
 def _parquet_rows(file: LogFile) -> Iterator[Item]:
@@ -80,7 +80,7 @@ def _parse(file: LogFile, options: Options, where: str, row: dict[str, Any]) -> 
         return jsonl.parse(options, where, {"instruction": "", "reward": None} | entry)
     if entry.get("messages") is None:
         raise Unusable("missing_field", "there is neither a column steps nor messages; name it with --column messages=THEIRS")
-    return messages.parse(file, options, where, entry)
+    return openai_messages.parse(file, options, where, entry)
 
 
 def _from_json(value: str, name: str) -> Any:
@@ -90,6 +90,6 @@ def _from_json(value: str, name: str) -> Any:
     except (ValueError, RecursionError) as error:
         raise Unusable("not_json", f"{name} is a text that is not JSON: {error}") from error
     if watch.repeated is not None:
-        problem = records.repeated_key(name, watch.repeated)
+        problem = log_records.repeated_key(name, watch.repeated)
         raise Unusable(problem.reason, problem.detail)
     return found

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tratree_data import ids
-from tratree_data.importers import records
-from tratree_data.importers.records import KeyWatch, LogStep, Record, Unusable
+from tratree_data.importers import log_records
+from tratree_data.importers.log_records import KeyWatch, LogStep, Record, Unusable
 
 SPEAKERS = {
     "system": ("system", "developer"),
@@ -56,20 +56,20 @@ class Conversation:
 
 def read_turn(message: Any, name: str) -> Turn:
     """A message as OpenAI, ShareGPT and their many relatives write it."""
-    entry = records.mapping(message, name)
-    role = ROLES.get(records.text(entry.get("role", entry.get("from")), f"{name}.role").lower())
+    entry = log_records.mapping(message, name)
+    role = ROLES.get(log_records.text(entry.get("role", entry.get("from")), f"{name}.role").lower())
     if role is None:
         raise Unusable("unknown_role", f"{name}.role is {entry.get('role', entry.get('from'))!r}")
     content = next((entry[key] for key in CONTENTS if entry.get(key) is not None), None)
     reasoning = next((entry[key] for key in REASONING if entry.get(key)), None)
-    thoughts = [records.optional_text(reasoning, f"{name}.reasoning_content")]
-    calls = list(records.items_of(entry.get("tool_calls") or entry.get("toolCalls") or [], f"{name}.tool_calls"))
+    thoughts = [log_records.optional_text(reasoning, f"{name}.reasoning_content")]
+    calls = list(log_records.items_of(entry.get("tool_calls") or entry.get("toolCalls") or [], f"{name}.tool_calls"))
     if entry.get("function_call"):
         calls.append(entry["function_call"])
     if isinstance(content, list):
-        parts = [records.mapping(part, f"{name}.content[{i}]") for i, part in enumerate(content)]
+        parts = [log_records.mapping(part, f"{name}.content[{i}]") for i, part in enumerate(content)]
         thoughts += [
-            records.optional_text(part.get("thinking", part.get("text")), f"{name}.thinking")
+            log_records.optional_text(part.get("thinking", part.get("text")), f"{name}.thinking")
             for part in parts
             if part.get("type") in THOUGHT_PARTS
         ]
@@ -81,12 +81,12 @@ def read_turn(message: Any, name: str) -> Turn:
 def content_text(content: Any, name: str) -> str:
     """A text, null, or a list of parts of which the texts count."""
     if not isinstance(content, list):
-        return records.optional_text(content, name)
+        return log_records.optional_text(content, name)
     texts = []
     for i, part in enumerate(content):
-        entry = records.mapping(part, f"{name}[{i}]")
+        entry = log_records.mapping(part, f"{name}[{i}]")
         if entry.get("type") in TEXT_PARTS:
-            texts.append(records.text(entry.get("text"), f"{name}[{i}].text"))
+            texts.append(log_records.text(entry.get("text"), f"{name}[{i}].text"))
         elif entry.get("type") == "tool_result":
             texts.append(content_text(entry.get("content"), f"{name}[{i}].content"))
     return "\n".join(texts)
@@ -94,10 +94,10 @@ def content_text(content: Any, name: str) -> str:
 
 def read_call(call: Any, name: str) -> str:
     """A tool call as one line: 'name {arguments}', the arguments sorted so that equal calls are equal texts."""
-    entry = records.mapping(call, name)
-    function = records.mapping(entry.get("function", entry), f"{name}.function")
+    entry = log_records.mapping(call, name)
+    function = log_records.mapping(entry.get("function", entry), f"{name}.function")
     arguments = read_arguments(function.get("arguments", function.get("input")))
-    return call_text(records.identifier(function.get("name"), f"{name}.name"), arguments)
+    return call_text(log_records.identifier(function.get("name"), f"{name}.name"), arguments)
 
 
 def read_arguments(arguments: Any) -> Any:
@@ -169,7 +169,7 @@ def alternate(happened: Iterable[LogStep | str]) -> tuple[list[LogStep], str]:
 
 def told_conversation(turns: Iterable[Turn], facts: Mapping[str, Any], where: str, environment: str) -> Record:
     """A record of turns and free metadata; what our own exporters wrote is read back exactly as it was."""
-    ours = facts.get("exporter") == records.EXPORTER
+    ours = facts.get("exporter") == log_records.EXPORTER
     conversation = converse(turns, plain=ours)
     first = conversation.steps[0]
     instruction = first.observation.strip() if not ours else ""
@@ -182,21 +182,21 @@ def told_conversation(turns: Iterable[Turn], facts: Mapping[str, Any], where: st
         steps=conversation.steps,
         end_observation=conversation.end_observation,
     )
-    records.tell(record, facts)
+    log_records.tell(record, facts)
     if ours:
-        first.observation = first.observation[records.count(facts.get("opening_characters"), "opening_characters") or 0 :]
+        first.observation = first.observation[log_records.count(facts.get("opening_characters"), "opening_characters") or 0 :]
     record.task_id = record.task_id or ids.content_id(record.instruction)
     return record
 
 
 def tell_steps(record: Record, facts: Any) -> None:
     """What our exporters say of the steps, where the format has no place for it."""
-    for i, (step, told) in enumerate(zip(record.steps, records.items_of(facts or [], "steps"), strict=False)):
-        entry = records.mapping(told, f"steps[{i}]")
-        reward, valid = records.number(entry.get("reward"), "reward"), records.truth(entry.get("valid"), "valid")
+    for i, (step, told) in enumerate(zip(record.steps, log_records.items_of(facts or [], "steps"), strict=False)):
+        entry = log_records.mapping(told, f"steps[{i}]")
+        reward, valid = log_records.number(entry.get("reward"), "reward"), log_records.truth(entry.get("valid"), "valid")
         step.reward = step.reward if reward is None else reward
         step.valid = step.valid if valid is None else valid
-        step.response = records.optional_text(entry.get("response"), "response") or step.response
+        step.response = log_records.optional_text(entry.get("response"), "response") or step.response
 
 
 def _step(turn: Turn, observation: str) -> LogStep:

@@ -7,11 +7,11 @@ message may differ between the trials of a task, so the instruction is taken fro
 from collections.abc import Iterator
 from typing import Any
 
-from tratree_data.importers import records
+from tratree_data.importers import log_records
 from tratree_data.importers.chat import first_request, record_of_chat
 from tratree_data.importers.dialects import read_messages, read_tools
-from tratree_data.importers.reading import LogFile, json_records
-from tratree_data.importers.records import Options, Problem, Record
+from tratree_data.importers.log_files import LogFile, json_records
+from tratree_data.importers.log_records import Options, Problem, Record
 
 LOGS = ("traj", "messages", "trajectory", "conversation")
 TASKS = ("task_id", "id", "instance_id", "prompt_id")
@@ -20,29 +20,29 @@ KNOWN = {*TASKS, *TRIALS, "environment", "env", "split", "model", "reward", "sco
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
-    return records.each(json_records(file), lambda where, value: parse(file, options, where, value))
+    return log_records.each(json_records(file), lambda where, value: parse(file, options, where, value))
 
 
 def parse(file: LogFile, options: Options, where: str, value: Any) -> Record:
-    entry = records.mapping(value, "the record")
+    entry = log_records.mapping(value, "the record")
     key = next((name for name in LOGS if name in entry), "messages")
-    log = records.items_of(records.need(entry, key), key)
+    log = log_records.items_of(log_records.need(entry, key), key)
     spoken = [said for i, message in enumerate(log) for said in read_messages(message, f"{key}[{i}]")]
     task = first_of(entry, TASKS)
     trial = first_of(entry, TRIALS)
     return record_of_chat(
         spoken,
         source=where,
-        environment=options.environment or records.optional_text(entry.get("environment", entry.get("env")), "environment"),
-        task_id="" if task is None else records.identifier(task, "task_id"),
+        environment=options.environment or log_records.optional_text(entry.get("environment", entry.get("env")), "environment"),
+        task_id="" if task is None else log_records.identifier(task, "task_id"),
         instruction=_instruction(entry) or first_request(spoken).strip(),
         tools=read_tools(entry.get("tools")),
         metadata={name: value for name, value in entry.items() if name not in KNOWN and name != key and value is not None},
-        trajectory_id="" if trial is None else f"{file.stem}:{records.identifier(trial, 'trial')}",
-        split=records.optional_text(entry.get("split"), "split"),
-        model=records.optional_text(entry.get("model"), "model") or None,
-        reward=records.truth_or_number(entry.get("reward", entry.get("score")), "reward"),
-        success=records.truth(entry.get("success"), "success"),
+        trajectory_id="" if trial is None else f"{file.stem}:{log_records.identifier(trial, 'trial')}",
+        split=log_records.optional_text(entry.get("split"), "split"),
+        model=log_records.optional_text(entry.get("model"), "model") or None,
+        reward=log_records.truth_or_number(entry.get("reward", entry.get("score")), "reward"),
+        success=log_records.truth(entry.get("success"), "success"),
     )
 
 
