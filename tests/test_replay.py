@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from typer.testing import CliRunner
 from tratree_data.cli import app
 from tratree_data.editing.derive import delete
 from tratree_data.environments import Environment, make_environment
-from tratree_data.environments.exploration_options import Explored, explored_environments
+from tratree_data.environments.exploration_options import ExplorationOptions, exploration_options
 from tratree_data.errors import BadInputError, MissingPackageError, NotFoundError
 from tratree_data.ids import content_id, tree_id
 from tratree_data.store.reader import Store, open_store
@@ -29,6 +30,7 @@ from tratree_data.tree_search.replay import replay
 from tratree_data.tree_search.replay_path import PathStep, PlannedPath, replay_path
 
 COUNTER = "helpers.plug_ins:Counter"
+replay_counter = partial(replay, environments=[COUNTER])
 
 
 @dataclass(frozen=True)
@@ -173,12 +175,12 @@ def test_a_path_holds_if_every_observation_comes_back(tmp_path: Path) -> None:
     good = count("up", "count", "jump", "count", "count")
     merged = Told(COUNTER, "down", [("nought", "count"), ("1", "count")], "2", others=["0", None])
     folder = make_store(tmp_path / "d", [good, merged])
-    report = replay(folder)
+    report = replay_counter(folder)
     assert report.counts == {"paths": 2, "replayed": 2, "different": 0, "not replayed": 0}
     assert results(open_store(folder)) == {good.path_id: (True, 1.0), merged.path_id: (True, 2 / 3)}
     assert reasons(open_store(folder)) == {}
-    assert not replay(folder).changed, "nothing is left to try"
-    assert replay(folder, environment_options={COUNTER: {"goal": 4}}).changed, "other options are another replay"
+    assert not replay_counter(folder).changed, "nothing is left to try"
+    assert replay_counter(folder, environment_options={COUNTER: {"goal": 4}}).changed, "other options are another replay"
 
 
 def test_what_differs_is_recorded_with_the_place(tmp_path: Path) -> None:
@@ -187,7 +189,7 @@ def test_what_differs_is_recorded_with_the_place(tmp_path: Path) -> None:
     early = Told(COUNTER, "up", [("0", "count"), ("1", "count"), ("2", "count"), ("3", "count")], "")
     folder = make_store(tmp_path / "d", [end, middle])
     searched = open_store(folder).version("paths")
-    assert replay(folder).counts["different"] == 2
+    assert replay_counter(folder).counts["different"] == 2
     store = open_store(folder)
     assert results(store) == {middle.path_id: (False, 2 / 3), end.path_id: (False, 1 / 3)}
     places = {row["path_id"]: row["differs_at"] for row in store.read("replays").to_pylist()}
@@ -196,14 +198,14 @@ def test_what_differs_is_recorded_with_the_place(tmp_path: Path) -> None:
     assert reasons(store)[middle.path_id] == ("observation_differs", "step 1: the environment showed '1', the tree says '2'")
     assert reasons(store)[end.path_id] == ("observation_differs", "the end: the environment showed '1', the tree says '7'")
     folder = make_store(tmp_path / "early", [early])
-    replay(folder)
+    replay_counter(folder)
     assert reasons(open_store(folder))[early.path_id] == ("ended_early", "the episode was over before step 3")
     assert results(open_store(folder))[early.path_id] == (False, 1.0)
 
 
 def test_what_was_never_replayed_is_said_when_nothing_is_left_to_do(tmp_path: Path) -> None:
     folder = make_store(tmp_path / "d", [count("up", "count"), Told("hotpotqa", "q1", [("Who?", "search[x]")])])
-    assert replay(folder).counts == {"paths": 2, "replayed": 1, "different": 0, "not replayed": 1}
+    assert replay_counter(folder).counts == {"paths": 2, "replayed": 1, "different": 0, "not replayed": 1}
     result = CliRunner().invoke(app, ["replay", str(folder)])
     assert result.exit_code == 0
     assert "nothing to do (2 paths, 1 not replayed)" in result.stderr
@@ -214,7 +216,7 @@ def test_failures_stay_untried_and_only_they_are_tried_again(tmp_path: Path) -> 
     rollouts = [count("up", "count"), count("down", "count", "die"), count("nowhere", "count")]
     rollouts.append(Told("hotpotqa", "q1", [("Who?", "search[x]")]))
     folder = make_store(tmp_path / "d", rollouts)
-    report = replay(folder, workers=2, time_out_seconds=20)
+    report = replay_counter(folder, workers=2, time_out_seconds=20)
     assert report.counts == {"paths": 4, "replayed": 1, "different": 0, "not replayed": 3}
     store = open_store(folder)
     assert [results(store)[told.path_id] for told in rollouts] == [(True, 1 / 3), (None, None), (None, None), (None, None)]
@@ -223,7 +225,7 @@ def test_failures_stay_untried_and_only_they_are_tried_again(tmp_path: Path) -> 
     assert "out of memory, says the simulator" in found[rollouts[1].path_id][1]
     assert found[rollouts[2].path_id] == ("unknown_task", "There is no task 'nowhere'.")
     assert found[rollouts[3].path_id][0] == "unknown_environment"
-    again = replay(folder)
+    again = replay_counter(folder)
     assert again.counts == {"paths": 3, "replayed": 0, "different": 0, "not replayed": 3}
     assert results(open_store(folder)) == results(store)
     assert reasons(open_store(folder)) == found
@@ -232,30 +234,30 @@ def test_failures_stay_untried_and_only_they_are_tried_again(tmp_path: Path) -> 
 def test_a_hanging_environment_is_a_time_out(tmp_path: Path) -> None:
     told = [count("up", "count", "sleep"), count("down", "count")]
     folder = make_store(tmp_path / "d", told)
-    replay(folder, workers=1, time_out_seconds=2)
+    replay_counter(folder, workers=1, time_out_seconds=2)
     store = open_store(folder)
     assert reasons(store)[told[0].path_id][0] == "time_out"
     assert results(store)[told[1].path_id] == (True, 1 / 3), "the worker was replaced"
 
 
-def test_errors_that_the_user_must_mend(tmp_path: Path) -> None:
+def test_errors_that_the_user_must_fix(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no folder"):
-        replay(tmp_path / "nothing")
+        replay_counter(tmp_path / "nothing")
     folder = make_store(tmp_path / "foreign", [Told("hotpotqa", "q1", [("Who?", "search[x]")])])
     with pytest.raises(NotFoundError, match="No environment is called 'hotpotqa'"):
-        replay(folder)
+        replay_counter(folder)
     assert results(open_store(folder)).popitem()[1] == (None, None)
     folder = make_store(tmp_path / "d", [count("up", "count")])
     with pytest.raises(BadInputError, match=f"--environment-data {COUNTER}=FOLDER"):
-        replay(folder, environment_data=["webshop="])
+        replay_counter(folder, environment_data=["webshop="])
     with pytest.raises(BadInputError, match="refuses its options"):
-        replay(folder, environment_data=["somewhere"])
+        replay_counter(folder, environment_data=["somewhere"])
     with writing(folder):
         store = open_store(folder)
         commit(folder, "build", {"nodes": table_from_rows("nodes", [])}, settings={}, reads={})
     assert store.count("paths") == 1
     with pytest.raises(BadInputError, match="Next: tratree search"):
-        replay(folder)
+        replay_counter(folder)
 
 
 def test_control_c_keeps_what_is_finished(tmp_path: Path) -> None:
@@ -265,7 +267,7 @@ def test_control_c_keeps_what_is_finished(tmp_path: Path) -> None:
     command = [
         sys.executable,
         "-c",
-        f"from tratree_data.tree_search.replay import replay; replay({str(folder)!r}, workers=2, commit_seconds=0)",
+        f"from tratree_data import replay; replay({str(folder)!r}, workers=2, environments={[COUNTER]!r}, commit_seconds=0)",
     ]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 60
@@ -346,7 +348,7 @@ def test_replay_meets_the_environment_as_it_was_explored(tmp_path: Path) -> None
         explore(folder, COUNTER, "scripted", 2, tasks=2, concurrent=1, processes=1, options={"goal": goal})
         build(folder, embedder="exact")
         search(folder)
-        report = replay(folder, workers=1)
+        report = replay_counter(folder, workers=1)
         assert report.counts["replayed"] == 2, report
         scores = open_store(folder).sql("SELECT replay_score, value FROM paths JOIN replays USING (path_id)").to_pylist()
         assert all(row["replay_score"] == row["value"] for row in scores), scores
@@ -366,7 +368,7 @@ def test_datasets_of_datasets_know_how_their_environments_were_explored(tmp_path
     split(tmp_path / "both", tmp_path / "parted", {"train": 0.5, "test": 0.5})
     delete(tmp_path / "parted", ["up"])
     for name, paths in (("up", 1), ("down", 1), ("both", 2), ("parted", 1)):
-        assert replay(tmp_path / name, workers=1).counts["replayed"] == paths, name
+        assert replay_counter(tmp_path / name, workers=1).counts["replayed"] == paths, name
 
 
 def test_logs_of_an_environment_do_not_hide_how_others_explored_it(tmp_path: Path) -> None:
@@ -377,9 +379,9 @@ def test_logs_of_an_environment_do_not_hide_how_others_explored_it(tmp_path: Pat
     name = open_store(tmp_path / "explored").read("rollouts", ["environment"])["environment"][0].as_py()
     step = {"observation": "0", "thought": "", "action": "count"}
     import_rows(tmp_path / "imported", [{"task_id": "else", "env": name, "instruction": "", "reward": 1.0, "steps": [step]}])
-    assert explored_environments(open_store(tmp_path / "imported")) == {name: Explored(name)}
+    assert exploration_options(open_store(tmp_path / "imported")) == {name: ExplorationOptions(name, {}, name)}
     merge(tmp_path / "imported", tmp_path / "explored", tmp_path / "both")
-    assert explored_environments(open_store(tmp_path / "both"))[name].options == {"goal": 4}
+    assert exploration_options(open_store(tmp_path / "both"))[name].options == {"goal": 4}
 
 
 @needs_java

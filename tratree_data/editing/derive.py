@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.editing.reuse import Selection, reuse_stages, write_rollouts
-from tratree_data.environments.exploration_options import explored_settings
+from tratree_data.environments.exploration_options import exploration_lineage
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError, suggest
 from tratree_data.ids import content_id, tree_id
 from tratree_data.results import StageResult
@@ -123,7 +123,7 @@ def _write(
     folder: Path, verb: str, selections: list[Selection], settings: dict[str, Any], dropped: pa.Table | None = None, stale_as: str = ""
 ) -> StageResult:
     """Inside `writing`: the rollouts, then stage after stage what was made of them."""
-    settings = {**settings, "explored": explored_settings([selection.store for selection in selections])}
+    settings = {**settings, "explored": exploration_lineage([selection.store for selection in selections])}
     store = write_rollouts(folder, verb, selections, empty_table("dropped") if dropped is None else dropped, settings)
     reused, stale = reuse_stages(folder, store, selections, stale_as)
     store = open_store(folder)

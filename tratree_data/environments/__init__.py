@@ -83,9 +83,12 @@ def environment_names() -> list[str]:
 
 
 def environment_class(name: str) -> type[Environment]:
-    """The class behind an entry point's name, or behind "module:Class"."""
-    if ":" in name:
-        return _class_at(name)
+    """The class behind a name that the user typed: an entry point's, or "module:Class"."""
+    return _class_at(name) if ":" in name else installed_environment_class(name)
+
+
+def installed_environment_class(name: str) -> type[Environment]:
+    """The class behind a name found in data: built in or an installed entry point. Data never decides which module is imported."""
     for point in entry_points(group="tratree.environments"):
         if point.name == name:
             try:
@@ -100,13 +103,13 @@ def environment_class(name: str) -> type[Environment]:
 
 def _class_at(name: str) -> type[Environment]:
     module, _, attribute = name.partition(":")
-    command = "Next: write it as module:Class, with the module importable (PYTHONPATH)"
+    command = "Next: write module:Class, with the module on PYTHONPATH"
     if not all(part.isidentifier() for part in [*module.split("."), attribute]):
-        raise NotFoundError(f"{name!r} names no class.\n{command}")
+        raise NotFoundError(f"{name!r} does not name a class.\n{command}")
     try:
         found: type[Environment] = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as error:
-        raise NotFoundError(f"There is no environment at {name!r}: {error}.\n{command}") from error
+        raise NotFoundError(f"No environment was found at {name!r}: {error}.\n{command}") from error
     return found
 
 

@@ -1,7 +1,8 @@
-"""How the environments of a dataset were explored: what finds each one's class, and the options that it was given.
+"""How the environments of a dataset were explored: the name that finds each one's class, and the options it was given.
 
-Explore writes both into the lineage of `rollouts`. Verbs that make datasets of datasets hand them on (`explored_settings`), because whoever
-walks a path again must meet the environment that the path was found in.
+Explore records both in the lineage of `rollouts`, and verbs that make datasets from datasets keep them (`exploration_lineage`), because a
+path must be replayed in the environment in which it was found. Lineage may come from anyone, so nothing in it is ever imported: a name
+resolves to an installed environment, or to a "module:Class" that the user typed in this command.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,60 +11,75 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from tratree_data.environments import environment_class
+from tratree_data.environments import environment_class, installed_environment_class
 from tratree_data.errors import TratreeError
 from tratree_data.store.log import Lineage, Tables
 from tratree_data.store.reader import Store
 
 
 @dataclass(frozen=True)
-class Explored:
+class ExplorationOptions:
     """What finds an environment's class, and the options that it was given."""
 
-    reference: str
+    environment: str
+    """A name of the entry points, or "module:Class"."""
     options: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
+    """What the environment calls itself, in `rollouts.environment`."""
 
 
-def explored_environments(store: Store) -> dict[str, Explored]:
-    """Each environment of the rollouts as it was explored last; one that was only imported has its name and no options."""
-    return {name: found or Explored(name) for name, found in _found(store).items()}
+def exploration_options(store: Store, typed: Sequence[str] = ()) -> dict[str, ExplorationOptions]:
+    """Each environment of the rollouts as it was last explored; one that was only imported has its name and no options.
+
+    `typed` are the classes, written as "module:Class", that the user named in this command.
+    """
+    own_names = {str(getattr(environment_class(one), "name", one)): one for one in typed}
+    found = {}
+    for name, recorded in _recorded(store).items():
+        reference = own_names.get(name, recorded.environment if recorded else name)
+        found[name] = ExplorationOptions(reference, recorded.options if recorded else {}, name)
+    return found
 
 
-def explored_settings(stores: Sequence[Store]) -> list[dict[str, Any]]:
-    """The same for the lineage of a dataset that is made from these; where they differ, the first that was explored counts."""
-    found = [one for store in stores for one in _found(store).values() if one is not None]
-    return [{"environment": one.reference, "environment_options": dict(one.options)} for one in found]
+def exploration_lineage(stores: Sequence[Store]) -> list[dict[str, Any]]:
+    """The same for the lineage of a dataset made from these; where they differ, the first that was explored counts."""
+    found = [one for store in stores for one in _recorded(store).values() if one is not None]
+    return [{"environment": one.environment, "environment_name": one.name, "environment_options": dict(one.options)} for one in found]
 
 
-def _found(store: Store) -> dict[str, Explored | None]:
-    """By the environment's name; None where no lineage tells of it."""
+def _recorded(store: Store) -> dict[str, ExplorationOptions | None]:
+    """By the environment's name; None where no lineage mentions it."""
     names = sorted(pc.unique(store.read("rollouts", ["environment"]).column("environment")).to_pylist())
-    found: dict[str, Explored] = {}
+    found: dict[str, ExplorationOptions] = {}
     for lineage in _lineages(store):
-        for explored in _said(lineage):
-            found.setdefault(_name(explored.reference), explored)
+        for one in _in_lineage(lineage):
+            found.setdefault(one.name, one)
         if found.keys() >= set(names):
             break
     return {name: found.get(name) for name in names}
 
 
 def _lineages(store: Store) -> Iterator[Lineage]:
-    """Of the rollouts, the newest first. A release knows the last one only."""
+    """Of the rollouts, the newest first. A release knows only the last one."""
     if not store.label:
         yield from (lineage for _, lineage in Tables(store.path).visible_versions("rollouts"))
     elif (lineage := store.sources["rollouts"].lineage) is not None:
         yield lineage
 
 
-def _said(lineage: Lineage) -> list[Explored]:
-    """By explore itself, or by the verb that made this dataset from others."""
-    told = [lineage.settings] if lineage.stage == "explore" else lineage.settings.get("explored", [])
-    return [Explored(one["environment"], one.get("environment_options", {})) for one in told if "environment" in one]
+def _in_lineage(lineage: Lineage) -> Iterator[ExplorationOptions]:
+    """Recorded by explore itself, or by the verb that made this dataset from others. Explore records no data folder: one is ignored."""
+    recorded = [lineage.settings] if lineage.stage == "explore" else lineage.settings.get("explored", [])
+    for one in recorded:
+        if "environment" in one:
+            reference = str(one["environment"])
+            options = {name: value for name, value in one.get("environment_options", {}).items() if name != "data"}
+            yield ExplorationOptions(reference, options, str(one.get("environment_name") or _own_name(reference)))
 
 
-def _name(reference: str) -> str:
-    """What the environment calls itself; a plug-in that is gone is called as it was referred to."""
+def _own_name(reference: str) -> str:
+    """What the environment calls itself, for lineages that do not record it; one that is not installed goes by its reference."""
     try:
-        return str(getattr(environment_class(reference), "name", reference))
+        return str(getattr(installed_environment_class(reference), "name", reference))
     except TratreeError:
         return reference

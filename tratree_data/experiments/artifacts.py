@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.environments.exploration_options import explored_settings
+from tratree_data.environments.exploration_options import exploration_lineage
 from tratree_data.errors import BadInputError
 from tratree_data.messages import conversation
 from tratree_data.store.reader import Store, open_store
@@ -46,7 +46,7 @@ def gather(sources: list[Path], out: Path, attempts: int | None = None, tasks: i
         copied = [_first(store, attempts, tasks) for store in stores]
         tables = {name: pa.concat_tables([tables[name] for tables in copied]) for name in ("steps", "rollouts")}
         limits = {"from": [source.name for source in sources], "attempts": attempts, "tasks": tasks}
-        commit(out, "merge", tables, settings={**limits, "explored": explored_settings(stores)}, reads={})
+        commit(out, "merge", tables, settings={**limits, "explored": exploration_lineage(stores)}, reads={})
 
 
 def _first(store: Store, attempts: int | None, tasks: int | None) -> dict[str, pa.Table]:

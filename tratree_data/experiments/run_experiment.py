@@ -208,7 +208,8 @@ class Run:
         if "search" in settings:
             notes.append(search(out, **settings["search"]))
         if "replay" in settings:
-            notes.append(replay(out, **settings["replay"]))
+            classes = [name for name in [self.environment["name"]] if ":" in name]  # the user's own recipe names it
+            notes.append(replay(out, **({"environments": classes} | settings["replay"])))
         if "pairs" in settings:
             notes.append(pairs(out, **settings["pairs"]))
         if "demonstrations" in settings:

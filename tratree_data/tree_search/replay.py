@@ -17,10 +17,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from tratree_data.environments import environment_class
-from tratree_data.environments.exploration_options import Explored, explored_environments
+from tratree_data.environments import environment_class, installed_environment_class
+from tratree_data.environments.exploration_options import ExplorationOptions, exploration_options
 from tratree_data.environments.worker import Worker
-from tratree_data.errors import BadInputError, TratreeError
+from tratree_data.errors import BadInputError, NotFoundError, TratreeError
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
 from tratree_data.store.queries import query
@@ -44,15 +44,16 @@ def replay(directory: str | Path, settings: ReplaySettings) -> StageResult:
     open_store(directory).need(*this.reads)
     with writing(directory):
         store = open_store(directory)
-        explored = explored_environments(store)
+        explored = exploration_options(store, settings.environments)
         options = _options(explored, settings.environment_data, settings.environment_options or {})
         recorded = settings.recorded() | {"environment_options": options}
         reads = {table: store.version(table) for table in this.reads}
         earlier = store.read("replays") if is_current(store, STAGE, this.writes, recorded, reads) else empty_table("replays")
         done = set(earlier["path_id"].to_pylist())
         waiting = [row for row in query(store, "paths_to_replay").to_pylist() if row["path_id"] not in done]
-        references = {name: one.reference for name, one in explored.items()}
-        problems = _unknown_environments({name: references[name] for name in {row["environment"] for row in waiting}})
+        references = {name: one.environment for name, one in explored.items()}
+        present = {row["environment"] for row in waiting}
+        problems = _unknown_environments({name: references[name] for name in present}, settings.environments)
         known = [row for row in waiting if row["environment"] not in problems]
         if not known and (done or not waiting):
             return _nothing_to_do(store.count("paths"), len(waiting), problems)
@@ -183,7 +184,9 @@ def _replay_all(store: Store, rows: Sequence[Mapping[str, Any]], environments: _
             raise
 
 
-def _options(explored: Mapping[str, Explored], data: Sequence[str], options: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+def _options(
+    explored: Mapping[str, ExplorationOptions], data: Sequence[str], options: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
     """Each environment's options: those it was explored with, those given now, and its data folder."""
     chosen = {name: {**one.options, **options.get(name, {})} for name, one in explored.items()}
     for text in data:
@@ -198,12 +201,20 @@ def _options(explored: Mapping[str, Explored], data: Sequence[str], options: Map
     return {name: values for name, values in chosen.items() if values}
 
 
-def _unknown_environments(references: Mapping[str, str]) -> dict[str, TratreeError]:
-    """Logs may come from environments that are not available here."""
+def _unknown_environments(references: Mapping[str, str], typed: Sequence[str]) -> dict[str, TratreeError]:
+    """Logs may come from environments that are not available here, and a class named by a dataset is not imported."""
     problems: dict[str, TratreeError] = {}
     for name, reference in sorted(references.items()):
         try:
-            environment_class(reference)
+            if reference in typed:
+                environment_class(reference)
+            elif ":" in reference:
+                raise NotFoundError(
+                    f"The dataset names the class {reference!r}, and no module is imported because data names it.\n"
+                    f"Next: tratree replay DIR --environment {reference}, if you trust that module"
+                )
+            else:
+                installed_environment_class(reference)
         except TratreeError as error:
             problems[name] = error
     return problems

@@ -37,6 +37,15 @@ class SearchSettings(Settings):
 class ReplaySettings(Settings):
     """How to replay. What the replays depend on, the environments' options, is recorded as they are resolved."""
 
+    environments: Annotated[
+        tuple[str, ...],
+        Setting(
+            "Class of an environment that is not installed; names in the data alone import nothing.",
+            recorded=False,
+            option="environment",
+            metavar="MODULE:CLASS",
+        ),
+    ] = ()
     environment_data: Annotated[tuple[str, ...], Setting("An environment's data folder.", recorded=False, metavar="[NAME=]FOLDER")] = ()
     environment_options: Annotated[
         Mapping[str, Mapping[str, Any]] | None, Setting("Options per environment.", recorded=False, option=PYTHON_ONLY)
