@@ -69,7 +69,7 @@ def test_help_lists_the_verbs_and_is_quick() -> None:
         (["run", "dmo", "x"], "Did you mean 'demo'"),
         (["show", "d", "nothing"], "Next:"),
         (["stats", "d", "--attempts", "many"], "3-10"),
-        (["import", "json", "x", "y"], "Next:"),
+        (["import", "x", "y", "--format", "jsonl"], "Next:"),
         (["explore", "webshp", "x"], "Did you mean 'webshop'"),
         (["publish", "d", "out", "--version", "one"], "X.Y.Z"),
     ],
@@ -110,7 +110,7 @@ def test_whatever_a_query_gives_can_be_piped(dataset: Path) -> None:
     assert run("sql", str(dataset), query).stdout.split()[7:9] == ["3", "nan"]
     refused = run("sql", str(dataset), query, "--format", "parquet")
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert "Next: cast it" in refused.stderr
+    assert "Next: cast the column" in refused.stderr
 
 
 def test_parquet_can_be_piped(dataset: Path) -> None:

@@ -53,7 +53,7 @@ def reproduce(directory: str | Path, settings: ReproduceSettings) -> tuple[Stage
         environment=settings.environment,
         seeds=settings.seed_numbers,
         processes=settings.processes,
-        arms=settings.arms,
+        arms=tuple(settings.arms),
     )
     return result, table(json.loads((folder / "results.json").read_text(encoding="utf-8")))
 

@@ -1,5 +1,6 @@
 """What `tratree reproduce` takes besides a folder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -13,7 +14,7 @@ class ReproduceSettings(Settings):
     environment: Annotated[str, Setting("One of the environments that the recipe has settings for.")] = ""
     seeds: Annotated[str | tuple[int, ...], Setting("Training seeds, with commas between them.")] = "0"
     processes: Annotated[int, Setting("Seeds at once.", minimum=1, recorded=False)] = 1
-    arms: Annotated[tuple[str, ...], Setting("Only this arm of the recipe.", option="arm")] = ()
+    arms: Annotated[Sequence[str], Setting("Only this arm of the recipe.", option="arm")] = ()
     dry_run: Annotated[bool, Setting("Check what can be checked here and print the plan with its estimates.", recorded=False)] = False
 
     def __post_init__(self) -> None:

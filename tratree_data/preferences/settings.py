@@ -14,9 +14,7 @@ EXPERT_HELP = "The agent that counts as the expert."
 
 @dataclass(frozen=True, kw_only=True)
 class PairSettings(Settings):
-    kinds: Annotated[tuple[str, ...], Setting("divergence (default), step, siblings, unstructured, expert.", option="kind")] = (
-        "divergence",
-    )
+    kinds: Annotated[Sequence[str], Setting("divergence (default), step, siblings, unstructured, expert.", option="kind")] = ("divergence",)
     siblings: Annotated[Literal["adjacent", "all"], Setting("Which pairs of kind siblings: adjacent (neighbours by value), or all.")] = (
         "adjacent"
     )
@@ -39,7 +37,7 @@ class PairSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class DemonstrationSettings(Settings):
-    kinds: Annotated[tuple[str, ...], Setting("path (default), best, success, expert.", option="kind")] = ("path",)
+    kinds: Annotated[Sequence[str], Setting("path (default), best, success, expert.", option="kind")] = ("path",)
     success_only: Annotated[bool, Setting("Only trajectories that solved their task.")] = False
     min_score: Annotated[float | None, Setting("Smallest score.", minimum=0, maximum=1)] = None
     replayed_only: Annotated[bool, Setting("Only paths that a replay confirmed.")] = False

@@ -11,7 +11,7 @@
 `settings.recorded()` what the commit's lineage says.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from functools import wraps
 from inspect import Signature, signature
@@ -52,7 +52,9 @@ class Settings:
     def __post_init__(self) -> None:
         for name, (kind, setting) in field_kinds(type(self)).items():
             value = getattr(self, name)
-            if isinstance(value, list):
+            if isinstance(value, str) and get_origin(kind) is Sequence:
+                object.__setattr__(self, name, (value,))
+            elif isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
             _check_value(name, value, kind, setting)
 

@@ -17,7 +17,7 @@ ROWS, LOSS, ADAPTER, OPTIMISER, RUNNING = "Rows", "Loss", "Adapter", "Optimiser"
 class TrainSettings(Settings):
     """Everything that decides what comes out, and how it is computed (`recorded=False`). Names and order are those of training.json."""
 
-    kinds: Annotated[tuple[str, ...], Setting("Kind of rows to learn from, instead of the method's own.", option="kind", panel=ROWS)] = ()
+    kinds: Annotated[Sequence[str], Setting("Kind of rows to learn from, instead of the method's own.", option="kind", panel=ROWS)] = ()
     split: Annotated[str, Setting("Split of the rows.", panel=ROWS)] = "train"
     min_score: Annotated[float | None, Setting("Smallest score of demonstrations, or margin of pairs.", panel=ROWS)] = None
     adapter: Annotated[str | None, Setting("LoRA adapter that is merged into the model first.", panel=ADAPTER)] = None

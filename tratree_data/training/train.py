@@ -49,7 +49,7 @@ def train(release: str | Path, options: TrainOptions) -> StageResult:
     check_report(options.report_to)
     settings = _completed(options)
     rows, lineage = training_rows(
-        release, method, revision=options.revision, split=settings.split, kinds=settings.kinds, min_score=settings.min_score
+        release, method, revision=options.revision, split=settings.split, kinds=tuple(settings.kinds), min_score=settings.min_score
     )
     plan = {"method": method, "model": str(options.model), "data": lineage, "settings": settings.deciding(), "code": provenance()}
     with training_in(folder):

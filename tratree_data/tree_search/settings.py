@@ -1,6 +1,6 @@
 """What search and replay depend on besides the trees."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from typing import Annotated, Any, Literal
@@ -46,7 +46,7 @@ class ReplaySettings(Settings):
             metavar="MODULE:CLASS",
         ),
     ] = ()
-    environment_data: Annotated[tuple[str, ...], Setting("An environment's data folder.", recorded=False, metavar="[NAME=]FOLDER")] = ()
+    environment_data: Annotated[Sequence[str], Setting("An environment's data folder.", recorded=False, metavar="[NAME=]FOLDER")] = ()
     environment_options: Annotated[
         Mapping[str, Mapping[str, Any]] | None, Setting("Options per environment.", recorded=False, option=PYTHON_ONLY)
     ] = None

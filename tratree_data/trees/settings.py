@@ -1,5 +1,6 @@
 """What building trees depends on besides the rollouts."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -18,7 +19,7 @@ class BuildSettings(Settings):
         float | str | None, Setting("Cosine from which observations are alike; auto calibrates it; the embedder's own by default.")
     ] = None
     normalise: Annotated[
-        tuple[str, ...], Setting("What comparing ignores: a preset, PATTERN=>REPLACEMENT, or auto to learn it from the log.")
+        Sequence[str], Setting("What comparing ignores: a preset, PATTERN=>REPLACEMENT, or auto to learn it from the log.")
     ] = ()
     engine: Annotated[Literal["local", "ray"], Setting("local (threads or processes of this machine) or ray.", recorded=False)] = "local"
     workers: Annotated[int | None, Setting("Workers; one per core by default.", minimum=1, recorded=False)] = None
