@@ -12,7 +12,7 @@ from tratree_data.store.reader import Store
 ROWS_PER_BATCH = 5_000
 FACTS = (
     "rollout_id", "environment", "environment_version", "split", "task_id", "attempt", "instruction", "agent", "model", "sampling", "score",
-    "success", "end_reason", "seconds", "prompt_tokens", "completion_tokens",
+    "success", "end_reason", "seconds", "prompt_tokens", "completion_tokens", "trajectory_id",
 )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from tratree_data.messages import json_text
 TOOL_ROLES = ("tool", "function", "toolresult", "tool_result")
 TOOL_RESULTS = ("tool_result", "toolResult")
 CALL_IDS = ("tool_call_id", "toolCallId", "tool_use_id", "call_id")
-TAKEN = {"role", "from", "name", "tool_calls", "toolCalls", "function_call", *CONTENTS, *REASONING, *CALL_IDS}
+TAKEN = {"role", "from", "name", "toolName", "tool_calls", "toolCalls", "function_call", *CONTENTS, *REASONING, *CALL_IDS}
 DATA_URL = re.compile(r"data:(?P<type>[\w.+/-]*)[^,]{0,100};base64,")
 LONGEST_URL = 500
 HASH_DIGITS = 16
@@ -43,7 +43,8 @@ def read_messages(value: Any, name: str) -> list[Message]:
     else:
         call = next((entry[key] for key in CALL_IDS if entry.get(key)), None)
         message |= {"tool_call_id": log_records.identifier(call, f"{name}.tool_call_id")} if call is not None else {}
-        message |= {"name": log_records.text(entry["name"], f"{name}.name")} if entry.get("name") else {}
+        named = entry.get("name") or entry.get("toolName")
+        message |= {"name": log_records.text(named, f"{name}.name")} if named else {}
     message |= {"metadata": metadata} if metadata else {}
     return _with_results(message, content, name) if isinstance(content, list) else [message]
 

@@ -27,6 +27,7 @@ from tratree_data.importers import (
 )
 from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import PERCENT, Options, Problem, Record
+from tratree_data.importers.sessions import claude_code, codex, copilot, gemini, hermes, opencode, pi
 
 Item = Record | Problem
 Reader = Callable[[LogFile, Options], Iterator[Item]]
@@ -47,6 +48,13 @@ FORMATS: dict[str, Reader] = {
     "history": scienceworld_history.read,
     "messages": openai_messages.read,
     "sharegpt": sharegpt.read,
+    "claude-code": claude_code.read,
+    "codex": codex.read,
+    "gemini": gemini.read,
+    "copilot": copilot.read,
+    "opencode": opencode.read,
+    "pi": pi.read,
+    "hermes": hermes.read,
     "react": react.read,
     "table": parquet_rows.read,
 }

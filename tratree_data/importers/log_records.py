@@ -191,6 +191,11 @@ def items_of(value: Any, name: str) -> list[Any]:
     return value
 
 
+def mappings(value: Any, name: str) -> list[dict[str, Any]]:
+    """A list of objects; null is none."""
+    return [mapping(item, f"{name}[{i}]") for i, item in enumerate(items_of([] if value is None else value, name))]
+
+
 def need(record: Mapping[str, Any], key: str, name: str = "") -> Any:
     if key not in record:
         raise Unusable("missing_field", f"there is no {name or key!r}")

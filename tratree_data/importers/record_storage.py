@@ -235,7 +235,7 @@ def rollout_row(record: Record, rollout: str, tree: str, attempt: int, score: fl
     )  # fmt: skip
     row: dict[str, Any] = {name: getattr(record, name) for name in names}
     row |= {name: json_text(value) if (value := getattr(record, name)) else None for name in ("tools", "metadata")}
-    row["trajectory_id"] = record.trajectory_id or None
+    row["trajectory_id"] = record.trajectory_id if record.trajectory_id not in ("", rollout) else None
     return row | {"rollout_id": rollout, "tree_id": tree, "attempt": attempt, "score": score, "step_count": len(record.steps)}
 
 

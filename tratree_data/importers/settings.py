@@ -11,7 +11,8 @@ from tratree_data.system.settings import Setting, Settings
 AUTO = "auto"
 Format = Literal[
     "auto", "jsonl", "eto", "agenttraj", "atif", "adp", "verifiers", "sts", "fireact", "intercode", "knowagent", "sweagent", "openhands",
-    "history", "messages", "sharegpt", "react", "table",
+    "history", "messages", "sharegpt", "claude-code", "codex",
+    "gemini", "copilot", "opencode", "pi", "hermes", "react", "table",
 ]  # fmt: skip
 
 

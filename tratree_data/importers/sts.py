@@ -19,7 +19,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     messages: list[Any] = []
     fault: Problem | None = None
     for place, line in json_lines(file):
-        if isinstance(line, dict) and line.get("type") == "session":
+        if isinstance(line, dict) and line.get("type") == "session" and "harness" in line:
             yield from _finish(options, where, header, messages, fault)
             where, header, messages, fault = place, line, [], None
         elif not where:

@@ -1,0 +1,352 @@
+"""Sessions of coding agents: turns, branches, side chains and compactions, in files of the tools and in variants of them."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+from helpers.shared_data import SHARED, needs_shared
+
+from tratree_data import build, import_log, open_store
+from tratree_data.importers.formats import FORMATS, fitting_formats
+from tratree_data.importers.log_files import LogFile
+from tratree_data.importers.log_records import Options, Problem, Record
+from tratree_data.messages import messages_of_steps
+
+LOGS = Path(__file__).parent / "data/logs"
+
+
+def read(format: str, path: Path) -> tuple[list[Record], list[Problem]]:
+    items = list(FORMATS[format](LogFile(path, path.name), Options()))
+    return [item for item in items if isinstance(item, Record)], [item for item in items if isinstance(item, Problem)]
+
+
+def lines(folder: Path, rows: list, name: str = "session.jsonl") -> Path:
+    (folder / name).write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
+    return folder / name
+
+
+def said(record: Record) -> list[tuple]:
+    """(role, content, calls or call id) of each message, as they come back from the steps."""
+    end = record.end_observation if record.end_messages is None else record.end_messages
+    messages = messages_of_steps(record.prompt, [asdict(step) for step in record.steps], end)
+    return [
+        (m["role"], m["content"], [(c["id"], c["name"], c["arguments"]) for c in m.get("tool_calls", [])] or m.get("tool_call_id"))
+        for m in messages
+    ]
+
+
+class Claude:
+    """Writes lines as Claude Code does."""
+
+    def __init__(self, **common: object) -> None:
+        self.common = {"isSidechain": False, "userType": "external", "cwd": "/repo", "sessionId": "s1", "version": "2.1.0"} | common
+        self.rows: list[dict] = []
+
+    def add(self, uuid: str, parent: str | None, role: str, content: object, message_id: str = "", **more: object) -> None:
+        message = {"role": role, "content": content}
+        if role == "assistant":
+            message |= {"id": message_id or uuid, "type": "message", "model": "opus", "usage": {"input_tokens": 5, "output_tokens": 2}}
+        self.rows.append({"parentUuid": parent, **self.common, "type": role, "uuid": uuid, "message": message, **more})
+
+
+def use(name: str, call: str, **arguments: object) -> dict:
+    return {"type": "tool_use", "id": call, "name": name, "input": arguments}
+
+
+def result(call: str, content: object) -> dict:
+    return {"type": "tool_result", "tool_use_id": call, "content": content}
+
+
+def test_claude_parallel_calls_on_lines_of_their_own_are_one_turn_and_no_fork(tmp_path):
+    log = Claude()
+    log.add("u1", None, "user", "List both.")
+    log.add("a1", "u1", "assistant", [{"type": "thinking", "thinking": "Two.", "signature": "x"}], "m1")
+    log.add("a2", "a1", "assistant", [{"type": "text", "text": "Looking."}], "m1")
+    log.add("a3", "a2", "assistant", [use("Bash", "t1", command="ls a")], "m1")
+    log.add("r1", "a3", "user", [result("t1", "one")])
+    log.add("a4", "r1", "assistant", [use("Bash", "t2", command="ls b")], "m1")
+    log.add("r2", "a4", "user", [result("t2", [{"type": "text", "text": "two"}])])
+    log.add("a5", "r1", "assistant", "Done.", "m2")
+    (record,), problems = read("claude-code", lines(tmp_path, log.rows))
+    assert problems == []
+    assert said(record) == [
+        ("user", "List both.", None),
+        ("assistant", "Looking.", [("t1", "Bash", '{"command": "ls a"}'), ("t2", "Bash", '{"command": "ls b"}')]),
+        ("tool", "one", "t1"), ("tool", "two", "t2"), ("assistant", "Done.", None),
+    ]  # fmt: skip
+    assert record.steps[0].thought == "Two.\nLooking."
+    assert (record.prompt_tokens, record.completion_tokens, record.model) == (10, 4, "opus")
+
+
+def test_claude_forks_side_chains_and_compactions(tmp_path):
+    log = Claude()
+    log.rows.append({"type": "file-history-snapshot", "messageId": "x", "snapshot": {}})
+    log.add("u1", None, "user", "Fix it.")
+    log.add("a1", "u1", "assistant", [use("Task", "t1", prompt="Search.")])
+    log.add("s1", None, "user", "Search.", isSidechain=True, agentId="helper")
+    log.add("s2", "s1", "assistant", "Found.", isSidechain=True, agentId="helper")
+    log.add("r1", "a1", "user", [result("t1", "Found.")])
+    log.add("a2", "r1", "assistant", "First way.")
+    log.add("u2", "r1", "user", "Another way, please.")
+    log.add("a3", "u2", "assistant", "Second way.")
+    log.rows.append({**log.common, "type": "system", "subtype": "compact_boundary", "uuid": "c1", "parentUuid": None,
+                     "logicalParentUuid": "a3", "content": "Conversation compacted", "compactMetadata": {"trigger": "auto"}})  # fmt: skip
+    log.add("u3", "c1", "user", "Summary so far.", isCompactSummary=True)
+    log.add("a4", "u3", "assistant", "Going on.")
+    records, problems = read("claude-code", lines(tmp_path, log.rows))
+    assert problems == []
+    main, fork, side = sorted(records, key=lambda record: -len(record.steps))
+    assert [record.trajectory_id for record in (main, fork, side)] == ["s1", "s1/a2", "s1/helper"]
+    assert main.task_id == fork.task_id != side.task_id, "a fork is another attempt at the task"
+    assert [step.action for step in fork.steps] == ['Task {"prompt": "Search."}', "First way."]
+    assert [step.action for step in main.steps][1:] == ["Second way.", "Going on."]
+    assert [said["compaction"] for said in main.steps[-1].metadata["input_messages"]] == [True, True]
+    assert side.metadata["isSidechain"] is True
+    assert side.instruction == "Search."
+
+
+def test_claude_a_resumed_session_is_another_attempt_at_the_task(tmp_path):
+    for session, answers in (("s1", 1), ("s2", 2)):
+        log = Claude(sessionId=session, **({"forkedFrom": {"sessionId": "s1", "messageUuid": "u0"}} if session == "s2" else {}))
+        log.add("m0", None, "user", "<command-name>/init</command-name>", isMeta=True)
+        log.add("u0", "m0", "user", "Same question")
+        log.add("a0", "u0", "assistant", "One.")
+        log.add("u1", "a0", "user", "More")
+        for i in range(answers - 1):
+            log.add(f"b{i}", "u1", "assistant", "Two.")
+        lines(tmp_path, log.rows, f"{session}.jsonl")
+    import_log(tmp_path / "d", tmp_path)
+    store = open_store(tmp_path / "d")
+    rows = store.sql("SELECT trajectory_id, attempt, score, instruction FROM rollouts ORDER BY attempt").to_pylist()
+    assert [row["trajectory_id"] for row in rows] == ["s1", "s2"]
+    assert {row["instruction"] for row in rows} == {"Same question"}
+    assert store.sql("SELECT count(DISTINCT tree_id) AS n FROM rollouts")["n"].to_pylist() == [1]
+    build(tmp_path / "d", embedder="exact")
+    assert open_store(tmp_path / "d").sql("SELECT count(*) AS n FROM nodes WHERE depth > 0")["n"].to_pylist() == [2]
+
+
+def test_claude_errors_of_the_server_are_nobodys_act_and_images_are_named(tmp_path):
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": base64.b64encode(b"pixels").decode()}}
+    log = Claude()
+    log.add("u1", None, "user", [{"type": "text", "text": "What is it?"}, image])
+    log.add("a1", "u1", "assistant", [{"type": "text", "text": "API Error"}], isApiErrorMessage=True)
+    log.add("a2", "a1", "assistant", [{"type": "text", "text": "A cat."}])
+    (record,), _ = read("claude-code", lines(tmp_path, log.rows))
+    assert [step.action for step in record.steps] == ["A cat."]
+    assert record.steps[0].observation == f"What is it?\n[image image/png sha256:{hashlib.sha256(b'pixels').hexdigest()[:16]} 6 B]"
+    assert any(event.get("isApiErrorMessage") for event in record.metadata["events"])
+
+
+def codex_line(kind: str, **payload: object) -> dict:
+    return {"timestamp": "2026-01-01T00:00:00Z", "type": kind, "payload": payload}
+
+
+def codex_session() -> Iterator[dict]:
+    yield codex_line("session_meta", id="c1", cwd="/repo", cli_version="0.99", base_instructions={"text": "You are Codex."})
+    yield codex_line("turn_context", model="gpt-5", cwd="/repo")
+    for text in ("<environment_context>x</environment_context>", "Fix the bug"):
+        yield codex_line("response_item", type="message", role="user", content=[{"type": "input_text", "text": text}])
+    yield codex_line("event_msg", type="user_message", message="Fix the bug")
+    yield codex_line("response_item", type="reasoning", summary=[{"type": "summary_text", "text": "Look."}], content=None)
+    yield codex_line("response_item", type="function_call", name="shell", arguments='{"cmd":"ls"}', call_id="k1")
+    yield codex_line("response_item", type="local_shell_call", call_id="k2", action={"type": "exec", "command": ["pwd"]})
+    yield codex_line("event_msg", type="token_count", info={"total_token_usage": {"input_tokens": 9, "output_tokens": 4}})
+    yield codex_line("response_item", type="function_call_output", call_id="k1", output="a.py")
+    yield codex_line("response_item", type="function_call_output", call_id="k2", output={"content": "/repo", "success": True})
+    yield codex_line("response_item", type="message", role="assistant", content=[{"type": "output_text", "text": "Fixed."}])
+    yield codex_line("response_item", type="message", role="user", content=[{"type": "input_text", "text": "Undo"}])
+    yield codex_line("response_item", type="message", role="assistant", content=[{"type": "output_text", "text": "Undone."}])
+    yield codex_line("event_msg", type="thread_rolled_back", num_turns=1)
+    yield codex_line("compacted", message="All was well.")
+    yield codex_line("response_item", type="message", role="assistant", content=[{"type": "output_text", "text": "Ready."}])
+
+
+def test_codex_items_between_inputs_are_one_turn_and_a_roll_back_is_a_branch(tmp_path):
+    (left, main), problems = read("codex", lines(tmp_path, list(codex_session())))
+    assert problems == []
+    assert main.task_id == left.task_id
+    assert (left.trajectory_id, main.trajectory_id) == ("c1/rolled-back-0", "c1")
+    assert said(main)[0] == ("system", "You are Codex.", None)
+    assert said(main)[3:6] == [
+        ("assistant", None, [("k1", "shell", '{"cmd":"ls"}'), ("k2", "local_shell", '{"type": "exec", "command": ["pwd"]}')]),
+        ("tool", "a.py", "k1"), ("tool", "/repo", "k2"),
+    ]  # fmt: skip
+    assert [step.action for step in left.steps][1:] == ["Fixed.", "Undone."]
+    assert [step.action for step in main.steps][1:] == ["Fixed.", "Ready."]
+    assert main.steps[2].observation == "All was well."
+    assert main.steps[2].metadata["input_messages"] == [{"compaction": True}]
+    assert (main.instruction, main.model, main.prompt_tokens) == ("Fix the bug", "gpt-5", 9)
+
+
+def test_codex_old_files_without_payloads(tmp_path):
+    rows = [
+        {"id": "old", "timestamp": "2025-05-01T00:00:00Z", "instructions": None},
+        {"record_type": "state"},
+        {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hello"}]},
+    ]
+    (record,), _ = read("codex", lines(tmp_path, rows))
+    assert said(record) == [("user", "Hi", None), ("assistant", "Hello", None)]
+
+
+def gemini_messages() -> list[dict]:
+    call = {"id": "g1", "name": "read_file", "args": {"path": "a"}, "status": "success",
+            "result": [{"functionResponse": {"id": "g1", "name": "read_file", "response": {"output": "text of a"}}}]}  # fmt: skip
+    return [
+        {"id": "1", "timestamp": "t", "type": "user", "content": "Read a"},
+        {"id": "2", "timestamp": "t", "type": "gemini", "content": "", "thoughts": [{"subject": "S", "description": "D"}],
+         "toolCalls": [call], "tokens": {"input": 3, "output": 2}, "model": "gemini-3"},
+        {"id": "3", "timestamp": "t", "type": "gemini", "content": "It says so.", "model": "gemini-3"},
+    ]  # fmt: skip
+
+
+HEADER = {"sessionId": "g", "projectHash": "p", "startTime": "t", "lastUpdated": "t"}
+
+
+def test_gemini_as_one_object_and_in_lines_reads_the_same(tmp_path):
+    (tmp_path / "whole.json").write_text(json.dumps(HEADER | {"messages": gemini_messages()}, indent=1))
+    first, second, third = gemini_messages()
+    early = {key: value for key, value in second.items() if key != "toolCalls"}
+    rows = [HEADER | {"kind": "main"}, first, early, {"$set": {"lastUpdated": "u"}}, second, third]
+    (whole,), _ = read("gemini", tmp_path / "whole.json")
+    (streamed,), _ = read("gemini", lines(tmp_path, rows))
+    assert said(whole) == said(streamed) == [
+        ("user", "Read a", None), ("assistant", None, [("g1", "read_file", '{"path": "a"}')]),
+        ("tool", "text of a", "g1"), ("assistant", "It says so.", None),
+    ]  # fmt: skip
+    assert whole.steps[0].thought == "S: D"
+    assert (whole.prompt_tokens, whole.completion_tokens, whole.model) == (3, 2, "gemini-3")
+
+
+def test_gemini_a_rewind_leaves_a_branch(tmp_path):
+    rows = [HEADER, *gemini_messages(), {"$rewindTo": "3"}, {"id": "4", "type": "gemini", "content": "Otherwise."}]
+    (left, main), _ = read("gemini", lines(tmp_path, rows))
+    assert (left.trajectory_id, main.trajectory_id) == ("g/rewound-0", "g")
+    assert (left.steps[-1].action, main.steps[-1].action) == ("It says so.", "Otherwise.")
+
+
+def event(kind: str, **data: object) -> dict:
+    return {"type": kind, "data": data, "id": kind, "timestamp": "t", "parentId": None}
+
+
+def test_copilot_calls_results_and_subagents(tmp_path):
+    rows = [
+        event("session.start", sessionId="p1", version=1, producer="copilot-agent", copilotVersion="1.0", context={"cwd": "/repo"}),
+        event("session.model_change", newModel="claude-sonnet"),
+        event("user.message", content="Look", transformedContent="<now>…</now> Look", attachments=[]),
+        event("assistant.turn_start", turnId="0"),
+        event("assistant.message", messageId="m", content="", reasoningText="Hm.",
+              toolRequests=[{"toolCallId": "x1", "name": "view", "arguments": {"path": "."}, "type": "function"}]),
+        event("tool.execution_start", toolCallId="x1", toolName="view", arguments={"path": "."}),
+        event("assistant.message", content="I help.", parentToolCallId="x1"),
+        event("tool.execution_complete", toolCallId="x1", success=False, error={"message": "denied", "code": "denied"}),
+        event("assistant.message", content="No way.", toolRequests=[]),
+        event("session.shutdown", totalPremiumRequests=1),
+    ]  # fmt: skip
+    (main, helper), problems = read("copilot", lines(tmp_path, rows))
+    assert problems == []
+    assert said(main) == [
+        ("user", "Look", None), ("assistant", None, [("x1", "view", '{"path": "."}')]), ("tool", "denied", "x1"),
+        ("assistant", "No way.", None),
+    ]  # fmt: skip
+    assert main.steps[0].thought == "Hm."
+    assert (main.model, main.environment_version, main.metadata["project"]) == ("claude-sonnet", "1.0", "/repo")
+    assert (helper.trajectory_id, helper.steps[0].action) == ("p1/x1", "I help.")
+
+
+def test_opencode_steps_of_a_message_are_turns(tmp_path):
+    tool = {
+        "type": "tool",
+        "callID": "o1",
+        "tool": "bash",
+        "state": {"status": "completed", "input": {"command": "ls"}, "output": "a", "title": "ls"},
+    }
+    failed = {"type": "tool", "callID": "o2", "tool": "read", "state": {"status": "error", "input": {}, "error": "no such file"}}
+    export = {
+        "info": {"id": "ses_1", "directory": "/repo", "version": "1.1", "title": "t", "time": {"created": 1}},
+        "messages": [
+            {"info": {"id": "m1", "role": "user"}, "parts": [{"type": "text", "text": "List"}]},
+            {"info": {"id": "m2", "role": "assistant", "modelID": "kimi", "tokens": {"input": 7, "output": 1}}, "parts": [
+                {"type": "step-start"}, {"type": "reasoning", "text": "Shell."}, tool, failed, {"type": "step-finish", "cost": 0},
+                {"type": "step-start"}, {"type": "text", "text": "There is a."}, {"type": "step-finish", "cost": 0},
+            ]},
+        ],
+    }  # fmt: skip
+    (tmp_path / "export.json").write_text(json.dumps(export, indent=2))
+    (record,), problems = read("opencode", tmp_path / "export.json")
+    assert problems == []
+    assert said(record) == [
+        ("user", "List", None), ("assistant", None, [("o1", "bash", '{"command": "ls"}'), ("o2", "read", "{}")]),
+        ("tool", "a", "o1"), ("tool", "no such file", "o2"), ("assistant", "There is a.", None),
+    ]  # fmt: skip
+    assert (record.steps[0].thought, record.model, record.prompt_tokens) == ("Shell.", "kimi", 7)
+
+
+def test_pi_trees_have_a_rollout_for_each_leaf_and_are_not_sts(tmp_path):
+    def entry(name: str, parent: str | None, message: dict) -> dict:
+        return {"type": "message", "id": name, "parentId": parent, "timestamp": "t", "message": message}
+
+    call = {"type": "toolCall", "id": "q1", "name": "bash", "arguments": {"command": "ls"}}
+    rows = [
+        {"type": "session", "version": 3, "id": "pi1", "timestamp": "t", "cwd": "/repo"},
+        entry("1", None, {"role": "user", "content": [{"type": "text", "text": "Go"}]}),
+        entry("2", "1", {"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm"}, call], "model": "m"}),
+        entry("3", "2", {"role": "toolResult", "toolCallId": "q1", "toolName": "bash", "content": [{"type": "text", "text": "a"}]}),
+        entry("4", "3", {"role": "assistant", "content": [{"type": "text", "text": "One."}]}),
+        {"type": "compaction", "id": "5", "parentId": "3", "summary": "We listed.", "firstKeptEntryId": "2", "tokensBefore": 9},
+        entry("6", "5", {"role": "assistant", "content": [{"type": "text", "text": "Two."}]}),
+    ]  # fmt: skip
+    path = lines(tmp_path, rows)
+    assert fitting_formats(LogFile(path, "x"), Options()) == ["pi"]
+    (main, other), problems = read("pi", path)
+    assert problems == []
+    assert said(other) == [
+        ("user", "Go", None), ("assistant", "", [("q1", "bash", '{"command": "ls"}')]), ("tool", "a", "q1"), ("assistant", "One.", None),
+    ]  # fmt: skip
+    assert (main.trajectory_id, other.trajectory_id) == ("pi1", "pi1/4")
+    assert main.steps[1].observation == "a\n\nWe listed."
+
+
+def test_droid_and_hermes(tmp_path):
+    rows = [
+        {"type": "session_start", "id": "d1", "title": "x", "cwd": "/repo"},
+        {"type": "message", "id": "1", "timestamp": "t", "message": {"role": "user", "content": [{"type": "text", "text": "Go"}]}},
+        {"type": "message", "id": "2", "parentId": "1", "message": {"role": "assistant", "content": [use("LS", "w", path=".")]}},
+        {"type": "message", "id": "3", "parentId": "2", "message": {"role": "user", "content": [result("w", "a")]}},
+        {"type": "message", "id": "4", "parentId": "3", "message": {"role": "assistant", "content": "Done."}},
+    ]
+    path = lines(tmp_path, rows, "droid.jsonl")
+    assert fitting_formats(LogFile(path, "x"), Options()) == ["pi"]
+    (droid,), _ = read("pi", path)
+    assert (droid.agent, [step.action for step in droid.steps]) == ("droid", ['LS {"path": "."}', "Done."])
+    call = {"id": "h", "type": "function", "function": {"name": "ls", "arguments": "{}"}}
+    messages = [
+        {"role": "user", "content": "Go"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "h", "content": "a"},
+    ]
+    path = lines(
+        tmp_path, [{"id": "h1", "source": "cli", "model": "m", "system_prompt": "You help.", "messages": messages}], "hermes.jsonl"
+    )
+    assert fitting_formats(LogFile(path, "x"), Options()) == ["hermes"]
+    (hermes,), _ = read("hermes", path)
+    assert (hermes.prompt, hermes.agent, hermes.end_observation) == ("You help.", "hermes", "a")
+
+
+@needs_shared
+@pytest.mark.parametrize(("folder", "format", "steps"), [
+    ("claude_code/representative_messages.jsonl", "claude-code", [5]),
+    ("claude_code/session_b.jsonl", "claude-code", [1]),
+    ("claude_code/edge_cases.jsonl", "claude-code", [1, 3]),
+    ("claude_code/todowrite_examples.jsonl", "claude-code", [6]),
+    ("codex/codex.jsonl", "codex", [19]),
+    ("gemini/gemini.jsonl", "gemini", [6]),
+])  # fmt: skip
+def test_files_that_the_tools_wrote_are_detected_and_read(folder, format, steps):
+    path = SHARED / "sessions" / folder
+    assert fitting_formats(LogFile(path, path.name), Options()) == [format]
+    assert [len(record.steps) for record in read(format, path)[0]] == steps

@@ -1,0 +1,161 @@
+"""Gemini CLI sessions: one JSON object with `messages`, or one JSON object per line behind a header.
+
+In lines a message that is written again replaces the first; `$set` updates the header, `$rewindTo` goes back to a message and leaves a
+branch. A call holds its own result.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tratree_data.importers import log_records
+from tratree_data.importers.chat import Message
+from tratree_data.importers.dialects import placeholder
+from tratree_data.importers.log_files import LogFile, is_one_object, json_records
+from tratree_data.importers.log_records import Options, Problem, Record, Unusable
+from tratree_data.importers.sessions.session import Session, objects_of, parsed, usage_sum
+from tratree_data.messages import json_text
+
+TOOL = "gemini-cli"
+UNANSWERED = ("error", "cancelled")
+Line = dict[str, Any]
+
+
+def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
+    if is_one_object(file):
+        for where, value in json_records(file):
+            if isinstance(value, Problem):
+                yield value
+            elif isinstance(value, dict) and _is_mark(value) and isinstance(value.get("messages"), list):
+                yield from _sessions(where, {k: v for k, v in value.items() if k != "messages"}, [value["messages"]], options)
+            else:
+                yield Problem(where, "other_format", "there is no sessionId with projectHash and messages")
+        return
+    header: Line = {}
+    messages: dict[str, Line] = {}
+    left: list[list[Line]] = []
+    first = ""
+    for item in objects_of(file, _is_mark):
+        if isinstance(item, Problem):
+            yield item
+            continue
+        where, line = item
+        first = first or where
+        if "$rewindTo" in line:
+            left.append(list(messages.values()))
+            names = list(messages)
+            cut = names.index(line["$rewindTo"]) if line["$rewindTo"] in names else 0
+            messages = {name: messages[name] for name in names[:cut]}
+        elif isinstance(line.get("$set"), dict):
+            update = line["$set"]
+            if isinstance(update.get("messages"), list):
+                messages = {str(said.get("id", i)): said for i, said in enumerate(update["messages"]) if isinstance(said, dict)}
+            header |= {key: value for key, value in update.items() if key != "messages"}
+        elif "sessionId" in line and "type" not in line:
+            header |= line
+        else:
+            messages[str(line.get("id", where))] = line
+    if first:
+        yield from _sessions(first, header, [*left, list(messages.values())], options)
+
+
+def _is_mark(line: Line) -> bool:
+    return isinstance(line.get("sessionId"), str) and "projectHash" in line
+
+
+def _sessions(where: str, header: Line, branches: list[list[Any]], options: Options) -> Iterator[Record | Problem]:
+    for number, lines in enumerate(branches):
+        try:
+            session = _session(header, [log_records.mapping(line, f"messages[{i}]") for i, line in enumerate(lines)])
+        except Unusable as refusal:
+            yield Problem(where, refusal.reason, refusal.detail)
+            continue
+        session.branch = "" if number + 1 == len(branches) else f"rewound-{number}"
+        yield from parsed(where, session, options)
+
+
+def _session(header: Line, lines: list[Line]) -> Session:
+    session = Session(TOOL, str(header.get("sessionId")), [], project=str(header.get("projectHash") or ""))
+    events: list[Line] = []
+    usages: list[dict[str, Any]] = []
+    for i, line in enumerate(lines):
+        name = f"messages[{i}]"
+        about = {key: value for key, value in line.items() if key not in ("type", "content", "thoughts", "toolCalls") and value is not None}
+        if line.get("type") == "user":
+            session.messages.append({"role": "user", "content": _content(line.get("content"), name), "metadata": about})
+        elif line.get("type") == "gemini":
+            session.messages += _turn(line, name, about)
+            session.model = session.model or (line["model"] if isinstance(line.get("model"), str) else None)
+            usages += [line["tokens"]] if isinstance(line.get("tokens"), dict) else []
+        else:
+            events.append(line)
+    session.metadata = {key: value for key, value in header.items() if value is not None} | ({"events": events} if events else {})
+    session.prompt_tokens = usage_sum(usages, ("input",))
+    session.completion_tokens = usage_sum(usages, ("output",))
+    return session
+
+
+def _content(content: Any, name: str) -> str:
+    """A text, one part, or a list of parts."""
+    if isinstance(content, dict):
+        content = [content]
+    if not isinstance(content, list):
+        return log_records.optional_text(content, f"{name}.content")
+    parts = [part if isinstance(part, dict | str) else {"type": "part", "value": part} for part in content]
+    return "\n".join(part if isinstance(part, str) else _part(part, name) for part in parts)
+
+
+def _part(part: Line, name: str) -> str:
+    if "text" in part:
+        return log_records.optional_text(part["text"], f"{name}.text")
+    answered = part.get("functionResponse")
+    if isinstance(answered, dict):
+        return _response(answered)
+    return placeholder({"type": next(iter(part), "part"), **part})
+
+
+def _response(answered: Line) -> str:
+    response = answered.get("response")
+    if isinstance(response, dict) and len(response) == 1 and isinstance(found := next(iter(response.values())), str):
+        return found
+    return "" if response is None else json_text(response)
+
+
+def _turn(line: Line, name: str, about: Line) -> list[Message]:
+    calls = [
+        log_records.mapping(call, f"{name}.toolCalls") for call in log_records.items_of(line.get("toolCalls") or [], f"{name}.toolCalls")
+    ]
+    thoughts = [
+        log_records.mapping(part, f"{name}.thoughts") for part in log_records.items_of(line.get("thoughts") or [], f"{name}.thoughts")
+    ]
+    said = [": ".join(str(part[key]) for key in ("subject", "description") if part.get(key)) for part in thoughts]
+    turn: Message = {"role": "assistant", "content": _content(line.get("content"), name), "metadata": about}
+    if said:
+        turn["reasoning_content"] = "\n".join(said)
+    if not calls:
+        return [turn]
+    turn["content"] = turn["content"] or None
+    turn["tool_calls"] = [
+        {"id": _id(call), "name": log_records.identifier(call.get("name"), f"{name}.name"), "arguments": json_text(call.get("args") or {})}
+        for call in calls
+    ]
+    return [
+        turn,
+        *(_result(call, name) for call in calls if call.get("result") is not None or call.get("status") in ("error", "cancelled")),
+    ]
+
+
+def _id(call: Line) -> str | None:
+    return None if call.get("id") is None else log_records.identifier(call["id"], "toolCalls.id")
+
+
+def _result(call: Line, name: str) -> Message:
+    result = call.get("result")
+    text = _content(result, f"{name}.result") if isinstance(result, list | str | dict) else ""
+    about = {key: value for key, value in call.items() if key not in ("id", "name", "args", "result") and value is not None}
+    message: Message = {
+        "role": "tool",
+        "content": text or str(call.get("resultDisplay") or ""),
+        "name": str(call["name"]),
+        "metadata": about,
+    }
+    return message | ({"tool_call_id": found} if (found := _id(call)) is not None else {})
