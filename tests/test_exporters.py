@@ -227,3 +227,37 @@ def test_clear_errors(dataset, tmp_path):
     assert (tmp_path / "full/file").exists()
     with pytest.raises(NotFoundError, match="no folder"):
         export(tmp_path / "none", tmp_path / "out", "adp")
+
+
+CALLS = [
+    {"id": "c2", "type": "function", "function": {"name": "look", "arguments": '{"at": 1.0}'}},
+    {"id": "c1", "type": "function", "function": {"name": "go", "arguments": "not json"}},
+]
+CHAT = {
+    "task_id": "t", "trial": 1, "environment": "tools", "reward": 1,
+    "tools": [{"type": "function", "function": {"name": "look", "parameters": {"type": "object", "properties": {}}}}],
+    "messages": [
+        {"role": "system", "content": "You help."},
+        {"role": "developer", "content": "Be brief."},
+        {"role": "user", "content": "Look around."},
+        {"role": "assistant", "content": None, "reasoning_content": "Hm.", "tool_calls": CALLS},
+        {"role": "tool", "content": "a room", "tool_call_id": "c2", "name": "look"},
+        {"role": "tool", "content": "no way", "tool_call_id": "c1"},
+        {"role": "user", "content": "And?"},
+        {"role": "assistant", "content": "A room."},
+        {"role": "user", "content": "Thanks", "name": "ann"},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("format", ["sts", "verifiers", "atif"])
+def test_messages_tool_calls_and_tools_survive(tmp_path, format):
+    (tmp_path / "a.jsonl").write_text(json.dumps(CHAT))
+    import_log(tmp_path / "d", tmp_path / "a.jsonl", "messages", strict=True)
+    export(tmp_path / "d", tmp_path / "out", format)
+    import_log(tmp_path / "back", tmp_path / "out", format, strict=True)
+    ours, theirs = contents(tmp_path / "d"), contents(tmp_path / "back")
+    for rows in (*ours.values(), *theirs.values()):
+        for row in rows:
+            row.pop("metadata")
+    assert theirs == ours

@@ -3,6 +3,7 @@
 from typing import Any
 
 from tratree_data.exporters.trajectories import Trajectory
+from tratree_data.messages import openai_message
 
 HARNESS = "tratree"
 
@@ -11,6 +12,12 @@ def render(trajectory: Trajectory) -> list[dict[str, Any]]:
     rollout, opening = trajectory.rollout, trajectory.opening
     name = f"{rollout['environment']} {rollout['task_id']}, attempt {rollout['attempt']}"
     lines = [{"type": "session", "harness": HARNESS, "id": rollout["rollout_id"], "name": name} | trajectory.facts(opening)]
+    if trajectory.is_chat:
+        acts = iter(range(len(trajectory.steps)))
+        for message in trajectory.messages():
+            told = trajectory.step_facts(next(acts)) if message["role"] == "assistant" else {}
+            lines.append(_message(openai_message(message) | told))
+        return lines
     if rollout["prompt"]:
         lines.append(_message({"role": "system", "content": rollout["prompt"]}))
     for number, step in enumerate(trajectory.steps):

@@ -1,5 +1,6 @@
 """Rollouts with their steps, one after the other, and what every exported trajectory says of itself."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -7,6 +8,7 @@ from typing import Any
 
 from tratree_data.files import read_text
 from tratree_data.importers.log_records import EXPORTER
+from tratree_data.messages import messages_of_steps
 from tratree_data.store.reader import Store
 
 ROWS_PER_BATCH = 5_000
@@ -29,9 +31,25 @@ class Trajectory:
         instruction = self.rollout["instruction"]
         return f"{instruction}\n\n" if instruction.strip() and instruction.strip() not in self.steps[0]["observation"] else ""
 
+    @property
+    def is_chat(self) -> bool:
+        """Whether its messages say more than its texts."""
+        kept = (step[name] for step in self.steps for name in ("input_messages", "output_message"))
+        return any(part is not None for part in (*kept, self.rollout["end_messages"], self.rollout["tools"]))
+
+    def messages(self) -> list[dict[str, Any]]:
+        """The conversation as it was; calls as {"id", "name", "arguments"}."""
+        end = self.rollout["end_observation"] if self.rollout["end_messages"] is None else self.rollout["end_messages"]
+        return messages_of_steps(self.rollout["prompt"], self.steps, end)
+
+    @property
+    def tools(self) -> list[Any] | None:
+        return json.loads(self.rollout["tools"]) if self.rollout["tools"] else None
+
     def facts(self, opening: str) -> dict[str, Any]:
         """The trajectory's columns as free metadata, signed, so that our importer reads back exactly what was written."""
         told = {name: self.rollout[name] for name in FACTS if self.rollout[name] not in (None, "")}
+        told |= {"form": "chat", "tools": self.tools} if self.is_chat else {}
         return told | {"exporter": EXPORTER, "opening_characters": len(opening)}
 
     def observation_after(self, step: int) -> str:

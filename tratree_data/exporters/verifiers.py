@@ -3,18 +3,12 @@
 from typing import Any
 
 from tratree_data.exporters.trajectories import Trajectory
+from tratree_data.messages import openai_message
 
 
 def render(trajectory: Trajectory) -> dict[str, Any]:
     rollout, opening = trajectory.rollout, trajectory.opening
-    messages: list[dict[str, Any]] = [{"role": "system", "content": rollout["prompt"]}] if rollout["prompt"] else []
-    for number, step in enumerate(trajectory.steps):
-        messages.append({"role": "user", "content": (opening if number == 0 else "") + step["observation"]})
-        messages.append(
-            {"role": "assistant", "content": step["action"]} | ({"reasoning_content": step["thought"]} if step["thought"] else {})
-        )
-    if rollout["end_observation"]:
-        messages.append({"role": "user", "content": rollout["end_observation"]})
+    messages = [openai_message(message) for message in trajectory.messages()] if trajectory.is_chat else _text_messages(trajectory)
     facts = [trajectory.step_facts(number) for number in range(len(trajectory.steps))]
     ended = rollout["end_reason"] == "done"
     task = {"type": "Task", "data": {"id": rollout["task_id"], "prompt": rollout["instruction"]}, "key": rollout["task_id"]}
@@ -32,6 +26,18 @@ def render(trajectory: Trajectory) -> dict[str, Any]:
         "timing": {"start": 0.0},
     }
     return {"id": rollout["rollout_id"], "env": {"id": rollout["environment"]}, "task": task, "ok": ended, "traces": [trace]}
+
+
+def _text_messages(trajectory: Trajectory) -> list[dict[str, Any]]:
+    rollout, opening = trajectory.rollout, trajectory.opening
+    messages: list[dict[str, Any]] = [{"role": "system", "content": rollout["prompt"]}] if rollout["prompt"] else []
+    for number, step in enumerate(trajectory.steps):
+        messages.append({"role": "user", "content": (opening if number == 0 else "") + step["observation"]})
+        thought = {"reasoning_content": step["thought"]} if step["thought"] else {}
+        messages.append({"role": "assistant", "content": step["action"]} | thought)
+    if rollout["end_observation"]:
+        messages.append({"role": "user", "content": rollout["end_observation"]})
+    return messages
 
 
 def _node(number: int, message: dict[str, Any]) -> dict[str, Any]:

@@ -7,11 +7,13 @@ format has no place for task and reward: they are read from `extra` (root, agent
 from collections.abc import Iterator
 from typing import Any
 
-from tratree_data.importers import conversations, log_records
-from tratree_data.importers.conversations import Turn
+from tratree_data.importers import log_records
+from tratree_data.importers.chat import Message, told_chat
+from tratree_data.importers.dialects import content_of, read_call, read_messages, read_tools
 from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 
+TAKEN = ("step_id", "source", "message", "reasoning_content", "tool_calls", "observation", "extra", "is_copied_context")
 SOURCES = {"system": "system", "user": "user", "agent": "assistant"}
 
 
@@ -31,13 +33,14 @@ def _parse(options: Options, where: str, value: Any) -> Record:
     log = [
         log_records.mapping(step, f"steps[{i}]") for i, step in enumerate(log_records.items_of(log_records.need(entry, "steps"), "steps"))
     ]
-    spoken = [turn for i, step in enumerate(log) for turn in _turns(step, f"steps[{i}]")]
-    record = conversations.told_conversation(spoken, facts, where, options.environment)
+    spoken = [said for i, step in enumerate(log) for said in _messages(step, f"steps[{i}]")]
+    record = told_chat(spoken, facts, where, options.environment)
     record.agent = record.agent or log_records.optional_text(agent.get("name"), "agent.name")
     record.model = record.model or log_records.optional_text(agent.get("model_name"), "agent.model_name") or None
     record.trajectory_id = record.trajectory_id or log_records.optional_text(
         entry.get("trajectory_id") or entry.get("session_id"), "trajectory_id"
     )
+    record.tools = record.tools or read_tools(agent.get("tool_definitions"))
     totals = [log_records.count(metrics.get(name), name) for name in ("total_prompt_tokens", "total_completion_tokens")]
     record.prompt_tokens = totals[0] if record.prompt_tokens is None else record.prompt_tokens
     record.completion_tokens = totals[1] if record.completion_tokens is None else record.completion_tokens
@@ -54,26 +57,29 @@ def _acts(step: dict[str, Any]) -> bool:
     return step.get("source") == "agent" and not step.get("is_copied_context")
 
 
-def _turns(step: dict[str, Any], name: str) -> Iterator[Turn]:
+def _messages(step: dict[str, Any], name: str) -> Iterator[Message]:
+    ours = log_records.at(step, "extra", "message")
+    if isinstance(ours, dict):  # our own exporter's, which keeps what ATIF has no place for
+        for message in (ours, *log_records.mappings(log_records.at(step, "extra", "results"), f"{name}.extra.results")):
+            yield from read_messages(message, name)
+        return
     role = SOURCES.get(log_records.text(step.get("source"), f"{name}.source"))
     if role is None:
         raise Unusable("unknown_role", f"{name}.source is {step['source']!r}")
-    content = conversations.content_text(step.get("message"), f"{name}.message")
-    if role != "assistant":
-        yield Turn(role, content)
-    elif _acts(step):
+    said: Message = {"role": role, "content": content_of(step.get("message"), f"{name}.message")}
+    about = {key: value for key, value in step.items() if key not in TAKEN and value is not None}
+    if role != "assistant" or _acts(step):
         thought = log_records.optional_text(step.get("reasoning_content"), f"{name}.reasoning_content")
-        calls = log_records.items_of(step.get("tool_calls") or [], f"{name}.tool_calls")
-        yield Turn(role, content, thought, tuple(_call(call, f"{name}.tool_calls") for call in calls))
+        calls = [_call(call, f"{name}.tool_calls") for call in log_records.mappings(step.get("tool_calls"), f"{name}.tool_calls")]
+        said |= ({"reasoning_content": thought} if thought else {}) | ({"tool_calls": calls} if calls and role == "assistant" else {})
+        yield said | ({"metadata": about} if about else {})
     observation = log_records.mapping(step.get("observation") or {}, f"{name}.observation")
-    results = [
-        log_records.mapping(result, f"{name}.results")
-        for result in log_records.items_of(observation.get("results") or [], f"{name}.results")
-    ]
-    if results:
-        yield Turn("user", "\n\n".join(conversations.content_text(result.get("content"), f"{name}.content") for result in results))
+    for result in log_records.mappings(observation.get("results"), f"{name}.results"):
+        content = content_of(result.get("content"), f"{name}.content")
+        call = result.get("source_call_id")
+        yield {"role": "user", "content": content} if call is None else {"role": "tool", "content": content, "tool_call_id": str(call)}
 
 
-def _call(call: Any, name: str) -> str:
-    entry = log_records.mapping(call, name)
-    return conversations.call_text(log_records.identifier(entry.get("function_name"), f"{name}.function_name"), entry.get("arguments"))
+def _call(call: dict[str, Any], name: str) -> dict[str, Any]:
+    called = log_records.identifier(call.get("function_name"), f"{name}.function_name")
+    return read_call({"id": call.get("tool_call_id"), "name": called, "arguments": call.get("arguments")}, name)

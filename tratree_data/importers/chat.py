@@ -11,19 +11,26 @@ Messages that equal the derived form are stored as NULL; `messages.messages_of_s
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tratree_data import ids
-from tratree_data.importers.conversations import OBSERVATION_LABEL, instruction_in, split_answer
+from tratree_data.importers import log_records
+from tratree_data.importers.conversations import OBSERVATION_LABEL, Turn, instruction_in, split_answer, told_conversation
 from tratree_data.importers.log_records import KeyWatch, LogStep, Record, Unusable
 from tratree_data.messages import INPUT_KEYS, INSTRUCTING, messages_of_steps, output_of
 
 __all__ = ["Message", "action_text", "messages_of_steps", "record_of_chat", "result_texts", "steps_of_chat"]
 
 Message = dict[str, Any]
+TEXT_ROLES = {"system": "system", "developer": "system", "user": "user", "tool": "user", "assistant": "assistant"}
 EXACT_FLOAT = 2.0**53
+COLUMNS = {
+    *log_records.TOLD, "task_id", "trajectory_id", "rollout_id", "reward", "score", "success", "seconds", "prompt_tokens",
+    "completion_tokens", "tools", "exporter", "type", "id", "harness",
+}  # fmt: skip
+"""What a log's free metadata says under the names of our columns; the rest is kept as metadata."""
 
 
 @dataclass(slots=True)
@@ -70,6 +77,23 @@ def record_of_chat(
         metadata=metadata,
         **facts,
     )
+
+
+def told_chat(messages: Sequence[Message], facts: Mapping[str, Any], where: str, environment: str) -> Record:
+    """A record of messages and free metadata; what our own exporters wrote is read back exactly as it was."""
+    ours = facts.get("exporter") == log_records.EXPORTER
+    if ours and facts.get("form") != "chat":
+        turns = [Turn(TEXT_ROLES[said["role"]], said["content"] or "", said.get("reasoning_content") or "") for said in messages]
+        return told_conversation(turns, facts, where, environment)
+    tools = facts.get("tools") if isinstance(facts.get("tools"), list) else None
+    record = record_of_chat(messages, source=where, environment=environment, instruction="" if ours else None, tools=tools)
+    asked = record.task_id
+    record.task_id = ""
+    log_records.tell(record, facts)
+    record.task_id = record.task_id or asked
+    if not ours:
+        record.metadata |= {name: value for name, value in facts.items() if name not in COLUMNS and value is not None}
+    return record
 
 
 def first_request(messages: Sequence[Message]) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tratree_data.importers import conversations, log_records
+from tratree_data.importers.chat import told_chat
+from tratree_data.importers.dialects import read_messages
 from tratree_data.importers.log_files import LogFile, json_lines
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 
@@ -42,8 +44,8 @@ def _finish(options: Options, where: str, header: dict[str, Any], messages: list
 
 
 def _parse(options: Options, where: str, header: dict[str, Any], messages: list[Any]) -> Record:
-    spoken = [conversations.read_turn(message, f"message {i + 1}") for i, message in enumerate(messages)]
-    record = conversations.told_conversation(spoken, header, where, options.environment)
+    spoken = [said for i, message in enumerate(messages) for said in read_messages(message, f"message {i + 1}")]
+    record = told_chat(spoken, header, where, options.environment)
     record.trajectory_id = record.trajectory_id or log_records.identifier(log_records.need(header, "id"), "id")
     record.agent = record.agent or log_records.optional_text(header.get("harness"), "harness")
     acts = [

@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from tratree_data.importers import conversations, log_records
-from tratree_data.importers.conversations import Turn
+from tratree_data.importers.chat import Message, told_chat
+from tratree_data.importers.dialects import read_messages, read_tools
 from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Item, Options, Problem, Record, Unusable
+from tratree_data.messages import INSTRUCTING
 
 STOPS = {"max_turns": "max_steps", "max_turns_reached": "max_steps", "context_length": "context_overflow", "timeout": "time_out"}
 
@@ -42,7 +44,7 @@ def _trace(options: Options, where: str, episode: dict[str, Any], value: Any) ->
         log_records.mapping(node, f"nodes[{i}]") for i, node in enumerate(log_records.items_of(log_records.need(trace, "nodes"), "nodes"))
     ]
     named = options.environment or log_records.optional_text(facts.get("environment") or environment.get("id"), "env.id")
-    record = conversations.told_conversation(_turns(_final_branch(nodes)), facts, where, named)
+    record = told_chat(_messages(_final_branch(nodes)), facts, where, named)
     if facts.get("task_id") is None:
         key = next((data[name] for name in ("id", "name", "idx") if data.get(name) is not None), task.get("key"))
         record.task_id = record.task_id if key is None else log_records.identifier(key, "task")
@@ -86,30 +88,32 @@ def _final_branch(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return branch[::-1]
 
 
-def _turns(branch: list[dict[str, Any]]) -> list[Turn]:
-    spoken = [conversations.read_turn(log_records.need(node, "message"), "message") for node in branch]
-    sampled = [node.get("sampled") is True for node in branch]
+def _messages(branch: list[dict[str, Any]]) -> list[Message]:
+    """What was said, without examples; who sampled it counts for every message of a node."""
+    said = [
+        (message, node.get("sampled") is True) for node in branch for message in read_messages(log_records.need(node, "message"), "message")
+    ]
+    spoken, sampled = [message for message, _ in said], [model for _, model in said]
     if not any(sampled):
         return spoken
     first = sampled.index(True)
-    shown = max((i + 1 for i in range(first) if spoken[i].role == "assistant"), default=0)
-    return [turn for i, turn in enumerate(spoken) if i >= shown or turn.role == "system"]
+    shown = max((i + 1 for i in range(first) if spoken[i]["role"] == "assistant"), default=0)
+    return [turn for i, turn in enumerate(spoken) if i >= shown or turn["role"] in INSTRUCTING]
 
 
 def _result(options: Options, where: str, value: Any) -> Record:
     """An older row: prompt and completion are message lists or texts."""
     entry = log_records.mapping(value, "the line")
-    spoken: list[Turn] = []
+    spoken: list[Message] = []
     for key, role in (("prompt", "user"), ("completion", "assistant")):
         part = log_records.need(entry, key)
-        spoken += (
-            [Turn(role, part)]
-            if isinstance(part, str)
-            else [conversations.read_turn(m, f"{key}[{i}]") for i, m in enumerate(log_records.items_of(part, key))]
-        )
+        log = [{"role": role, "content": part}] if isinstance(part, str) else log_records.items_of(part, key)
+        spoken += [said for i, message in enumerate(log) for said in read_messages(message, f"{key}[{i}]")]
     info = entry.get("info")
-    record = conversations.told_conversation(spoken, info if isinstance(info, dict) else {}, where, options.environment)
+    record = told_chat(spoken, info if isinstance(info, dict) else {}, where, options.environment)
     record.environment = record.environment or log_records.optional_text(entry.get("env_id") or entry.get("task"), "task")
+    if record.tools is None and isinstance(info, dict):
+        record.tools = read_tools(info.get("oai_tools"))
     example = entry.get("example_id", entry.get("id"))
     record.task_id = record.task_id if example is None else log_records.identifier(example, "example_id")
     record.reward = log_records.truth_or_number(entry.get("reward"), "reward")
