@@ -5,6 +5,8 @@ import json
 import math
 import random
 import re
+import subprocess
+import sys
 import threading
 import tomllib
 from collections import Counter
@@ -470,7 +472,7 @@ def test_colours_stand_for_values() -> None:
     assert normalise_colour("two drawers") == "two drawers"
 
 
-def test_the_option_fault_of_the_original_is_mended() -> None:
+def test_the_option_fault_of_the_original_is_fixed() -> None:
     """Compared as the text of a tuple, ('size', '2') and ('size', '2') lose to the colours and names in them; values do not."""
     target = product(options={"color": ("a-blue", "b-red")})
     for value in target.options["color"]:
@@ -630,7 +632,7 @@ WISH = {"instruction": "Find me lamps", "instruction_attributes": ["dimmable"], 
 
 
 def test_missing_and_broken_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(NotFoundError, match=r"holds no products\.jsonl\.gz(.|\n)*Next: "):
+    with pytest.raises(NotFoundError, match=r"has no products\.jsonl\.gz(.|\n)*Next: "):
         WebShop(tmp_path / "nowhere")
     monkeypatch.setenv("TRATREE_WEBSHOP_DATA", str(tmp_path / "elsewhere"))
     with pytest.raises(NotFoundError, match="elsewhere"):
@@ -755,3 +757,32 @@ def test_the_standard_products(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "data webshop (1000 products)" in shop.version
     assert load_shop(STANDARD)[0] is load_shop(STANDARD)[0], "read once a process"
     assert read_catalogue(STANDARD).content_hash in shop.version
+
+
+@pytest.mark.parametrize("package", ["rapidfuzz", "snowballstemmer"])
+def test_without_its_packages_only_the_shop_is_missing(package: str, tmp_path: Path) -> None:
+    """Both are in the extra `webshop`: importing, building and searching must work without them."""
+    program = f"""
+import sys
+sys.modules[{package!r}] = None
+from tratree_data import build, explore, import_log, search
+from tratree_data.environments import list_environments
+from tratree_data.errors import MissingPackageError
+
+import_log("{tmp_path}/data", "{tmp_path}/log.jsonl")
+assert build("{tmp_path}/data", embedder="lexical").changed and search("{tmp_path}/data").changed
+try:
+    explore("{tmp_path}/shop", "webshop", attempts=1, tasks=1)
+except MissingPackageError as error:
+    print(error)
+print(next(status.missing for status in list_environments() if status.name == "webshop"))
+"""
+    step = {"observation": "here", "thought": "", "action": "go"}
+    rows = [{"task_id": "t", "env": "mine", "instruction": "", "reward": float(i), "steps": [step, step]} for i in (0, 1)]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    problem, command, listed = done.stdout.splitlines()
+    assert problem == f"{package} is not installed, and this needs it."
+    assert command == "Next: pip install 'tratree-data[webshop]'"
+    assert "pip install 'tratree-data[webshop]'" in listed

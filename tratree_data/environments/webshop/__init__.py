@@ -1,7 +1,7 @@
-"""WebShop afresh: an online shop as text, with the original's pages, actions and score, and neither HTML, Java nor a server.
+"""WebShop rewritten: an online shop as text, with the original's pages, actions and score, but without HTML, Java or a server.
 
 An agent is asked for a product, searches, reads, chooses options and buys; the score is paid at Buy Now. The same goal and the same
-actions always give the same observations. Bundled is a synthetic catalogue; a folder with the standard 1,000 products takes its place.
+actions always give the same observations. A synthetic catalogue is bundled; a folder with the standard 1,000 products can replace it.
 """
 
 import os
@@ -47,7 +47,7 @@ def _load(folder: Path, _stamp: tuple[tuple[int, int], ...]) -> tuple[Catalogue,
 
 
 def load_shop(folder: Path) -> tuple[Catalogue, Shop]:
-    """A catalogue and its index, read once a process for as long as its files stay the same."""
+    """A catalogue and its index, read once per process as long as its files stay the same."""
     paths = [path for path in (folder / PRODUCTS, folder / INSTRUCTIONS) if path.is_file()]
     return _load(folder, tuple((path.stat().st_mtime_ns, path.stat().st_size) for path in paths))
 

@@ -85,7 +85,7 @@ def clean_all(values: object, name: str) -> tuple[str, ...]:
         return ()
     entries = [values] if isinstance(values, str) else values
     if not isinstance(entries, list):
-        raise BadRow(f"{name} is no list")
+        raise BadRow(f"{name} is not a list")
     return tuple(filter(None, (clean(value) for value in entries[:MOST_VALUES])))
 
 
@@ -101,13 +101,13 @@ def read_catalogue(folder: Path) -> Catalogue:
         try:
             product = read_product(line, wishes)
             if product.asin in products:
-                raise BadRow(f"the ASIN {product.asin} stands in an earlier line")
+                raise BadRow(f"the ASIN {product.asin} is in an earlier line")
             products[product.asin] = product
         except BadRow as reason:
             dropped.append((f"line {number}", str(reason)))
     if not products:
         why = f" The first: {dropped[0][0]}: {dropped[0][1]}." if dropped else ""
-        raise BadInputError(f"{folder / PRODUCTS} holds no usable product.{why}\nNext: put {STANDARD_DATA} there, or leave the option out.")
+        raise BadInputError(f"{folder / PRODUCTS} has no usable product.{why}\nNext: put {STANDARD_DATA} there, or leave the option out.")
     digest = hashlib.sha256(rows + b"\0" + instructions).hexdigest()[:12]
     return Catalogue(name, tuple(products.values()), tuple(dropped), digest)
 
@@ -116,7 +116,7 @@ def _read_bytes(folder: Path, name: str) -> bytes:
     path = folder / name
     if not path.is_file():
         raise NotFoundError(
-            f"WebShop's data folder {folder} holds no {name}.\n"
+            f"WebShop's data folder {folder} has no {name}.\n"
             f"Next: name a folder with {STANDARD_DATA}, or unset TRATREE_WEBSHOP_DATA for the bundled catalogue."
         )
     try:
@@ -130,7 +130,7 @@ def _read_instructions(text: bytes, path: Path) -> dict[str, Any]:
     try:
         wishes = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadInputError(f"{path} is no JSON: {error}.\nNext: fetch the file again.") from error
+        raise BadInputError(f"{path} is not valid JSON: {error}.\nNext: download the file again.") from error
     if not isinstance(wishes, dict):
         raise BadInputError(
             f"{path} must hold one JSON object with an entry per ASIN, not a {type(wishes).__name__}.\nNext: fetch it again."
@@ -148,7 +148,7 @@ def read_product(line: bytes, wishes: dict[str, Any]) -> Product:
         raise BadRow("no object with a 'product' object in it")
     asin = fields.get("asin")
     if not isinstance(asin, str) or not _ASIN.fullmatch(asin):
-        raise BadRow("'asin' is no ASIN (1 to 20 letters and digits)")
+        raise BadRow("'asin' is not an ASIN (1 to 20 letters and digits)")
     wish = wishes.get(asin)
     wish = wish if isinstance(wish, dict) else {}
     # One of the standard products has an empty name; its ASIN is all that it can be called by.
@@ -183,10 +183,10 @@ def read_price(asin: str, fields: dict[str, Any]) -> tuple[float, str]:
     if amounts in (None, "", []):
         amounts = [100.0]
     if not isinstance(amounts, list):
-        raise BadRow("'pricing' is no list of numbers")
+        raise BadRow("'pricing' is not a list of numbers")
     for amount in amounts:
         if isinstance(amount, bool) or not isinstance(amount, int | float) or not math.isfinite(amount) or not 0 <= amount < 1e9:
-            raise BadRow(f"the price {amount!r} is no amount of money")
+            raise BadRow(f"the price {amount!r} is not an amount of money")
     low, high = float(min(amounts[:2])), float(max(amounts[:2]))
     text = f"${low} to ${high}" if low < high else f"${low}"
     price = low if low == high else random.Random(f"tratree-webshop-price:{asin}").uniform(low, high)
@@ -194,11 +194,11 @@ def read_price(asin: str, fields: dict[str, Any]) -> tuple[float, str]:
 
 
 def read_options(found: object) -> dict[str, tuple[str, ...]]:
-    """Option names and values in lower case. A value that is also a button could not be clicked, so it is no value."""
+    """Option names and values in lower case. A value that is also a button could not be clicked, so it is not an option value."""
     if found in (None, "", {}):
         return {}
     if not isinstance(found, dict):
-        raise BadRow("'options' is no object")
+        raise BadRow("'options' is not an object")
     options = {}
     for name, values in found.items():
         unique = dict.fromkeys(value.lower() for value in clean_all(values, "an option's values"))
@@ -212,7 +212,7 @@ def read_reviews(found: object) -> tuple[str, ...]:
     if found in (None, ""):
         return ()
     if not isinstance(found, list):
-        raise BadRow("'Reviews' is no list")
+        raise BadRow("'Reviews' is not a list")
     texts = []
     for review in found[:MOST_VALUES]:
         parts = [review.get("title"), review.get("body")] if isinstance(review, dict) else [review]

@@ -1,7 +1,7 @@
 """Ranked search over the products' texts: BM25 with Lucene's defaults for English, so that queries rank as in the original shop.
 
 Texts are cut into words, lower-cased, freed of possessives and stop words, and stemmed with Porter's algorithm. Each stem keeps the
-documents that hold it and its share of their scores, so a query is a handful of array additions.
+documents that contain it and its share of their scores, so a query is a handful of array additions.
 """
 
 import math
@@ -12,7 +12,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
-import snowballstemmer
+
+from tratree_data.errors import missing_package
+
+try:
+    import snowballstemmer
+except ImportError as error:
+    raise missing_package("snowballstemmer", "webshop") from error
 
 K1 = 0.9
 B = 0.4
@@ -31,13 +37,13 @@ _one_at_a_time = threading.Lock()
 
 @lru_cache(maxsize=200_000)
 def stem(word: str) -> str:
-    # The stemmer keeps the word that it works on in itself.
+    # The stemmer keeps the current word in its own state.
     with _one_at_a_time:
         return str(_porter.stemWord(word))
 
 
 def terms(text: str) -> list[str]:
-    """The stems that a text is found by."""
+    """The stems under which a text is found."""
     found = []
     for word in WORD.findall(text.lower()):
         bare = word[:-2] if word.endswith(("'s", "’s")) else word

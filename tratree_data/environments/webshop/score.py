@@ -1,6 +1,6 @@
-"""What a purchase is worth: type * (attributes + options + price) / (goal attributes + goal options + 1), as in the original shop.
+"""The score of a purchase: type * (attributes + options + price) / (goal attributes + goal options + 1), as in the original shop.
 
-One fault of the original is mended here: it compares chosen options as the text of a (name, value) tuple, which keeps 6.6 % of its goals
+One fault of the original is fixed here: it compares chosen options as the text of a (name, value) tuple, which keeps 6.6 % of its goals
 from ever reaching 1. Here values are compared with values, and equal values always match.
 """
 
@@ -8,11 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rapidfuzz import fuzz, utils
-
 from tratree_data.environments.webshop.catalogue_data import Product
 from tratree_data.environments.webshop.goals import Goal
 from tratree_data.environments.webshop.nouns import nouns
+from tratree_data.errors import missing_package
+
+try:
+    from rapidfuzz import fuzz, utils
+except ImportError as error:
+    raise missing_package("rapidfuzz", "webshop") from error
 
 SAME = 85
 # A colour name anywhere in a value stands for the value. In alphabetical order, and the first one counts: 'navy blue' is blue.
