@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,9 +13,11 @@ from pathlib import Path
 import pytest
 from helpers.shared_data import SHARED, needs_shared
 
+from tratree_data.agents import AgentHooks
 from tratree_data.environments import (
     Environment,
     EnvironmentFailure,
+    EnvironmentHooks,
     Outcome,
     environment_class,
     environment_names,
@@ -133,7 +136,7 @@ class TestALFWorld:
         monkeypatch.delenv("TRATREE_ALFWORLD_DATA", raising=False)
         with pytest.raises(NotFoundError, match=r"alfworld-download.*\nNext: .*TRATREE_ALFWORLD_DATA"):
             make_environment("alfworld")
-        with pytest.raises(NotFoundError, match="holds neither"):
+        with pytest.raises(NotFoundError, match="has neither"):
             make_environment("alfworld", data=tmp_path)
         (tmp_path / "games.jsonl.xz").write_bytes(b"no games")
         with pytest.raises(BadInputError, match="no file of ALFWorld games"):
@@ -230,7 +233,7 @@ class TestScienceWorld:
             scienceworld.reset("boil")
 
     @needs_shared
-    def test_a_killed_jvm_is_a_failure_and_the_next_reset_mends_it(self, scienceworld: Environment) -> None:
+    def test_a_killed_jvm_is_a_failure_and_the_next_reset_repairs_it(self, scienceworld: Environment) -> None:
         scienceworld.reset("find-animal/0")
         os.kill(scienceworld.java.pid, signal.SIGKILL)  # type: ignore[attr-defined]
         with pytest.raises(EnvironmentFailure, match="Java process has died") as caught:
@@ -357,7 +360,7 @@ def test_plug_ins_are_found_by_name_or_by_module_and_class(monkeypatch: pytest.M
     for name in ("helpers.plug_ins:Nothing", "no_such_module:Class", ":", "helpers.plug_ins:", "a..b:C", ".x:C"):
         with pytest.raises(NotFoundError, match="module:Class"):
             environment_class(name)
-    with pytest.raises(BadInputError, match="refuses its options"):
+    with pytest.raises(BadInputError, match="does not accept its options"):
         make_environment("helpers.plug_ins:Counter", goals=4)
 
 
@@ -409,3 +412,20 @@ def test_half_a_surrogate_is_an_invalid_action(express: Environment) -> None:
     for action in ("\ud800", "look \udfff around", "x\x00y", "a\nb", "x" * 100_000, "é→😀"):
         assert express.step(action).valid is False, action[:20]
     assert express.step("look around").valid
+
+
+@pytest.mark.parametrize(("hooks", "page"), [(AgentHooks, "exploration.md"), (EnvironmentHooks, "environments.md")])
+def test_every_optional_member_is_typed_and_documented(hooks: type, page: str) -> None:
+    names = {name for name in vars(hooks) if not name.startswith("_")}
+    text = (Path(__file__).parents[1] / "docs" / page).read_text(encoding="utf-8")
+    assert names == {name for name in names if re.search(rf"^\| `{name}\b", text, re.MULTILINE)}
+
+
+def test_code_reads_no_other_optional_member() -> None:
+    known = {name for hooks in (AgentHooks, EnvironmentHooks) for name in vars(hooks) if not name.startswith("_")}
+    subject = r"(?:agent|named|found|environment|(?:agent|environment)_class\([^()]*\))"
+    reads: set[str] = set()
+    for path in (Path(__file__).parents[1] / "tratree_data").rglob("*.py"):
+        reads |= set(re.findall(rf'(?:get|has)attr\({subject}, "(\w+)"', path.read_text(encoding="utf-8")))
+    assert {"begin", "keep", "in_process", "wants_actions"} <= reads
+    assert reads <= known | {"name"}

@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from helpers import corridor
 
-from tratree_data import build, explore, open_store, search
+from tratree_data import build, explore, filter, open_store, search
 from tratree_data.agents import Request, Response, parse_response, parse_specification
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, TratreeError
 from tratree_data.exploration.branching import share_budget
 from tratree_data.exploration.planning import Schedule, numbers
-from tratree_data.exploration.pool import Batches
+from tratree_data.exploration.pool import AgentBatches
 from tratree_data.store.writer import create_store, writing
 
 KILLS = 30
@@ -109,7 +109,7 @@ def test_a_batch_that_is_answered_incompletely_is_an_error_for_all_in_it() -> No
         def act(self, requests: list[Request]) -> list[Response]:
             return super().act(requests)[1:]
 
-    batches = Batches(Forgetful(), most=2)
+    batches = AgentBatches(Forgetful(), most=2)
     asked = Request("corridor", "t", 0, "", "", (), "You stand at 0 of 1.", None, {"seed": 1})
     with ThreadPoolExecutor(2) as threads:
         answers = [threads.submit(batches.act, asked) for _ in range(2)]
@@ -252,21 +252,21 @@ def test_many_small_commits_become_few_files(tmp_path: Path) -> None:
     assert_consistent(tmp_path / "data")
 
 
-def test_mistakes_are_told(tmp_path: Path) -> None:
+def test_mistakes_are_reported(tmp_path: Path) -> None:
     for problem, call in {
         "no split": {"split": "trian"},
         "no agent": {"agent": "scriptd"},
         "Did you mean 'slips'": {"agent": "walker:slip=1"},
         "needs way": {"agent": "odd"},
         "no agent to": {"agent": []},
-        "between 0 and 2": {"temperature": 3},
-        "refuses its options": {"options": {"length": 3}},
+        "from 0 to 2": {"temperature": 3},
+        "does not accept its options": {"options": {"length": 3}},
         "key=value": {"agent": "walker:skill"},
         "command line": {"agent": "openai:model=m,api_key=sk-1"},
         "attempts must": {"attempts": 0},
         "tasks must": {"tasks": 0},
         "has no task": {"tasks": ["train-99"]},
-        "no engine": {"engine": "slurm"},
+        "engine must be one of local, ray": {"engine": "slurm"},
     }.items():
         with pytest.raises((BadInputError, NotFoundError), match=f"(?i){problem}|No agent"):
             explore(tmp_path / "data", "corridor", **{"agent": "walker", **call})  # type: ignore[arg-type]
@@ -465,15 +465,33 @@ def trees(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
-@pytest.mark.parametrize("expand", ["divergences", "uncertain", "unsolved"])
-def test_branches_start_where_it_teaches_most(trees: Path, expand: str) -> None:
-    report = explore(trees, "corridor", "walker:slips=0.2", attempts=4, expand=expand, budget=10)
+@pytest.mark.parametrize("other", [{"max_steps": 5}, {"max_steps": 12}, {"max_invalid_actions": 3}])
+def test_two_limits_are_not_mixed_in_one_folder(tmp_path: Path, other: dict[str, int]) -> None:
+    """The limit is not part of a rollout's id, so only a refusal keeps the scores of two limits out of one tree."""
+    folder = tmp_path / "data"
+    explore(folder, "corridor", "walker", attempts=1, tasks=2)
+    for attempts in (1, 3):
+        with pytest.raises(BadInputError, match=f"was explored with {next(iter(other))}.*\\nNext: .*another folder"):
+            explore(folder, "corridor", "walker", attempts=attempts, tasks=2, **other)
+    assert rows(folder, "SELECT count(*) AS n FROM rollouts") == [{"n": 2}]
+    explore(tmp_path / "limited", "corridor", "walker", attempts=1, tasks=2, **other)
+    with pytest.raises(BadInputError, match=f"Next: --{next(iter(other)).replace('_', '-')} {next(iter(other.values()))}, or"):
+        explore(tmp_path / "limited", "corridor", "walker", attempts=2, tasks=2, **dict.fromkeys(other, 11))
+    filter(tmp_path / "limited", tmp_path / "filtered", "true")
+    with pytest.raises(BadInputError, match="was explored with"):
+        explore(tmp_path / "filtered", "corridor", "walker", attempts=2, tasks=2)
+    assert explore(tmp_path / "limited", "corridor", "walker", attempts=2, tasks=2, **other).counts["rollouts"] == 2
+
+
+@pytest.mark.parametrize("branch_from", ["divergences", "uncertain", "unsolved"])
+def test_branches_start_where_it_teaches_most(trees: Path, branch_from: str) -> None:
+    report = explore(trees, "corridor", "walker:slips=0.2", attempts=4, branch_from=branch_from, budget=10)
     assert report.counts["rollouts"] == 10
     assert_consistent(trees)
     branches = rows(trees, "SELECT * FROM rollouts WHERE branch_node_id IS NOT NULL ORDER BY rollout_id")
     assert len(branches) == 10
     assert min(row["attempt"] for row in branches) == 3
-    if expand == "unsolved":
+    if branch_from == "unsolved":
         solved = {row["task_id"] for row in rows(trees, "SELECT task_id FROM rollouts WHERE success AND branch_node_id IS NULL")}
         assert not solved & {row["task_id"] for row in branches}
     for row in branches:
@@ -485,31 +503,31 @@ def test_branches_start_where_it_teaches_most(trees: Path, expand: str) -> None:
         steps = rows(trees, f"SELECT observation, action FROM steps WHERE rollout_id = '{row['rollout_id']}' ORDER BY step")
         assert [(step["observation"], step["action"]) for step in steps[: len(path)]] == path
         assert len(steps) > len(path)
-    assert not explore(trees, "corridor", "walker:slips=0.2", attempts=4, expand=expand, budget=10).changed
+    assert not explore(trees, "corridor", "walker:slips=0.2", attempts=4, branch_from=branch_from, budget=10).changed
     build(trees, embedder="exact")
     search(trees)
-    assert explore(trees, "corridor", "walker:slips=0.2", attempts=4, expand=expand, budget=10).changed
+    assert explore(trees, "corridor", "walker:slips=0.2", attempts=4, branch_from=branch_from, budget=10).changed
 
 
 def test_a_query_chooses_the_nodes(trees: Path) -> None:
     chosen = "SELECT node_id FROM nodes WHERE depth = 1 AND action = 'right' ORDER BY node_id"
-    explore(trees, "corridor", "walker:slips=0", attempts=2, expand=chosen, budget=6)
+    explore(trees, "corridor", "walker:slips=0", attempts=2, branch_from=chosen, budget=6)
     got = rows(trees, "SELECT depth, action, score FROM rollouts JOIN nodes ON branch_node_id = node_id")
     assert got == [{"depth": 1, "action": "right", "score": 1.0}] * 6
     with pytest.raises(BadInputError, match="needs node_id"):
-        explore(trees, "corridor", "walker", expand="SELECT depth FROM nodes")
+        explore(trees, "corridor", "walker", branch_from="SELECT depth FROM nodes")
 
 
 @pytest.mark.parametrize("priority", ["-depth", "'inf'::DOUBLE", "'nan'::DOUBLE"])
 def test_a_priority_that_cannot_share_a_budget_is_refused(trees: Path, priority: str) -> None:
     before = rows(trees, "SELECT count(*) AS n FROM rollouts")
     with pytest.raises(BadInputError, match="has priority"):
-        explore(trees, "corridor", "walker", expand=f"SELECT node_id, {priority} AS priority FROM nodes WHERE depth = 1", budget=5)
+        explore(trees, "corridor", "walker", branch_from=f"SELECT node_id, {priority} AS priority FROM nodes WHERE depth = 1", budget=5)
     assert rows(trees, "SELECT count(*) AS n FROM rollouts") == before
 
 
 def test_a_prefix_that_does_not_come_back_is_dropped(trees: Path) -> None:
-    report = explore(trees, "corridor", "walker", attempts=1, expand="divergences", budget=5, options={"noisy": True})
+    report = explore(trees, "corridor", "walker", attempts=1, branch_from="divergences", budget=5, options={"noisy": True})
     assert report.counts["rollouts"] == 0
     got = rows(trees, "SELECT reason, count(*) AS n FROM dropped WHERE stage = 'explore' GROUP BY reason")
     assert got == [{"reason": "prefix_changed", "n": 5}]
@@ -520,7 +538,7 @@ def test_a_noisy_prefix_comes_back_under_its_seed(tmp_path: Path) -> None:
     explore(tmp_path / "data", "corridor", "walker:slips=0.5", attempts=3, tasks=6, options={"noisy": True})
     build(tmp_path / "data", embedder="exact")
     chosen = "SELECT node_id FROM nodes WHERE depth = 1 AND action = 'right' ORDER BY node_id"
-    explore(tmp_path / "data", "corridor", "walker", attempts=1, expand=chosen, budget=5, options={"noisy": True})
+    explore(tmp_path / "data", "corridor", "walker", attempts=1, branch_from=chosen, budget=5, options={"noisy": True})
     assert open_store(tmp_path / "data").count("dropped") == 0
     assert len(rows(tmp_path / "data", "SELECT * FROM rollouts WHERE branch_node_id IS NOT NULL")) == 5
 

@@ -150,7 +150,7 @@ def test_a_rate_limit_is_kept() -> None:
 
 
 def test_mistakes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BadInputError, match="must not hold a password"):
+    with pytest.raises(BadInputError, match="must not contain a password"):
         make_agent("openai:model=m,base_url=http://me:secret@127.0.0.1/v1")
     monkeypatch.delenv("OPENAI_API_KEY")
     with pytest.raises(BadInputError, match="OPENAI_API_KEY is not set"):

@@ -250,7 +250,7 @@ def test_errors_that_the_user_must_fix(tmp_path: Path) -> None:
     folder = make_store(tmp_path / "d", [count("up", "count")])
     with pytest.raises(BadInputError, match=f"--environment-data {COUNTER}=FOLDER"):
         replay_counter(folder, environment_data=["webshop="])
-    with pytest.raises(BadInputError, match="refuses its options"):
+    with pytest.raises(BadInputError, match="does not accept its options"):
         replay_counter(folder, environment_data=["somewhere"])
     with writing(folder):
         store = open_store(folder)

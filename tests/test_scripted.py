@@ -15,10 +15,10 @@ import pytest
 from helpers.shared_data import SHARED, needs_shared
 
 from tratree_data.agents import Request, Step, make_agent, parse_response
-from tratree_data.agents.choices import PHRASES, Choice, word_thought
 from tratree_data.agents.scripted import ScriptedAgent
-from tratree_data.agents.shop_reading import read_need, remember
-from tratree_data.agents.shopper import shop
+from tratree_data.agents.scripted_choices import PHRASES, Choice, word_thought
+from tratree_data.agents.webshop_reading import read_need, remember
+from tratree_data.agents.webshop_script import shop
 from tratree_data.environments.webshop import WebShop
 from tratree_data.errors import BadInputError
 

@@ -114,7 +114,7 @@ def test_what_raises_is_told_from_what_the_user_must_change(counter: Worker) -> 
     assert counter.step("count").observation == "1", "the process lives on"
     with pytest.raises(NotFoundError, match="no task 'sideways'"):
         counter.reset("sideways")
-    with pytest.raises(BadInputError, match="refuses its options"):
+    with pytest.raises(BadInputError, match="does not accept its options"):
         Worker("helpers.plug_ins:Counter", {"goals": 2})
     with pytest.raises(NotFoundError, match="No environment is called 'webshopp'"):
         Worker("webshopp")

@@ -1,8 +1,8 @@
-"""What acts: one small protocol, so that a script, a server and a model in process are driven alike.
+"""What acts: one small protocol for scripts, servers and models in this process.
 
-An agent answers a batch of requests at once. Agents that gain from batching (a model in process) say `batched = True` and are
-given everything that waits; the others are called from many threads with one request each. People name an agent by a
-specification, `name:key=value,key=value`; making one is cheap, and a model is loaded when it first has to act.
+An agent answers a batch of requests at once. Agents that gain from batching (a model in process) set `batched = True` and receive all
+waiting requests; the others are called from many threads with one request each. People name an agent by a specification,
+`name:key=value,key=value`; making one is cheap, and a model is loaded when it first has to act.
 """
 
 import inspect
@@ -13,6 +13,7 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, Protocol
 
+from tratree_data.environments import Environment
 from tratree_data.errors import BadInputError, NotFoundError, suggest
 from tratree_data.messages import conversation, opening
 
@@ -21,7 +22,7 @@ Messages = list[dict[str, str]]
 
 @dataclass(frozen=True)
 class Step:
-    """One finished step of an episode, as the agent lived it."""
+    """One finished step of an episode, as the agent experienced it."""
 
     observation: str
     thought: str
@@ -52,17 +53,43 @@ class Response:
     completion_tokens: int | None = None
     logprob: float | None = None
     stop_reason: str | None = None
-    """An end_reason of `rollouts` where the agent cannot go on (context_overflow, server_unavailable, …), else None."""
+    """An end_reason of `rollouts` where the agent cannot continue (context_overflow, server_unavailable, …), else None."""
 
 
 class Agent(Protocol):
+    """What every agent has. `AgentHooks` are the members that it may have as well."""
+
     name: str
     model: str | None
     batched: bool
+    """Whether `act` is given the requests of all waiting episodes at once."""
 
     def act(self, requests: list[Request]) -> list[Response]: ...
 
     def close(self) -> None: ...
+
+
+Reason = tuple[str, str]
+"""The reason and the detail that the table `dropped` records."""
+
+
+class AgentHooks(Protocol):
+    """Optional members of an agent; an agent without one behaves as shown here."""
+
+    wants_actions: bool = True
+    """Whether requests list the admissible actions, which some environments take long to compute."""
+    computed: bool = False
+    """Whether `act` only computes and waits for nothing: such agents are played in one process per core instead of in threads."""
+    most_attempts: int | None = None
+    """Attempts at a task after which all further ones would be the same; 1 for an expert."""
+
+    def begin(self, environment: Environment, task_id: str, attempt: int) -> Reason | None:
+        """Called before each attempt with its environment; returns why it cannot be played, or None."""
+        return None
+
+    def keep(self, rollout: dict[str, object]) -> Reason | None:
+        """Called after each attempt with its row of `rollouts`; returns why it should be dropped, or None."""
+        return None
 
 
 def chat(request: Request) -> Messages:
@@ -100,7 +127,7 @@ SAMPLING = ("temperature", "top_p", "top_k", "max_tokens")
 
 @dataclass(frozen=True)
 class AgentSpecification:
-    """'name:key=value,…' taken apart."""
+    """'name:key=value,…', parsed."""
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -113,7 +140,7 @@ def parse_specification(text: str) -> AgentSpecification:
     secret = sorted({"api_key", "token", "password"} & set(parts))
     if secret:
         raise BadInputError(
-            f"{secret[0]} must not be written on the command line: it would end in the shell's history.\n"
+            f"{secret[0]} must not be written on the command line: it would be kept in the shell's history.\n"
             "Next: export OPENAI_API_KEY=…, or name another variable with api_key_variable=NAME"
         )
     sampling = {key: parts.pop(key) for key in SAMPLING if key in parts}
@@ -121,7 +148,7 @@ def parse_specification(text: str) -> AgentSpecification:
 
 
 def read_options(parts: Iterable[str], where: str, plain: bool = True) -> dict[str, Any]:
-    """'key=value' of each part; numbers, true and false are what they look like."""
+    """'key=value' of each part; numbers, true and false become values of their types."""
     options: dict[str, Any] = {}
     for part in parts:
         key, equals, value = part.partition("=")
@@ -163,13 +190,13 @@ def agent_class(name: str) -> type[Agent]:
 def make_agent(specification: str | AgentSpecification, **options: Any) -> Agent:
     """The agent of a specification; `options` are added to those that it names."""
     parsed = parse_specification(specification) if isinstance(specification, str) else specification
-    wanted = {**parsed.options, **options}
+    chosen = {**parsed.options, **options}
     found = agent_class(parsed.name)
     accepted = inspect.signature(found).parameters
-    for name in wanted:
+    for name in chosen:
         if name not in accepted and not any(p.kind is p.VAR_KEYWORD for p in accepted.values()):
             raise BadInputError(f"The agent {parsed.name!r} has no option {name!r}.{suggest(name, accepted)}")
     for name, parameter in accepted.items():
-        if name not in wanted and parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD:
+        if name not in chosen and parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD:
             raise BadInputError(f"The agent {parsed.name!r} needs {name}.\nNext: --agent {parsed.name}:{name}=…")
-    return found(**wanted)
+    return found(**chosen)

@@ -1,7 +1,7 @@
-"""A model in process that keeps each episode's keys and values between its steps: at every step only what is new is read.
+"""A model in this process that keeps each episode's keys and values between steps, so that only new text is read at every step.
 
-Any transformers model will do; it is made for small ones, where many episodes are played at once and reading the same history again at
-every step is most of the work. What a request samples depends on its own seed alone, not on the batch that it came in.
+It works with any transformers model and is meant for small ones, where many episodes are played at once and most of the work would be
+reading the same history again. What a request samples depends only on its own seed, not on its batch.
 """
 
 from collections import OrderedDict
@@ -19,7 +19,7 @@ EPISODES_KEPT = 1024
 
 @dataclass
 class Prompt:
-    """A prompt as the model has read it: its text, its tokens, and a (keys, values) pair a layer, each [heads, tokens, size]."""
+    """A prompt as the model has read it: its text, its tokens, and one (keys, values) pair per layer, each [heads, tokens, size]."""
 
     text: str = ""
     length: int = 0

@@ -1,4 +1,4 @@
-"""The environment's own expert: its actions are played, and only what earns the full score is kept."""
+"""The environment's own expert: its actions are played, and only rollouts with the full score are kept."""
 
 from tratree_data.agents import Request, Response
 from tratree_data.agents.transcript import Actions, replayed
@@ -12,14 +12,15 @@ class ExpertAgent:
     model = None
     batched = False
     wants_actions = False
-    attempts = 1
+    computed = True
+    most_attempts = 1
     """An expert does the same each time."""
 
     def __init__(self) -> None:
         self.actions: dict[str, Actions] = {}
 
     def begin(self, environment: Environment, task_id: str, attempt: int) -> tuple[str, str] | None:
-        """Learns what to do; a reason not to play where the environment has no expert for the task."""
+        """Fetches the actions; a reason not to play if the environment has no expert for the task."""
         actions = environment.expert_actions(task_id)
         if actions is None:
             return "no_expert", f"{environment.name} has no expert for {task_id}"

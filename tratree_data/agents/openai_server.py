@@ -1,7 +1,7 @@
-"""Any OpenAI-compatible server (vLLM, SGLang, llama.cpp, transformers serve, hosted): many requests at once, patient with its troubles.
+"""Any OpenAI-compatible server (vLLM, SGLang, llama.cpp, transformers serve, hosted): many requests at once, patient with failures.
 
 The key comes from an environment variable and is scrubbed from every message. Requests are retried with growing pauses, a server's
-Retry-After holds for all of them, and a server that answers nobody for `patience` seconds ends the run.
+Retry-After holds for all of them, and a server that answers no request for `patience` seconds ends the run.
 """
 
 import asyncio
@@ -21,10 +21,10 @@ from tratree_data.errors import BadInputError, missing_package
 OVERFLOW = re.compile(
     r"context.{0,20}(length|window)|maximum.{0,20}(length|tokens)|too long|max_model_len|exceeds? .{0,40}tokens", re.IGNORECASE
 )
-REFUSED = {401: "the key was refused", 403: "the key does not allow this", 404: "there is no such model or address"}
+REFUSED = {401: "the key was refused", 403: "the key does not allow this", 404: "the model or address does not exist"}
 LONGEST_PAUSE_SECONDS = 30.0
 CLIENTS = 8
-"""Each has a pool of its own: what a pool does for a request grows with its connections."""
+"""Each has its own pool: the cost of a request grows with the connections in its pool."""
 
 
 class OpenAIAgent:
@@ -47,7 +47,7 @@ class OpenAIAgent:
         self.model: str | None = model
         self.base_url = base_url or os.environ.get("OPENAI_BASE_URL", "")
         if "@" in self.base_url.partition("://")[2].partition("/")[0]:
-            raise BadInputError(f"base_url must not hold a password.\nNext: export {api_key_variable}=… instead")
+            raise BadInputError(f"base_url must not contain a password.\nNext: export {api_key_variable}=… instead")
         self.key = os.environ.get(api_key_variable, "")
         if not self.key and not self.base_url:
             raise BadInputError(
@@ -135,7 +135,7 @@ class OpenAIAgent:
             await asyncio.sleep(start - now)
 
     def _pause_after(self, error: Exception, tries: int) -> float | Response:
-        """How long to wait before the next try, or the end of the episode; raises what no retry can mend."""
+        """How long to wait before the next try, or the end of the episode; raises what no retry can fix."""
         import openai
 
         backoff: float = min(LONGEST_PAUSE_SECONDS, 0.25 * 2**tries) * random.uniform(0.75, 1.25)
@@ -146,7 +146,7 @@ class OpenAIAgent:
         status, text = error.status_code, self._scrub(error)
         if status in REFUSED:
             raise BadInputError(
-                f"The server refused the request: {REFUSED[status]} ({text}).\nNext: mend --agent openai:… or its variable"
+                f"The server refused the request: {REFUSED[status]} ({text}).\nNext: fix --agent openai:… or its variable"
             ) from error
         if status == 400 and "logprob" in text and self.logprobs:
             self.logprobs = False
@@ -169,7 +169,7 @@ class OpenAIAgent:
 
 
 class UnreadableAnswerError(Exception):
-    """An answer that is no chat completion."""
+    """An answer that is not a chat completion."""
 
 
 def read_completion(completion: Any) -> Response:
@@ -187,7 +187,7 @@ def read_completion(completion: Any) -> Response:
             logprob=float(sum(token["logprob"] for token in tokens)) if tokens else None,
         )
     except (AttributeError, IndexError, KeyError, TypeError) as error:
-        raise UnreadableAnswerError(f"the answer is no chat completion ({type(error).__name__}: {error})") from error
+        raise UnreadableAnswerError(f"the answer is not a chat completion ({type(error).__name__}: {error})") from error
 
 
 def retry_after(header: str | None) -> float:

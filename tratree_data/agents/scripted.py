@@ -1,18 +1,18 @@
-"""Agents that are scripts: honest stand-ins for weak models, wherever one is wanted that needs no GPU and no key.
+"""Agents that are scripts: honest substitutes for weak models that need neither a GPU nor a key.
 
 A script knows what would be sensible on a page and how sensible. Each possible action gets a score: skill times its quality, a task's
 own confusion that grows as skill falls and is the same in every attempt (what a weak model gets wrong, it gets wrong again), and chance
 that grows with temperature. The highest score wins. So skill 1 at temperature 0 does the most sensible thing, skill 0 does anything, and
-the attempts at a task share their beginnings and part where the decision was close.
+the attempts at a task share their beginnings and diverge where the decision was close.
 """
 
 import math
 import random
 
 from tratree_data.agents import Request, Response
-from tratree_data.agents.choices import Choice, word_thought
-from tratree_data.agents.shop_reading import words
-from tratree_data.agents.shopper import shop
+from tratree_data.agents.scripted_choices import Choice, word_thought
+from tratree_data.agents.webshop_reading import words
+from tratree_data.agents.webshop_script import shop
 from tratree_data.errors import BadInputError
 from tratree_data.ids import content_id
 from tratree_data.messages import answer
@@ -25,9 +25,10 @@ CHANCE_WEIGHT = 0.35
 class ScriptedAgent:
     name = "scripted"
     batched = False
+    computed = True
 
     def __init__(self, skill: float = 0.6, temperature: float = 1.0, seed: int = 0) -> None:
-        """`skill` from 0 (does anything) to 1; `temperature` from 0 (every attempt is the same). A request's own temperature goes first."""
+        """`skill` from 0 (does anything) to 1; `temperature` from 0 (all attempts are the same), unless the request has its own."""
         self.skill = _number("skill", skill, 1.0)
         self.temperature = _number("temperature", temperature, math.inf)
         self.seed = seed
@@ -63,7 +64,7 @@ def gumbel(draw: random.Random) -> float:
 
 
 def explore_around(request: Request) -> list[Choice]:
-    """For any environment that says what can be done: prefer what the instruction speaks of and what was not done before."""
+    """For any environment that says what can be done: prefer what the instruction mentions and what was not done before."""
     actions = list(dict.fromkeys(request.admissible_actions or ()))
     if not actions:
         return [Choice("look", "look", 0.5), Choice("look around", "look", 0.4), Choice("inventory", "try", 0.2)]
@@ -71,8 +72,8 @@ def explore_around(request: Request) -> list[Choice]:
     done = [step.action for step in request.history]
     choices = []
     for action in actions:
-        spoken_of = len(words(action) & wish) / max(1, len(words(action)))
-        choices.append(Choice(action, "try_again" if action in done else "try", 0.3 + 0.7 * spoken_of - 0.4 * min(2, done.count(action))))
+        mentioned = len(words(action) & wish) / max(1, len(words(action)))
+        choices.append(Choice(action, "try_again" if action in done else "try", 0.3 + 0.7 * mentioned - 0.4 * min(2, done.count(action))))
     return choices
 
 

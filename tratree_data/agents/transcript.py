@@ -1,4 +1,4 @@
-"""Replays actions that were written down: one JSON object a line, {"task_id": …, "attempt": 0, "steps": [{"thought": …, "action": …}]}.
+"""Replays recorded actions: one JSON object per line, {"task_id": …, "attempt": 0, "steps": [{"thought": …, "action": …}]}.
 
 `attempt` may be left out where a task has one transcript; attempts beyond those in the file have nothing to replay and are dropped.
 """
@@ -17,7 +17,7 @@ Actions = list[tuple[str, str]]
 
 
 def replayed(actions: Actions, request: Request) -> Response:
-    """The action whose turn it is; the agent stops when there is none left."""
+    """The next action; the agent stops when none is left."""
     if len(request.history) >= len(actions):
         return Response("", "", "", stop_reason="agent_stopped")
     thought, action = actions[len(request.history)]
@@ -27,6 +27,7 @@ def replayed(actions: Actions, request: Request) -> Response:
 class TranscriptAgent:
     name = "transcript"
     batched = False
+    computed = True
     wants_actions = False
 
     def __init__(self, file: str, model: str | None = None) -> None:
@@ -37,7 +38,7 @@ class TranscriptAgent:
         """A reason not to play, and its detail."""
         if (task_id, attempt) in self.transcripts:
             return None
-        return "no_transcript", f"the file holds no attempt {attempt} at {task_id}"
+        return "no_transcript", f"the file has no attempt {attempt} at {task_id}"
 
     def act(self, requests: list[Request]) -> list[Response]:
         return [replayed(self.transcripts[request.task_id, request.attempt], request) for request in requests]
@@ -49,7 +50,7 @@ class TranscriptAgent:
 def read_transcripts(path: Path) -> dict[tuple[str, int], Actions]:
     """(task, attempt) → its steps."""
     if not path.is_file():
-        raise BadInputError(f"There is no transcript {path}.\nNext: --agent transcript:file=PATH")
+        raise BadInputError(f"The transcript {path} does not exist.\nNext: --agent transcript:file=PATH")
     transcripts: dict[tuple[str, int], Actions] = {}
     with path.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, 1):
@@ -61,10 +62,10 @@ def read_transcripts(path: Path) -> dict[tuple[str, int], Actions]:
                 actions = [(str(step.get("thought") or ""), str(step["action"])) for step in record["steps"]]
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise BadInputError(
-                    f"{path}, line {number} is no transcript: {type(error).__name__} {error}.\n"
+                    f"{path}, line {number} is not a transcript: {type(error).__name__} {error}.\n"
                     'Next: write {"task_id": "…", "attempt": 0, "steps": [{"thought": "…", "action": "…"}]}'
                 ) from error
             if key in transcripts:
-                raise BadInputError(f"{path}, line {number}: attempt {key[1]} at {key[0]} is there twice.\nNext: number the attempts")
+                raise BadInputError(f"{path}, line {number}: attempt {key[1]} at {key[0]} occurs twice.\nNext: number the attempts")
             transcripts[key] = actions
     return transcripts

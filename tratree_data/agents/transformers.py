@@ -70,7 +70,7 @@ class TransformersAgent:
                 network = AutoModelForCausalLM.from_pretrained(self.path, dtype=self.dtype)
         except (OSError, ValueError) as error:
             raise BadInputError(
-                f"{self.path} is no model that transformers can load: {error}.\nNext: name a model's folder or Hub id"
+                f"{self.path} is not a model that transformers can load: {error}.\nNext: name a model's folder or Hub id"
             ) from error
         if self.lora:
             from peft import PeftModel
@@ -127,7 +127,7 @@ class TransformersAgent:
 
 @dataclass
 class Draw:
-    """How one row samples, and the log-probability of each of its tokens under the model itself."""
+    """How one row samples, and the log-probability of each of its tokens under the unchanged model."""
 
     sampling: dict[str, Any]
     limit: int
@@ -162,7 +162,7 @@ class Draw:
 
 
 class Sampler:
-    """Draws each row's token and leaves the model's greedy choice no other; a row that has ended draws nothing more."""
+    """Draws each row's token and makes it the only greedy choice; a row that has ended draws nothing more."""
 
     def __init__(self, rows: list[Draw], ends: set[int], padding: int) -> None:
         self.rows, self.ends, self.padding = rows, ends, padding
@@ -177,17 +177,17 @@ class Sampler:
         return chosen
 
     def _forced(self) -> int:
-        """What a finished row goes on with: an end, so that `generate` stops as soon as all have ended."""
+        """What a finished row continues with: an end token, so that `generate` stops as soon as all have ended."""
         return min(self.ends) if self.ends else self.padding
 
 
-def chat_template_of(tokenizer: Any, model: str, wanted: str) -> str:
-    """The model's own chat template, or the one that the user chose for a model without."""
-    if wanted == "chatml":
+def chat_template_of(tokenizer: Any, model: str, chosen: str) -> str:
+    """The model's own chat template, or the one that the user chose for a model without one."""
+    if chosen == "chatml":
         return CHAT_TEMPLATE
-    if wanted:
+    if chosen:
         raise BadInputError(
-            f"chat_template must be chatml, not {wanted!r}.\nNext: save a template into the model's tokenizer, or leave it out"
+            f"chat_template must be chatml, not {chosen!r}.\nNext: save a template into the model's tokenizer, or leave it out"
         )
     if not tokenizer.chat_template:
         raise BadInputError(

@@ -1,6 +1,6 @@
 """A model in process through vLLM: lock-step batches over all waiting episodes, a seed for each request, prefix caching, LoRA.
 
-Every episode's prompt begins with its last one, so the prefix cache spares nearly all of the reading.
+Every prompt of an episode begins with the previous one, so the prefix cache saves nearly all of the reading.
 """
 
 from typing import Any
@@ -77,13 +77,13 @@ class VLLMAgent:
 
 
 def lora_rank(adapter: str) -> int:
-    """The rank that the adapter's own file names, rounded up to one that vLLM has."""
+    """The rank in the adapter's own file, rounded up to one that vLLM supports."""
     import json
     from pathlib import Path
 
     file = Path(adapter) / "adapter_config.json"
     if not file.is_file():
-        raise BadInputError(f"{adapter} is no LoRA adapter: it holds no adapter_config.json.\nNext: name the folder that training wrote")
+        raise BadInputError(f"{adapter} is not a LoRA adapter: it has no adapter_config.json.\nNext: name the folder that training wrote")
     rank = int(json.loads(file.read_text(encoding="utf-8"))["r"])
     return next((size for size in (8, 16, 32, 64, 128, 256) if size >= rank), rank)
 

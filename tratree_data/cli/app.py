@@ -1,13 +1,13 @@
 """What all verbs share: the app, messages on stderr, and how a dataset is named."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, fields
 from functools import reduce
 from inspect import Parameter, Signature, signature
 from operator import or_
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 from rich.console import Console
@@ -109,7 +109,10 @@ def _option(field: str, kind: Any, setting: Setting, several: bool, off: bool) -
     elif isinstance(kind, UnionType) and str in get_args(kind):
         kind = str | None
     elif isinstance(kind, UnionType):
-        kind = reduce(or_, (part for part in get_args(kind) if Ellipsis not in get_args(part) and part is not Path))
+        kind = reduce(
+            or_,
+            (part for part in get_args(kind) if Ellipsis not in get_args(part) and get_origin(part) is not Sequence and part is not Path),
+        )
     if off and bool in (kind, *get_args(kind)):
         flag = f"{flag}/--no-{flag.removeprefix('--')}"
     words = f"{setting.help} May be repeated." if several else setting.help

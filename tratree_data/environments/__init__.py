@@ -5,18 +5,21 @@ An environment is a class with the members of `Environment`; anyone's package ca
 used from one process. docs/environments.md shows how to write one.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
+from types import MappingProxyType
 from typing import Any, Protocol
 
+from tratree_data.environments.requirements import Requirement
 from tratree_data.errors import BadInputError, MissingPackageError, NotFoundError, TratreeError, suggest
 
 
 class EnvironmentFailure(TratreeError):
     """An environment broke during an episode; `reason` is the end_reason of the rollout: environment_error or time_out.
 
-    The episode is over, the environment is not: the next `reset` starts whatever broke afresh.
+    Only the episode is over: the next `reset` restarts whatever broke.
     """
 
     def __init__(self, reason: str, message: str) -> None:
@@ -47,11 +50,13 @@ class Outcome:
 
 
 class Environment(Protocol):
+    """What every environment has. `EnvironmentHooks` are the members that its class may have as well."""
+
     name: str
     version: str
-    """Package, data and grammar version, in one line: logs stop matching when it changes."""
+    """Package, data and grammar version, in one line: replays may differ when it changes."""
     prompt: str
-    """The general instructions that the agent is given before the task."""
+    """The general instructions given to the agent before the task."""
     max_steps: int
 
     def splits(self) -> dict[str, int]:
@@ -78,6 +83,20 @@ class Environment(Protocol):
     def close(self) -> None: ...
 
 
+class EnvironmentHooks(Protocol):
+    """Optional members of an environment's class; a class without one behaves as shown here."""
+
+    in_process: bool = False
+    """Whether it is cheap and safe enough to run without a child process of its own."""
+    replay_options: Mapping[str, Any] = MappingProxyType({})
+    """The options under which repeating the same actions shows exactly the same."""
+
+    @classmethod
+    def requirements(cls) -> list[Requirement]:
+        """What `tratree environments` shows."""
+        return []
+
+
 def environment_names() -> list[str]:
     return sorted({point.name for point in entry_points(group="tratree.environments")})
 
@@ -95,7 +114,7 @@ def installed_environment_class(name: str) -> type[Environment]:
                 found: type[Environment] = point.load()
             except (ImportError, AttributeError) as error:
                 raise MissingPackageError(
-                    f"The environment {name!r} ({point.value}) cannot be loaded: {error}.\nNext: tratree environments"
+                    f"The environment {name!r} ({point.value}) cannot be loaded: {error}.\nNext: install or fix its package"
                 ) from error
             return found
     raise NotFoundError(f"No environment is called {name!r}.{suggest(name, environment_names())}\nNext: tratree environments")
@@ -122,13 +141,13 @@ def make_environment(name: str, **options: Any) -> Environment:
         if "argument" not in str(error):
             raise
         raise BadInputError(
-            f"The environment {name!r} refuses its options: {error}.\nNext: pass options that {found.__name__} has"
+            f"The environment {name!r} does not accept its options: {error}.\nNext: pass only options of {found.__name__}"
         ) from error
 
 
 @dataclass(frozen=True)
 class EnvironmentStatus:
-    """Whether an environment can run here, what was found, and what is missing with the command that brings it."""
+    """Whether an environment can run here, what was found, and what is missing with the command that installs it."""
 
     name: str
     ready: bool
@@ -137,7 +156,7 @@ class EnvironmentStatus:
 
 
 def list_environments() -> list[EnvironmentStatus]:
-    """Every environment that is known by name; nothing is started."""
+    """Every installed environment; nothing is started."""
     return [_status(name) for name in environment_names()]
 
 
@@ -145,9 +164,9 @@ def _status(name: str) -> EnvironmentStatus:
     try:
         found = environment_class(name)
     except TratreeError as error:
-        problem, _, _ = str(error).partition("\n")
-        return EnvironmentStatus(name, False, (), ((problem, "install or mend the package that brings it"),))
-    requirements: list[Any] = getattr(found, "requirements", list)()
+        problem, _, command = str(error).partition("\nNext: ")
+        return EnvironmentStatus(name, False, (), ((problem, command or "install or fix its package"),))
+    requirements: list[Requirement] = getattr(found, "requirements", EnvironmentHooks.requirements)()
     missing = [item for item in requirements if not item.found]
     return EnvironmentStatus(
         name,

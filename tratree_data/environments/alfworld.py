@@ -95,7 +95,7 @@ class ALFWorld:
         before = self.score()
         self.state, _, done = self._play(self.world.step, action)
         feedback = str(self.state.feedback).strip()
-        if feedback.startswith("You arrive at loc "):  # a number that tells an agent nothing; the paper's code cuts it off, too
+        if feedback.startswith("You arrive at loc "):  # a number that means nothing to an agent; the paper's code removes it, too
             feedback = feedback[feedback.find(". ") + 2 :]
         return Outcome(feedback, bool(done), self.score() - before, feedback != NOTHING)
 

@@ -43,7 +43,7 @@ def open_games(folder: Path) -> Games:
     for root in (folder, folder / "json_2.1.1", folder / "json_2.1.2"):
         if any((root / split).is_dir() for split in SPLITS):
             return ReleasedGames(root)
-    raise NotFoundError(f"{folder} holds neither {PACKED} nor the folders {', '.join(SPLITS)}.\nNext: {WHERE_FROM}")
+    raise NotFoundError(f"{folder} has neither {PACKED} nor the folders {', '.join(SPLITS)}.\nNext: {WHERE_FROM}")
 
 
 class PackedGames:
@@ -58,7 +58,7 @@ class PackedGames:
                 for line in file:
                     self._keep(line)
         except (OSError, EOFError, lzma.LZMAError, ValueError, KeyError, TypeError) as error:
-            raise BadInputError(f"{path} is no file of ALFWorld games: {error}.\nNext: get it again; {WHERE_FROM}") from error
+            raise BadInputError(f"{path} is not a file of ALFWorld games: {error}.\nNext: download it again; {WHERE_FROM}") from error
         self.tasks = {split: sorted(ids, key=content_id) for split, ids in self.tasks.items() if ids}
         self.put = spoken_put(self.grammars[0])
         self.fingerprint = content_id(*sorted(self.lines))[:8]
@@ -97,7 +97,7 @@ class ReleasedGames:
                 self.files |= found
                 self.tasks[split] = sorted(found, key=content_id)
         if not self.files:
-            raise NotFoundError(f"{root} holds no solvable game.tw-pddl.\nNext: {WHERE_FROM}")
+            raise NotFoundError(f"{root} has no solvable game.tw-pddl.\nNext: {WHERE_FROM}")
         self.put = spoken_put(self.game(min(self.files))["grammar"])
         self.fingerprint = content_id(*sorted(self.files))[:8]
 
@@ -125,5 +125,5 @@ def _read_game(path: Path) -> dict[str, Any]:
     try:
         game: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise BadInputError(f"{path} is no ALFWorld game: {error}.\nNext: get it again; {WHERE_FROM}") from error
+        raise BadInputError(f"{path} is not an ALFWorld game: {error}.\nNext: download it again; {WHERE_FROM}") from error
     return game

@@ -16,6 +16,9 @@ from tratree_data.errors import TratreeError
 from tratree_data.store.log import Lineage, Tables
 from tratree_data.store.reader import Store
 
+LIMITS = ("max_steps", "max_invalid_actions")
+"""Names of the recorded limits."""
+
 
 @dataclass(frozen=True)
 class ExplorationOptions:
@@ -26,6 +29,8 @@ class ExplorationOptions:
     options: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
     """What the environment calls itself, in `rollouts.environment`."""
+    limits: Mapping[str, int | None] = field(default_factory=dict)
+    """The limits of its rollouts, as far as they are recorded."""
 
 
 def exploration_options(store: Store, typed: Sequence[str] = ()) -> dict[str, ExplorationOptions]:
@@ -41,10 +46,18 @@ def exploration_options(store: Store, typed: Sequence[str] = ()) -> dict[str, Ex
     return found
 
 
+def recorded_limits(store: Store, name: str) -> list[Mapping[str, int | None]]:
+    """The limits under which an environment was explored so far, one mapping per exploration; names are those of `Limits`."""
+    return [one.limits for lineage in _lineages(store) for one in _in_lineage(lineage) if one.name == name and one.limits]
+
+
 def exploration_lineage(stores: Sequence[Store]) -> list[dict[str, Any]]:
     """The same for the lineage of a dataset made from these; where they differ, the first that was explored counts."""
     found = [one for store in stores for one in _recorded(store).values() if one is not None]
-    return [{"environment": one.environment, "environment_name": one.name, "environment_options": dict(one.options)} for one in found]
+    return [
+        {"environment": one.environment, "environment_name": one.name, "environment_options": dict(one.options), **one.limits}
+        for one in found
+    ]
 
 
 def _recorded(store: Store) -> dict[str, ExplorationOptions | None]:
@@ -74,7 +87,8 @@ def _in_lineage(lineage: Lineage) -> Iterator[ExplorationOptions]:
         if "environment" in one:
             reference = str(one["environment"])
             options = {name: value for name, value in one.get("environment_options", {}).items() if name != "data"}
-            yield ExplorationOptions(reference, options, str(one.get("environment_name") or _own_name(reference)))
+            limits = {name: one[name] for name in LIMITS if name in one}
+            yield ExplorationOptions(reference, options, str(one.get("environment_name") or _own_name(reference)), limits)
 
 
 def _own_name(reference: str) -> str:

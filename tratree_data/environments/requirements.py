@@ -1,4 +1,4 @@
-"""What an environment needs beyond this package, and the command that gets it.
+"""What an environment needs beyond this package, and the command that installs it.
 
 An environment class may have a class method `requirements()` that returns these; `tratree environments` shows them.
 """
@@ -16,7 +16,7 @@ JAVA_COMMAND = "apt-get install default-jre-headless"
 
 @dataclass(frozen=True)
 class Requirement:
-    """One thing that is needed: `found` says which one is there ('' if none), `command` how to get it."""
+    """Something that is needed: `found` is what was found of it ('' if nothing), `command` installs it."""
 
     what: str
     found: str
@@ -84,9 +84,9 @@ def chosen_folder(environment: str, data: str | Path | None, variable: str, wher
 
 
 def split_tasks(environment: str, split: str, tasks: dict[str, list[str]]) -> list[str]:
-    """The split's tasks, or the error that names the splits there are."""
+    """The split's tasks, or the error that names the available splits."""
     if split not in tasks:
-        raise BadInputError(f"{environment} has no split {split!r}: it has {', '.join(tasks)}.\nNext: name one of them")
+        raise BadInputError(f"{environment} has no split {split!r}. Available: {', '.join(tasks)}.\nNext: name one of them")
     return list(tasks[split])
 
 

@@ -1,6 +1,6 @@
 """An environment in a child process, with a time-out on every call.
 
-A simulator that crashes, hangs or leaks takes its own process with it, not the run: the caller gets an EnvironmentFailure, and the next
+A simulator that crashes, hangs or leaks ends its own process, not the run: the caller gets an EnvironmentFailure, and the next
 `reset` starts a new process. Whatever the child started (a JVM) ends with it (system/workers.py).
 """
 
@@ -66,13 +66,13 @@ class Worker:
         """Lets the environment close itself, but not for long."""
         if self.child is None:
             return
-        with suppress(OSError):  # it has gone already
+        with suppress(OSError):  # it has already ended
             self.child.connection.send(("close",))
             self.child.connection.poll(CLOSE_SECONDS)
         self._kill()
 
     def end(self) -> None:
-        """Ends the process at once, from whichever thread: a call under way raises."""
+        """Ends the process at once, from whichever thread: a call in progress raises."""
         if child := self.child:
             child.kill()
 
@@ -91,7 +91,7 @@ class Worker:
 
     def _in_episode(self, method: str, *arguments: Any) -> Any:
         if self.child is None or not self.playing:
-            raise EnvironmentFailure("environment_error", f"{self.environment} has no episode under way: call reset first")
+            raise EnvironmentFailure("environment_error", f"{self.environment} has no episode in progress: call reset first")
         return self._call(method, *arguments)
 
     def _call(self, method: str, *arguments: Any) -> Any:

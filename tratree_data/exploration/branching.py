@@ -1,8 +1,8 @@
-"""New attempts from chosen nodes: a budget goes to where it teaches most.
+"""New attempts from chosen nodes: a budget is spent where it teaches most.
 
-Nodes are chosen by SQL (sql/expand_*.sql, or a query of the user's own) and share the budget by priority. The steps of a rollout that
-passed through the node are taken again in the environment, and their observations must come back; then the agent acts. A branch's rollout
-holds the repeated steps too, so a tree stays lossless.
+Nodes are chosen by SQL (sql/branch_from_*.sql, or the user's own query) and share the budget by priority. The steps of a rollout that
+passed through the node are repeated in the environment and must show the same observations; then the agent acts. A branch's rollout
+includes the repeated steps, so the tree stays lossless.
 """
 
 import math
@@ -21,12 +21,12 @@ from tratree_data.files import file_names
 from tratree_data.store.queries import query, query_or_text
 from tratree_data.store.reader import Store
 
-PREFIX = "expand_"
+PREFIX = "branch_from_"
 
 
 @dataclass(frozen=True)
 class BranchPoint:
-    """A chosen node, with the numbers from which its new attempts are counted on."""
+    """A chosen node, with the numbers from which its new attempts continue."""
 
     branch: Branch
     tree_id: str
@@ -35,22 +35,22 @@ class BranchPoint:
     first_attempt: int
     """One more than the last attempt in the tree."""
     first_branch: int
-    """How many branches from this node the tree holds already."""
+    """How many branches from this node the tree already has."""
 
 
-def choose_nodes(store: Store, expand: str, environment: str, split: str) -> list[tuple[str, float]]:
-    """(node, priority), most promising first. A query of one's own names node_id, and priority if nodes differ."""
+def choose_nodes(store: Store, branch_from: str, environment: str, split: str) -> list[tuple[str, float]]:
+    """(node, priority), most promising first. The user's own query returns node_id, and priority if nodes differ."""
     store.need("nodes", "step_nodes")
-    if expand in expansion_names():
-        if expand == "uncertain":
+    if branch_from in branch_query_names():
+        if branch_from == "uncertain":
             store.need("node_values")
-        table = query(store, PREFIX + expand, environment=environment, split=split)
+        table = query(store, PREFIX + branch_from, environment=environment, split=split)
     else:
-        table = query_or_text(store, expand)
+        table = query_or_text(store, branch_from)
     if "node_id" not in table.column_names:
         raise BadInputError(
-            f"The query gives {', '.join(table.column_names)}, and branching needs node_id.\n"
-            f"Next: --expand {', '.join(expansion_names())}, or a SELECT of node_id and priority"
+            f"The query returns {', '.join(table.column_names)}, but branching needs node_id.\n"
+            f"Next: --branch-from {', '.join(branch_query_names())}, or a SELECT of node_id and priority"
         )
     priorities = table.column("priority").to_pylist() if "priority" in table.column_names else [1.0] * table.num_rows
     nodes = list(zip(table.column("node_id").to_pylist(), (float(priority or 0) for priority in priorities), strict=True))
@@ -63,14 +63,14 @@ def choose_nodes(store: Store, expand: str, environment: str, split: str) -> lis
     return nodes
 
 
-def expansion_names() -> list[str]:
+def branch_query_names() -> list[str]:
     return [name.removeprefix(PREFIX) for name in file_names("sql", ".sql") if name.startswith(PREFIX)]
 
 
 def share_budget(priorities: Sequence[float], budget: int, most: int) -> list[int]:
     """How many attempts each node gets, in proportion to its priority (finite, at least 0).
 
-    No node gets more than `most`. What is left over goes to the first nodes, one attempt each per round.
+    No node gets more than `most`. The remainder goes to the first nodes, one attempt each per round.
     """
     counts = [0] * len(priorities)
     exponent = math.frexp(max(priorities, default=0.0))[1]
@@ -88,19 +88,19 @@ def share_budget(priorities: Sequence[float], budget: int, most: int) -> list[in
     return counts
 
 
-def branch_points(store: Store, expand: str, environment: str, split: str, *, budget: int, most: int) -> list[BranchPoint]:
-    """The nodes that get attempts, with all that is needed to go there."""
-    chosen = choose_nodes(store, expand, environment, split)[:budget]
+def branch_points(store: Store, branch_from: str, environment: str, split: str, *, budget: int, most: int) -> list[BranchPoint]:
+    """The nodes that get attempts, with everything needed to reach them."""
+    chosen = choose_nodes(store, branch_from, environment, split)[:budget]
     found = {
         row["node_id"]: row
         for row in query(store, "branch_nodes", node_ids=[n for n, _ in chosen], environment=environment, split=split).to_pylist()
     }
     usable = [(node, priority) for node, priority in chosen if node in found]
     counts = share_budget([priority for _, priority in usable], budget, most)
-    wanted = [(found[node], count) for (node, _), count in zip(usable, counts, strict=True) if count]
-    prefixes = _prefixes(store, [row for row, _ in wanted])
+    funded = [(found[node], count) for (node, _), count in zip(usable, counts, strict=True) if count]
+    prefixes = _prefixes(store, [row for row, _ in funded])
     points, given = [], Counter[str]()
-    for row, count in wanted:
+    for row, count in funded:
         branch = Branch(row["node_id"], prefixes[row["node_id"]], row["observation"], row["environment_seed"])
         first = row["last_attempt"] + 1 + given[row["tree_id"]]
         points.append(BranchPoint(branch, row["tree_id"], row["task_id"], count, first, row["branches"]))

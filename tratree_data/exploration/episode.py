@@ -1,7 +1,7 @@
 """One attempt, from reset to its end, and every reason for which it can end.
 
-An attempt never raises for what goes wrong inside it: a crashed environment or a failing agent ends it with a typed reason, and its row
-is kept. Only what the user must change (`TratreeError`) comes through.
+A problem inside an attempt never raises: a crashed environment or a failing agent ends it with a typed reason, and its row is kept.
+Only what the user must change (`TratreeError`) is raised.
 """
 
 import json
@@ -10,14 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tratree_data.agents import Request, Response, Step
+from tratree_data.agents import AgentHooks, Request, Response, Step
 from tratree_data.environments import Environment, Start
 from tratree_data.errors import TratreeError
 from tratree_data.ids import content_id, tree_id
 from tratree_data.store.storable_text import replace_unstorable
 
 FAILURES = ("agent_error", "environment_error", "server_unavailable", "time_out")
-"""Ends that say nothing about the agent's skill: such rollouts have no score, and `--retry-failed` tries them again."""
+"""Ends that say nothing about the agent's skill: such rollouts have no score, and `--retry-failed` retries them."""
 ENDS = ("agent_stopped", "context_overflow", "done", "invalid_actions", "max_steps", *FAILURES)
 
 ROUNDING = 1e-9
@@ -27,7 +27,7 @@ Act = Callable[[Request], Response]
 
 @dataclass(frozen=True)
 class Branch:
-    """A node to start from: the steps that lead to it, and the seed that the environment had when they were made."""
+    """A node to start from: the steps that lead to it, and the environment's seed at the time."""
 
     node_id: str
     steps: tuple[Step, ...]
@@ -38,7 +38,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One planned row: everything that decides how the attempt is made, but for the agent itself."""
+    """One planned row: everything that defines the attempt except the agent itself."""
 
     rollout_id: str
     task_id: str
@@ -49,13 +49,13 @@ class Attempt:
 
     @property
     def environment_seed(self) -> int:
-        """The attempt's number, so that an environment with chance in it shows what chance does."""
+        """The attempt's number, so that the attempts sample an environment's randomness."""
         return self.branch.environment_seed if self.branch else self.attempt
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What holds for every attempt of a run."""
+    """What applies to every attempt of a run."""
 
     split: str
     max_steps: int | None = None
@@ -73,7 +73,7 @@ class Finished:
     replaced: int = 0
     """Characters that the tables cannot hold, now U+FFFD."""
     trouble: str = ""
-    """What went wrong, for the reader of the run's messages; not stored."""
+    """What went wrong, for the run's messages; not stored."""
 
 
 class _Ended(Exception):
@@ -98,7 +98,7 @@ class _Episode:
     tokens: dict[str, int] = field(default_factory=dict)
 
     def clean(self, text: str) -> str:
-        """Before anything is acted on or compared, so that a replay sees the same."""
+        """Applied before anything is acted on or compared, so that a replay sees the same."""
         text, count = replace_unstorable(text)
         self.replaced += count
         return text
@@ -109,7 +109,7 @@ class _Episode:
         return replace(start, instruction=self.clean(start.instruction))
 
     def take(self, response: Response) -> None:
-        """Carries an action out and records the step."""
+        """Carries out an action and records the step."""
         text, thought, action = (self.clean(text) for text in (response.text, response.thought, response.action))
         response = replace(response, text=text, thought=thought, action=action)
         outcome = _guarded(lambda: self.environment.step(response.action))
@@ -136,7 +136,7 @@ class _Episode:
 
 
 def play(environment: Environment, agent: Any, act: Act, attempt: Attempt, limits: Limits) -> Finished:
-    """One attempt; `agent` gives the names for its row, `act` the answers."""
+    """One attempt; `agent` names itself and its model for the row, `act` answers."""
     started = time.monotonic()
     episode = _Episode(environment, attempt)
     start = Start("", "")
@@ -167,7 +167,7 @@ def play(environment: Environment, agent: Any, act: Act, attempt: Attempt, limit
 
 
 def rollout_row(environment: Environment, agent: Any, attempt: Attempt, limits: Limits, end_reason: str) -> dict[str, object]:
-    """The row of an attempt of which nothing but its plan and its end is known."""
+    """The row of an attempt of which only its plan and its end are known."""
     return {
         "rollout_id": attempt.rollout_id,
         "tree_id": tree_id(environment.name, attempt.task_id),
@@ -194,7 +194,7 @@ def _live(episode: _Episode, agent: Any, act: Act, start: Start, limits: Limits)
     attempt, environment = episode.attempt, episode.environment
     sampling = json.loads(attempt.sampling)
     most = min(environment.max_steps, limits.max_steps or environment.max_steps)
-    wants_actions = getattr(agent, "wants_actions", True)
+    wants_actions = getattr(agent, "wants_actions", AgentHooks.wants_actions)
     while not episode.done:
         if len(episode.steps) >= most:
             return "max_steps"
@@ -223,17 +223,17 @@ def _agents_end(response: Response) -> str:
     if response.stop_reason in FAILURES:
         raise _Ended(response.stop_reason, response.text)
     if response.stop_reason not in ENDS:
-        raise _Ended("agent_error", f"the agent stopped with {response.stop_reason!r}, which is no end_reason")
+        raise _Ended("agent_error", f"the agent stopped with {response.stop_reason!r}, which is not an end_reason")
     return response.stop_reason
 
 
 def request_seed(rollout_id: str, step: int) -> int:
-    """The seed of one request, from 0 to 2**31 − 1: the run's seed is in the rollout's id, through its sampling."""
+    """The seed of one request, from 0 to 2**31 − 1; the rollout's id already depends on the run's seed, through its sampling."""
     return int(content_id("seed", rollout_id, step), 16) % 2**31
 
 
 def _replay(episode: _Episode, branch: Branch) -> str:
-    """Walks the prefix; what came back differently, or ''."""
+    """Repeats the prefix; returns what came back differently, or ''."""
     for number, step in enumerate(branch.steps):
         if episode.observation != step.observation or episode.done:
             return f"step {number}: the environment showed {episode.observation[:200]!r}, the tree says {step.observation[:200]!r}"
@@ -256,7 +256,7 @@ def _answer(act: Act, request: Request) -> Response:
 
 
 def _guarded(call: Callable[[], Any]) -> Any:
-    """What the environment answers; its failure ends the attempt with the reason it names."""
+    """The environment's answer; its failure ends the attempt with the reason it names."""
     try:
         return call()
     except Exception as error:
@@ -267,8 +267,8 @@ def _guarded(call: Callable[[], Any]) -> Any:
 
 
 def _earned(environment: Environment) -> tuple[float, bool]:
-    """The score, which the tables want from 0 to 1, and whether the task was solved."""
+    """The score, which the tables require from 0 to 1, and whether the task was solved."""
     score, success = _guarded(environment.score), _guarded(environment.success)
     if not -ROUNDING <= score <= 1 + ROUNDING:
-        raise _Ended("environment_error", f"{environment.name}.score() is {score!r}, and must lie between 0 and 1")
+        raise _Ended("environment_error", f"{environment.name}.score() is {score!r}, but must be from 0 to 1")
     return min(1.0, max(0.0, float(score))), bool(success)

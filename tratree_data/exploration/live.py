@@ -1,4 +1,4 @@
-"""What a running exploration tells its user: on a terminal a live line, afterwards a few sentences."""
+"""Progress of an exploration: a live line on a terminal, and a short summary afterwards."""
 
 import time
 from collections import Counter
@@ -15,7 +15,7 @@ REDRAW_SECONDS = 0.25
 class Live:
     """Counts, and a bar on stderr when that is a terminal."""
 
-    def __init__(self, wanted: int, done_before: int) -> None:
+    def __init__(self, planned: int, done_before: int) -> None:
         self.done_before = done_before
         self.ends: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
@@ -35,7 +35,7 @@ class Live:
             transient=True,
             disable=not console.is_terminal,
         )
-        self.task = self.bar.add_task("rollouts", total=wanted, facts="")
+        self.task = self.bar.add_task("rollouts", total=planned, facts="")
 
     def __enter__(self) -> "Live":
         self.bar.start()
@@ -70,7 +70,7 @@ class Live:
             self.tokens += count if isinstance(count, int) else 0
 
     def facts(self) -> str:
-        """Success rate, mean score, tokens a second and failures by reason, in one line."""
+        """Success rate, mean score, tokens per second and failures by reason, in one line."""
         parts = []
         if self.scored:
             parts.append(f"{self.successes / self.scored:.0%} solved, mean score {self.score_sum / self.scored:.3f}")
@@ -83,7 +83,7 @@ class Live:
     def notes(self) -> tuple[str, ...]:
         """The run in a few lines."""
         seconds = time.monotonic() - self.started
-        before = f"; {self.done_before:,} were there before" if self.done_before else ""
+        before = f"; {self.done_before:,} existed before" if self.done_before else ""
         lines = [f"{sum(self.ends.values()):,} rollouts in {seconds:.1f} s{before}"]
         if self.scored:
             lines.append(f"{self.successes / self.scored:.1%} solved, mean score {self.score_sum / self.scored:.3f}")

@@ -1,6 +1,6 @@
-"""What an exploration is going to do, as a table: one row per attempt, its rollout_id a hash of all that defines it.
+"""The plan of an exploration as a table: one row per attempt, its rollout_id a hash of everything that defines it.
 
-What is done already is taken away from it, so a killed run goes on with exactly what is missing, and more attempts add only the new ones.
+Finished attempts are subtracted from it, so a killed run resumes with exactly what is missing, and more attempts add only the new ones.
 """
 
 import json
@@ -11,11 +11,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.agents import AgentSpecification, make_agent
+from tratree_data.agents import AgentHooks, AgentSpecification, make_agent
+from tratree_data.environments.exploration_options import recorded_limits
 from tratree_data.errors import BadInputError
 from tratree_data.exploration.branching import BranchPoint
-from tratree_data.exploration.episode import FAILURES, Attempt, Branch
-from tratree_data.exploration.pool import Setting, open_environment
+from tratree_data.exploration.episode import FAILURES, Attempt, Branch, Limits
+from tratree_data.exploration.pool import EpisodeSettings, open_environment
 from tratree_data.ids import rollout_id
 from tratree_data.store.reader import Store
 from tratree_data.store.rollout_writer import stream_table
@@ -38,7 +39,7 @@ FIXED = ("expert", "transcript")
 
 
 class Schedule:
-    """What each attempt of an agent samples with: lists are gone through in turn, and start again."""
+    """The sampling of each attempt of an agent: attempts cycle through lists."""
 
     def __init__(self, specification: AgentSpecification, temperature: str | float, top_p: str | float, max_tokens: int, seed: int) -> None:
         self.specification, self.seed = specification, seed
@@ -50,20 +51,20 @@ class Schedule:
         self.fixed = {"max_tokens": int(own.get("max_tokens", max_tokens)), **({"top_k": int(own["top_k"])} if "top_k" in own else {})}
         named = make_agent(specification)
         self.agent, self.model = named.name, named.model
-        self.most_attempts = getattr(named, "attempts", sys.maxsize)
+        self.most_attempts = getattr(named, "most_attempts", AgentHooks.most_attempts) or sys.maxsize
 
     def sampling(self, attempt: int) -> str:
         """JSON, as it is stored with the rollout."""
         if self.specification.name in FIXED:
             return "{}"
         cycled = {name: values[attempt % len(values)] for name, values in self.cycles.items()}
-        if self.specification.name == "scripted":  # a script has no use for the rest
+        if self.specification.name == "scripted":  # a script does not use the rest
             return json.dumps({"temperature": cycled["temperature"], "seed": self.seed}, sort_keys=True)
         return json.dumps({**cycled, **self.fixed, "seed": self.seed}, sort_keys=True)
 
 
 def numbers(name: str, text: str, low: float, high: float) -> list[float]:
-    """'0.2,0.7' lists values; '0.2..1.4/7' is a ramp of seven. The length is written down so that more attempts change no earlier one."""
+    """'0.2,0.7' lists values; '0.2..1.4/7' is a ramp of seven. The length is explicit so that more attempts do not change earlier ones."""
     values: list[float] = []
     try:
         for part in text.split(","):
@@ -78,23 +79,24 @@ def numbers(name: str, text: str, low: float, high: float) -> list[float]:
                 values.append(float(part))
     except ValueError as error:
         raise BadInputError(
-            f"{name} {text!r} is no list of numbers.\nNext: --{name.replace('_', '-')} 0.7, or 0.2,0.7,1.0, or 0.2..1.4/7"
+            f"{name} {text!r} is not a list of numbers.\nNext: --{name.replace('_', '-')} 0.7, or 0.2,0.7,1.0, or 0.2..1.4/7"
         ) from error
     for value in values:
         if not low <= value <= high:
-            raise BadInputError(f"{name} must lie between {low:g} and {high:g}, not {value:g}.\nNext: mend --{name.replace('_', '-')}")
+            raise BadInputError(f"{name} must be from {low:g} to {high:g}, not {value:g}.\nNext: change --{name.replace('_', '-')}")
     return values
 
 
-def choose_tasks(setting: Setting, tasks: int | Sequence[str] | None, store: Store) -> tuple[str, list[str]]:
+def choose_tasks(settings: EpisodeSettings, tasks: int | Sequence[str] | None, store: Store) -> tuple[str, list[str]]:
     """The environment's own name, and the task ids: all of the split, its first N, or those named."""
-    environment, split = open_environment(setting), setting.limits.split
+    environment, split = open_environment(settings), settings.limits.split
     try:
         _need_same_version(environment.name, environment.version, store)
+        _need_same_limits(environment.name, settings.limits, store)
         splits = environment.splits()
         if split not in splits:
             raise BadInputError(
-                f"{environment.name} has no split {split!r}; it has {', '.join(splits)}.\nNext: --split {next(iter(splits), '…')}"
+                f"{environment.name} has no split {split!r}. Available: {', '.join(splits)}.\nNext: --split {next(iter(splits), '…')}"
             )
         known = environment.tasks(split)
         if tasks is None:
@@ -112,7 +114,7 @@ def choose_tasks(setting: Setting, tasks: int | Sequence[str] | None, store: Sto
 
 
 def _need_same_version(name: str, version: str, store: Store) -> None:
-    """Two versions of an environment show different things in one task, and a tree would take them for one."""
+    """Two versions of an environment show different things in the same task, and a tree would mix them."""
     if not store.has("rollouts"):
         return
     explored = store.sql(
@@ -121,14 +123,37 @@ def _need_same_version(name: str, version: str, store: Store) -> None:
     other = sorted(set(explored.column("v").to_pylist()) - {version, None})
     if other:
         raise BadInputError(
-            f"{store.path} was explored in another {name}, and a tree of both would mix what they show.\n"
+            f"{store.path} was explored in another version of {name}, and a tree would mix the two.\n"
             f"  then: {other[0]}\n  now:  {version}\n"
-            "Next: explore with the options, data and packages of then, or into another folder"
+            "Next: use the same options, data and packages as then, or explore into another folder"
         )
 
 
+def _need_same_limits(name: str, limits: Limits, store: Store) -> None:
+    """A rollout cut short at another limit earned its score under other rules, and its id does not contain the limit."""
+    if not store.has("rollouts"):
+        return
+    for other in recorded_limits(store, name):
+        for limit, then in other.items():
+            now = getattr(limits, limit)
+            if then != now:
+                raise BadInputError(
+                    f"{store.path} was explored with {limit} {_limit(then)}, and a tree would mix those scores with {_limit(now)}.\n"
+                    f"Next: {_option(limit, then)}, or explore into another folder"
+                )
+
+
+def _limit(value: int | None) -> str:
+    return "left to the environment" if value is None else str(value)
+
+
+def _option(limit: str, value: int | None) -> str:
+    option = f"--{limit.replace('_', '-')}"
+    return f"leave out {option}" if value is None else f"{option} {value}"
+
+
 def plan(environment: str, task_ids: Sequence[str], schedules: Sequence[Schedule], attempts: int) -> pa.Table:
-    """Every attempt that is wanted, task after task, so that trees become complete one after the other."""
+    """Every planned attempt, task by task, so that trees are completed one after the other."""
     rows: dict[str, list[Any]] = {name: [] for name in PLAN.names}
     samplings = [[schedule.sampling(attempt) for attempt in range(attempts)] for schedule in schedules]
     for task_id in task_ids:
@@ -144,8 +169,8 @@ def plan(environment: str, task_ids: Sequence[str], schedules: Sequence[Schedule
 
 
 def plan_branches(environment: str, points: Sequence[BranchPoint], schedules: Sequence[Schedule]) -> pa.Table:
-    """The attempts from chosen nodes; agents and samplings take turns. Their numbers go on from the tree's, so that the same plan is
-    made again after a kill, and another one once the tree has grown."""
+    """The attempts from chosen nodes; agents and samplings take turns. Their numbers continue the tree's, so the plan is the same
+    after a kill, and another one once the tree has grown."""
     rows: dict[str, list[Any]] = {name: [] for name in PLAN.names}
     for point in points:
         for i in range(point.attempts):
@@ -160,14 +185,14 @@ def plan_branches(environment: str, points: Sequence[BranchPoint], schedules: Se
     return pa.table(rows, schema=PLAN)
 
 
-def without_done(wanted: pa.Table, store: Store) -> pa.Table:
-    """The rows of the plan that neither became rollouts nor were dropped."""
+def without_done(planned: pa.Table, store: Store) -> pa.Table:
+    """The planned rows that have neither become rollouts nor been dropped."""
     done = [store.read("rollouts", ["rollout_id"]).column(0).combine_chunks()] if store.has("rollouts") else []
     if store.has("dropped"):
         done.append(store.read("dropped", ["subject"], filter=pc.field("stage") == "explore").column(0).combine_chunks())
     if not done:
-        return wanted
-    return wanted.filter(pc.invert(pc.is_in(wanted.column("rollout_id"), value_set=pa.concat_arrays(done))))
+        return planned
+    return planned.filter(pc.invert(pc.is_in(planned.column("rollout_id"), value_set=pa.concat_arrays(done))))
 
 
 def forget_failed(store: Store, planned: pa.ChunkedArray) -> Store:

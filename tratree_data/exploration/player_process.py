@@ -8,23 +8,23 @@ from tratree_data.agents import make_agent
 from tratree_data.environments import make_environment
 from tratree_data.errors import TratreeError
 from tratree_data.exploration.episode import Attempt, Finished, rollout_row
-from tratree_data.exploration.pool import ATTEMPTS_PER_MESSAGE, Players, Results, Seat, Setting, in_threads
+from tratree_data.exploration.pool import ATTEMPTS_PER_MESSAGE, EpisodePlayer, EpisodeSettings, Results, SharedAgents, in_threads
 from tratree_data.system.workers import Child
 
 DEATHS_PER_ATTEMPT = 2
 CLOSE_SECONDS = 2.0
 
 
-def play_in_processes(setting: Setting, attempts: Iterable[Attempt], processes: int, stop: threading.Event) -> Results:
+def play_in_processes(settings: EpisodeSettings, attempts: Iterable[Attempt], processes: int, stop: threading.Event) -> Results:
     """Attempts in the order in which they end, with one child process behind every thread."""
-    yield from in_threads([PlayerProcess(setting) for _ in range(processes)], attempts, ATTEMPTS_PER_MESSAGE, stop)
+    yield from in_threads([PlayerProcess(settings) for _ in range(processes)], attempts, ATTEMPTS_PER_MESSAGE, stop)
 
 
 class PlayerProcess:
     """Plays attempts in a child; when it dies, a new one resumes with what is missing."""
 
-    def __init__(self, setting: Setting) -> None:
-        self.setting = setting
+    def __init__(self, settings: EpisodeSettings) -> None:
+        self.settings = settings
         self.child: Child | None = None
 
     def play(self, attempts: list[Attempt]) -> Iterator[Finished]:
@@ -45,13 +45,13 @@ class PlayerProcess:
                 deaths += 1
                 if deaths == DEATHS_PER_ATTEMPT:
                     trouble = f"its process died {DEATHS_PER_ATTEMPT} times, with status {status}"
-                    yield record_death(self.setting, missing.pop(0), trouble)
+                    yield record_death(self.settings, missing.pop(0), trouble)
                     deaths = 0
 
     def _open(self) -> Connection:
         if self.child is None:
             self.child = Child(f"{__name__}:serve")
-            self.child.connection.send(self.setting)
+            self.child.connection.send(self.settings)
         return self.child.connection
 
     def close(self) -> None:
@@ -63,11 +63,11 @@ class PlayerProcess:
         return child.end(CLOSE_SECONDS)[0] if child else None
 
 
-def record_death(setting: Setting, attempt: Attempt, trouble: str) -> Finished:
+def record_death(settings: EpisodeSettings, attempt: Attempt, trouble: str) -> Finished:
     """The row of an attempt that took its process down each time."""
-    environment = make_environment(setting.environment, **setting.environment_options)
+    environment = make_environment(settings.environment, **settings.environment_options)
     try:
-        row = rollout_row(environment, make_agent(setting.agents[attempt.agent]), attempt, setting.limits, "environment_error")
+        row = rollout_row(environment, make_agent(settings.agents[attempt.agent]), attempt, settings.limits, "environment_error")
     finally:
         environment.close()
     return Finished(attempt, row, trouble=trouble)
@@ -75,15 +75,15 @@ def record_death(setting: Setting, attempt: Attempt, trouble: str) -> Finished:
 
 def serve(connection: Connection) -> None:
     """The child: makes the agents and an environment, then plays until the parent hangs up."""
-    setting: Setting = connection.recv()
-    seat: Seat | None = None
+    settings: EpisodeSettings = connection.recv()
+    player: EpisodePlayer | None = None
     try:
-        seat = Seat(setting, Players(setting))
+        player = EpisodePlayer(settings, SharedAgents(settings))
         while True:
-            for finished in seat.play(connection.recv()):
+            for finished in player.play(connection.recv()):
                 connection.send(finished)
     except TratreeError as error:
         connection.send(error)
     finally:
-        if seat is not None:
-            seat.close()
+        if player is not None:
+            player.close()

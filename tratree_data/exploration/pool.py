@@ -2,7 +2,7 @@
 
 Threads play attempts and wait for their environments and agents: each has an environment of its own, in a child process unless the
 environment says that it is cheap and safe (`in_process`). Agents that gain from batches get everything that waits at once. Agents that
-only compute (scripted, expert, transcript) are played in child processes instead, one per core, so that no core idles.
+only compute (`computed`: scripted, expert, transcript) are played in child processes, one per core, so that no core idles.
 """
 
 import os
@@ -16,12 +16,10 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Protocol
 
-from tratree_data.agents import Agent, AgentSpecification, Request, Response, agent_class, make_agent
-from tratree_data.environments import Environment, EnvironmentFailure, environment_class, make_environment
+from tratree_data.agents import Agent, AgentHooks, AgentSpecification, Request, Response, agent_class, make_agent
+from tratree_data.environments import Environment, EnvironmentFailure, EnvironmentHooks, environment_class, make_environment
 from tratree_data.exploration.episode import Attempt, Finished, Limits, play
 
-COMPUTED = ("expert", "scripted", "transcript")
-"""Agents that wait for nothing: they are played in processes."""
 BATCH_WAIT_SECONDS = 0.02
 Results = Generator[Finished | None, None, None]
 """Finished attempts in the order in which they end; None when a second brought none."""
@@ -34,7 +32,7 @@ OPENING_PAUSES_SECONDS = (1.0, 5.0)
 
 
 @dataclass(frozen=True)
-class Setting:
+class EpisodeSettings:
     """Everything that a process needs to play attempts."""
 
     environment: str
@@ -46,20 +44,20 @@ class Setting:
 
 
 def is_in_process(environment: str) -> bool:
-    return bool(getattr(environment_class(environment), "in_process", False))
+    return bool(getattr(environment_class(environment), "in_process", EnvironmentHooks.in_process))
 
 
-def open_environment(setting: Setting) -> Environment:
+def open_environment(settings: EpisodeSettings) -> Environment:
     """One environment of its own for a thread or process."""
-    if is_in_process(setting.environment):
-        return make_environment(setting.environment, **setting.environment_options)
+    if is_in_process(settings.environment):
+        return make_environment(settings.environment, **settings.environment_options)
     from tratree_data.environments.worker import Worker
 
-    worker: Environment = Worker(setting.environment, setting.environment_options, setting.time_out_seconds)
+    worker: Environment = Worker(settings.environment, settings.environment_options, settings.time_out_seconds)
     return worker
 
 
-class Batches:
+class AgentBatches:
     """Collects the requests of all waiting episodes for an agent that answers them together."""
 
     def __init__(self, agent: Agent, most: int) -> None:
@@ -109,18 +107,18 @@ class Batches:
 
 
 @dataclass
-class Players:
+class SharedAgents:
     """The agents of a process, made once, each behind a function that answers one request."""
 
-    setting: Setting
+    settings: EpisodeSettings
     agents: list[Agent] = field(init=False)
-    batches: dict[int, Batches] = field(default_factory=dict)
+    batches: dict[int, AgentBatches] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.agents = [make_agent(specification) for specification in self.setting.agents]
+        self.agents = [make_agent(specification) for specification in self.settings.agents]
         for number, agent in enumerate(self.agents):
             if agent.batched:
-                self.batches[number] = Batches(agent, self.setting.concurrent)
+                self.batches[number] = AgentBatches(agent, self.settings.concurrent)
 
     def play(self, environment: Environment, attempt: Attempt) -> Finished:
         agent = self.agents[attempt.agent]
@@ -130,7 +128,7 @@ class Players:
                 return Finished(attempt, dropped=reason)
         batches = self.batches.get(attempt.agent)
         finished = play(
-            environment, agent, batches.act if batches else lambda request: agent.act([request])[0], attempt, self.setting.limits
+            environment, agent, batches.act if batches else lambda request: agent.act([request])[0], attempt, self.settings.limits
         )
         if hasattr(agent, "keep") and finished.dropped is None:
             reason = agent.keep(finished.rollout)
@@ -153,18 +151,18 @@ class Player(Protocol):
     def close(self) -> None: ...
 
 
-class Seat:
+class EpisodePlayer:
     """A player in this process: an environment of its own, replaced when it fails."""
 
-    def __init__(self, setting: Setting, players: Players) -> None:
-        self.setting, self.players = setting, players
+    def __init__(self, settings: EpisodeSettings, agents: SharedAgents) -> None:
+        self.settings, self.agents = settings, agents
         self.environment: Environment | None = None
 
     def play(self, attempts: list[Attempt]) -> Iterator[Finished]:
         for attempt in attempts:
             if self.environment is None:
                 self.environment = self._open()
-            finished = self.players.play(self.environment, attempt)
+            finished = self.agents.play(self.environment, attempt)
             if finished.rollout.get("end_reason") in {"environment_error", "time_out"}:
                 self.close()
             yield finished
@@ -173,10 +171,10 @@ class Seat:
         """One that does not start is tried again: what a busy machine refuses now it may grant in a moment."""
         for pause in OPENING_PAUSES_SECONDS:
             try:
-                return open_environment(self.setting)
+                return open_environment(self.settings)
             except EnvironmentFailure:
                 time.sleep(pause)
-        return open_environment(self.setting)
+        return open_environment(self.settings)
 
     def close(self) -> None:
         if self.environment is not None:
@@ -184,27 +182,27 @@ class Seat:
             environment.close()
 
 
-class Table:
-    """Many seats that share the agents: plays as many episodes at once."""
+class EpisodePool:
+    """Players that share the agents, each with an environment of its own: plays as many episodes at once."""
 
-    def __init__(self, setting: Setting) -> None:
-        self.players = Players(setting)
-        self.seats = [Seat(setting, self.players) for _ in range(1 if is_computed(setting.agents) else setting.concurrent)]
+    def __init__(self, settings: EpisodeSettings) -> None:
+        self.agents = SharedAgents(settings)
+        self.players = [EpisodePlayer(settings, self.agents) for _ in range(1 if is_computed(settings.agents) else settings.concurrent)]
 
     def play(self, attempts: Iterable[Attempt], stop: threading.Event | None = None) -> Results:
-        yield from in_threads(self.seats, attempts, 1, stop or threading.Event())
+        yield from in_threads(self.players, attempts, 1, stop or threading.Event())
 
     def close(self) -> None:
-        self.players.close()
+        self.agents.close()
 
 
-def play_attempts(setting: Setting, attempts: Iterable[Attempt], stop: threading.Event) -> Results:
+def play_attempts(settings: EpisodeSettings, attempts: Iterable[Attempt], stop: threading.Event) -> Results:
     """Attempts in the order in which they end, played by `concurrent` threads that share the agents."""
-    table = Table(setting)
+    pool = EpisodePool(settings)
     try:
-        yield from table.play(attempts, stop)
+        yield from pool.play(attempts, stop)
     finally:
-        table.close()
+        pool.close()
 
 
 def in_threads(players: Sequence[Player], attempts: Iterable[Attempt], at_once: int, stop: threading.Event) -> Results:
@@ -258,7 +256,7 @@ def _work(player: Player, take: Callable[[], list[Attempt]], results: "queue.Que
 
 
 def is_computed(agents: Iterable[AgentSpecification]) -> bool:
-    return all(getattr(agent_class(agent.name), "computed", agent.name in COMPUTED) for agent in agents)
+    return all(getattr(agent_class(agent.name), "computed", AgentHooks.computed) for agent in agents)
 
 
 def default_concurrent(environment: str) -> int:

@@ -14,12 +14,12 @@ from itertools import islice
 
 from tratree_data.exploration.episode import Attempt, Finished
 from tratree_data.exploration.player_process import record_death
-from tratree_data.exploration.pool import ATTEMPTS_PER_MESSAGE, HEARTBEAT_SECONDS, Results, Setting, Table, is_computed
+from tratree_data.exploration.pool import ATTEMPTS_PER_MESSAGE, HEARTBEAT_SECONDS, EpisodePool, EpisodeSettings, Results, is_computed
 from tratree_data.system.engine import RayActors, ray_session
 
 DEATHS_PER_SHARE = 2
-EPISODES_PER_SEAT = 4
-"""A share holds so many attempts for each episode played at once, so that its slowest one leaves few seats empty for long."""
+EPISODES_PER_PLAYER = 4
+"""A share holds so many attempts for each episode played at once, so that its slowest one leaves few players idle for long."""
 IN_PROCESS_MODELS = ("cached", "transformers", "vllm")
 
 
@@ -31,22 +31,24 @@ class Share:
     deaths: int = 0
 
 
-def make_player(setting: Setting) -> Callable[[Share], list[Finished]]:
+def make_player(settings: EpisodeSettings) -> Callable[[Share], list[Finished]]:
     """Runs in the worker: what plays its shares."""
-    table = Table(setting)
-    return lambda share: [finished for finished in table.play(share.attempts) if finished is not None]
+    pool = EpisodePool(settings)
+    return lambda share: [finished for finished in pool.play(share.attempts) if finished is not None]
 
 
-def play_under_ray(setting: Setting, attempts: Iterable[Attempt], workers: int | None, stop: threading.Event) -> Results:
+def play_under_ray(settings: EpisodeSettings, attempts: Iterable[Attempt], workers: int | None, stop: threading.Event) -> Results:
     """Attempts as their shares come back."""
-    needs_gpu = any(agent.name in IN_PROCESS_MODELS for agent in setting.agents)
+    needs_gpu = any(agent.name in IN_PROCESS_MODELS for agent in settings.agents)
     with ray_session(workers) as ray:
-        actors: RayActors[Share, list[Finished]] = RayActors(ray, partial(make_player, setting), workers, needs_gpu)
-        yield from _play_shares(actors, setting, attempts, stop)
+        actors: RayActors[Share, list[Finished]] = RayActors(ray, partial(make_player, settings), workers, needs_gpu)
+        yield from _play_shares(actors, settings, attempts, stop)
 
 
-def _play_shares(actors: RayActors[Share, list[Finished]], setting: Setting, attempts: Iterable[Attempt], stop: threading.Event) -> Results:
-    size = ATTEMPTS_PER_MESSAGE if is_computed(setting.agents) else EPISODES_PER_SEAT * setting.concurrent
+def _play_shares(
+    actors: RayActors[Share, list[Finished]], settings: EpisodeSettings, attempts: Iterable[Attempt], stop: threading.Event
+) -> Results:
+    size = ATTEMPTS_PER_MESSAGE if is_computed(settings.agents) else EPISODES_PER_PLAYER * settings.concurrent
     source = iter(attempts)
     again: deque[Share] = deque()
     while not stop.is_set():
@@ -62,10 +64,10 @@ def _play_shares(actors: RayActors[Share, list[Finished]], setting: Setting, att
             yield None
             continue
         share, finished, death = found
-        yield from _after_death(setting, share, again, death) if finished is None else finished
+        yield from _after_death(settings, share, again, death) if finished is None else finished
 
 
-def _after_death(setting: Setting, share: Share, again: "deque[Share]", death: str) -> Results:
+def _after_death(settings: EpisodeSettings, share: Share, again: "deque[Share]", death: str) -> Results:
     """The share once more; when it keeps killing its worker, attempt by attempt, until the one that does it is found."""
     share.deaths += 1
     if share.deaths < DEATHS_PER_SHARE:
@@ -73,4 +75,4 @@ def _after_death(setting: Setting, share: Share, again: "deque[Share]", death: s
     elif len(share.attempts) > 1:
         again.extend(Share([attempt]) for attempt in share.attempts)
     else:
-        yield record_death(setting, share.attempts[0], f"its worker died {share.deaths} times: {death}")
+        yield record_death(settings, share.attempts[0], f"its worker died {share.deaths} times: {death}")

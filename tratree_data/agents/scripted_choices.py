@@ -1,4 +1,4 @@
-"""What an agent that is a script may do next, and how it words it."""
+"""What a scripted agent may do next, and how it words its thoughts."""
 
 import random
 from dataclasses import dataclass, field
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 class Choice:
     action: str
     kind: str
-    """What the action is for; the thought is worded after it."""
+    """The purpose of the action, which decides how the thought is worded."""
     quality: float
-    """How sensible it is: about 1 for the best thing to do, 0 and less for blunders."""
+    """How sensible it is: about 1 for the best action, 0 or less for blunders."""
     facts: dict[str, str] = field(default_factory=dict)
 
 

@@ -1,5 +1,5 @@
--- Nodes to branch from: in each tree without a success, the place from which most was earned; its root where nothing was.
--- Only rollouts that the tree holds count, so that the choice stays the same until it is built again.
+-- Nodes to branch from: in each tree without a success, the node whose rollouts earned most; the root if none earned anything.
+-- Only rollouts in the tree count, so that the choice stays the same until it is built again.
 WITH unsolved AS (
     SELECT tree_id
     FROM rollouts SEMI JOIN step_nodes USING (rollout_id)

@@ -1,4 +1,4 @@
--- Nodes to branch from: those that several rollouts reached and whose value is still the least certain, the widest interval first.
+-- Nodes to branch from: reached by several rollouts and least certain in value, the widest interval first.
 SELECT tree_id, node_id, node_values.high - node_values.low AS priority
 FROM node_values
 JOIN (SELECT node_id, visits AS rollouts FROM nodes WHERE visits > ends AND visits > 1) AS inner_nodes USING (node_id)

@@ -1,4 +1,4 @@
--- Nodes to branch from: where rollouts part and their outcomes differ, the widest difference first.
+-- Nodes to branch from: where rollouts diverge and their outcomes differ, the widest difference first.
 WITH spreads AS (
     SELECT tree_id, parent_id AS node_id, state, max(score_sum / scored_visits) - min(score_sum / scored_visits) AS spread
     FROM nodes

@@ -1,6 +1,6 @@
 """What a scripted agent understands of WebShop's pages: the need in an instruction, the offers on a page, and what it has seen so far.
 
-Everything comes from the instruction, the observation and its own history; the goal behind the instruction is never seen.
+It uses only the instruction, the observation and its own history, never the goal behind the instruction.
 """
 
 import re
@@ -28,7 +28,7 @@ def words(text: str) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class Need:
-    """What an instruction asks for, as far as it can be told from its words."""
+    """What an instruction asks for, as far as its words show."""
 
     thing: str
     attributes: tuple[str, ...]
@@ -41,11 +41,11 @@ class Need:
         return [attribute for attribute in self.attributes if not words(attribute) <= known]
 
     def fit(self, title: str) -> float:
-        """How much of the need a title tells: mostly whether it is the thing at all."""
+        """How much of the need a title covers: mostly whether it is the thing at all."""
         known = words(title)
         thing = len(words(self.thing) & known) / max(1, len(words(self.thing)))
-        told = 1 - len(self.missing(title)) / max(1, len(self.attributes))
-        return 0.7 * thing + 0.3 * told
+        named = 1 - len(self.missing(title)) / max(1, len(self.attributes))
+        return 0.7 * thing + 0.3 * named
 
 
 @lru_cache(maxsize=2_000)
@@ -129,7 +129,7 @@ def remember(steps: tuple[Step, ...], observation: str) -> Memory:
 
 
 def wish_of(observation: str) -> str:
-    """The instruction as the page repeats it: it is no evidence of anything."""
+    """The instruction as the page repeats it, which is not evidence of anything."""
     parts = observation.split(SEPARATOR)
     place = parts.index("Instruction:") + 1 if "Instruction:" in parts[:-1] else 0
     return parts[place] if place else ""
@@ -149,7 +149,7 @@ def lowest_amount(text: str) -> float | None:
 
 
 def option_values(parts: list[str]) -> list[str]:
-    """The names and values of options: what stands between '< Prev' and the title."""
+    """The names and values of options: what is between '< Prev' and the title."""
     price = next((place for place, part in enumerate(parts) if part.startswith("Price: ")), len(parts))
     start = parts.index("< Prev") + 1 if "< Prev" in parts else price
     return parts[start : max(start, price - 1)]

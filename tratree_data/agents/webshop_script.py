@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from tratree_data.agents import Request
-from tratree_data.agents.choices import Choice
-from tratree_data.agents.shop_reading import (
+from tratree_data.agents.scripted_choices import Choice
+from tratree_data.agents.webshop_reading import (
     SEPARATOR,
     Memory,
     Need,
@@ -20,7 +20,7 @@ from tratree_data.agents.shop_reading import (
 )
 
 PATIENCE = 10
-"""The number of steps that a shopper counts on."""
+"""The number of steps that the script plans for."""
 
 
 def shop(request: Request) -> list[Choice]:

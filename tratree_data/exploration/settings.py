@@ -1,0 +1,80 @@
+"""What an exploration depends on besides the environment: agents, tasks, sampling, limits, and how it runs."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from tratree_data.errors import BadInputError
+from tratree_data.system.settings import Setting, Settings
+
+SAMPLING, BRANCHING, RUNNING = "Sampling", "Branching", "Running"
+
+
+@dataclass(frozen=True)
+class ExploreSettings(Settings):
+    """The agents' sampling and the environment's options are recorded as they are resolved (planning.py: `recorded_settings`)."""
+
+    agent: Annotated[
+        Sequence[str],
+        Setting(
+            "Agent as name:key=value,…, such as scripted, openai, vllm, transformers, expert or transcript; scripted by default.",
+            recorded=False,
+        ),
+    ] = ("scripted",)
+    attempts: Annotated[int, Setting("Attempts of each agent at each task.", minimum=1)] = 7
+    _: KW_ONLY
+    tasks: Annotated[int | Sequence[str] | None, Setting("The first N tasks of the split; all by default.", minimum=1, recorded=False)] = (
+        None
+    )
+    split: Annotated[str, Setting("Split of the tasks.")] = "train"
+    data: Annotated[str | Path | None, Setting("The environment's data folder.", recorded=False)] = None
+    options: Annotated[
+        Sequence[str] | Mapping[str, Any],
+        Setting("key=value for the environment itself, such as noise=true.", recorded=False, option="option"),
+    ] = ()
+    max_steps: Annotated[int | None, Setting("Steps per rollout, if fewer than the environment's own limit.", minimum=1)] = None
+    max_invalid_actions: Annotated[int, Setting("Invalid actions in a row that end a rollout.", minimum=1)] = 10
+    temperature: Annotated[
+        str | float,
+        Setting("0.7, or a list 0.2,0.7,1.0 or ramp 0.2..1.4/7 that the attempts cycle through.", recorded=False, panel=SAMPLING),
+    ] = "1.0"
+    top_p: Annotated[str | float, Setting("The same for top-p.", recorded=False, panel=SAMPLING)] = "1.0"
+    max_tokens: Annotated[int, Setting("Longest answer, in tokens.", minimum=1, recorded=False, panel=SAMPLING)] = 512
+    seed: Annotated[int, Setting("Seed of every request.", recorded=False, panel=SAMPLING)] = 0
+    branch_from: Annotated[
+        str | None,
+        Setting("Start from nodes of the trees: divergences, uncertain, unsolved, or a SELECT of node_id and priority.", panel=BRANCHING),
+    ] = None
+    budget: Annotated[
+        int, Setting("Attempts that --branch-from distributes, at most --attempts of them per node.", minimum=1, panel=BRANCHING)
+    ] = 100
+    engine: Annotated[Literal["local", "ray"], Setting("local (this machine) or ray.", recorded=False, panel=RUNNING)] = "local"
+    concurrent: Annotated[
+        int | None, Setting("Episodes at once; 32, or fewer where each needs a process.", minimum=1, recorded=False, panel=RUNNING)
+    ] = None
+    processes: Annotated[
+        int | None,
+        Setting("Processes for scripted agents, or Ray's workers; one per core by default.", minimum=1, recorded=False, panel=RUNNING),
+    ] = None
+    time_out: Annotated[
+        float, Setting("Seconds after which an unresponsive environment is replaced.", minimum=0, recorded=False, panel=RUNNING)
+    ] = 120.0
+    commit_rollouts: Annotated[
+        int, Setting("Commit finished rollouts when there are this many …", minimum=1, recorded=False, panel=RUNNING)
+    ] = 1000
+    commit_seconds: Annotated[float, Setting("… or after this many seconds.", minimum=0, recorded=False, panel=RUNNING)] = 10.0
+    retry_failed: Annotated[bool, Setting("Retry attempts that failed for technical reasons.", recorded=False, panel=RUNNING)] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.agent:
+            raise BadInputError("There is no agent to explore with.\nNext: --agent scripted")
+
+    @property
+    def environment_options(self) -> dict[str, Any]:
+        """The options and the data folder, as the environment's class takes them."""
+        from tratree_data.agents import read_options
+
+        options = dict(self.options) if isinstance(self.options, Mapping) else read_options(self.options, "--option")
+        return options if self.data is None else options | {"data": str(self.data)}
