@@ -244,7 +244,7 @@ class TestScienceWorld:
     def test_works_without_a_data_folder(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         """The package's own split, by the rule that its jar follows."""
         monkeypatch.delenv("TRATREE_SCIENCEWORLD_DATA", raising=False)
-        with pytest.raises(BadInputError, match="no ScienceWorld data folder"):
+        with pytest.raises(BadInputError, match="not a ScienceWorld data folder"):
             make_environment("scienceworld", data=tmp_path)
         environment = make_environment("scienceworld", exact=True)
         try:

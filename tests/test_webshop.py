@@ -652,7 +652,7 @@ def test_missing_and_broken_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(BadInputError, match="one JSON object"):
         WebShop(folder)
     (folder / "instructions.json").write_text("{")
-    with pytest.raises(BadInputError, match="no JSON"):
+    with pytest.raises(BadInputError, match="not valid JSON"):
         WebShop(folder)
 
 

@@ -19,7 +19,7 @@ EPISODES_KEPT = 1024
 
 @dataclass
 class Prompt:
-    """A prompt as the model has read it: its text, its tokens, and one (keys, values) pair per layer, each [heads, tokens, size]."""
+    """A prompt that the model has read: its text, its tokens, and one (keys, values) pair per layer, each [heads, tokens, size]."""
 
     text: str = ""
     length: int = 0
@@ -79,13 +79,13 @@ class CachedAgent:
         ]
 
     def _before(self, request: Request, text: str) -> Prompt:
-        """What was read of this episode so far, if it is still there and begins the new prompt."""
+        """What was read of this episode so far, if it is still cached and the new prompt begins with it."""
         kept = self.kept.pop(_episode(request), None)
         return kept if kept is not None and len(kept.text) < len(text) and text.startswith(kept.text) else Prompt()
 
 
 class Reading:
-    """A batch in the model: right after reading its prompts, and then word by word as it writes."""
+    """A batch in the model: first reading its prompts, then writing token by token."""
 
     def __init__(self, model: Any, befores: list[Prompt], new: list[list[int]]) -> None:
         import torch
@@ -114,7 +114,7 @@ class Reading:
         return tuple((layer.keys[row][:, where], layer.values[row][:, where]) for layer in self.cache.layers)
 
     def write(self, samplings: list[dict[str, Any]], end: int) -> tuple[list[list[int]], list[float]]:
-        """(tokens, log-probability of the whole) of each row, up to its end-of-turn token or its max_tokens."""
+        """(tokens, their total log-probability) of each row, up to its end-of-turn token or its max_tokens."""
         import torch
 
         generators = [np.random.default_rng(int(sampling.get("seed", 0))) for sampling in samplings]

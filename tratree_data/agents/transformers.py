@@ -1,4 +1,4 @@
-"""A model in process through transformers, on a CPU or a GPU: batches of whatever waits, each request with its own seed.
+"""A model in process through transformers, on a CPU or a GPU: batches of all waiting requests, each with its own seed.
 
 The sampling is done by a logits processor with one random generator a row, so that what a request draws does not depend on who shares
 its batch (but for the last digits of the logits, which padding may change).
@@ -13,7 +13,7 @@ from tratree_data.models.chat_templates import CHAT_TEMPLATE
 from tratree_data.models.find import need_model, quiet
 
 LARGEST_WINDOW = 10**9
-"""Tokenizers without a limit carry a number beyond this."""
+"""Tokenizers without a limit have a number above this."""
 
 
 class TransformersAgent:
@@ -32,7 +32,7 @@ class TransformersAgent:
         window: int = 0,
         batch: int = 32,
     ) -> None:
-        """`chat_template=chatml` gives one to a model without; `window` limits the context; `batch` the rows of one pass."""
+        """`chat_template=chatml` is for a model without one; `window` limits the context; `batch` the rows of one pass."""
         self.model: str | None = f"{model}+{lora}" if lora else model
         self.path, self.lora, self.device, self.dtype = model, lora, device, dtype
         self.chat_template, self.wanted_window, self.batch = chat_template, window, batch
@@ -198,6 +198,6 @@ def chat_template_of(tokenizer: Any, model: str, chosen: str) -> str:
 
 
 def context_window(config: Any, tokenizer: Any, wanted: int) -> int:
-    """The most tokens that fit, prompt and answer together."""
+    """The largest number of tokens that fit, prompt and answer together."""
     limits = [getattr(config.get_text_config(), "max_position_embeddings", None), tokenizer.model_max_length, wanted]
     return min(int(limit) for limit in limits if limit and limit < LARGEST_WINDOW)

@@ -22,7 +22,7 @@ _RESULTS = re.compile(r"Page (\d+) \(Total results: (\d+)\)")
 
 @lru_cache(maxsize=20_000)
 def words(text: str) -> frozenset[str]:
-    """Words in lower case and without a plural's s."""
+    """Words in lower case, without a plural's s."""
     return frozenset(word[:-1] if len(word) > 3 and word.endswith("s") else word for word in _WORD.findall(text.lower()))
 
 
@@ -36,7 +36,7 @@ class Need:
     limit: float | None
 
     def missing(self, evidence: str) -> list[str]:
-        """The attributes that a text does not speak of."""
+        """The attributes that a text does not mention."""
         known = words(evidence)
         return [attribute for attribute in self.attributes if not words(attribute) <= known]
 

@@ -101,7 +101,7 @@ class Visit:
         return self.need.fit(offer.title) - (0.6 if self.too_dear(offer.price) else 0.0)
 
     def promise(self, offer: Offer) -> float:
-        """What a product that was looked at is worth, by all that was read of it."""
+        """How well a product that was looked at fits, judged by everything read about it."""
         return self.need.fit(self.memory.evidence[offer.asin]) - (0.6 if self.too_dear(offer.price) else 0.0)
 
     def item(self) -> Iterator[Choice]:

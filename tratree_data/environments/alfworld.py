@@ -77,7 +77,7 @@ class ALFWorld:
         return split_tasks("ALFWorld", split, self.games.tasks)
 
     def reset(self, task_id: str, seed: int = 0) -> Start:
-        """The games are deterministic; `seed` is there for the protocol."""
+        """The games are deterministic; `seed` only completes the protocol."""
         if task_id != self.loaded:
             game = self.games.game(task_id)
             self.world = self.world or _new_world()
@@ -91,7 +91,7 @@ class ALFWorld:
 
     def step(self, action: str) -> Outcome:
         if self.state is None:
-            raise EnvironmentFailure("environment_error", "ALFWorld has no episode: reset comes first")
+            raise EnvironmentFailure("environment_error", "ALFWorld has no episode: call reset first")
         before = self.score()
         self.state, _, done = self._play(self.world.step, action)
         feedback = str(self.state.feedback).strip()
@@ -116,7 +116,7 @@ class ALFWorld:
         self.world, self.loaded, self.state = None, "", None
 
     def _play(self, call: Any, *arguments: Any) -> Any:
-        """Whatever the planner raises ends the episode; the next reset makes a new one."""
+        """Any error of the planner ends the episode; the next reset starts a new one."""
         try:
             return call(*arguments)
         except Exception as error:

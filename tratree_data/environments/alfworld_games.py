@@ -27,9 +27,9 @@ HEAD = re.compile(rb'\{"split": "(?P<split>\w+)", "id": "(?P<id>[^"\\]+)"')
 
 class Games(Protocol):
     tasks: dict[str, list[str]]
-    """Split → ids. In the order of their hashes, so that the first ten are of all kinds."""
+    """Split → ids, in the order of their hashes, so that the first ten cover all kinds."""
     put: str
-    """How the grammar says it: 'put X in/on Y' or 'move X to Y'."""
+    """The grammar's wording: 'put X in/on Y' or 'move X to Y'."""
     fingerprint: str
 
     def game(self, task_id: str) -> dict[str, Any]: ...

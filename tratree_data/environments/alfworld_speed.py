@@ -1,4 +1,4 @@
-"""TextWorld's planning games at a fourteenth of their price a step, and word for word the same.
+"""TextWorld's planning games at a fourteenth of the cost per step, with exactly the same texts.
 
 TextWorld translates a game four times, when loading and when resetting, each time once more for a planner that nobody asks; and it parses
 its grammar and copies all it knows about the world again for every word it says and every action that is possible. Here a translation
@@ -12,12 +12,12 @@ from functools import lru_cache, wraps
 from typing import Any
 
 TRANSLATIONS_KEPT = 256
-"""Games, at about 100 kB each: another attempt at one of them starts at once."""
+"""Games kept, at about 100 kB each: another attempt at one of them starts at once."""
 
 
 @lru_cache(maxsize=1)
 def quicken() -> None:
-    """Once a process, before the first game is loaded."""
+    """Called once per process, before the first game is loaded."""
     _translate_once()
     _parse_once()
 

@@ -1,4 +1,4 @@
-"""A simulator in a Java process of its own, spoken to through py4j.
+"""A simulator in its own Java process, controlled through py4j.
 
 ScienceWorld and TextWorldExpress both carry a jar with one interface object. Their Python wrappers fetch everything there is to know
 at every step and leave the process to finalizers; here one call is one message, the heap is bounded, and close() kills.
@@ -23,7 +23,7 @@ DEATH_SECONDS = 1.0
 
 
 class JavaServer:
-    """The process and its interface object. It ends with this process, whichever way that ends: it watches its standard input."""
+    """The process and its interface object. It ends with this process, however that ends, because it watches its standard input."""
 
     def __init__(self, jar: str, interface: str) -> None:
         java = need_java()
@@ -49,7 +49,7 @@ class JavaServer:
         except EnvironmentFailure:
             self.close()
             raise
-        except (OSError, ValueError) as error:  # py4j reads the port from what the process prints: nothing is no number
+        except (OSError, ValueError) as error:  # py4j reads the port from the output, which may be empty
             raise EnvironmentFailure(
                 "environment_error", f"Java could not start {Path(jar).name}: {self._last_words() or error}"
             ) from error
@@ -80,7 +80,7 @@ class JavaServer:
 
     @property
     def usable(self) -> bool:
-        """Whether it runs and never failed: after an error inside (out of memory, say) nothing it answers can be trusted."""
+        """Whether it runs and never failed: after an internal error (such as out of memory) its answers cannot be trusted."""
         return self._runs() and not self.failed
 
     @property
@@ -88,7 +88,7 @@ class JavaServer:
         return self.process.pid if self.process else None
 
     def close(self) -> None:
-        """Ends the process at once; asking it politely would wait for whatever it computes."""
+        """Ends the process at once; a request to stop would wait for its current computation."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
@@ -122,10 +122,10 @@ class JavaServer:
 
 
 def _sendable(argument: Any) -> Any:
-    """Half a surrogate pair, which a model may well write, cannot travel as UTF-8; no simulator knows a word with it."""
+    """Half a surrogate pair, which a model may write, cannot be sent as UTF-8; no simulator knows a word with one."""
     return argument.encode("utf-8", "replace").decode() if isinstance(argument, str) else argument
 
 
 def _first_lines(error: Exception) -> str:
-    """A Java stack trace begins with what went wrong and goes on with where."""
+    """A Java stack trace begins with what went wrong, followed by where."""
     return " ".join(str(error).split("\n\tat ")[0].split())[-SHOWN_CHARACTERS:]

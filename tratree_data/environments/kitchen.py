@@ -1,4 +1,4 @@
-"""A kitchen in which models trained from nothing can learn to cook: TextWorldExpress's cookingworld, at its smallest.
+"""A kitchen in which models trained from scratch can learn to cook: TextWorldExpress's cookingworld, at its smallest.
 
 One room, one ingredient, three distractors, no doors, graded score, 120 words; a wrong way of cooking ends the episode, so that
 rollouts part sharply. The game's folds overlap and its seeds repeat, so tasks with the same first observation and gold path count once, and
@@ -46,7 +46,7 @@ class Kitchen:
         return split_tasks("Kitchen", split, self._tasks())
 
     def reset(self, task_id: str, seed: int = 0) -> Start:
-        """The game's own seed is part of the task; `seed` is there for the protocol."""
+        """The game's own seed is part of the task; `seed` only completes the protocol."""
         self._generate(task_id)
         return Start(str(self.game.getTaskDescription()).strip(), self._observation())
 
@@ -66,7 +66,7 @@ class Kitchen:
         return sorted(self.state.get("validActions", []))
 
     def expert_actions(self, task_id: str) -> list[str] | None:
-        """The gold path of a game of its own: the running episode is left alone. Its first look around shows what reset has shown."""
+        """The gold path, from a separate game so that the running episode is unaffected. Its first look around shows the same as reset."""
         other = Kitchen()
         other._generate(task_id, gold=True)
         actions = [str(action) for action in other.game.getGoldActionSequence()]
@@ -95,7 +95,7 @@ class Kitchen:
         return game
 
     def _tasks(self) -> dict[str, list[str]]:
-        """Games that differ, found once a process."""
+        """Games that differ, found once per process."""
         with_gold = Kitchen()
         if not Kitchen.known:
             seen: set[tuple[str, ...]] = set()

@@ -103,7 +103,7 @@ class ScienceWorld:
         return split_tasks("ScienceWorld", split, self._splits())
 
     def reset(self, task_id: str, seed: int = 0) -> Start:
-        """The simulator takes no seed; `seed` is there for the protocol."""
+        """The simulator takes no seed; `seed` only completes the protocol."""
         task, variation = self._parse(task_id)
         if self.java is not None and (self.exact or not self.java.usable):
             self.java.close()
@@ -133,12 +133,12 @@ class ScienceWorld:
         return self.best >= 1.0
 
     def admissible_actions(self) -> list[str] | None:
-        """All that the simulator would accept, hundreds to thousands; 0.03 to 0.2 seconds."""
+        """Everything the simulator would accept: hundreds to thousands of actions, in 0.03 to 0.2 seconds."""
         found = json.loads(self._running().getValidActionObjectCombinationsJSON())["validActions"]
         return sorted({str(entry["action"]) for entry in found})
 
     def expert_actions(self, task_id: str) -> list[str] | None:
-        """The simulator's gold path, teleporting; made in a process of its own so that no episode is disturbed. Not every one reaches 1."""
+        """The simulator's gold path, with teleports; from a separate process, so that no episode is disturbed. Not all reach 1."""
         task, variation = self._parse(task_id)
         if self.gold_java is not None and (self.exact or not self.gold_java.usable):
             self.gold_java.close()
@@ -158,7 +158,7 @@ class ScienceWorld:
 
     def _running(self) -> JavaServer:
         if self.java is None:
-            raise EnvironmentFailure("environment_error", "ScienceWorld has no episode: reset comes first")
+            raise EnvironmentFailure("environment_error", "ScienceWorld has no episode: call reset first")
         return self.java
 
     def _load(self, java: JavaServer, task: str, variation: int, gold: bool) -> None:
@@ -187,7 +187,7 @@ class ScienceWorld:
                 for split, file in FILES.items()
             }
         except (OSError, ValueError, TypeError, AttributeError) as error:
-            raise BadInputError(f"{folder} is no ScienceWorld data folder: {error}.\nNext: {WHERE_FROM}") from error
+            raise BadInputError(f"{folder} is not a ScienceWorld data folder: {error}.\nNext: {WHERE_FROM}") from error
 
     def _splits(self) -> dict[str, list[str]]:
         """The paper's, or else the package's: half, a quarter and the rest of each task's variations, tasks mixed by hash."""
@@ -206,7 +206,7 @@ class ScienceWorld:
 
 
 def teleport(actions: list[str]) -> list[str]:
-    """Gold paths walk from room to room, door by door. One action does, as the prompt says, and more of them end within the step limit:
+    """Gold paths walk from room to room, door by door. One teleport suffices, as the prompt says, and more paths end within the step limit:
     65 instead of 60 of 70 training tasks reached 1, with 30 % fewer steps."""
     shorter: list[str] = []
     walk: list[str] = []

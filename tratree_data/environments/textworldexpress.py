@@ -41,7 +41,7 @@ class TextWorldExpress:
     max_steps = 50
 
     def __init__(self, games: str | Iterable[str] | None = None) -> None:
-        """`games` limits the splits to some of the eight: a list, or names with commas between."""
+        """`games` limits the splits to some of the eight: a list, or names separated by commas."""
         package = need_package("textworld-express")
         need_java()
         from textworld_express.constants import GAME_NAMES, JAR_PATH
@@ -66,7 +66,7 @@ class TextWorldExpress:
         return {split: len(self.games) * SEEDS_PER_FOLD for split in FIRST_SEEDS}
 
     def tasks(self, split: str) -> list[str]:
-        """Games take turns, so that the first tasks of a split are of all games."""
+        """Games take turns, so that the first tasks of a split cover all games."""
         tasks = {
             fold: [f"{game}/{fold}/{first + number}" for number in range(SEEDS_PER_FOLD) for game in self.games]
             for fold, first in FIRST_SEEDS.items()
@@ -74,14 +74,14 @@ class TextWorldExpress:
         return split_tasks("TextWorldExpress", split, tasks)
 
     def reset(self, task_id: str, seed: int = 0) -> Start:
-        """The game's own seed is part of the task; `seed` is there for the protocol."""
+        """The game's own seed is part of the task; `seed` only completes the protocol."""
         self.state = self._generate(task_id, gold=False)
         self.task_id, self.actions = task_id, []
         return Start(str(self._running().getTaskDescription()).strip(), self._observation())
 
     def step(self, action: str) -> Outcome:
         java = self._running()
-        if action.strip() == "help":  # as the package's own step: the task again, at no cost
+        if action.strip() == "help":  # as in the package's own step: repeats the task, at no cost
             return Outcome(str(java.getTaskDescription()).strip(), self._done(), 0.0, True)
         before = self.score()
         self.actions.append(action)
@@ -99,7 +99,7 @@ class TextWorldExpress:
         return sorted(self.state.get("validActions", []))
 
     def expert_actions(self, task_id: str) -> list[str] | None:
-        """The game's gold path. It makes the game anew, so the running episode is walked again afterwards: the same to the letter."""
+        """The game's gold path. It reloads the game, so the running episode is repeated afterwards, with exactly the same texts."""
         self._generate(task_id, gold=True)
         java = self._running()
         expert = [str(action) for action in java.getGoldActionSequence()]
@@ -130,7 +130,7 @@ class TextWorldExpress:
 
     def _running(self) -> JavaServer:
         if self.java is None or (self.task_id and not self.state):
-            raise EnvironmentFailure("environment_error", "TextWorldExpress has no episode: reset comes first")
+            raise EnvironmentFailure("environment_error", "TextWorldExpress has no episode: call reset first")
         return self.java
 
     def _observation(self) -> str:

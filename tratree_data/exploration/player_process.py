@@ -64,7 +64,7 @@ class PlayerProcess:
 
 
 def record_death(settings: EpisodeSettings, attempt: Attempt, trouble: str) -> Finished:
-    """The row of an attempt that took its process down each time."""
+    """The row of an attempt that killed its process each time."""
     environment = make_environment(settings.environment, **settings.environment_options)
     try:
         row = rollout_row(environment, make_agent(settings.agents[attempt.agent]), attempt, settings.limits, "environment_error")
@@ -74,7 +74,7 @@ def record_death(settings: EpisodeSettings, attempt: Attempt, trouble: str) -> F
 
 
 def serve(connection: Connection) -> None:
-    """The child: makes the agents and an environment, then plays until the parent hangs up."""
+    """The child: makes the agents and an environment, then plays until the parent closes the connection."""
     settings: EpisodeSettings = connection.recv()
     player: EpisodePlayer | None = None
     try:

@@ -1,7 +1,7 @@
-"""Many attempts at once: who plays which, in which process, and what happens when one of them dies.
+"""Many attempts at once: who plays which, in which process, and what happens when a process dies.
 
 Threads play attempts and wait for their environments and agents: each has an environment of its own, in a child process unless the
-environment says that it is cheap and safe (`in_process`). Agents that gain from batches get everything that waits at once. Agents that
+environment says that it is cheap and safe (`in_process`). Agents that gain from batches get all waiting requests at once. Agents that
 only compute (`computed`: scripted, expert, transcript) are played in child processes, one per core, so that no core idles.
 """
 
@@ -22,9 +22,9 @@ from tratree_data.exploration.episode import Attempt, Finished, Limits, play
 
 BATCH_WAIT_SECONDS = 0.02
 Results = Generator[Finished | None, None, None]
-"""Finished attempts in the order in which they end; None when a second brought none."""
+"""Finished attempts in the order in which they end; None when a second passed without one."""
 ATTEMPTS_PER_MESSAGE = 16
-"""To another process or machine."""
+"""Sent to another process or machine together."""
 HEARTBEAT_SECONDS = 1.0
 STOP_SECONDS = 5.0
 CLOSE_SECONDS = 30.0
@@ -72,7 +72,7 @@ class AgentBatches:
         return future.result()
 
     def close(self) -> None:
-        """Lets the batch under way end, but does not wait for it for ever."""
+        """Lets the current batch end, but does not wait for it forever."""
         self.waiting.put(None)
         self.thread.join(CLOSE_SECONDS)
 
@@ -168,7 +168,7 @@ class EpisodePlayer:
             yield finished
 
     def _open(self) -> Environment:
-        """One that does not start is tried again: what a busy machine refuses now it may grant in a moment."""
+        """Retries one that does not start: a busy machine may allow in a moment what it refuses now."""
         for pause in OPENING_PAUSES_SECONDS:
             try:
                 return open_environment(self.settings)
@@ -233,7 +233,7 @@ def in_threads(players: Sequence[Player], attempts: Iterable[Attempt], at_once: 
     finally:
         stop.set()
         patience = time.monotonic() + STOP_SECONDS
-        while running and time.monotonic() < patience:  # let every thread close its environment; what is unfinished is not wanted
+        while running and time.monotonic() < patience:  # let every thread close its environment; unfinished attempts are discarded
             with suppress(queue.Empty):
                 running -= results.get(timeout=0.1) is None
 
@@ -260,5 +260,5 @@ def is_computed(agents: Iterable[AgentSpecification]) -> bool:
 
 
 def default_concurrent(environment: str) -> int:
-    """32 episodes; where each needs a process of its own, no more than the machine's cores can move."""
+    """32 episodes; where each needs its own process, no more than the machine's cores can handle."""
     return 32 if is_in_process(environment) else min(32, 4 * (os.cpu_count() or 1))

@@ -1,4 +1,4 @@
-"""Exploration under Ray: the same function per share of the plan, on a cluster that runs already or one started here.
+"""Exploration under Ray: the same function per share of the plan, on a running cluster or one started here.
 
 Each worker is an actor with agents and environments of its own: a model in process is loaded once per worker. Rollouts come back to the
 driver, which commits them. A share whose worker dies is played again; a share that kills its worker each time is played one attempt
@@ -19,7 +19,7 @@ from tratree_data.system.engine import RayActors, ray_session
 
 DEATHS_PER_SHARE = 2
 EPISODES_PER_PLAYER = 4
-"""A share holds so many attempts for each episode played at once, so that its slowest one leaves few players idle for long."""
+"""Attempts of a share per episode played at once, so that its slowest one leaves few players idle for long."""
 IN_PROCESS_MODELS = ("cached", "transformers", "vllm")
 
 
@@ -38,7 +38,7 @@ def make_player(settings: EpisodeSettings) -> Callable[[Share], list[Finished]]:
 
 
 def play_under_ray(settings: EpisodeSettings, attempts: Iterable[Attempt], workers: int | None, stop: threading.Event) -> Results:
-    """Attempts as their shares come back."""
+    """Attempts, as soon as their shares come back."""
     needs_gpu = any(agent.name in IN_PROCESS_MODELS for agent in settings.agents)
     with ray_session(workers) as ray:
         actors: RayActors[Share, list[Finished]] = RayActors(ray, partial(make_player, settings), workers, needs_gpu)
@@ -68,7 +68,7 @@ def _play_shares(
 
 
 def _after_death(settings: EpisodeSettings, share: Share, again: "deque[Share]", death: str) -> Results:
-    """The share once more; when it keeps killing its worker, attempt by attempt, until the one that does it is found."""
+    """The share once more; if it kills its worker again, attempt by attempt, until the cause is found."""
     share.deaths += 1
     if share.deaths < DEATHS_PER_SHARE:
         again.append(share)

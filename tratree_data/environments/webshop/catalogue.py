@@ -63,7 +63,7 @@ def instruction_text(words: Words, kind: Words, wanted: list[str], draw: random.
 
 
 def make_pair(words: Words, kind: Words, number: int) -> list[Words]:
-    """Two products as plain facts; the second differs from the first in one thing that matters."""
+    """Two products as plain facts; the second differs from the first in one relevant point."""
     draw = random.Random(f"{SEED}:{kind['name']}:{number}")
     contrast = CONTRASTS[number]
     attributes = draw.sample(kind["attributes"], 4)
@@ -87,7 +87,7 @@ def make_pair(words: Words, kind: Words, number: int) -> list[Words]:
         name = draw.choice(sorted(options))
         kept = draw.sample(options[name], max(1, len(options[name]) // 2))
         second["options"] = {**options, name: [value for value in options[name] if value in kept]}
-    # Which of the two a shopper meets first must say nothing about which is right.
+    # The order of the two must not reveal which one is right.
     return [first, second] if draw.random() < 0.5 else [second, first]
 
 

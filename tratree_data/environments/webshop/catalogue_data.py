@@ -37,7 +37,7 @@ class Product:
     asin: str
     title: str
     price: float
-    """What it costs. Where the page shows a range, a value in it, drawn from the product's own seed."""
+    """The price; if the page shows a range, a value in it, drawn from the product's own seed."""
     price_text: str
     query: str
     category: str
@@ -49,7 +49,7 @@ class Product:
     options: dict[str, tuple[str, ...]] = field(default_factory=dict)
     attributes: tuple[str, ...] = ()
     contents: str = ""
-    """The text that search goes by."""
+    """The text that is searched."""
     instruction: str = ""
     instruction_attributes: tuple[str, ...] = ()
 
@@ -72,7 +72,7 @@ class BadRow(Exception):
 
 
 def clean(text: object) -> str:
-    """One line, without anything that could be taken for the page's own separator."""
+    """One line, without anything that looks like the page's separator."""
     if not isinstance(text, str):
         raise BadRow(f"a text was expected, not {type(text).__name__}")
     # An unpaired surrogate cannot be written to any table; a replacement character can.
@@ -123,7 +123,7 @@ def _read_bytes(folder: Path, name: str) -> bytes:
         data = path.read_bytes()
         return gzip.decompress(data) if name.endswith(".gz") else data
     except (OSError, EOFError, zlib.error) as error:
-        raise BadInputError(f"{path} cannot be read: {error}.\nNext: fetch the file again.") from error
+        raise BadInputError(f"{path} cannot be read: {error}.\nNext: download the file again.") from error
 
 
 def _read_instructions(text: bytes, path: Path) -> dict[str, Any]:
@@ -133,7 +133,7 @@ def _read_instructions(text: bytes, path: Path) -> dict[str, Any]:
         raise BadInputError(f"{path} is not valid JSON: {error}.\nNext: download the file again.") from error
     if not isinstance(wishes, dict):
         raise BadInputError(
-            f"{path} must hold one JSON object with an entry per ASIN, not a {type(wishes).__name__}.\nNext: fetch it again."
+            f"{path} must be one JSON object with an entry per ASIN, not a {type(wishes).__name__}.\nNext: download it again."
         )
     return wishes
 
@@ -142,16 +142,16 @@ def read_product(line: bytes, wishes: dict[str, Any]) -> Product:
     try:
         row = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise BadRow("no JSON") from error
+        raise BadRow("not valid JSON") from error
     fields = row.get("product") if isinstance(row, dict) else None
     if not isinstance(fields, dict):
-        raise BadRow("no object with a 'product' object in it")
+        raise BadRow("not an object with a 'product' object in it")
     asin = fields.get("asin")
     if not isinstance(asin, str) or not _ASIN.fullmatch(asin):
         raise BadRow("'asin' is not an ASIN (1 to 20 letters and digits)")
     wish = wishes.get(asin)
     wish = wish if isinstance(wish, dict) else {}
-    # One of the standard products has an empty name; its ASIN is all that it can be called by.
+    # One of the standard products has an empty name; only its ASIN can name it.
     title = clean(fields["Title"] if "Title" in fields else fields.get("name")) or asin
     description = clean(fields.get("Description") or fields.get("full_description") or "")
     bullets = clean_all(fields.get("BulletPoints") or fields.get("small_description"), "'BulletPoints'")
