@@ -7,6 +7,7 @@ CREATE TABLE step_nodes (
     merged_by   VARCHAR CHECK (merged_by IN ('verbatim', 'normalised', 'similarity')),
     observation VARCHAR,
     thought     VARCHAR,
+    action      VARCHAR,
     PRIMARY KEY (rollout_id, step)
 );
 COMMENT ON TABLE  step_nodes             IS 'Where each step landed in its tree; with nodes, every rollout can be rebuilt from it. Written by build.';
@@ -18,3 +19,4 @@ COMMENT ON COLUMN step_nodes.similarity  IS 'Cosine of the step''s observation t
 COMMENT ON COLUMN step_nodes.merged_by   IS 'What made the step''s observation the node''s: verbatim (equal texts), normalised (equal as compared), similarity. NULL in older files.';
 COMMENT ON COLUMN step_nodes.observation IS 'The step''s own observation where it differs from the node''s, else NULL.';
 COMMENT ON COLUMN step_nodes.thought     IS 'The step''s own thought where it differs from the node''s, else NULL.';
+COMMENT ON COLUMN step_nodes.action      IS 'The step''s own action where it differs from the node''s, else NULL.';

@@ -489,3 +489,24 @@ def test_real_logs_build_and_pass_every_check(tmp_path: Path) -> None:
         rollouts, settings = store.read("rollouts"), last_settings(store)
         again = rebuild_in_memory(rollouts, read_steps(store, rollouts), settings, cache_of(store, settings))
         assert again.nodes.num_rows == store.count("nodes")
+
+
+def test_actions_that_differ_in_what_a_rule_ignores_are_one_node_and_keep_their_words(tmp_path: Path) -> None:
+    spoken = [
+        'bash {"command": "cd /testbed/django && grep -n \\"x\\" /testbed/django/a.py"}',
+        'bash {"command": "grep  -n \'x\' a.py"}',
+        'bash {"command": "grep -n \\"x\\" ./a.py"}',
+        'bash {"command": "grep -n \\"x\\" b.py"}',
+    ]
+    make_store(tmp_path, *tables([("t", i, 1.0, [("here", "", action), ("there", "", "stop")]) for i, action in enumerate(spoken)]))
+    build(tmp_path, embedder="exact")
+    assert open_store(tmp_path).sql("SELECT count(*) AS n FROM nodes WHERE depth = 1")["n"].to_pylist() == [4]
+    rules = ("cd-prefix", "working-directory", "quoting", "white-space")
+    build(tmp_path, embedder="exact", normalise_actions=rules)
+    store = open_store(tmp_path)
+    assert store.sql("SELECT visits FROM nodes WHERE depth = 1 ORDER BY visits")["visits"].to_pylist() == [1, 3]
+    assert store.sql("SELECT action FROM step_nodes WHERE action IS NOT NULL ORDER BY rollout_id")["action"].to_pylist() == spoken[1:3]
+    assert [row for row in check(tmp_path).to_pylist() if row["offending_rows"]] == []
+    assert not build(tmp_path, embedder="exact", normalise_actions=rules).changed
+    with pytest.raises(BadInputError, match="No normaliser is called 'quotes'"):
+        build(tmp_path, embedder="exact", normalise_actions=("quotes",))

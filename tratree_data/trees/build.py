@@ -63,7 +63,8 @@ def build(directory: str | Path, settings: BuildSettings) -> StageResult:
     rules = parse_rules(named)
     model = make_embedder(settings.embedder)
     threshold, why, calibrated = _choose_threshold(store, model, settings.min_similarity, rules)
-    made = BuiltWith(model.name if model else "exact", threshold, named)
+    parse_rules(settings.normalise_actions)
+    made = BuiltWith(model.name if model else "exact", threshold, named, tuple(settings.normalise_actions))
     with writing(directory):
         store = open_store(directory)
         cache = load_cache(store, model) if model else None
@@ -187,8 +188,14 @@ def build_chunk(directory: Path, chunk: StepChunk, cache: Cache | None, made: Bu
     """The trees of one chunk, as Parquet files for the driver to commit."""
     steps = read_step_chunk(chunk, STEP_COLUMNS)
     embedded, used, seconds = (len(cache.vectors), cache.used, cache.seconds) if cache else (0, 0, 0.0)
-    rules = parse_rules(made.normalise)
-    trees = build_tree(chunk.rollouts, steps, lookup=cache.lookup if cache else None, min_similarity=made.min_similarity, rules=rules)
+    trees = build_tree(
+        chunk.rollouts,
+        steps,
+        lookup=cache.lookup if cache else None,
+        min_similarity=made.min_similarity,
+        rules=parse_rules(made.normalise),
+        action_rules=parse_rules(made.normalise_actions),
+    )
     files = {}
     for name in TABLES:
         files[name] = new_file(directory / ".building", name)

@@ -22,9 +22,11 @@ class BuiltWith:
     embedder: str
     min_similarity: float
     normalise: tuple[str, ...]
+    normalise_actions: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        return {"embedder": self.embedder, "min_similarity": self.min_similarity, "normalise": list(self.normalise)}
+        actions = {"normalise_actions": list(self.normalise_actions)} if self.normalise_actions else {}
+        return {"embedder": self.embedder, "min_similarity": self.min_similarity, "normalise": list(self.normalise)} | actions
 
 
 EXACT = BuiltWith("exact", 1.0, ())
@@ -35,7 +37,8 @@ def last_settings(store: Store) -> BuiltWith:
     lineage = last_lineage(store, "build", TABLES[-1]) if store.has(TABLES[-1]) else None
     if lineage is None:
         return EXACT
-    return BuiltWith(lineage.settings["embedder"], lineage.settings["min_similarity"], tuple(lineage.settings["normalise"]))
+    made = lineage.settings
+    return BuiltWith(made["embedder"], made["min_similarity"], tuple(made["normalise"]), tuple(made.get("normalise_actions", ())))
 
 
 def read_steps(store: Store, rollouts: pa.Table) -> pa.Table:
@@ -57,6 +60,7 @@ def rebuild_in_memory(rollouts: pa.Table, steps: pa.Table, settings: BuiltWith, 
         lookup=cache.lookup if cache else None,
         min_similarity=settings.min_similarity,
         rules=parse_rules(settings.normalise),
+        action_rules=parse_rules(settings.normalise_actions),
     )
 
 

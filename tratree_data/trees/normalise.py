@@ -16,6 +16,7 @@ Rule = Callable[[pa.Array], pa.Array]
 
 DAYS = "Mon|Tue|Wed|Thu|Fri|Sat|Sun"
 MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+WORKPLACES = r"workspaces?|testbed|app|repo|root|tmp|(?:home|Users)/[\w.@-]+"
 LOG_LINE = (
     r"(?:\W*(?:\d{4}-\d{2}-\d{2}[T ]\S+\W+)?(?:\S+\W+)?\b(?:DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL)\b\W.*"
     r"|\S+\.py:\d+: \w*Warning: .*)"
@@ -41,6 +42,9 @@ PATTERNS: dict[str, tuple[tuple[str, str], ...]] = {
         (r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b", "<host>"),
     ),
     "log-lines": ((rf"(?m)^{LOG_LINE}\n", ""), (rf"(?:\A|\n){LOG_LINE}\z", ""), (r"\n+\z", "")),
+    "quoting": ((r"\\?[\"'`]", "'"),),
+    "cd-prefix": ((r"\bcd +[^;&|]+?\s*&&\s*", ""),),
+    "working-directory": ((rf"(^|[\s\"'=:(])(?:/(?:{WORKPLACES})(?:/[\w.@-]+)?/|\./|\$PWD/)", r"\1"),),
     "white-space": ((r"\s+", " "), (r"^ | $", "")),
 }
 

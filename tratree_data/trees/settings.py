@@ -21,6 +21,10 @@ class BuildSettings(Settings):
     normalise: Annotated[
         Sequence[str], Setting("What comparing ignores: a preset, PATTERN=>REPLACEMENT, or auto to learn it from the log.")
     ] = ()
+    normalise_actions: Annotated[
+        Sequence[str],
+        Setting("What comparing actions ignores: cd-prefix, working-directory, quoting, white-space or a pattern."),
+    ] = ()
     engine: Annotated[Literal["local", "ray"], Setting("local (threads or processes of this machine) or ray.", recorded=False)] = "local"
     workers: Annotated[int | None, Setting("Workers; one per core by default.", minimum=1, recorded=False)] = None
     chunk_steps: Annotated[int, Setting("Steps that a worker holds in memory at once.", minimum=1, recorded=False)] = 150_000

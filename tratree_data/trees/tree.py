@@ -42,19 +42,23 @@ def build_tree(
     lookup: Lookup | None = None,
     min_similarity: float = 1.0,
     rules: Sequence[Rule] = (),
+    action_rules: Sequence[Rule] = (),
 ) -> Trees:
-    """All trees of these rollouts. Without `lookup` only equal texts merge; `rules` rewrite observations before they are compared."""
+    """All trees of these rollouts. Without `lookup` only equal texts merge; the rules rewrite observations and actions to compare them."""
     rollouts, steps, first, tree = in_order(rollouts, steps)
     observations = one_array(steps["observation"])
     compared = normalise(observations, rules)
-    merged = merge_steps(Steps(first, tree, compared, one_array(steps["action"])), lookup, min_similarity)
+    actions = one_array(steps["action"])
+    merged = merge_steps(Steps(first, tree, compared, normalise(actions, action_rules)), lookup, min_similarity)
     hashes = hash_texts(observations) if rules else merged.observation_hash
+    action_hashes = hash_texts(actions) if action_rules else merged.action_hash
     founder = merged.founder[merged.node]
     own = where_different(observations, founder) if lookup is not None or rules else pa.nulls(len(steps), pa.string())
-    merged_by = pc.if_else(pc.is_null(own), "verbatim", "normalised")
+    own_action = where_different(actions, founder) if action_rules else pa.nulls(len(steps), pa.string())
+    merged_by = pc.if_else(pc.and_(pc.is_null(own), pc.is_null(own_action)), "verbatim", "normalised")
     if lookup is not None:
         merged_by = pc.if_else(pc.is_null(where_different(compared, founder)), merged_by, "similarity")
-    return _tables(rollouts, steps, first, tree, merged, hashes, own, merged_by)
+    return _tables(rollouts, steps, first, tree, merged, (hashes, action_hashes), own, own_action, merged_by)
 
 
 def in_order(rollouts: pa.Table, steps: pa.Table) -> tuple[pa.Table, pa.Table, Ints, Ints]:
@@ -106,16 +110,17 @@ def _tables(
     first: Ints,
     tree: Ints,
     merged: Merged,
-    hashes: Hashes,
+    hashes: tuple[Hashes, Hashes],
     own: pa.Array | pa.ChunkedArray,
+    own_action: pa.Array | pa.ChunkedArray,
     merged_by: pa.Array | pa.ChunkedArray,
 ) -> Trees:
-    """The three tables; `hashes` are those of the steps' observations as stored, `own` these texts where they differ from the node's."""
+    """The three tables; `hashes` are those of observations and actions as stored, `own…` the texts where they differ from the node's."""
     is_root = merged.parent == NONE
     head = pa.array(np.searchsorted(tree, np.arange(np.count_nonzero(is_root))))
     tree_ids = rollouts["tree_id"].take(head).combine_chunks()
     observations, thoughts, actions = (one_array(steps[name]) for name in TEXTS)
-    ids = _node_ids(merged.parent, hash_texts(tree_ids), merged.tree, merged.founder, hashes, merged.action_hash)
+    ids = _node_ids(merged.parent, hash_texts(tree_ids), merged.tree, merged.founder, *hashes)
     _refuse_equal_ids(ids, merged, tree_ids)
     scores = rollouts["score"].to_numpy(zero_copy_only=False).astype(np.float64)
     columns = [
@@ -142,6 +147,7 @@ def _tables(
         merged_by,
         own,
         where_different(thoughts, founder),
+        own_action,
     ]
     return Trees(
         nodes=nodes,
