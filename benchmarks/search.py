@@ -18,17 +18,17 @@ from tratree_data.tree_search.search import SearchSettings, search_trees
 TREES, REFERENCE_TREES, ROLLOUTS, EXPLORATION = 2_000, 100, 100, 1.41
 
 
-def reference_trees(forest: TreeArrays, count: int) -> list[tuple[Node, list[Node]]]:
-    """The first trees of a forest as objects, (root, nodes in the forest's order)."""
+def reference_trees(arrays: TreeArrays, count: int) -> list[tuple[Node, list[Node]]]:
+    """The first trees of a arrays as objects, (root, nodes in the arrays's order)."""
     trees = []
     for tree in range(count):
-        start, end = forest.tree_start[tree : tree + 2]
+        start, end = arrays.tree_start[tree : tree + 2]
         nodes: list[Node] = []
         for i in range(start, end):
-            parent = nodes[forest.parent[i] - start] if forest.parent[i] != NO_NODE else None
-            node = Node("", "", str(i), parent, int(forest.state[i]), int(forest.depth[i]))
-            node.scored_visits, node.score_sum = int(forest.scored_visits[i]), float(forest.score_sum[i])
-            node.scored_ends, node.end_score_sum = int(forest.scored_ends[i]), float(forest.end_score_sum[i])
+            parent = nodes[arrays.parent[i] - start] if arrays.parent[i] != NO_NODE else None
+            node = Node("", "", str(i), parent, int(arrays.state[i]), int(arrays.depth[i]))
+            node.scored_visits, node.score_sum = int(arrays.scored_visits[i]), float(arrays.score_sum[i])
+            node.scored_ends, node.end_score_sum = int(arrays.scored_ends[i]), float(arrays.end_score_sum[i])
             if parent is not None:
                 parent.children.append(node)
             nodes.append(node)
@@ -38,25 +38,25 @@ def reference_trees(forest: TreeArrays, count: int) -> list[tuple[Node, list[Nod
 
 def measure(depth: int) -> dict[str, object]:
     tables = make_tables(TREES, depth=depth, words=3)
-    forest = read_tree_arrays(tables["nodes"], tables["step_nodes"], tables["rollouts"])
-    decisions = list_decisions(forest, "optimistic")
-    simulate_trees(forest, decisions, 1, EXPLORATION, 0, threads=1)  # compiles
+    arrays = read_tree_arrays(tables["nodes"], tables["step_nodes"], tables["rollouts"])
+    decisions = list_decisions(arrays, "optimistic")
+    simulate_trees(arrays, decisions, 1, EXPLORATION, 0, threads=1)  # compiles
     seconds = {}
     for threads in (1, os.cpu_count() or 1):
         begin = time.perf_counter()
-        statistics = simulate_trees(forest, decisions, ROLLOUTS, EXPLORATION, 0, threads)
+        statistics = simulate_trees(arrays, decisions, ROLLOUTS, EXPLORATION, 0, threads)
         seconds[threads] = (time.perf_counter() - begin) / TREES
-    trees = reference_trees(forest, REFERENCE_TREES)
+    trees = reference_trees(arrays, REFERENCE_TREES)
     begin = time.perf_counter()
     found = [search_tree(root, ROLLOUTS, EXPLORATION, "optimistic", 0) for root, _ in trees]
     plain = (time.perf_counter() - begin) / REFERENCE_TREES
     expected = [result.value_sum.get(id(node), 0.0) for result, (_, nodes) in zip(found, trees, strict=True) for node in nodes]
     begin = time.perf_counter()
-    search_trees(forest, SearchSettings(), threads=os.cpu_count() or 1)
+    search_trees(arrays, SearchSettings(), threads=os.cpu_count() or 1)
     whole = (time.perf_counter() - begin) / TREES
     return {
         "depth": depth,
-        "nodes_a_tree": round(len(forest.parent) / TREES, 1),
+        "nodes_a_tree": round(len(arrays.parent) / TREES, 1),
         "reference_ms_a_tree": round(plain * 1e3, 3),
         "kernel_ms_a_tree_one_thread": round(seconds[1] * 1e3, 4),
         "kernel_ms_a_tree_all_threads": round(seconds[os.cpu_count() or 1] * 1e3, 4),

@@ -35,7 +35,7 @@ COMMENT ON COLUMN pairs.chosen_score        IS 'Aggregated score of the better s
 COMMENT ON COLUMN pairs.rejected_score      IS 'Aggregated score of the worse side.';
 COMMENT ON COLUMN pairs.margin              IS 'chosen_score minus rejected_score.';
 COMMENT ON COLUMN pairs.margin_z            IS 'The margin in standard errors, with the noise of both sides: difference of the two posterior means (Beta, uniform prior, one observation per scored rollout) over the root of their summed variances. Negative where the better side has too few rollouts to prove anything; NULL for unstructured and expert pairs, which compare single rollouts.';
-COMMENT ON COLUMN pairs.preference_id       IS 'Content hash of what is compared, whatever the kind: rows of kind divergence, step and siblings that compare the same two children share it.';
+COMMENT ON COLUMN pairs.preference_id       IS 'Content hash of what is compared, independent of the kind: rows of kind divergence, step and siblings that compare the same two children share it.';
 COMMENT ON COLUMN pairs.prompt              IS 'Messages both sides share, word for word; ends with the observation before they diverge.';
 COMMENT ON COLUMN pairs.chosen              IS 'Messages of the better continuation, starting with the assistant.';
 COMMENT ON COLUMN pairs.rejected            IS 'Messages of the worse continuation, starting with the assistant.';

@@ -42,7 +42,7 @@ COMMENT ON COLUMN rollouts.prompt              IS 'The environment''s general in
 COMMENT ON COLUMN rollouts.instruction         IS 'What this task asks for.';
 COMMENT ON COLUMN rollouts.agent               IS 'What acted: scripted, expert, openai, vllm, transformers, or the name in the log.';
 COMMENT ON COLUMN rollouts.model               IS 'The model behind the agent, with its adapter or revision.';
-COMMENT ON COLUMN rollouts.sampling            IS 'JSON: temperature, top_p, seed and whatever else decided how the model sampled.';
+COMMENT ON COLUMN rollouts.sampling            IS 'JSON: temperature, top_p, seed and everything else that decided how the model sampled.';
 COMMENT ON COLUMN rollouts.branch_node_id      IS 'The node whose path was replayed before the agent took over; NULL if it acted from the start.';
 COMMENT ON COLUMN rollouts.score               IS 'G(e), the environment''s final score from 0 to 1; NULL if it gave none.';
 COMMENT ON COLUMN rollouts.success             IS 'Whether the task was solved, by the environment''s own word; NULL if it gave none.';

@@ -25,4 +25,4 @@ COMMENT ON COLUMN steps.valid       IS 'Whether the environment accepted the act
 COMMENT ON COLUMN steps.logprob     IS 'Log-probability of the response under the model; NULL if unknown.';
 COMMENT ON COLUMN steps.input_messages IS 'The messages since the agent''s previous turn; NULL if observation as one user message is all there is.';
 COMMENT ON COLUMN steps.output_message IS 'The agent''s own message, arguments as JSON text; NULL if response, or else thought and action, are all there is.';
-COMMENT ON COLUMN steps.metadata       IS 'JSON: time, token usage, model and whatever else the log says about the turn.';
+COMMENT ON COLUMN steps.metadata       IS 'JSON: time, token usage, model and everything else the log says about the turn.';

@@ -474,7 +474,7 @@ def test_verbs_are_functions_of_the_package(tmp_path: Path) -> None:
     assert callable(tratree_data.search)
     with pytest.raises(AttributeError, match="nonsense"):
         _ = tratree_data.nonsense
-    with pytest.raises(NotFoundError, match="There is no folder"):
+    with pytest.raises(NotFoundError, match="No such folder"):
         tratree_data.build(tmp_path / "none")
 
 

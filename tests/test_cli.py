@@ -55,8 +55,8 @@ def test_help_lists_the_verbs_and_is_quick() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["check", "none"], "There is no folder none"),
-        (["build", "none"], "There is no folder none"),
+        (["check", "none"], "No such folder: none"),
+        (["build", "none"], "No such folder: none"),
         (["search", "d"], "d has no nodes yet.\nNext: tratree build d"),
         (["pairs", "d"], "tratree build"),
         (["sql", "d", "divergence"], "Did you mean 'divergences'"),

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pyarrow as pa
 import pytest
-from helpers.sample_trees import forest_of, rollout, tasks
+from helpers.sample_trees import arrays_of, rollout, tasks
 from helpers.tree_tables import make_tables
 from hypothesis import given, settings
 
@@ -24,7 +24,7 @@ Rows = list[dict[str, object]]
 
 
 def extract(tables: dict[str, pa.Table], refused: pa.ChunkedArray = NO_NODES, **options: object) -> tuple[Rows, Counter[str]]:
-    tables = {"paths": search_trees(forest_of(tables), SearchSettings(paths=9))["paths"], **tables}
+    tables = {"paths": search_trees(arrays_of(tables), SearchSettings(paths=9))["paths"], **tables}
     left_out: Counter[str] = Counter()
     found = {name: [empty_table(name)] for name in ("demonstrations", "dropped")}
     for name, table in demonstrate_trees(tables, DemonstrationSettings(**options), left_out, refused):
@@ -78,7 +78,7 @@ def test_experts_are_no_agents() -> None:
 def test_replays_decide_which_paths_are_confirmed() -> None:
     attempts = [rollout("t", 0, "a", 1.0), rollout("t", 1, "b", 0.5), rollout("t", 2, "c", 0.0)]
     tables = make_tables([attempts])
-    paths = search_trees(forest_of(tables), SearchSettings(paths=9))["paths"]
+    paths = search_trees(arrays_of(tables), SearchSettings(paths=9))["paths"]
     replays = pa.table({"path_id": paths["path_id"][1:], "tree_id": paths["tree_id"][1:], "replayed": [True, False]})
     found, left_out = extract({**tables, "paths": paths, "replays": replays}, replayed_only=True)
     assert [(row["path_id"], row["replayed"]) for row in found] == [(paths["path_id"][1].as_py(), True)]

@@ -19,7 +19,7 @@ from tratree_data.preferences.pairs import pairs
 from tratree_data.releases.publish import publish
 from tratree_data.store.checks import check
 from tratree_data.store.reader import last_lineage, open_store
-from tratree_data.store.release import harmed_files, open_release
+from tratree_data.store.release import corrupt_files, open_release
 from tratree_data.tree_search.search import search
 from tratree_data.trees.build import build
 
@@ -222,7 +222,7 @@ def test_bad_input_is_named(dataset, tmp_path):
         parse_fractions(["train"])
     with pytest.raises(NotFoundError, match="Did you mean 'task-1'"):
         delete(dataset, ["tsk-1"])
-    with pytest.raises(NotFoundError, match="There is no folder"):
+    with pytest.raises(NotFoundError, match="No such folder"):
         merge(tmp_path / "a", dataset, tmp_path / "out")
     with pytest.raises(BadInputError, match="every task"):
         delete(dataset, [f"task-{i}" for i in range(6)])
@@ -249,7 +249,7 @@ def test_a_release_of_format_1_opens_loads_and_grows(tmp_path):
     import datasets
 
     release = STORES / "release-format-1"
-    assert {Path(line.removesuffix(" is gone")).relative_to(release).parts[0] for line in harmed_files(release)} == {"sql"}
+    assert {Path(line.removesuffix(" is gone")).relative_to(release).parts[0] for line in corrupt_files(release)} == {"sql"}
     release = shutil.copytree(release, tmp_path / "release")
     sums = (release / "SHA256SUMS").read_text().splitlines(keepends=True)
     (release / "SHA256SUMS").write_text("".join(line for line in sums if "  sql/" not in line))

@@ -286,7 +286,7 @@ def test_comparisons_that_make_no_sense_are_refused(tmp_path: Path) -> None:
         compare([a, b], a)
     with pytest.raises(BadInputError, match="metric must be one of"):
         compare(a, a, metric="charm")
-    with pytest.raises(NotFoundError, match="no folder"):
+    with pytest.raises(NotFoundError, match="No such folder"):
         compare(a, tmp_path / "c")
 
 

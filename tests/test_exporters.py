@@ -225,7 +225,7 @@ def test_clear_errors(dataset, tmp_path):
     with pytest.raises(BadInputError, match="is there already"):
         export(dataset, tmp_path / "full", "adp")
     assert (tmp_path / "full/file").exists()
-    with pytest.raises(NotFoundError, match="no folder"):
+    with pytest.raises(NotFoundError, match="No such folder"):
         export(tmp_path / "none", tmp_path / "out", "adp")
 
 

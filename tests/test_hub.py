@@ -116,10 +116,10 @@ def use_verbs(release: str) -> dict[str, Any]:
     }
 
 
-def harmed(release: str) -> list[str]:
-    from tratree_data.store.release import harmed_files
+def corrupt(release: str) -> list[str]:
+    from tratree_data.store.release import corrupt_files
 
-    return harmed_files(release)
+    return corrupt_files(release)
 
 
 def only_one(rows: dict[str, list[dict[str, Any]]]) -> list[dict[str, Any]]:
@@ -169,12 +169,12 @@ def test_all_reading_verbs_work_on_the_hub_and_read_what_they_need(client, datas
 
 
 def test_check_finds_files_that_the_hub_does_not_hold_as_they_were_published(client, dataset):
-    client.do(publish, dataset, "org/harmed", "1.0.0")
-    files = client.repository("org/harmed").commits[-1][1]
+    client.do(publish, dataset, "org/corrupt", "1.0.0")
+    files = client.repository("org/corrupt").commits[-1][1]
     shards = sorted(path for path in files if path.endswith(".parquet") and "/steps/" in path)
     files[shards[0]] = files[shards[0]][:9] + bytes([files[shards[0]][9] ^ 4]) + files[shards[0]][10:]
     del files[shards[1]]
-    assert client.do(harmed, "hub:org/harmed@v1.0.0") == [f"{shards[1]} is gone", f"{shards[0]} is changed"]
+    assert client.do(corrupt, "hub:org/corrupt@v1.0.0") == [f"{shards[1]} is gone", f"{shards[0]} is changed"]
     assert not [request for request in client.hub.requests if "/resolve/" in request.path and "/data/" in request.path]
 
 

@@ -207,7 +207,7 @@ def test_clear_errors(tmp_path):
         ("is empty", BadInputError, (tmp_path / "d", tmp_path / "empty.jsonl", "jsonl")),
         ("contains no jsonl trajectory", BadInputError, (tmp_path / "d", tmp_path / "blank.jsonl", "jsonl")),
         ("Did you mean 'jsonl'", BadInputError, (tmp_path / "d", good, "json")),
-        ("is a file, and a dataset is a folder", BadInputError, (good, good, "jsonl")),
+        ("is a file, but a dataset is a folder", BadInputError, (good, good, "jsonl")),
         ("holds no log file", BadInputError, (tmp_path / "d", tmp_path / "nothing", "eto")),
     ]:
         (tmp_path / "nothing").mkdir(exist_ok=True)
@@ -228,11 +228,11 @@ def test_a_foreign_file_among_logs_is_one_row_not_a_row_a_line(tmp_path):
     assert report.counts == theirs.counts | {"dropped": theirs.counts["dropped"] + 2}
     foreign = [row for row in rows(tmp_path / "d", "dropped") if row["reason"] == "other_format"]
     assert [row["subject"] for row in foreign] == ["logs/a.jsonl:1", "logs/z.jsonl:1"]
-    assert foreign[0]["detail"] == "the file is not a knowagent log (there is no 'traj'); it reads as jsonl"
+    assert foreign[0]["detail"] == "the file is not a knowagent log (there is no 'traj'); it looks like jsonl"
     assert not import_log(tmp_path / "d", folder, "knowagent").changed
     ours = import_log(tmp_path / "d", folder, "jsonl")
     assert ours.counts == {"rollouts": 100, "steps": 200, "already_there": 0, "dropped": 1}
-    with pytest.raises(BadInputError, match=r"logs/a\.jsonl:1: .*it reads as jsonl \(other_format\)\. Nothing was imported"):
+    with pytest.raises(BadInputError, match=r"logs/a\.jsonl:1: .*it looks like jsonl \(other_format\)\. Nothing was imported"):
         import_log(tmp_path / "strict", folder, "knowagent", strict=True)
 
 
@@ -270,7 +270,7 @@ def test_a_folder_of_another_format_behind_a_file_that_is_no_log(tmp_path):
     (folder / "a.json").write_text('{"settings": 1}')
     for name in ("b.jsonl", "c.jsonl"):
         (folder / name).write_bytes((LOGS / "knowagent/K_D0.jsonl").read_bytes())
-    with pytest.raises(BadInputError, match=r"other_format 2 times.*it reads as knowagent\.\nNext: .*logs .*d --format knowagent$"):
+    with pytest.raises(BadInputError, match=r"other_format 2 times.*it looks like knowagent\.\nNext: .*logs .*d --format knowagent$"):
         import_log(tmp_path / "d", folder, "jsonl")
 
 
@@ -417,7 +417,7 @@ def test_importing_again_with_another_scale_replaces_the_scores(tmp_path):
     ids = [row["rollout_id"] for row in rows(tmp_path / "d", "rollouts")]
     again = import_log(tmp_path / "d", file, score_scale="0,2")
     assert (again.changed, again.counts["rollouts"], again.counts["already_there"]) == (True, 0, 2)
-    assert "1 rollouts that were already there have new scores" in again.notes
+    assert "1 existing rollouts have new scores" in again.notes
     assert [(row["rollout_id"], row["score"]) for row in rows(tmp_path / "d", "rollouts")] == list(zip(ids, [0.5, 0.0], strict=True))
     assert len(rows(tmp_path / "d", "steps")) == 4
     assert not import_log(tmp_path / "d", file, score_scale="0,2").changed

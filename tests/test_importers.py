@@ -431,8 +431,8 @@ def test_tables_of_the_hubs_large_collections_of_runs(tmp_path):
         ("openhands", "openhands/output.jsonl"),
     ],
 )
-def test_the_wrong_format_is_told_and_the_right_one_named(tmp_path, named, fits, path):
-    with pytest.raises(BadInputError, match=f"it reads as {fits}"):
+def test_the_wrong_format_is_reported_and_the_right_one_named(tmp_path, named, fits, path):
+    with pytest.raises(BadInputError, match=f"it looks like {fits}"):
         import_log(tmp_path / "d", LOGS / path, named, environment="webshop")
     assert not (tmp_path / "d").exists()
 

@@ -47,7 +47,7 @@ def test_a_training_that_has_not_ended_is_no_model_yet(tmp_path: Path) -> None:
 
 
 def test_a_path_that_is_not_there_is_not_looked_for_on_the_hub(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="There is no folder"):
+    with pytest.raises(NotFoundError, match="No such folder"):
         need_model(str(tmp_path / "a" / "b" / "c"))
 
 
@@ -55,7 +55,7 @@ def test_the_hub_is_asked_once(tmp_path: Path) -> None:
     hub = LoopbackHub()
     try:
         (told,) = ask(hub.endpoint, tmp_path, "nobody/nothing")
-        assert told.startswith("nobody/nothing is neither a folder here nor in the Hub's cache, and the Hub shows no such model. | Next:")
+        assert told.startswith("nobody/nothing is neither a folder here nor in the Hub's cache, and it was not found on the Hub. | Next:")
         asked = [request.path for request in hub.requests if "nobody" in request.path]
     finally:
         hub.close()

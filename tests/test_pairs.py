@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from helpers.sample_trees import chain_tables, lucky_tree, rollout, tasks, wide_forest
+from helpers.sample_trees import chain_tables, lucky_tree, rollout, tasks, wide_arrays
 from helpers.shared_data import SHARED, needs_shared
 from helpers.tree_tables import ENVIRONMENT, make_tables, make_tree, node_id
 from hypothesis import given, settings
@@ -253,10 +253,10 @@ def test_one_child_everywhere_and_depth_of_two_thousand() -> None:
 
 
 def test_a_million_children_make_linear_work() -> None:
-    forest = wide_forest(1_000_000)
+    arrays = wide_arrays(1_000_000)
     chunk = PairChunk(
-        forest,
-        read_states(forest),
+        arrays,
+        read_states(arrays),
         np.arange(1_000_001),
         pa.table({"agent": pa.array([""] * 1_000_000)}),
         (empty_table("nodes"),) * 3,
@@ -264,7 +264,7 @@ def test_a_million_children_make_linear_work() -> None:
     candidates, counts = select(chunk, PairSettings(max_pairs_per_node=5), None, [])
     assert len(candidates) == 5
     assert counts == Counter({"node_cap": 899_995, "equal_score": 99_999})
-    everyone = find_candidates(forest, chunk.states, "siblings", "all", 0, np.zeros(1_000_000, dtype=bool))
+    everyone = find_candidates(arrays, chunk.states, "siblings", "all", 0, np.zeros(1_000_000, dtype=bool))
     assert len(everyone) == 64 * 63 // 2, "of very many siblings only the most visited are compared with each other"
 
 

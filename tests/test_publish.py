@@ -419,7 +419,7 @@ def test_verbs_that_write_say_that_a_release_never_changes(release):
     for name in (release, f"{release}@{local_versions(release)[0]}"):
         with pytest.raises(BadInputError, match=r"is a release, and releases never change\.\nNext: tratree filter"):
             search(name)
-    with pytest.raises(BadInputError, match=r"README\.md is a file, and a dataset is a folder\.\nNext: tratree import "):
+    with pytest.raises(BadInputError, match=r"README\.md is a file, but a dataset is a folder\.\nNext: tratree import "):
         search(release / "README.md")
 
 
@@ -450,7 +450,7 @@ def test_a_file_that_could_not_be_opened_is_tried_again(release, tmp_path):
     assert store.sql("SELECT count(*) AS n FROM duckdb_columns() WHERE table_name = 'paths' AND comment IS NULL")["n"][0].as_py() == 0
 
 
-def test_a_harmed_release_is_named_and_nothing_is_published_beside_it(release, dataset, tmp_path):
+def test_a_corrupt_release_is_named_and_nothing_is_published_beside_it(release, dataset, tmp_path):
     copy = shutil.copytree(release, tmp_path / "copy")
     published = sorted(path.name for path in (copy / "versions").iterdir())
     shard = next((copy / "versions" / open_release(copy).label.removeprefix("version ")).glob("data/pairs/*.parquet"))
@@ -469,7 +469,7 @@ def test_a_harmed_release_is_named_and_nothing_is_published_beside_it(release, d
 
 
 def test_what_is_no_release_is_named(tmp_path, release):
-    with pytest.raises(NotFoundError, match=r"No release is in"):
+    with pytest.raises(NotFoundError, match=r"No release in"):
         open_release(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
     with pytest.raises(NotFoundError, match=r"no release: it has no lineage\.json"):
@@ -614,7 +614,7 @@ def test_a_recipe_that_is_a_link_or_not_a_recipe_is_not_published(dataset, tmp_p
 
 
 def test_bad_input_is_named(dataset, tmp_path):
-    with pytest.raises(NotFoundError, match=r"There is no folder"):
+    with pytest.raises(NotFoundError, match=r"No such folder"):
         publish(tmp_path / "nothing", tmp_path / "out", "1.0.0")
     (tmp_path / "file").write_text("x")
     with pytest.raises(BadInputError, match=r"is a file"):

@@ -16,7 +16,7 @@ from tratree_data.releases.publish import publish
 from tratree_data.releases.version_numbers import compare_splits
 from tratree_data.store.checks import check
 from tratree_data.store.queries import query
-from tratree_data.store.release import harmed_files, open_dataset, open_release
+from tratree_data.store.release import corrupt_files, open_dataset, open_release
 from tratree_data.tree_search.search import search
 from tratree_data.trees.build import build
 from tratree_data.trees.stats import stats
@@ -46,7 +46,7 @@ def flip_a_bit(path: Path) -> None:
 
 def test_a_flipped_bit_is_found_by_check_and_by_publish(release, dataset, tmp_path):
     copy = shutil.copytree(release, tmp_path / "copy")
-    assert harmed_files(copy) == []
+    assert corrupt_files(copy) == []
     shard = next((copy / "versions/0.1.0/data/steps").glob("*.parquet"))
     flip_a_bit(shard)
     rules = check(copy).to_pylist()
@@ -55,17 +55,17 @@ def test_a_flipped_bit_is_found_by_check_and_by_publish(release, dataset, tmp_pa
         publish(dataset, copy, "0.2.0", license="mit")
     assert open_release(copy).label == "version 0.1.0"
     shard.unlink()
-    assert harmed_files(f"{copy}@0.1.0") == [f"{shard} is gone"]
+    assert corrupt_files(f"{copy}@0.1.0") == [f"{shard} is gone"]
 
 
 def test_what_someone_changed_at_the_top_is_found(release, tmp_path):
     """Where `datasets` reads; files there may be links to those of the version, or copies."""
     copy = shutil.copytree(release, tmp_path / "copy")
     (copy / "README.md").write_text("mine")
-    assert harmed_files(copy) == [f"{copy / 'README.md'} is changed"]
-    assert harmed_files(f"{copy}@0.1.0") == []
+    assert corrupt_files(copy) == [f"{copy / 'README.md'} is changed"]
+    assert corrupt_files(f"{copy}@0.1.0") == []
     (copy / "versions/0.1.0/SHA256SUMS").unlink()
-    assert harmed_files(copy)[0].endswith("SHA256SUMS is gone")
+    assert corrupt_files(copy)[0].endswith("SHA256SUMS is gone")
 
 
 def test_the_checksums_are_those_of_sha256sum(release):
@@ -155,12 +155,12 @@ def test_filtering_is_told_by_the_number(dataset, tmp_path):
 def test_the_name_of_a_repository_without_hub_is_told_from_a_folder(dataset, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("lab/bash", "lab/bash@v1.0.0"):
-        for ask in (open_dataset, harmed_files):
-            with pytest.raises(NotFoundError, match=rf"no folder {name}\.\nNext: hub:{name}"):
+        for ask in (open_dataset, corrupt_files):
+            with pytest.raises(NotFoundError, match=rf"No such folder: {name}\.\nNext: hub:{name}"):
                 ask(name)
     shutil.copytree(dataset, tmp_path / "lab" / "shop")
     assert open_dataset("lab/shop").count("rollouts")
-    with pytest.raises(NotFoundError, match="no folder lab/bash\\.\nNext: tratree import"):
+    with pytest.raises(NotFoundError, match="No such folder: lab/bash\\.\nNext: tratree import"):
         open_dataset("lab/bash")
 
 

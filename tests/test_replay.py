@@ -241,7 +241,7 @@ def test_a_hanging_environment_is_a_time_out(tmp_path: Path) -> None:
 
 
 def test_errors_that_the_user_must_fix(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="no folder"):
+    with pytest.raises(NotFoundError, match="No such folder"):
         replay_counter(tmp_path / "nothing")
     folder = make_store(tmp_path / "foreign", [Told("hotpotqa", "q1", [("Who?", "search[x]")])])
     with pytest.raises(NotFoundError, match="No environment is called 'hotpotqa'"):

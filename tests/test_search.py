@@ -4,7 +4,7 @@ import math
 
 import pyarrow as pa
 import pytest
-from helpers.sample_trees import chain_tables, forest_of, lucky_tree, rollout, tasks, wide_forest
+from helpers.sample_trees import arrays_of, chain_tables, lucky_tree, rollout, tasks, wide_arrays
 from helpers.tree_tables import ENVIRONMENT, make_tables, make_tree, node_id
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,9 +30,9 @@ from tratree_data.tree_search.search import SearchSettings, search, search_trees
 
 
 def values_by_node(
-    forest: TreeArrays, options: SearchSettings, threads: int = 1
+    arrays: TreeArrays, options: SearchSettings, threads: int = 1
 ) -> tuple[dict[str, dict[str, object]], list[dict[str, object]]]:
-    found = search_trees(forest, options, threads)
+    found = search_trees(arrays, options, threads)
     return {row["node_id"]: row for row in found["node_values"].to_pylist()}, found["paths"].to_pylist()
 
 
@@ -64,7 +64,7 @@ def test_simulations_and_extraction_equal_the_reference(
     options = SearchSettings(
         simulations=simulations, exploration=exploration, chance=chance, seed=seed, extract=extract, min_support=min_support
     )
-    values, paths = values_by_node(forest_of(make_tables([rollouts])), options)
+    values, paths = values_by_node(arrays_of(make_tables([rollouts])), options)
     for node in subtree(root):
         row = values[node_id(node, "task")]
         assert (row["visits"], row["value_sum"]) == (expected.visits.get(id(node), 0), expected.value_sum.get(id(node), 0.0))
@@ -87,7 +87,7 @@ def test_simulations_and_extraction_equal_the_reference(
 def test_exact_values_equal_the_reference(chance: str, rollouts: list[Rollout], discount: float) -> None:
     root, placed = make_tree(rollouts)
     through = scores_through(root, placed, rollouts)
-    values, _ = values_by_node(forest_of(make_tables([rollouts])), SearchSettings(simulations=1, chance=chance, discount=discount))
+    values, _ = values_by_node(arrays_of(make_tables([rollouts])), SearchSettings(simulations=1, chance=chance, discount=discount))
     for node in subtree(root):
         row = values[node_id(node, "task")]
         assert row["best_end_score"] == best_end(node)
@@ -112,9 +112,9 @@ def test_exact_values_equal_the_reference(chance: str, rollouts: list[Rollout], 
 def test_one_state_makes_no_difference(rollouts: list[Rollout]) -> None:
     """In a deterministic environment choosing and averaging are the same search."""
     blind = [rollout("task", one.attempt, "".join(action for _, _, action in one.steps), one.score) for one in rollouts]
-    forest = forest_of(make_tables([blind]))
-    assert search_trees(forest, SearchSettings(chance="optimistic"))["node_values"].equals(
-        search_trees(forest, SearchSettings(chance="expected"))["node_values"]
+    arrays = arrays_of(make_tables([blind]))
+    assert search_trees(arrays, SearchSettings(chance="optimistic"))["node_values"].equals(
+        search_trees(arrays, SearchSettings(chance="expected"))["node_values"]
     )
 
 
@@ -123,11 +123,11 @@ def test_one_state_makes_no_difference(rollouts: list[Rollout]) -> None:
 def test_neither_row_order_nor_neighbours_nor_threads_matter(data: st.DataObject) -> None:
     trees = [data.draw(tasks(f"task-{i}")) for i in range(data.draw(st.integers(1, 4)))]
     options = SearchSettings(simulations=30, chance="expected", paths=3)
-    values, paths = values_by_node(forest_of(make_tables(trees)), options)
+    values, paths = values_by_node(arrays_of(make_tables(trees)), options)
     orders = {name: pa.array(data.draw(st.permutations(range(table.num_rows))), pa.int64()) for name, table in make_tables(trees).items()}
     shuffled = {name: table.take(orders[name]) for name, table in make_tables(trees).items()}
-    assert values_by_node(forest_of(shuffled), options, threads=3) == (values, paths)
-    alone = [values_by_node(forest_of(make_tables([tree])), options) for tree in trees]
+    assert values_by_node(arrays_of(shuffled), options, threads=3) == (values, paths)
+    alone = [values_by_node(arrays_of(make_tables([tree])), options) for tree in trees]
     assert {name: row for part, _ in alone for name, row in part.items()} == values
     assert sorted((path for _, part in alone for path in part), key=lambda path: (path["tree_id"], path["rank"])) == paths
 
@@ -136,7 +136,7 @@ def test_golden_tree() -> None:
     """abc earned 1, abd 0, ab (stopped half-way) 0.5, xy 0.4: by hand, with four simulations every option of the root's side is tried."""
     attempts = [rollout("t", 0, "abc", 1.0), rollout("t", 1, "abd", 0.0), rollout("t", 2, "ab", 0.5), rollout("t", 3, "xy", 0.4)]
     root, _ = make_tree(attempts)
-    values, paths = values_by_node(forest_of(make_tables([attempts])), SearchSettings(simulations=5, exploration=0.0, paths=9))
+    values, paths = values_by_node(arrays_of(make_tables([attempts])), SearchSettings(simulations=5, exploration=0.0, paths=9))
     first, other = root.children
     inner = first.children[0]
     # 1: a, b, stop (0.5). 2: x, y (0.4). 3: a beats x; b, then c (1.0). 4: a; b, then d (0.0). 5: a has 0.5, above 0.4; b, then c (1.0).
@@ -154,8 +154,8 @@ def test_golden_tree() -> None:
 
 def test_choosing_is_fooled_by_luck_and_averaging_is_not() -> None:
     tables = make_tables([lucky_tree()])
-    _, fooled = values_by_node(forest_of(tables), SearchSettings(chance="optimistic"))
-    values, honest = values_by_node(forest_of(tables), SearchSettings(chance="expected"))
+    _, fooled = values_by_node(arrays_of(tables), SearchSettings(chance="optimistic"))
+    values, honest = values_by_node(arrays_of(tables), SearchSettings(chance="expected"))
     assert (fooled[0]["value"], honest[0]["value"]) == (1.0, pytest.approx(0.6))
     assert fooled[0]["rollout_ids"] == ["t-10"]
     root, _ = make_tree(lucky_tree())
@@ -174,22 +174,22 @@ def detour_tree() -> list[Rollout]:
 @pytest.mark.parametrize("chance", ["optimistic", "expected"])
 @pytest.mark.parametrize("extract", ["mean", "lower"])
 def test_a_pointless_detour_does_not_beat_four_plain_successes(chance: str, extract: str) -> None:
-    _, paths = values_by_node(forest_of(make_tables([detour_tree()])), SearchSettings(chance=chance, extract=extract, paths=2))
+    _, paths = values_by_node(arrays_of(make_tables([detour_tree()])), SearchSettings(chance=chance, extract=extract, paths=2))
     assert [(path["value"], path["support"], len(path["node_ids"])) for path in paths] == [(1.0, 4, 2), (1.0, 1, 6)]
 
 
 def test_of_equally_supported_ends_the_shorter_then_the_older_wins() -> None:
     attempts = [rollout("t", 0, "long", 0.5), rollout("t", 1, "be", 0.5), rollout("t", 2, "an", 0.5)]
-    _, paths = values_by_node(forest_of(make_tables([attempts])), SearchSettings(paths=3))
+    _, paths = values_by_node(arrays_of(make_tables([attempts])), SearchSettings(paths=3))
     assert [path["rollout_ids"] for path in paths] == [["t-1"], ["t-2"], ["t-0"]]
 
 
 def test_the_lower_bound_prefers_what_many_rollouts_did() -> None:
     """One lucky 1.0 against nine times 0.9: the refined mean follows luck, its lower bound follows the evidence."""
     attempts = [rollout("t", 0, "lu", 1.0), *(rollout("t", i, "ok", 0.9) for i in range(1, 10))]
-    forest = forest_of(make_tables([attempts]))
-    _, lucky = values_by_node(forest, SearchSettings())
-    _, sure = values_by_node(forest, SearchSettings(extract="lower"))
+    arrays = arrays_of(make_tables([attempts]))
+    _, lucky = values_by_node(arrays, SearchSettings())
+    _, sure = values_by_node(arrays, SearchSettings(extract="lower"))
     assert [(path["value"], path["support"]) for path in (*lucky, *sure)] == [(1.0, 1), (pytest.approx(0.9), 9)]
 
 
@@ -204,25 +204,25 @@ def test_search_warns_when_luck_may_have_chosen_most_paths(tmp_path) -> None:
 
 
 def test_seed_decides_which_states_are_drawn() -> None:
-    forest = forest_of(make_tables([lucky_tree()]))
+    arrays = arrays_of(make_tables([lucky_tree()]))
     sums = [
-        search_trees(forest, SearchSettings(chance="expected", seed=seed))["node_values"]["value_sum"].to_pylist() for seed in (0, 0, 1)
+        search_trees(arrays, SearchSettings(chance="expected", seed=seed))["node_values"]["value_sum"].to_pylist() for seed in (0, 0, 1)
     ]
     assert sums[0] == sums[1] != sums[2]
 
 
 def test_min_support_passes_over_rare_ends() -> None:
     attempts = [rollout("t", 0, "a", 1.0), rollout("t", 1, "bc", 0.6), rollout("t", 2, "bc", 0.8), rollout("t", 3, "bd", 0.9)]
-    _, paths = values_by_node(forest_of(make_tables([attempts])), SearchSettings(min_support=2, paths=5))
+    _, paths = values_by_node(arrays_of(make_tables([attempts])), SearchSettings(min_support=2, paths=5))
     assert [(path["value"], path["support"]) for path in paths] == [(0.7, 2)]
-    found = search_trees(forest_of(make_tables([attempts])), SearchSettings(min_support=3))
+    found = search_trees(arrays_of(make_tables([attempts])), SearchSettings(min_support=3))
     assert found["paths"].num_rows == 0
     assert found["dropped"]["reason"].to_pylist() == ["low_support"]
 
 
 def test_trees_without_scores_are_dropped_with_a_reason() -> None:
     tables = make_tables([[rollout("none", 0, "ab", None)], [rollout("some", 0, "ab", 0.5)]])
-    found = search_trees(forest_of(tables), SearchSettings())
+    found = search_trees(arrays_of(tables), SearchSettings())
     assert found["paths"]["tree_id"].to_pylist() == [tree_id(ENVIRONMENT, "some")]
     assert [(row["subject"], row["reason"]) for row in found["dropped"].to_pylist()] == [(tree_id(ENVIRONMENT, "none"), "no_score")]
     silent = [row for row in found["node_values"].to_pylist() if row["tree_id"] == tree_id(ENVIRONMENT, "none")]
@@ -230,23 +230,23 @@ def test_trees_without_scores_are_dropped_with_a_reason() -> None:
 
 
 def test_doing_nothing_is_no_path() -> None:
-    found = search_trees(forest_of(make_tables([[rollout("t", 0, "", 1.0), rollout("t", 1, "a", 0.5)]])), SearchSettings(paths=3))
+    found = search_trees(arrays_of(make_tables([[rollout("t", 0, "", 1.0), rollout("t", 1, "a", 0.5)]])), SearchSettings(paths=3))
     assert found["paths"].num_rows == 0
     assert found["dropped"]["reason"].to_pylist() == ["empty_path"]
 
 
 def test_equal_scores_have_no_advantage_whatever_the_rounding() -> None:
     attempts = [rollout("t", i, "ab"[i % 2] + "c", 0.1) for i in range(7)]
-    values, paths = values_by_node(forest_of(make_tables([attempts])), SearchSettings())
+    values, paths = values_by_node(arrays_of(make_tables([attempts])), SearchSettings())
     assert {row["advantage"] for row in values.values()} == {None, 0.0}
     assert {row["relative_advantage"] for row in values.values()} == {None, 0.0}
     even = [rollout("t", i, "ab"[i % 2] + "c", 0.5) for i in range(7)]
-    _, paths = values_by_node(forest_of(make_tables([even])), SearchSettings())
+    _, paths = values_by_node(arrays_of(make_tables([even])), SearchSettings())
     assert paths[0]["rollout_ids"] == ["t-0", "t-2", "t-4", "t-6"], "ties go to the child that appeared first"
 
 
 def test_depth_of_two_thousand() -> None:
-    values, paths = values_by_node(forest_of(chain_tables(2_000)), SearchSettings(simulations=10, discount=0.5))
+    values, paths = values_by_node(arrays_of(chain_tables(2_000)), SearchSettings(simulations=10, discount=0.5))
     assert len(paths[0]["node_ids"]) == 2_000
     assert values["n0"]["visits"] == 10
     assert values["n1999"]["q"] == 0.25
@@ -255,7 +255,7 @@ def test_depth_of_two_thousand() -> None:
 
 
 def test_a_million_children_under_one_node() -> None:
-    found = search_trees(wide_forest(1_000_000), SearchSettings(simulations=100))
+    found = search_trees(wide_arrays(1_000_000), SearchSettings(simulations=100))
     for name, table in found.items():
         check(name, table)
     assert found["node_values"]["visits"].to_numpy().sum() == 200

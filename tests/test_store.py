@@ -131,7 +131,7 @@ def test_a_first_commit_killed_at_any_of_its_calls_is_made_again_by_the_same_com
     assert store.read("steps")["rollout_id"].to_pylist() == ["r1", "r1"]
     (tmp_path / "mine" / "steps").mkdir(parents=True)
     (tmp_path / "mine" / "steps" / "notes.txt").write_text("of somebody else")
-    with pytest.raises(BadInputError, match="holds other files"):
+    with pytest.raises(BadInputError, match="contains other files"):
         create_store(tmp_path / "mine")
 
 
@@ -169,7 +169,7 @@ def test_a_folder_removed_by_hand_is_no_kill_s_leftover(tmp_path: Path, removed:
     append(tmp_path, 1)
     before = len(DeltaTable(tmp_path / left).file_uris())
     (tmp_path / removed).rename(tmp_path.parent / f"copy of {removed}")
-    with pytest.raises(BadInputError, match=rf"{removed} is gone, and .*{left} holds .*\nNext: restore it"):
+    with pytest.raises(BadInputError, match=rf"{removed} is missing, and .*{left} contains .*\nNext: restore it"):
         append(tmp_path, 2)
     assert len(DeltaTable(tmp_path / left).file_uris()) == before
     (tmp_path.parent / f"copy of {removed}").rename(tmp_path / removed)
@@ -291,13 +291,13 @@ def test_a_newer_format_is_refused(tmp_path: Path) -> None:
 
 
 def test_bad_folders_have_clear_errors(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match="There is no folder"):
+    with pytest.raises(NotFoundError, match="No such folder"):
         open_store(tmp_path / "none")
     (tmp_path / "some").mkdir()
     with pytest.raises(NotFoundError, match="not a dataset"):
         open_store(tmp_path / "some")
     (tmp_path / "some" / "notes.txt").write_text("x")
-    with pytest.raises(BadInputError, match="holds other files"):
+    with pytest.raises(BadInputError, match="contains other files"):
         create_store(tmp_path / "some")
     with pytest.raises(BadInputError, match="is a file"):
         create_store(tmp_path / "some" / "notes.txt")
@@ -436,7 +436,7 @@ def _parquet_file(directory: Path, table: str) -> Path:
 
 
 @pytest.mark.parametrize("harm", ["gone", "cut off", "empty"])
-def test_a_harmed_parquet_file_is_named_and_other_tables_are_read(tmp_path: Path, harm: str) -> None:
+def test_a_corrupt_parquet_file_is_named_and_other_tables_are_read(tmp_path: Path, harm: str) -> None:
     make_store(tmp_path, *one_rollout())
     file = _parquet_file(tmp_path, "steps")
     if harm == "gone":
@@ -446,12 +446,12 @@ def test_a_harmed_parquet_file_is_named_and_other_tables_are_read(tmp_path: Path
     reads: list[Callable[[Store], object]] = [lambda store: store.read("steps"), lambda store: store.count("steps")]
     reads.append(lambda store: store.connection)
     for read in reads:
-        with pytest.raises(BadInputError, match=rf"{file.name}, a part of steps, is .*\nNext: restore it from a copy"):
+        with pytest.raises(BadInputError, match=rf"{file.name}, part of steps, is .*\nNext: restore it from a copy"):
             read(open_store(tmp_path))
     assert open_store(tmp_path).count("rollouts") == 1
 
 
-def test_a_harmed_table_that_can_be_made_again_says_how(tmp_path: Path) -> None:
+def test_a_corrupt_table_that_can_be_made_again_says_how(tmp_path: Path) -> None:
     make_store(tmp_path, *one_rollout())
     with writing(tmp_path):
         row: dict[str, object] = {"stage": "x", "subject": "y", "reason": "z", "detail": ""}
@@ -462,7 +462,7 @@ def test_a_harmed_table_that_can_be_made_again_says_how(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("harm", ["cut off", "empty", "gone", "not ours"])
-def test_a_harmed_log_is_never_read_as_fewer_rows(tmp_path: Path, harm: str) -> None:
+def test_a_corrupt_log_is_never_read_as_fewer_rows(tmp_path: Path, harm: str) -> None:
     make_store(tmp_path, *one_rollout())
     log = sorted((tmp_path / "steps" / "_delta_log").glob("*.json"))
     if harm == "gone":

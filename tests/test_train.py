@@ -574,8 +574,11 @@ def test_bad_input_is_refused_with_the_next_command(folder: Path, tmp_path: Path
     refused(BadInputError, "nothing to train on", kinds=("best",))
     refused(BadInputError, "nothing to train on", split="test")
     refused(BadInputError, "nothing to train on", min_score=2.0)
-    refused(NotFoundError, "no folder", release=tmp_path / "nowhere")
-    refused(NotFoundError, "no model", model=tmp_path)
+    refused(BadInputError, "with a margin of at least 2.0: there is nothing", method="tree-dpo", min_margin=2.0)
+    refused(BadInputError, "pairs have no score", method="tree-dpo", min_score=0.5)
+    refused(BadInputError, "demonstrations have no margin", min_margin=0.5)
+    refused(NotFoundError, "No such folder", release=tmp_path / "nowhere")
+    refused(NotFoundError, "No model", model=tmp_path)
     refused(BadInputError, "another vocabulary", method="tree-dpo", reference=str(folder / "foreign"))
     refused(NotFoundError, "no adapter_config", adapter=str(folder / "weak"))
 
@@ -647,7 +650,7 @@ def test_an_output_folder_is_never_overwritten(folder: Path, tmp_path: Path) -> 
         train(folder / "data", model=folder / "weak", out=tmp_path / "out", **{**FAST, "seed": 7})
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear diary")
-    with pytest.raises(BadInputError, match="holds other files"):
+    with pytest.raises(BadInputError, match="contains other files"):
         train(folder / "data", model=folder / "weak", out=tmp_path / "mine", **FAST)
 
 

@@ -160,5 +160,5 @@ def test_the_verb_says_what_went(tmp_path: Path) -> None:
     subprocess.run(command, capture_output=True, text=True, check=True)
     assert len(parquet_files(tmp_path)) == 4
     assert time.time() - started < 30
-    with pytest.raises(NotFoundError, match="There is no folder"):
+    with pytest.raises(NotFoundError, match="No such folder"):
         vacuum(tmp_path / "none")

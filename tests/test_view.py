@@ -449,7 +449,7 @@ def test_unwritable_places_and_unknown_tasks(folder: Path, tmp_path: Path) -> No
         view(folder, out=tmp_path / "file" / "page.html")
     with pytest.raises(NotFoundError, match="Did you mean 'task_004'"):
         view(folder, "tusk_004", out=tmp_path / "page.html")
-    with pytest.raises(NotFoundError, match="no folder"):
+    with pytest.raises(NotFoundError, match="No such folder"):
         view(tmp_path / "absent")
 
 

@@ -783,6 +783,6 @@ print(next(status.missing for status in list_environments() if status.name == "w
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     problem, command, listed = done.stdout.splitlines()
-    assert problem == f"{package} is not installed, and this needs it."
+    assert problem == f"{package} is needed here, but not installed."
     assert command == "Next: pip install 'tratree-data[webshop]'"
     assert "pip install 'tratree-data[webshop]'" in listed

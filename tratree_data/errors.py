@@ -41,4 +41,4 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def missing_package(package: str, extra: str) -> MissingPackageError:
-    return MissingPackageError(f"{package} is not installed, and this needs it.\nNext: pip install 'tratree-data[{extra}]'")
+    return MissingPackageError(f"{package} is needed here, but not installed.\nNext: pip install 'tratree-data[{extra}]'")

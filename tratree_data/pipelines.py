@@ -80,7 +80,7 @@ def _find(recipe: str) -> str:
         return read_text("pipelines", f"{recipe}.toml")
     path = Path(recipe)
     if not path.is_file():
-        raise NotFoundError(f"No recipe is called {recipe!r}.{suggest(recipe, bundled)}\nNext: name one of them, or a .toml file")
+        raise NotFoundError(f"Unknown recipe {recipe!r}.{suggest(recipe, bundled)}\nNext: name one of them, or a .toml file")
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -88,7 +88,7 @@ def _find(recipe: str) -> str:
 
 
 def _run_stage(name: str, directory: str | Path, settings: dict[str, Any]) -> StageResult:
-    """`{dataset}` in a publish target stands for the dataset's folder."""
+    """`{dataset}` in a publish target is replaced with the dataset's folder."""
     function = _function(stage(name))
     if name == "publish":
         settings = {**settings, "target": str(settings["target"]).replace("{dataset}", str(directory))}

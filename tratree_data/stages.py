@@ -48,7 +48,7 @@ STAGES = (
     Stage("replay", ("paths", "nodes", "step_nodes", "rollouts"), ("replays",), "tratree replay DIR", by_tree=True),
     Stage(
         "pairs",
-        ("nodes", "step_nodes", "rollouts", "steps"),
+        ("nodes", "step_nodes", "rollouts"),
         ("pairs", "step_labels"),
         "tratree pairs DIR",
         committed_last="pairs",

@@ -6,7 +6,7 @@ CREATE TABLE lineage (
     reads      VARCHAR NOT NULL,
     code       VARCHAR NOT NULL
 );
-COMMENT ON TABLE  lineage            IS 'What made each table that is read. Not stored: told from the commits of the tables, or the manifest of a release.';
+COMMENT ON TABLE  lineage            IS 'What made each table. Not stored: derived from the commits of the tables, or the manifest of a release.';
 COMMENT ON COLUMN lineage.table_name IS 'A table of this dataset.';
 COMMENT ON COLUMN lineage.version    IS 'Its version that is read here.';
 COMMENT ON COLUMN lineage.stage      IS 'The stage that wrote this version.';

@@ -152,7 +152,8 @@ def make_log(
             score = float(sum(map(ord, "".join(action for _, action in taken))) % 3) / 2
             true.append((f"task {task}", attempt, score, [(f"Task {task}. {text}", "", action) for text, action in taken]))
             steps = []
-            for step, (text, action) in enumerate(taken):
+            for step, (clean, action) in enumerate(taken):
+                text = clean
                 for number, noise in enumerate(noises):
                     once = f"{seed} {task} {attempt} {number}"
                     text = noise(text, random.Random(f"{once} {step}"), random.Random(once))

@@ -28,7 +28,7 @@ def tasks(draw: st.DrawFn, name: str = "task") -> list[Rollout]:
     return attempts
 
 
-def forest_of(tables: dict[str, pa.Table]) -> TreeArrays:
+def arrays_of(tables: dict[str, pa.Table]) -> TreeArrays:
     return read_tree_arrays(tables["nodes"], tables["step_nodes"], tables["rollouts"])
 
 
@@ -65,7 +65,7 @@ def chain_tables(depth: int) -> dict[str, pa.Table]:
     }
 
 
-def wide_forest(children: int) -> TreeArrays:
+def wide_arrays(children: int) -> TreeArrays:
     scores = (np.arange(children) % 10) / 10
     ids = pa.array([f"n{i:07d}" for i in range(children)])
     parent = np.zeros(children + 1, dtype=np.int64)

@@ -27,12 +27,12 @@ def main() -> None:
     except TratreeError as error:
         print("\n".join(map(one_line, f"tratree: {error}".splitlines())), file=sys.stderr)
         sys.exit(1 if isinstance(error, RefusedError) else 2)
-    except BrokenPipeError:  # the reader of a pipe has gone; what it wanted it has
+    except BrokenPipeError:  # the reader of the pipe closed it, so it has what it needs
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # as Typer tells of it
+        if isinstance(end.__context__, BrokenPipeError):  # as Typer reports it
             sys.exit(0)
         if end.code == INTERRUPTED:
-            print("tratree: stopped. What was finished is kept; the same command goes on from there.", file=sys.stderr)
+            print("tratree: stopped. Finished work is kept; the same command resumes from there.", file=sys.stderr)
         raise

@@ -28,7 +28,7 @@ INTERRUPTED = 130
 
 Dataset = Annotated[str, typer.Argument(metavar="DIR", help="The dataset's folder.")]
 AnyDataset = Annotated[str, typer.Argument(metavar="DIR", help="A dataset's folder, a release, or hub:org/name@v1.0.0.")]
-Format = Annotated[str, typer.Option(help="table, json (one object a line), csv or parquet (> rows.parquet).")]
+Format = Annotated[str, typer.Option(help="table, json (one object per line), csv or parquet (> rows.parquet).")]
 
 
 def _print_version(wanted: bool) -> None:

@@ -54,7 +54,7 @@ def split(
     out: Annotated[str, typer.Argument(metavar="OUT", help="The new dataset's folder.")],
     fraction: Annotated[list[str], typer.Option(help="name=share, once for each split; the shares add up to 1.")],
     by: Annotated[str, typer.Option(help="task, or instruction: tasks with the same instruction stay together.")] = "task",
-    seed: Annotated[int, typer.Option(help="Another seed draws other splits.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed for assigning tasks to splits.")] = 0,
 ) -> None:
     """Gives each task a split by chance; a task keeps its split when the dataset grows.
 
@@ -70,7 +70,7 @@ def split(
 def filter(
     directory: AnyDataset,
     out: Annotated[str, typer.Argument(metavar="OUT", help="The new dataset's folder.")],
-    where: Annotated[str, typer.Option(help="A condition over the columns of rollouts, in SQL.")],
+    where: Annotated[str, typer.Option(help="SQL condition over the columns of rollouts.")],
 ) -> None:
     """Keeps the rollouts for which a condition holds.
 
@@ -86,7 +86,7 @@ def delete(
     directory: Dataset,
     task: Annotated[list[str], typer.Option(help="A task's name; may be repeated.")],
     environment: Annotated[str, typer.Option(help="Its environment, where several have a task of this name.")] = "",
-    purge: Annotated[bool, typer.Option("--purge", help="Also remove the files of all versions before: no way back.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Also remove the files of all earlier versions; cannot be undone.")] = False,
 ) -> None:
     """Takes tasks out of a dataset, with everything that was made of them.
 
@@ -100,8 +100,8 @@ def delete(
 @app.command(rich_help_panel=PANEL)
 def vacuum(
     directory: Dataset,
-    keep_days: Annotated[float, typer.Option(min=0, help="Versions that were current within so many days stay readable.")] = 7,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would go.")] = False,
+    keep_days: Annotated[float, typer.Option(min=0, help="Keep versions that were current within this many days.")] = 7,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be removed.")] = False,
 ) -> None:
     """Removes files that only old versions need, and what killed commands left behind.
 

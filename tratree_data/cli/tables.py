@@ -25,7 +25,7 @@ GAP = 2
 
 def print_table(table: pa.Table, format: str) -> None:
     if format not in FORMATS:
-        raise BadInputError(f"No format is called {format!r}.{suggest(format, FORMATS)}")
+        raise BadInputError(f"Unknown format {format!r}.{suggest(format, FORMATS)}")
     if format == "json":
         for row in table.to_pylist():
             print(_json(row))

@@ -49,12 +49,12 @@ def merge(first: str | Path, second: str | Path, out: str | Path) -> StageResult
 
 
 def split(directory: str | Path, out: str | Path, fractions: Mapping[str, float], *, by: str = "task", seed: int = 0) -> StageResult:
-    """Gives each task a split by chance, the same for the same seed whatever else the dataset holds, so that growth moves no task.
+    """Gives each task a split by chance, determined by the seed alone, so that no task moves when the dataset grows.
 
     `by` instruction keeps tasks with the same instruction together, so that none leaks from one split into another.
     """
     if by not in GROUPS:
-        raise BadInputError(f"Tasks are divided by {' or '.join(GROUPS)}, not {by!r}.{suggest(by, GROUPS)}")
+        raise BadInputError(f"Tasks are split by {' or '.join(GROUPS)}, not {by!r}.{suggest(by, GROUPS)}")
     if not fractions or not all(share >= 0 for share in fractions.values()) or not abs(sum(fractions.values()) - 1) <= 1e-6:
         raise BadInputError(
             f"The fractions of the splits must add up to 1, not {dict(fractions)}.\nNext: --fraction train=0.8 --fraction test=0.2"
@@ -139,7 +139,7 @@ def _with_notes(result: StageResult, notes: tuple[str, ...]) -> StageResult:
 def outside(target: Path, dataset: Path) -> None:
     """Verbs look after every file in a dataset's folder, so what is nobody's table does not belong there."""
     if dataset.resolve() in target.resolve().parents:
-        raise BadInputError(f"{target} is inside the folder {dataset}, which it is made from.\nNext: name a folder beside it")
+        raise BadInputError(f"{target} is inside its source folder {dataset}.\nNext: name a folder beside it")
 
 
 @contextmanager
@@ -149,7 +149,7 @@ def _new_dataset(out: str | Path, *sources: Store) -> Iterator[Path]:
     for source in sources:
         outside(target, source.path)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise BadInputError(f"{target} exists, and the result is a new dataset.\nNext: name a new folder")
+        raise BadInputError(f"{target} exists, but the result must be a new dataset.\nNext: name a new folder")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with scratch_folder(f".{target.name}-", target.parent) as scratch:
@@ -210,8 +210,8 @@ def _same_versions(stores: Sequence[Store]) -> None:
         if all(only):
             listed = "".join(f"  {store.path}: {min(versions)}\n" for store, versions in zip(stores, only, strict=True))
             raise BadInputError(
-                f"The two were explored in different versions of {name}, and a tree of both would mix what they show.\n{listed}"
-                "Next: merge what was explored with the same options, data and packages"
+                f"The two were explored in different versions of {name}, so their trees cannot be merged.\n{listed}"
+                "Next: merge only datasets explored with the same options, data and packages"
             )
 
 

@@ -64,7 +64,7 @@ def reuse_stages(out: Path, store: Store, selections: Sequence[Selection], stale
 
 
 def _stale_rows(stage: Stage, selections: Sequence[Selection]) -> dict[str, Iterator[pa.Table]]:
-    """The rows that belong to what is kept; none of a table in an older format, so that nothing deleted stays in it."""
+    """The rows of the rollouts that are kept; none of a table in an older format, so that nothing deleted stays in it."""
     rows: dict[str, Iterator[pa.Table]] = {}
     for table in stage.commit_order:
         if all(selection.store.has(table) for selection in selections):

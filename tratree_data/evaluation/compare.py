@@ -65,7 +65,7 @@ def compare(a: Paths, b: Paths, settings: CompareSettings) -> Comparison:
     left, right = _runs("A", a), _runs("B", b)
     if len(left) != len(right):
         raise BadInputError(
-            f"A has {len(left)} runs and B has {len(right)}, but runs are paired one by one.\nNext: name as many on both sides"
+            f"A has {len(left)} runs and B has {len(right)}, but each run of A needs one of B.\nNext: name equally many on both sides"
         )
     best_of = settings.best_of or (_recorded_best_of(left), _recorded_best_of(right))
     paired = [_pair(one, other, settings.metric, best_of) for one, other in zip(left, right, strict=True)]
@@ -108,8 +108,7 @@ def _pair(one: Path, other: Path, metric: str, best_of: tuple[int, int]) -> Pair
     shared = sorted(set(ours) & set(theirs))
     if not shared:
         raise BadInputError(
-            f"{one} and {other} share no task and seed of one environment and split.\n"
-            "Next: evaluate both on the same tasks with the same --seeds"
+            f"{one} and {other} have no task and seed in common.\nNext: evaluate both on the same tasks with the same --seeds"
         )
     by_task: dict[Episode, list[float]] = {}
     for episode in shared:
@@ -126,11 +125,11 @@ def _pair(one: Path, other: Path, metric: str, best_of: tuple[int, int]) -> Pair
 def _power(differences: list[dict[Episode, float]], difference: float) -> tuple[float, int | None]:
     if len(differences) < 2:
         raise BadInputError(
-            "One run per side does not show how far runs differ, so the number of runs needed cannot be estimated.\n"
-            "Next: name at least two runs per side, with commas between them: tratree compare a0,a1 b0,b1 --power 0.03"
+            "One run per side does not show how much runs vary, so the number of runs needed cannot be estimated.\n"
+            "Next: name at least two runs per side, separated by commas: tratree compare a0,a1 b0,b1 --power 0.03"
         )
     if difference == 0:
-        raise BadInputError("No number of runs finds a difference of 0.\nNext: --power 0.03")
+        raise BadInputError("No number of runs can detect a difference of 0.\nNext: --power 0.03")
     return difference, runs_needed(spread_of(differences), difference)
 
 
@@ -193,7 +192,7 @@ def _scores(path: Path, metric: str, best_of: int) -> dict[Episode, float]:
     models = sorted(set(table["model"].to_pylist()))
     if len(models) != 1:
         raise BadInputError(
-            f"{path} holds {len(models)} models ({', '.join(models[:3])}), so it is not one side of a comparison.\n"
+            f"{path} contains {len(models)} models ({', '.join(models[:3])}), so it is not one side of a comparison.\n"
             "Next: evaluate each into a folder of its own"
         )
     return {tuple(row[key] for key in EPISODE): row[metric] for row in table.select([*EPISODE, metric]).to_pylist()}

@@ -1,6 +1,6 @@
 """A model in an environment → scores with intervals.
 
-An evaluation is an exploration of held-out tasks in a store of its own, so it resumes, and every episode behind a number can be read.
+An evaluation is an exploration of held-out tasks in its own store, so it resumes, and the episodes behind every number can be read.
 Tasks are the unit of all statistics (significance.py): seeds of one task are averaged first.
 """
 
@@ -86,11 +86,11 @@ def episodes(store: Store, directory: str | Path, best_of: int) -> pa.Table:
         episode = f"{bad['model']} at task {bad['task_id']} with seed {bad['seed']}"
         if bad["times"] > 1:
             raise BadInputError(
-                f"{directory} holds {bad['times']} episodes of {episode}, played with different settings.\n"
+                f"{directory} contains {bad['times']} episodes of {episode}, played with different settings.\n"
                 "Next: evaluate each setting into a folder of its own"
             )
         raise BadInputError(
-            f"{directory} holds {bad['attempts']} attempts of {episode}, too few for a best of {best_of}.\n"
+            f"{directory} contains {bad['attempts']} attempts of {episode}, too few for a best of {best_of}.\n"
             f"Next: --best-of {max(1, bad['attempts'])}, or tratree evaluate with --best-of {best_of}"
         )
     return query(store, "evaluation_scores", best_of=best_of)

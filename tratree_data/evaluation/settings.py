@@ -14,10 +14,10 @@ class EvaluateSettings(Settings):
     split: Annotated[str, Setting("Split of the tasks.")] = "test"
     tasks: Annotated[int | tuple[str, ...] | None, Setting("The first N tasks of the split; all by default.", minimum=1)] = None
     seeds: Annotated[int, Setting("Sampling seeds; with more than one, the model samples at temperature 1.", minimum=1)] = 1
-    best_of: Annotated[int, Setting("Attempts per task, of which the best by score counts.", minimum=1)] = 1
+    best_of: Annotated[int, Setting("Attempts per task; the best score counts.", minimum=1)] = 1
     agent: Annotated[str, Setting("What runs the model: transformers, cached or vllm.")] = "transformers"
     temperature: Annotated[float | None, Setting("Sampling temperature; 0 for one seed and one attempt, else 1.", minimum=0)] = None
-    max_tokens: Annotated[int, Setting("Longest answer, in tokens.", minimum=1)] = 512
+    max_tokens: Annotated[int, Setting("Maximum length of an answer, in tokens.", minimum=1)] = 512
     max_steps: Annotated[int | None, Setting("Steps per episode; the environment's own limit by default.", minimum=1)] = None
     data: Annotated[str | None, Setting("The environment's data folder.")] = None
     options: Annotated[tuple[str, ...] | dict[str, Any], Setting("key=value for the environment itself.", option="option")] = ()
@@ -48,10 +48,8 @@ class EvaluateSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class CompareSettings(Settings):
-    metric: Annotated[Literal["reward", "success", "steps", "invalid_actions"], Setting("What is compared.")] = "reward"
-    best_of: Annotated[
-        tuple[int, int] | None, Setting("Attempts per task of A and of B, of which the best counts; by default as evaluated.")
-    ] = None
+    metric: Annotated[Literal["reward", "success", "steps", "invalid_actions"], Setting("Quantity to compare.")] = "reward"
+    best_of: Annotated[tuple[int, int] | None, Setting("Attempts per task of A and of B; the best counts; as evaluated by default.")] = None
     power: Annotated[
-        float | None, Setting("Also report how many runs a difference of this size needs, judged by these runs.", metavar="DIFFERENCE")
+        float | None, Setting("Also estimate how many runs it takes to detect a difference of this size.", metavar="DIFFERENCE")
     ] = None

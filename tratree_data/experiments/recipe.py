@@ -18,7 +18,7 @@ def read_experiment(name: str | Path) -> Recipe:
     elif Path(name).is_file():
         text = Path(name).read_text(encoding="utf-8")
     else:
-        raise NotFoundError(f"No recipe is called {str(name)!r}.{suggest(str(name), file_names('pipelines', '.toml'))}")
+        raise NotFoundError(f"Unknown recipe {str(name)!r}.{suggest(str(name), file_names('pipelines', '.toml'))}")
     try:
         recipe = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -129,7 +129,7 @@ def _estimates(recipe: Recipe) -> list[str]:
         columns = "".join(f"{time:>17.1f}" for time in times.values())
         lines.append(f"{training.name:<24}{training.billions:>6g}B{reference:>11}{memory:>11.0f}{fits:>6}{columns}")
     lines.append(f"{'all trainings':<59}" + "".join(f"{total:>17.1f}" for total in totals.values()))
-    lines.append("Hours are at most: one demonstration per task, and for preferences the recipe's max_pairs_per_task.")
+    lines.append("Hours are upper bounds: one demonstration per task, and for preferences the recipe's max_pairs_per_task.")
     return [*lines, f"Disk: {machine['disk_gib']} GiB with the base models; an adapter takes about {ADAPTER_GIB:g} GiB."]
 
 
@@ -196,7 +196,7 @@ def _check_machine(recipe: Recipe, directory: Path) -> list[tuple[bool, str]]:
 
         gpus = torch.cuda.device_count()
         memory = min((torch.cuda.get_device_properties(i).total_memory / 2**30 for i in range(gpus)), default=0.0)
-    wanted = f"{machine['gpus']} of {machine['gpu_memory_gib']} GiB"
+    planned = f"{machine['gpus']} of {machine['gpu_memory_gib']} GiB"
     enough = gpus >= machine["gpus"] and memory >= 0.95 * machine["gpu_memory_gib"]
-    found.append((enough, f"GPUs: {wanted} planned, {gpus} here" + (f" of {memory:.0f} GiB" if gpus else "")))
+    found.append((enough, f"GPUs: {planned} planned, {gpus} here" + (f" of {memory:.0f} GiB" if gpus else "")))
     return found

@@ -1,7 +1,7 @@
 """From weak to strong, as the paper's table 1: a recipe of models, data and arms → scores on held-out tasks, seed by seed.
 
 Every step is a verb of this package on a folder of its own (explore, build, search, pairs, demonstrations, train, evaluate), and each of
-those does nothing where it has already been done; so a stopped experiment goes on, and its parts can be looked at with `tratree show`.
+those skips finished work; so a stopped experiment resumes, and its parts can be viewed with `tratree show`.
 
     DIR/seed-0/expert/                expert rollouts and demonstrations          [data.expert]
     DIR/seed-0/models/weak/           what each model is made of                  [models.…], [training.…], [arms.…]
@@ -48,22 +48,22 @@ def run_experiment(
     processes: int = 1,
     arms: tuple[str, ...] = (),
 ) -> StageResult:
-    """All arms (or those named) for all seeds; what is there already is not done again."""
+    """All arms (or those named) for all seeds; finished work is not repeated."""
     plan = in_environment(read_experiment(recipe), environment)
     for arm in arms:
         if arm not in plan["arms"]:
             raise BadInputError(f"The recipe has no arm {arm!r}.{suggest(arm, plan['arms'])}")
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = tuple(arms) or tuple(plan["arms"])
+    requested = tuple(arms) or tuple(plan["arms"])
     started = time.monotonic()
     if processes > 1 and len(seeds) > 1:
         spawn = get_context("spawn")
         with ProcessPoolExecutor(min(processes, len(seeds)), spawn, initializer=end_with, initargs=(os.getpid(),)) as pool:
-            list(pool.map(run_seed, [plan] * len(seeds), [folder] * len(seeds), seeds, [wanted] * len(seeds)))
+            list(pool.map(run_seed, [plan] * len(seeds), [folder] * len(seeds), seeds, [requested] * len(seeds)))
     else:
         for seed in seeds:
-            run_seed(plan, folder, seed, wanted)
+            run_seed(plan, folder, seed, requested)
     results = collect(plan, folder)
     (folder / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
     done = {"seeds": len(seeds), "arms": len(results["arms"])}
@@ -159,7 +159,7 @@ class Run:
             self.say(f"trained {name}: {report.counts} {'; '.join(report.notes)}")
 
     def _small_model(self, name: str, settings: dict[str, Any]) -> Path:
-        """A model from nothing, schooled on play without purpose: what stands in for a pretrained one."""
+        """A model from scratch, trained on random play: it replaces a pretrained one."""
         from tratree_data.experiments.small_models import make_model, make_tokenizer, school
 
         folder = self.folder / "models" / name

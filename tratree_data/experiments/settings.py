@@ -11,11 +11,11 @@ from tratree_data.system.settings import Setting, Settings
 @dataclass(frozen=True, kw_only=True)
 class ReproduceSettings(Settings):
     scale: Annotated[str, Setting("short (5 minutes), miniature (an hour), paper, or any recipe.")] = "short"
-    environment: Annotated[str, Setting("One of the environments that the recipe has settings for.")] = ""
-    seeds: Annotated[str | tuple[int, ...], Setting("Training seeds, with commas between them.")] = "0"
+    environment: Annotated[str, Setting("One of the recipe's environments.")] = ""
+    seeds: Annotated[str | tuple[int, ...], Setting("Training seeds, separated by commas.")] = "0"
     processes: Annotated[int, Setting("Seeds at once.", minimum=1, recorded=False)] = 1
-    arms: Annotated[Sequence[str], Setting("Only this arm of the recipe.", option="arm")] = ()
-    dry_run: Annotated[bool, Setting("Check what can be checked here and print the plan with its estimates.", recorded=False)] = False
+    arms: Annotated[Sequence[str], Setting("Run only this arm of the recipe.", option="arm")] = ()
+    dry_run: Annotated[bool, Setting("Check this machine and print the plan with its estimates.", recorded=False)] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

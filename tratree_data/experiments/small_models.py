@@ -1,6 +1,6 @@
 """Models small enough to train from nothing on two cores: a word-level tokenizer and a Llama of any size, saved as any model is.
 
-They stand in for a weak and a strong language model in the miniature experiment and in the tests. Everything that follows (TRL,
+They replace a weak and a strong language model in the miniature experiment and in the tests. Everything that follows (TRL,
 transformers, vLLM) takes them for what they are: ordinary Hugging Face folders with a chat template.
 """
 

@@ -40,7 +40,7 @@ class ExploreSettings(Settings):
         Setting("0.7, or a list 0.2,0.7,1.0 or ramp 0.2..1.4/7 that the attempts cycle through.", recorded=False, panel=SAMPLING),
     ] = "1.0"
     top_p: Annotated[str | float, Setting("The same for top-p.", recorded=False, panel=SAMPLING)] = "1.0"
-    max_tokens: Annotated[int, Setting("Longest answer, in tokens.", minimum=1, recorded=False, panel=SAMPLING)] = 512
+    max_tokens: Annotated[int, Setting("Maximum length of an answer, in tokens.", minimum=1, recorded=False, panel=SAMPLING)] = 512
     seed: Annotated[int, Setting("Seed of every request.", recorded=False, panel=SAMPLING)] = 0
     branch_from: Annotated[
         str | None,

@@ -24,7 +24,7 @@ Counts = dict[str, int]
 def export(directory: str | Path, out: str | Path, format: str) -> StageResult:
     """Writes the dataset or release to the new folder `out`, for who lives in another tool."""
     if format not in FORMATS:
-        raise NotFoundError(f"No export format is called {format!r}.{suggest(format, FORMATS)}\nNext: tratree export --help")
+        raise NotFoundError(f"Unknown export format {format!r}.{suggest(format, FORMATS)}\nNext: tratree export --help")
     store = open_dataset(directory)
     with _whole_or_nothing(Path(out)) as folder:
         counts = FORMATS[format](store, folder)
@@ -34,7 +34,7 @@ def export(directory: str | Path, out: str | Path, format: str) -> StageResult:
 @contextmanager
 def _whole_or_nothing(out: Path) -> Iterator[Path]:
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadInputError(f"{out} is there already, and an export makes a new folder.\nNext: name another folder, or remove this one")
+        raise BadInputError(f"{out} exists, and an export needs a new folder.\nNext: name another folder, or remove this one")
     partial = out.with_name(f".{out.name}.partial")
     try:
         shutil.rmtree(partial, ignore_errors=True)
@@ -44,8 +44,8 @@ def _whole_or_nothing(out: Path) -> Iterator[Path]:
             out.rmdir()
         os.replace(partial, out)
     except OSError as error:
-        told = f"{out} could not be written: {error.strerror or error}."
-        raise TratreeError(f"{told}\nNext: free some space or mend the permissions, then run the same command") from error
+        message = f"{out} could not be written: {error.strerror or error}."
+        raise TratreeError(f"{message}\nNext: free some space or fix the permissions, then run the same command") from error
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

@@ -1,6 +1,6 @@
 """AgentTraj (AgentGym): a JSON list for each environment, ShareGPT conversations that begin with the instruction and 'OK'.
 
-`loss` marks what a model learns from. An item_id ends in a number, so tasks are numbered in order; their own ids stand beside.
+`loss` marks what a model learns from. An item_id ends in a number, so tasks are numbered in order, with their own ids beside.
 """
 
 import re
@@ -39,11 +39,11 @@ def render(trajectory: Trajectory, items: Items) -> dict[str, Any]:
         said.append(_said("gpt", answer(step["thought"], step["action"]), True))
     if rollout["end_observation"]:
         said.append(_said("human", rollout["end_observation"], None))
-    told = {"item_id": items.name(rollout["environment"], rollout["task_id"]), "conversations": said}
+    line = {"item_id": items.name(rollout["environment"], rollout["task_id"]), "conversations": said}
     score = {} if rollout["score"] is None else {"reward": rollout["score"]}
     success = {} if rollout["success"] is None else {"success": int(rollout["success"])}
     facts = [{"thought_characters": len(step["thought"])} | trajectory.step_facts(number) for number, step in enumerate(trajectory.steps)]
-    return told | score | success | {"tratree": trajectory.facts(opening) | {"prompt": rollout["prompt"], "steps": facts}}
+    return line | score | success | {"tratree": trajectory.facts(opening) | {"prompt": rollout["prompt"], "steps": facts}}
 
 
 def answer(thought: str, action: str) -> str:

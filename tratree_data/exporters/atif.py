@@ -1,4 +1,4 @@
-"""ATIF 1.8: a document for each trajectory; task, score and the like stand in `extra`, for which the format has no place."""
+"""ATIF 1.8: a document for each trajectory; task, score and the like are in `extra`, because the format has no field for them."""
 
 from typing import Any
 

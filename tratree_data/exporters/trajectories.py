@@ -48,9 +48,9 @@ class Trajectory:
 
     def facts(self, opening: str) -> dict[str, Any]:
         """The trajectory's columns as free metadata, signed, so that our importer reads back exactly what was written."""
-        told = {name: self.rollout[name] for name in FACTS if self.rollout[name] not in (None, "")}
-        told |= {"form": "chat", "tools": self.tools} if self.is_chat else {}
-        return told | {"exporter": EXPORTER, "opening_characters": len(opening)}
+        facts = {name: self.rollout[name] for name in FACTS if self.rollout[name] not in (None, "")}
+        facts |= {"form": "chat", "tools": self.tools} if self.is_chat else {}
+        return facts | {"exporter": EXPORTER, "opening_characters": len(opening)}
 
     def observation_after(self, step: int) -> str:
         return str(self.steps[step + 1]["observation"] if step + 1 < len(self.steps) else self.rollout["end_observation"])
@@ -60,7 +60,7 @@ class Trajectory:
 
 
 def read_trajectories(store: Store) -> Iterator[Trajectory]:
-    """In the order of environment, task, attempt and rollout_id; only a batch of rows is held as objects."""
+    """In the order of environment, task, attempt and rollout_id; only a batch of rows is in memory as objects."""
     store.need("rollouts", "steps")
     reader = store.connection.cursor().sql(read_text("sql", "trajectories.sql")).to_arrow_reader(ROWS_PER_BATCH)
     rows = (row for batch in reader for row in batch.to_pylist())

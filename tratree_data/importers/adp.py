@@ -1,4 +1,4 @@
-"""ADP, the Agent Data Protocol: {"id", "content": [actions and observations, told apart by class_], "details"}.
+"""ADP, the Agent Data Protocol: {"id", "content": [actions and observations, distinguished by class_], "details"}.
 
 `details` is free: task, environment and reward are read from it under the names of our columns. Rewards beside actions or
 observations belong to their step.
@@ -28,7 +28,7 @@ def _parse(options: Options, where: str, value: Any) -> Record:
         log_records.mapping(item, f"content[{i}]")
         for i, item in enumerate(log_records.items_of(log_records.need(entry, "content"), "content"))
     ]
-    record = conversations.told_conversation(
+    record = conversations.record_of_turns(
         (_turn(item, f"content[{i}]") for i, item in enumerate(content)), facts, where, options.environment
     )
     record.trajectory_id = record.trajectory_id or log_records.identifier(log_records.need(entry, "id"), "id")
@@ -36,7 +36,7 @@ def _parse(options: Options, where: str, value: Any) -> Record:
         record.task_id = record.trajectory_id
     for step, reward in zip(record.steps, _rewards(content), strict=True):
         step.reward = reward
-    conversations.tell_steps(record, facts.get("steps"))
+    conversations.apply_step_metadata(record, facts.get("steps"))
     return record
 
 

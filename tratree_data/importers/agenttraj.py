@@ -47,14 +47,14 @@ def _parse(options: Options, where: str, value: Any) -> Record:
 def _as_exported(record: Record, facts: dict[str, Any]) -> Record:
     """Our own export, read back exactly."""
     record.instruction = ""
-    log_records.tell(record, facts)
+    log_records.apply_metadata(record, facts)
     record.environment = log_records.optional_text(facts.get("environment"), "environment") or record.environment
-    told = log_records.items_of(facts.get("steps"), "tratree.steps")
-    for step, entry in zip(record.steps, told, strict=False):
+    step_facts = log_records.items_of(facts.get("steps"), "tratree.steps")
+    for step, entry in zip(record.steps, step_facts, strict=False):
         answer = step.action.removeprefix(THOUGHT)
         length = log_records.count(log_records.mapping(entry, "tratree.steps").get("thought_characters"), "thought_characters") or 0
         step.thought, step.action = answer[:length], answer[length:].removeprefix(ACTION)
-    conversations.tell_steps(record, told)
+    conversations.apply_step_metadata(record, step_facts)
     first = record.steps[0]
     first.observation = first.observation[log_records.count(facts.get("opening_characters"), "opening_characters") or 0 :]
     return record

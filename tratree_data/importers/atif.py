@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tratree_data.importers import log_records
-from tratree_data.importers.chat import Message, told_chat
+from tratree_data.importers.chat import Message, record_of_chat_with_metadata
 from tratree_data.importers.dialects import content_of, read_call, read_messages, read_tools
 from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
@@ -34,7 +34,7 @@ def _parse(options: Options, where: str, value: Any) -> Record:
         log_records.mapping(step, f"steps[{i}]") for i, step in enumerate(log_records.items_of(log_records.need(entry, "steps"), "steps"))
     ]
     spoken = [said for i, step in enumerate(log) for said in _messages(step, f"steps[{i}]")]
-    record = told_chat(spoken, facts, where, options.environment)
+    record = record_of_chat_with_metadata(spoken, facts, where, options.environment)
     record.agent = record.agent or log_records.optional_text(agent.get("name"), "agent.name")
     record.model = record.model or log_records.optional_text(agent.get("model_name"), "agent.model_name") or None
     record.trajectory_id = record.trajectory_id or log_records.optional_text(
@@ -44,8 +44,8 @@ def _parse(options: Options, where: str, value: Any) -> Record:
     totals = [log_records.count(metrics.get(name), name) for name in ("total_prompt_tokens", "total_completion_tokens")]
     record.prompt_tokens = totals[0] if record.prompt_tokens is None else record.prompt_tokens
     record.completion_tokens = totals[1] if record.completion_tokens is None else record.completion_tokens
-    for step, told in zip(record.steps, (step for step in log if _acts(step)), strict=True):
-        extra = log_records.mapping(told.get("extra") or {}, "extra")
+    for step, logged in zip(record.steps, (step for step in log if _acts(step)), strict=True):
+        extra = log_records.mapping(logged.get("extra") or {}, "extra")
         step.reward = log_records.number(extra.get("reward"), "extra.reward")
         step.valid = log_records.truth(extra.get("valid"), "extra.valid")
         step.response = log_records.optional_text(extra.get("response"), "extra.response") or step.response

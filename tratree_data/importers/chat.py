@@ -1,6 +1,6 @@
 """Conversations → steps: a turn of the assistant is a step, and its messages are kept.
 
-Readers give messages in one form, whatever their log's:
+Readers return messages in one form, whatever form their log uses:
 
     {"role": "system" | "developer" | "user" | "assistant" | "tool", "content": text or None, "reasoning_content"?: text,
      "tool_calls"?: [{"id", "name", "arguments": JSON text}], "tool_call_id"?, "name"?, "metadata"?: anything else}
@@ -79,7 +79,7 @@ def record_of_chat(
     )
 
 
-def told_chat(messages: Sequence[Message], facts: Mapping[str, Any], where: str, environment: str) -> Record:
+def record_of_chat_with_metadata(messages: Sequence[Message], facts: Mapping[str, Any], where: str, environment: str) -> Record:
     """A record of messages and free metadata; what our own exporters wrote is read back exactly as it was."""
     ours = facts.get("exporter") == log_records.EXPORTER
     if ours and facts.get("form") != "chat":
@@ -89,7 +89,7 @@ def told_chat(messages: Sequence[Message], facts: Mapping[str, Any], where: str,
     record = record_of_chat(messages, source=where, environment=environment, instruction="" if ours else None, tools=tools)
     asked = record.task_id
     record.task_id = ""
-    log_records.tell(record, facts)
+    log_records.apply_metadata(record, facts)
     record.task_id = record.task_id or asked
     if not ours:
         record.metadata |= {name: value for name, value in facts.items() if name not in COLUMNS and value is not None}
@@ -118,7 +118,7 @@ def steps_of_chat(messages: Sequence[Message], react: bool | None = None) -> Con
         result.steps.append(_step(result.prompt if not result.steps else None, waiting, calls, message, react))
         waiting, calls = [], message.get("tool_calls") or []
     if not result.steps:
-        raise Unusable("empty_steps", "nobody acts: there is no turn of an assistant")
+        raise Unusable("empty_steps", "no assistant turn, so there are no steps")
     result.end_observation = observed(waiting, calls)
     result.end_metadata = _metadata_of(waiting)
     derived = [{"role": "user", "content": result.end_observation}] if result.end_observation else []
@@ -163,7 +163,7 @@ def observed(messages: Iterable[Message], calls: Sequence[dict[str, Any]] = ()) 
 
 
 def result_texts(messages: Iterable[Message], calls: Sequence[dict[str, Any]] = ()) -> list[str]:
-    """The messages' texts; results of the given calls change places so that their order does not depend on that of the calls."""
+    """The messages' texts, with results of the given calls sorted so that the order of parallel calls does not matter."""
     said = list(messages)
     texts = [message["content"] or "" for message in said]
     action_of = {call.get("id"): action_text(call) for call in calls if call.get("id")}
@@ -176,7 +176,7 @@ def result_texts(messages: Iterable[Message], calls: Sequence[dict[str, Any]] = 
 
 
 def action_text(call: dict[str, Any]) -> str:
-    """A call as one text: equal calls are equal texts, whatever their order of keys, their white space and how numbers are written."""
+    """A call as one text: equal calls give equal texts, whatever their key order, white space and number format."""
     arguments = call.get("arguments")
     if arguments is None or not arguments.strip() or arguments.strip() in ("{}", "null"):
         return str(call["name"])

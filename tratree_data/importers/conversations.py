@@ -105,8 +105,8 @@ def read_arguments(arguments: Any) -> Any:
     watch = KeyWatch()
     if isinstance(arguments, str):
         with suppress(ValueError, RecursionError):
-            told = json.loads(arguments, object_pairs_hook=watch)
-            return told if watch.repeated is None else arguments
+            parsed = json.loads(arguments, object_pairs_hook=watch)
+            return parsed if watch.repeated is None else arguments
     return arguments
 
 
@@ -147,7 +147,7 @@ def converse(turns: Iterable[Turn], plain: bool = False) -> Conversation:
     result.prompt = "\n\n".join(prompts)
     result.end_observation = "\n\n".join(waiting)
     if not result.steps:
-        raise Unusable("empty_steps", "nobody acts: there is no turn of an assistant")
+        raise Unusable("empty_steps", "no assistant turn, so there are no steps")
     return result
 
 
@@ -163,12 +163,12 @@ def alternate(happened: Iterable[LogStep | str]) -> tuple[list[LogStep], str]:
             steps.append(event)
             waiting = []
     if not steps:
-        raise Unusable("empty_steps", "nobody acts: there is no turn of an agent")
+        raise Unusable("empty_steps", "no agent turn, so there are no steps")
     return steps, "\n\n".join(text for text in waiting if text)
 
 
-def told_conversation(turns: Iterable[Turn], facts: Mapping[str, Any], where: str, environment: str) -> Record:
-    """A record of turns and free metadata; what our own exporters wrote is read back exactly as it was."""
+def record_of_turns(turns: Iterable[Turn], facts: Mapping[str, Any], where: str, environment: str) -> Record:
+    """A record of turns and free metadata; what our own exporters wrote is restored exactly."""
     ours = facts.get("exporter") == log_records.EXPORTER
     conversation = converse(turns, plain=ours)
     first = conversation.steps[0]
@@ -182,17 +182,17 @@ def told_conversation(turns: Iterable[Turn], facts: Mapping[str, Any], where: st
         steps=conversation.steps,
         end_observation=conversation.end_observation,
     )
-    log_records.tell(record, facts)
+    log_records.apply_metadata(record, facts)
     if ours:
         first.observation = first.observation[log_records.count(facts.get("opening_characters"), "opening_characters") or 0 :]
     record.task_id = record.task_id or ids.content_id(record.instruction)
     return record
 
 
-def tell_steps(record: Record, facts: Any) -> None:
-    """What our exporters say of the steps, where the format has no place for it."""
-    for i, (step, told) in enumerate(zip(record.steps, log_records.items_of(facts or [], "steps"), strict=False)):
-        entry = log_records.mapping(told, f"steps[{i}]")
+def apply_step_metadata(record: Record, facts: Any) -> None:
+    """Restores what our exporters wrote about the steps where the format has no field for it."""
+    for i, (step, step_facts) in enumerate(zip(record.steps, log_records.items_of(facts or [], "steps"), strict=False)):
+        entry = log_records.mapping(step_facts, f"steps[{i}]")
         reward, valid = log_records.number(entry.get("reward"), "reward"), log_records.truth(entry.get("valid"), "valid")
         step.reward = step.reward if reward is None else reward
         step.valid = step.valid if valid is None else valid

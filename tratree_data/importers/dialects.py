@@ -30,8 +30,8 @@ HASH_DIGITS = 16
 def read_messages(value: Any, name: str) -> list[Message]:
     """A message as OpenAI, Anthropic, ShareGPT and their many relatives write it; tool results among its parts become messages."""
     entry = log_records.mapping(value, name)
-    told = log_records.text(entry.get("role", entry.get("from")), f"{name}.role").lower()
-    role = "tool" if told in TOOL_ROLES else "developer" if told == "developer" else ROLES.get(told)
+    role_name = log_records.text(entry.get("role", entry.get("from")), f"{name}.role").lower()
+    role = "tool" if role_name in TOOL_ROLES else "developer" if role_name == "developer" else ROLES.get(role_name)
     if role is None:
         raise Unusable("unknown_role", f"{name}.role is {entry.get('role', entry.get('from'))!r}")
     content = next((entry[key] for key in CONTENTS if entry.get(key) is not None), None)
@@ -50,7 +50,7 @@ def read_messages(value: Any, name: str) -> list[Message]:
 
 
 def _add_acts(message: Message, entry: dict[str, Any], content: Any, name: str) -> None:
-    """Reasoning and calls, which stand beside the content or among its parts."""
+    """Reasoning and calls, which are beside the content or among its parts."""
     reasoning = next((entry[key] for key in REASONING if entry.get(key)), None)
     thoughts = [log_records.optional_text(reasoning, f"{name}.reasoning_content")]
     calls = list(log_records.items_of(entry.get("tool_calls") or entry.get("toolCalls") or [], f"{name}.tool_calls"))

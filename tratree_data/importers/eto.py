@@ -66,7 +66,7 @@ def _expert(file: LogFile, environment: str, where: str, entry: dict[str, Any], 
 
 def _record(where: str, environment: str, said: list[Turn], start: int) -> Record:
     if len(said) <= start:
-        raise Unusable("only_examples", f"there are {len(said)} messages, and the first {start} are instruction and examples")
+        raise Unusable("only_examples", f"only {len(said)} messages, of which the first {start} are instruction and examples")
     first = said[start]
     task = Turn(first.role, first.content.removeprefix(YOUR_TURN).strip(), first.thought, first.calls)
     conversation = conversations.converse([task, *said[start + 1 :]])

@@ -31,7 +31,7 @@ def _parse(file: LogFile, options: Options, where: str, key: str, value: Any) ->
     log = log_records.need(entry, "traj")
     question, steps, end = _from_text(log) if isinstance(log, str) else _from_messages(log_records.items_of(log, "traj"))
     if not steps:
-        raise Unusable("empty_steps", "traj holds no action")
+        raise Unusable("empty_steps", "traj contains no action")
     return Record(
         source=where,
         environment=options.environment or ENVIRONMENT,

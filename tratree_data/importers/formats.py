@@ -1,4 +1,4 @@
-"""Which formats there are, and which one a file is written in: a log that makes no sense in the named format may in another."""
+"""The formats, and how to detect which one a file is in, including when the user named the wrong one."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -58,31 +58,31 @@ FORMATS: dict[str, Reader] = {
     "react": react.read,
     "table": parquet_rows.read,
 }
-"""Also the order in which a wrongly named format is looked for: the particular ones first."""
+"""Also the order of detection: specific formats first."""
 ENDINGS = {"table": (".parquet",), "sweagent": sweagent.ENDINGS, "openhands": openhands.ENDINGS}
-"""Of formats that know theirs: whatever else lies in the folder (settings, patches, reports) is no log."""
+"""Of formats with their own endings: other files in the folder (settings, patches, reports) are not logs."""
 NAMELESS = "any"
 MUST_SAY = {
     "no_environment": "--environment webshop, scienceworld or alfworld",
     "no_score_scale": "--score-scale 0,100 or --score-scale 0,1, whichever the log uses",
 }
 MISSHAPEN = {"missing_field", "not_json", "other_format", "wrong_type"}
-"""What a reader finds in a file of another format; every other reason means that it knows the format, and not this record."""
+"""Reasons a reader gives for a file of another format; every other reason means the format fits but the record is bad."""
 LOOK_AHEAD = 20
 MOST_SAMPLES = 50
 MOST = 0.5
 GENERIC = ("messages", "sharegpt")
-"""Layouts that many tools share: they give way to a particular format that reads the same file."""
+"""Layouts that many tools share: a more specific format that reads the same file wins."""
 OWN_MARKS: dict[str, Callable[[Record], bool]] = {
     "eto": lambda record: bool(record.trajectory_id or record.prompt or "/" in record.task_id)
 }
-"""Of formats whose layout others share: what shows that a record is theirs."""
+"""For formats with a shared layout: the check that a record is theirs."""
 RECOGNISED = {*MUST_SAY, "only_examples", "truncated"}
-"""Problems that only a reader who knows the format can find."""
+"""Problems that only a reader of the right format can find."""
 
 
 def refuse_wrong_format(format: str, files: list[LogFile], options: Options) -> None:
-    """Looks at the beginnings: logs of which none makes sense in this format, or that lack what the user must say."""
+    """Reads the beginning of each log: refuses a format that fits none, or asks for what only the user can say."""
     problems: list[Problem] = []
     for file in files:
         beginning = list(islice(FORMATS[format](file, options), LOOK_AHEAD))
@@ -99,7 +99,7 @@ def refuse_wrong_format(format: str, files: list[LogFile], options: Options) -> 
     fitting = _fitting_format(format, files[0], options)
     if fitting is not None:
         why = f" ({problems[0].subject}: {problems[0].detail})" if problems else ""
-        wrong = f"{files[0].path} is not a {format} log{why}; it reads as {fitting}."
+        wrong = f"{files[0].path} is not a {format} log{why}; it looks like {fitting}."
         raise BadInputError(f"{wrong}\nNext: tratree import {files[0].path} DIR --format {fitting}")
     if not problems:
         raise BadInputError(f"{files[0].path} contains no {format} trajectory.\nNext: check how the file was written")
@@ -124,8 +124,8 @@ def detect_format(path: str | Path, files: list[LogFile], options: Options) -> s
         )
     candidates = "; ".join(f"{format}: {len(names)} file{'s'[: len(names) != 1]}, e.g. {names[0]}" for format, names in found.items())
     raise BadInputError(
-        f"{path} reads as several formats ({candidates}).\nNext: tratree import {path} DIR --format {next(iter(found))}, "
-        "or import its parts one by one"
+        f"{path} could be several formats ({candidates}).\nNext: tratree import {path} DIR --format {next(iter(found))}, "
+        "or import its files one by one"
     )
 
 
@@ -152,13 +152,13 @@ def read_log(format: str, file: LogFile, options: Options) -> Iterator[Item]:
     foreign = _is_misshapen(beginning) and _fitting_format(format, file, options)
     if foreign and not any(isinstance(item, Record) for item in items):
         seen = f" ({beginning[0].detail})" if beginning and isinstance(beginning[0], Problem) else ""
-        yield Problem(f"{file.name}:1", "other_format", f"the file is not a {format} log{seen}; it reads as {foreign}")
+        yield Problem(f"{file.name}:1", "other_format", f"the file is not a {format} log{seen}; it looks like {foreign}")
     elif foreign:  # it began with a long run of bad records
         yield from FORMATS[format](file, options)
     elif beginning:
         yield from chain(beginning, items)
     else:
-        yield Problem(f"{file.name}:1", "no_episode", "the file holds no trajectory")
+        yield Problem(f"{file.name}:1", "no_episode", "the file contains no trajectory")
 
 
 def _is_misshapen(items: list[Item]) -> bool:

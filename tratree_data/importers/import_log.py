@@ -71,9 +71,9 @@ def find_files(name: str | Path, format: str, directory: Path | None = None) -> 
     if format in (AUTO, "table") and str(name).startswith("hub:"):
         return [LogFile(path, str(name))]
     if not path.exists():
-        raise NotFoundError(f"There is no file or folder {path}.\nNext: check the path")
+        raise NotFoundError(f"No such file or folder: {path}.\nNext: check the path")
     if not os.access(path, os.R_OK):
-        raise BadInputError(f"{path} may not be read.\nNext: check its permissions")
+        raise BadInputError(f"{path} is not readable.\nNext: check its permissions")
     if path.is_file():
         if path.stat().st_size == 0:
             raise BadInputError(f"{path} is empty, and an import needs at least one trajectory.\nNext: check how the file was written")
@@ -83,15 +83,15 @@ def find_files(name: str | Path, format: str, directory: Path | None = None) -> 
     return _files_below(path, FORMAT_ENDINGS.get(format, ENDINGS) if format != AUTO else EVERY_ENDING, directory)
 
 
-def _files_below(path: Path, wanted: tuple[str, ...], directory: Path | None) -> list[LogFile]:
-    """Those with a log's ending; neither hidden ones nor the dataset's own, should it lie in the folder of the logs."""
+def _files_below(path: Path, suffixes: tuple[str, ...], directory: Path | None) -> list[LogFile]:
+    """Those with a log's ending; neither hidden ones nor the dataset's own, if it is in the folder of the logs."""
     own = directory.resolve() if directory else None
-    named = sorted(file for file in path.rglob("*") if file.name.removesuffix(".gz").endswith(wanted))
+    named = sorted(file for file in path.rglob("*") if file.name.removesuffix(".gz").endswith(suffixes))
     hidden = {file for file in named if any(part.startswith(".") for part in file.relative_to(path).parts)}
     found = [file for file in named if file not in hidden and file.is_file() and own not in file.resolve().parents]
     if not found:
-        endings = ", ".join(wanted)
-        raise BadInputError(f"The folder {path} holds no log file ({endings}, each also as .gz).\nNext: name a file, or a folder of logs")
+        endings = ", ".join(suffixes)
+        raise BadInputError(f"The folder {path} contains no log file ({endings}, or .gz).\nNext: name a file, or a folder of logs")
     top = path.resolve().name
     return [LogFile(file, f"{top}/{file.relative_to(path).as_posix()}") for file in found]
 
@@ -107,8 +107,8 @@ def refuse_any_problem(format: str, files: list[LogFile], options: Options) -> N
             except Unusable as refusal:
                 problem = Problem(item.source, refusal.reason, refusal.detail)
         if problem is not None:
-            told = f"{problem.subject}: {problem.detail} ({problem.reason}). Nothing was imported."
-            raise BadInputError(f"{told}\nNext: mend the record, or import without --strict")
+            message = f"{problem.subject}: {problem.detail} ({problem.reason}). Nothing was imported."
+            raise BadInputError(f"{message}\nNext: fix the record, or import without --strict")
 
 
 def refuse_nothing(run: Import, format: str, path: Path, directory: str | Path) -> None:
@@ -118,8 +118,8 @@ def refuse_nothing(run: Import, format: str, path: Path, directory: str | Path) 
     reason, times = max(run.reasons.items(), key=lambda item: (item[1], item[0]))
     first = run.first[reason]
     often = f"{reason} {times:,} times, the first:" if times > 1 else f"{reason},"
-    told = f"Nothing in {path} could be imported as {format}: {often} {first.subject}: {first.detail}."
-    raise BadInputError(f"{told}\nNext: {_remedy(reason, first, format, path, directory)}")
+    message = f"Nothing in {path} could be imported as {format}: {often} {first.subject}: {first.detail}."
+    raise BadInputError(f"{message}\nNext: {_remedy(reason, first, format, path, directory)}")
 
 
 def _remedy(reason: str, first: Problem, format: str, path: Path, directory: str | Path) -> str:
@@ -156,7 +156,7 @@ def report(run: Import, directory: Path, format: str, detected: bool) -> StageRe
     ]
     notes += run.summary.notes()
     if run.rescored:
-        notes.append(f"{len(run.rescored):,} rollouts that were already there have new scores")
+        notes.append(f"{len(run.rescored):,} existing rollouts have new scores")
     if run.reasons:
         notes.append(f"Next: tratree sql {directory} \"SELECT * FROM dropped WHERE stage = 'import'\"")
     return StageResult(STAGE, bool(run.counts["rollouts"] or run.counts["changed"]), counts, tuple(notes))

@@ -1,6 +1,6 @@
 """KnowAgent's *_D0.jsonl and *_D1.jsonl: one {"name", "result", "traj"} a line, two attempts a task in two files.
 
-`result` is true, false or 0; '> ActionPath:' lines are no actions.
+`result` is true, false or 0; '> ActionPath:' lines are not actions.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ def _parse(file: LogFile, options: Options, where: str, value: Any) -> Record:
     for text in log.split("\n"):
         transcript.add(text)
     if not transcript.steps:
-        raise Unusable("empty_steps", "traj holds no action")
+        raise Unusable("empty_steps", "traj contains no action")
     reward = log_records.truth_or_number(log_records.need(line, "result"), "result")
     return Record(
         source=where,

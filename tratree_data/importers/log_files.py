@@ -1,6 +1,6 @@
-"""Files as streams of JSON values, whatever their size: each value comes with its file and line, each fault as a Problem in its place.
+"""Files of any size as streams of JSON values: each value comes with its file and line, each fault as a Problem in its place.
 
-Memory is bounded: one value may have MAX_RECORD_BYTES, and nothing else is held. Files that begin with gzip's magic bytes are unpacked.
+Memory is bounded: a value may have MAX_RECORD_BYTES, and nothing else is kept. Files that begin with gzip's magic bytes are unpacked.
 """
 
 import codecs
@@ -29,7 +29,7 @@ READ_ERRORS = (OSError, EOFError, zlib.error)
 
 @dataclass
 class LogFile:
-    """One file of a log: where it lies, what to call it in messages, and how far it has been read."""
+    """One file of a log: its path, its name in messages, and how far it has been read."""
 
     path: Path
     name: str
@@ -61,7 +61,7 @@ class LogFile:
 
 
 def byte_lines(file: LogFile) -> Iterator[tuple[str, bytes | Problem]]:
-    """Lines with content. A line that is too long is skipped without being held."""
+    """Lines with content. A line that is too long is skipped without being kept in memory."""
     line_number = 0
     try:
         with file.open() as handle:
@@ -70,7 +70,7 @@ def byte_lines(file: LogFile) -> Iterator[tuple[str, bytes | Problem]]:
                 where = f"{file.name}:{line_number}"
                 if len(line) > MAX_RECORD_BYTES:
                     length = len(line) + _skip_line(handle, line)
-                    yield where, Problem(where, "too_long", f"the line has {length:,} bytes, and {MAX_RECORD_BYTES:,} are the limit")
+                    yield where, Problem(where, "too_long", f"the line has {length:,} bytes, more than the limit of {MAX_RECORD_BYTES:,}")
                     continue
                 line = line.removeprefix(BOM) if line_number == 1 else line
                 if line.strip():
@@ -79,7 +79,7 @@ def byte_lines(file: LogFile) -> Iterator[tuple[str, bytes | Problem]]:
         yield f"{file.name}:1", Problem(f"{file.name}:1", error.reason, error.detail)
     except READ_ERRORS as error:
         where = f"{file.name}:{line_number + 1}"
-        yield where, Problem(where, "unreadable", f"the file cannot be read from here on: {error}")
+        yield where, Problem(where, "unreadable", f"the file is unreadable from here on: {error}")
 
 
 def _skip_line(handle: BinaryIO, line: bytes) -> int:
@@ -103,9 +103,9 @@ def json_value(where: str, data: bytes) -> Any:
     except UnicodeDecodeError as error:
         return Problem(where, "not_utf8", f"byte {error.start + 1} is not UTF-8")
     except RecursionError:
-        return Problem(where, "not_json", "it is nested too deeply")
+        return Problem(where, "not_json", "nested too deeply")
     except ValueError as error:
-        return Problem(where, "not_json", f"it is not JSON: {error}")
+        return Problem(where, "not_json", f"not valid JSON: {error}")
 
 
 def json_records(file: LogFile) -> Iterator[Item]:
@@ -184,10 +184,10 @@ class _JsonStream:
                 return ""
             self.fill()
 
-    def take(self, wanted: str) -> str:
+    def take(self, expected: str) -> str:
         found = self.next()
-        if not found or found not in wanted:
-            raise Unusable("not_json", f"it is not JSON: {' or '.join(wanted)} is expected, not {found or 'the end of the file'}")
+        if not found or found not in expected:
+            raise Unusable("not_json", f"not valid JSON: expected {' or '.join(expected)}, not {found or 'the end of the file'}")
         self.position += 1
         return found
 
@@ -200,18 +200,18 @@ class _JsonStream:
             except json.JSONDecodeError as error:
                 cut = error.msg.startswith("Unterminated") or error.pos >= len(self.buffer) - LONGEST_WORD
                 if self.ended or not cut:
-                    raise Unusable("not_json", f"it is not JSON: {error.msg}") from error
+                    raise Unusable("not_json", f"not valid JSON: {error.msg}") from error
             except (ValueError, RecursionError) as error:
-                raise Unusable("not_json", f"it is not JSON that can be read: {error}") from error
+                raise Unusable("not_json", f"unreadable JSON: {error}") from error
             else:
                 after = UNFINISHED_NUMBER if isinstance(value, int | float) else 0
                 if len(self.buffer) - end > after or self.ended:
                     self.position = end
                     return value
-            held = len(self.buffer) - self.position
-            if held > MAX_RECORD_BYTES:
+            waiting = len(self.buffer) - self.position
+            if waiting > MAX_RECORD_BYTES:
                 raise Unusable("too_long", f"one value is longer than {MAX_RECORD_BYTES:,} characters")
-            self.fill(max(CHUNK, held))
+            self.fill(max(CHUNK, waiting))
 
     def item(self, where: str) -> Any:
         """The next value, or a Problem in its place."""
@@ -237,7 +237,7 @@ def _streamed(file: LogFile, read: Callable[[LogFile, _JsonStream], Iterator[Ite
         yield f"{file.name}:1", Problem(f"{file.name}:1", error.reason, error.detail)
     except READ_ERRORS as error:
         where = f"{file.name}:{line}"
-        yield where, Problem(where, "unreadable", f"the file cannot be read from here on: {error}")
+        yield where, Problem(where, "unreadable", f"the file is unreadable from here on: {error}")
 
 
 def _elements(file: LogFile, stream: _JsonStream) -> Iterator[Item]:
@@ -266,7 +266,7 @@ def _members(file: LogFile, stream: _JsonStream, inside: tuple[str, ...]) -> Ite
     mark = stream.take("}") if stream.next() == "}" else ","
     while mark == ",":
         if stream.next() != '"':
-            raise Unusable("not_json", "it is not JSON: a key is expected")
+            raise Unusable("not_json", "not valid JSON: expected a key")
         key = stream.value()
         stream.take(":")
         if key in inside and stream.next() == "{":

@@ -33,7 +33,7 @@ class LogStep:
 
 @dataclass(slots=True)
 class Record:
-    """One trajectory as a log tells it: `reward` on the log's own scale, `source` 'file:line', `rollout_id` only if we exported it."""
+    """One trajectory as a log describes it: `reward` on the log's own scale, `source` 'file:line', `rollout_id` only if we exported it."""
 
     source: str
     environment: str
@@ -106,7 +106,7 @@ class Unusable(Exception):
 
 
 class KeyWatch:
-    """For `object_pairs_hook`: remembers a key that stands twice in one object, of which JSON readers keep one at will."""
+    """For `object_pairs_hook`: remembers a key that appears twice in one object, of which JSON readers silently keep one."""
 
     def __init__(self) -> None:
         self.repeated: str | None = None
@@ -133,17 +133,17 @@ def each(items: Iterable[Item], parse: Callable[[str, Any], Record]) -> Iterator
         except Unusable as refusal:
             yield Problem(where, refusal.reason, refusal.detail)
         except RecursionError:
-            yield Problem(where, "not_json", "it is nested too deeply")
+            yield Problem(where, "not_json", "nested too deeply")
 
 
 def repeated_key(where: str, key: str) -> Problem:
-    return Problem(where, "repeated_key", f"the key {key[:LONGEST_KEY]!r} stands twice in one object; which of the two counts is not known")
+    return Problem(where, "repeated_key", f"the key {key[:LONGEST_KEY]!r} appears twice in one object, so its value is ambiguous")
 
 
 EXPORTER = "tratree-data"
 """How our exporters sign their metadata."""
 ROLLOUT_ID = re.compile("[0-9a-f]{16}")
-TOLD = (
+METADATA_FIELDS = (
     "environment",
     "environment_version",
     "split",
@@ -157,9 +157,9 @@ TOLD = (
 )
 
 
-def tell(record: Record, facts: Mapping[str, Any]) -> Record:
-    """What a log says of a trajectory in its free metadata, under the names of our columns."""
-    for name in TOLD:
+def apply_metadata(record: Record, facts: Mapping[str, Any]) -> Record:
+    """Copies what a log's free metadata says under the names of our columns."""
+    for name in METADATA_FIELDS:
         if facts.get(name) is not None and not (name == "environment" and record.environment):
             setattr(record, name, text(facts[name], name))
     if facts.get("task_id") is not None:
@@ -181,13 +181,13 @@ def tell(record: Record, facts: Mapping[str, Any]) -> Record:
 
 def mapping(value: Any, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        raise Unusable("wrong_type", f"{name} is {kind(value)}, and must be an object")
+        raise Unusable("wrong_type", f"{name} is {kind(value)}, but must be an object")
     return value
 
 
 def items_of(value: Any, name: str) -> list[Any]:
     if not isinstance(value, list):
-        raise Unusable("wrong_type", f"{name} is {kind(value)}, and must be a list")
+        raise Unusable("wrong_type", f"{name} is {kind(value)}, but must be a list")
     return value
 
 
@@ -203,7 +203,7 @@ def need(record: Mapping[str, Any], key: str, name: str = "") -> Any:
 
 
 def at(value: Any, *keys: str) -> Any:
-    """What lies below the keys, None where they lead nowhere."""
+    """The value below the keys, None where they lead nowhere."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value
@@ -211,7 +211,7 @@ def at(value: Any, *keys: str) -> Any:
 
 def text(value: Any, name: str) -> str:
     if not isinstance(value, str):
-        raise Unusable("wrong_type", f"{name} is {kind(value)}, and must be a text")
+        raise Unusable("wrong_type", f"{name} is {kind(value)}, but must be text")
     return value
 
 
@@ -232,12 +232,12 @@ def identifier(value: Any, name: str) -> str:
 def number(value: Any, name: str) -> float | None:
     """A finite number, of a table also a decimal; null is None.
 
-    True and false are no numbers: formats that write them say so with `truth_or_number`.
+    True and false are not numbers: formats that write them use `truth_or_number`.
     """
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        raise Unusable("wrong_type", f"{name} is {kind(value)}, and must be a number")
+        raise Unusable("wrong_type", f"{name} is {kind(value)}, but must be a number")
     try:
         found = float(value)
     except OverflowError:
@@ -254,7 +254,7 @@ def truth_or_number(value: Any, name: str) -> float | None:
 
 def truth(value: Any, name: str) -> bool | None:
     if value is not None and not isinstance(value, bool):
-        raise Unusable("wrong_type", f"{name} is {kind(value)}, and must be true or false")
+        raise Unusable("wrong_type", f"{name} is {kind(value)}, but must be true or false")
     return value
 
 

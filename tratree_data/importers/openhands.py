@@ -67,7 +67,7 @@ def _events(history: list[Any]) -> Iterator[Event]:
         for part in item if isinstance(item, list) else [item]:
             event = log_records.mapping(part, f"history[{i}]")
             if event and sum(isinstance(event.get(key), str) for key in KINDS) != 1:
-                raise Unusable("other_format", f"history[{i}] is no event of OpenHands: it needs one of {', '.join(KINDS)}")
+                raise Unusable("other_format", f"history[{i}] is not an OpenHands event: it needs one of {', '.join(KINDS)}")
             if event:
                 yield event
 
@@ -109,8 +109,8 @@ def _newer(event: Event) -> LogStep | str | None:
         action = log_records.mapping(event.get("action") or {}, "action")
         given = _arguments(action | log_records.mapping(action.get("data") or {}, "action.data"))
         call = event.get("tool_call")
-        told = call if isinstance(call, dict) else {"name": event.get("tool_name"), "arguments": given}
-        return LogStep("", "\n".join(text for text in thoughts if text), _call(told, given))
+        called = call if isinstance(call, dict) else {"name": event.get("tool_name"), "arguments": given}
+        return LogStep("", "\n".join(text for text in thoughts if text), _call(called, given))
     if kind == "ObservationEvent":
         observation = log_records.mapping(event.get("observation"), "observation")
         return _text(observation.get("content", observation.get("output")), "observation.content")
@@ -118,7 +118,7 @@ def _newer(event: Event) -> LogStep | str | None:
 
 
 def _older(event: Event) -> LogStep | str | None:
-    """An event of version 0; what the user or the machinery did is no step."""
+    """An event of version 0; what the user or the machinery did is not a step."""
     if "action" not in event:
         silent = event["observation"] in NO_OBSERVATIONS
         return None if silent else log_records.optional_text(event.get("content"), "content")
@@ -136,14 +136,14 @@ def _own_call(event: Event) -> str:
     """The tool call as the model wrote it, where the log keeps its answer."""
     choices = log_records.at(event, "tool_call_metadata", "model_response", "choices")
     message = log_records.at(choices[0], "message") if isinstance(choices, list) and choices else None
-    wanted = log_records.at(event, "tool_call_metadata", "tool_call_id")
+    call_id = log_records.at(event, "tool_call_metadata", "tool_call_id")
     calls = log_records.at(message, "tool_calls")
-    found = [call for call in calls if log_records.at(call, "id") == wanted] if isinstance(calls, list) else []
+    found = [call for call in calls if log_records.at(call, "id") == call_id] if isinstance(calls, list) else []
     return _call(found[0], {}) if found else ""
 
 
 def _call(call: dict[str, Any], given: dict[str, Any]) -> str:
-    """The model's words; a `summary` that the tool itself was given is no word about the call."""
+    """The call as the model wrote it, without the `summary` that describes it unless the tool takes one."""
     function = log_records.mapping(call.get("function", call), "tool_call")
     arguments = conversations.read_arguments(function.get("arguments"))
     if isinstance(arguments, dict):

@@ -28,7 +28,7 @@ OURS = (
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     unknown = [ours for ours in options.columns if ours not in OURS]
     if unknown:
-        raise BadInputError(f"No column of ours is called {unknown[0]!r}.{suggest(unknown[0], OURS)}\nNext: --column OURS=THEIRS")
+        raise BadInputError(f"Unknown column {unknown[0]!r}.{suggest(unknown[0], OURS)}\nNext: --column OURS=THEIRS")
     rows = _hub_rows(file, options) if str(file.path).startswith("hub:") else _parquet_rows(file)
     return log_records.each(rows, lambda where, row: _parse(file, options, where, row))
 
@@ -44,7 +44,7 @@ def _parquet_rows(file: LogFile) -> Iterator[Item]:
                     yield f"{file.name}:{number}", row
     except (pa.ArrowException, OSError, ValueError) as error:
         where = f"{file.name}:{number + 1}"
-        yield where, Problem(where, "unreadable", f"the table cannot be read from here on: {error}")
+        yield where, Problem(where, "unreadable", f"the table is unreadable from here on: {error}")
 
 
 def _hub_rows(file: LogFile, options: Options) -> Iterator[Item]:
@@ -52,7 +52,7 @@ def _hub_rows(file: LogFile, options: Options) -> Iterator[Item]:
 
     match = HUB.fullmatch(str(file.path))
     if match is None:
-        raise BadInputError(f"{file.path} names no Hub dataset.\nNext: hub:org/name, hub:org/name:config or hub:org/name@revision")
+        raise BadInputError(f"{file.path} does not name a Hub dataset.\nNext: hub:org/name, hub:org/name:config or hub:org/name@revision")
     try:
         rows = datasets.load_dataset(
             match["name"], match["config"], revision=match["revision"], split=options.split or "train", streaming=True
@@ -71,7 +71,7 @@ def _parse(file: LogFile, options: Options, where: str, row: dict[str, Any]) -> 
     entry = {name: value for name, value in row.items() if name not in taken}
     for ours, theirs in options.columns.items():
         if theirs not in row:
-            raise Unusable("missing_field", f"there is no column {theirs!r}; there is: {', '.join(sorted(row))}")
+            raise Unusable("missing_field", f"no column {theirs!r}. Available: {', '.join(sorted(row))}")
         entry[ours] = row[theirs]
     for name in ("steps", "messages"):
         if isinstance(entry.get(name), str):
@@ -79,7 +79,7 @@ def _parse(file: LogFile, options: Options, where: str, row: dict[str, Any]) -> 
     if entry.get("steps") is not None:
         return jsonl.parse(options, where, {"instruction": "", "reward": None} | entry)
     if entry.get("messages") is None:
-        raise Unusable("missing_field", "there is neither a column steps nor messages; name it with --column messages=THEIRS")
+        raise Unusable("missing_field", "no column steps or messages; name one with --column messages=THEIRS")
     return openai_messages.parse(file, options, where, entry)
 
 
@@ -88,7 +88,7 @@ def _from_json(value: str, name: str) -> Any:
     try:
         found = json.loads(value, object_pairs_hook=watch)
     except (ValueError, RecursionError) as error:
-        raise Unusable("not_json", f"{name} is a text that is not JSON: {error}") from error
+        raise Unusable("not_json", f"{name} is text, but not valid JSON: {error}") from error
     if watch.repeated is not None:
         problem = log_records.repeated_key(name, watch.repeated)
         raise Unusable(problem.reason, problem.detail)

@@ -52,18 +52,18 @@ class Episode:
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     """One episode behind the lines, so that the last is known to be the last."""
     had_outcomes = False
-    held: Episode | Problem | None = None
+    previous: Episode | Problem | None = None
     for episode in _episodes(file):
-        if isinstance(held, Problem):
-            yield held
-        elif held is not None:
-            had_outcomes = had_outcomes or held.reward is not None
-            yield _finish(file, held, options)
-        held = episode
-    if isinstance(held, Episode) and held.reward is None and had_outcomes and held.fault is None:
-        yield Problem(held.line, "truncated", "the log ends within this episode: it has no outcome, and those before it have")
-    elif held is not None:
-        yield held if isinstance(held, Problem) else _finish(file, held, options)
+        if isinstance(previous, Problem):
+            yield previous
+        elif previous is not None:
+            had_outcomes = had_outcomes or previous.reward is not None
+            yield _finish(file, previous, options)
+        previous = episode
+    if isinstance(previous, Episode) and previous.reward is None and had_outcomes and previous.fault is None:
+        yield Problem(previous.line, "truncated", "the log ends in the middle of this episode: unlike those before, it has no outcome")
+    elif previous is not None:
+        yield previous if isinstance(previous, Problem) else _finish(file, previous, options)
 
 
 def _episodes(file: LogFile) -> Iterator[Episode | Problem]:
@@ -97,7 +97,7 @@ def _episodes(file: LogFile) -> Iterator[Episode | Problem]:
 
 
 def _begins(episode: Episode, line: str) -> bool:
-    """Whether the line opens another episode: an opening, a task, or anything that is no step once there is an outcome."""
+    """Whether the line opens another episode: an opening, a task, or anything that is not a step once there is an outcome."""
     if not episode.played:
         return False
     if OPENING.match(line):

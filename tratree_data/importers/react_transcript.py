@@ -34,7 +34,7 @@ class Transcript:
         observed = OBSERVATION.match(line)
         text = observed["text"] if observed else line
         if self.after_thought and text.strip() == ACKNOWLEDGED:
-            if self.thoughts:  # what stood between the thought and its 'OK.' is the rest of the thought
+            if self.thoughts:  # text between the thought and its 'OK.' is the rest of the thought
                 self.thoughts[-1] = "\n".join([self.thoughts[-1], *self.answer[self.answered :]])
                 del self.answer[self.answered :]
             return

@@ -175,7 +175,7 @@ def validate(record: Record, options: Options) -> None:
     if not record.task_id.strip():
         raise Unusable("missing_field", "the task has no id")
     if not record.steps:
-        raise Unusable("empty_steps", "there is no step")
+        raise Unusable("empty_steps", "the trajectory has no steps")
     if record.end_reason not in END_REASONS:
         record.end_reason = "unknown"
 

@@ -1,6 +1,6 @@
 """ScienceWorld histories (Retrospex, SwiftSage): {"history": [{"action", "observation", "score", …}]}, bare, listed, or by episode number.
 
-Here observation and score come AFTER the action, numbers may be texts, and there are no thoughts. As in ScienceWorld itself the score is
+Observation and score come AFTER the action, numbers may be text, and there are no thoughts. As in ScienceWorld itself the score is
 the highest of the episode, and a negative one only says that the agent ruined the task. Scores are 0–100 or 0–1: --score-scale says.
 """
 
@@ -36,22 +36,22 @@ def _episodes(file: LogFile) -> Iterator[Item]:
     if "history" in record:
         yield f"{file.name}:1", ("", record)
     elif record:
-        yield f"{file.name}:1", Problem(f"{file.name}:1", "missing_field", f"there is no 'history' beside or below {sorted(record)[:3]}")
+        yield f"{file.name}:1", Problem(f"{file.name}:1", "missing_field", f"no 'history' beside or below {sorted(record)[:3]}")
 
 
 def _parse(file: LogFile, options: Options, where: str, item: Any) -> Record:
     key, value = item
     entry = log_records.mapping(value, "the record")
     history = log_records.need(entry, "history")
-    told = dict(entry)
+    facts = dict(entry)
     if isinstance(history, dict):
-        told |= {name: value for name, value in history.items() if name not in ("history", "properties")}
-        told |= log_records.mapping(history.get("properties") or {}, "properties")
+        facts |= {name: value for name, value in history.items() if name not in ("history", "properties")}
+        facts |= log_records.mapping(history.get("properties") or {}, "properties")
         history = log_records.need(history, "history")
     turns = [log_records.mapping(turn, f"history[{i}]") for i, turn in enumerate(log_records.items_of(history, "history"))]
     if not turns:
         raise Unusable("empty_steps", "history is empty")
-    task = log_records.optional_text(told.get("taskDescription", told.get("task_description", told.get("task"))), "taskDescription")
+    task = log_records.optional_text(facts.get("taskDescription", facts.get("task_description", facts.get("task"))), "taskDescription")
     steps = _steps(turns, task)
     scores = [score for i, turn in enumerate(turns) if (score := numeric(turn.get("score"), f"history[{i}].score")) is not None]
     final = numeric(entry.get("finalScore", entry.get("score")), "finalScore")
@@ -63,7 +63,7 @@ def _parse(file: LogFile, options: Options, where: str, item: Any) -> Record:
     return Record(
         source=where,
         environment=options.environment or ENVIRONMENT,
-        task_id=_task_id(file, told, key),
+        task_id=_task_id(file, facts, key),
         trajectory_id=f"{file.stem}:{key}" if key else "",
         instruction=task,
         reward=None if best is None else max(best, 0.0),
@@ -98,7 +98,7 @@ def numeric(value: Any, name: str) -> float | None:
         try:
             value = float(value)
         except ValueError as error:
-            raise Unusable("wrong_type", f"{name} is {value[:40]!r}, and must be a number") from error
+            raise Unusable("wrong_type", f"{name} is {value[:40]!r}, but must be a number") from error
     return log_records.number(value, name)
 
 
@@ -106,9 +106,9 @@ def truth_word(value: Any) -> bool:
     return value is True or (isinstance(value, str) and value.lower() == "true")
 
 
-def _task_id(file: LogFile, told: dict[str, Any], key: str) -> str:
+def _task_id(file: LogFile, facts: dict[str, Any], key: str) -> str:
     """Task and variation where the log names them, else the file and the episode."""
-    task, variation = told.get("taskName", told.get("taskIdx", told.get("task_id"))), told.get("variationIdx", told.get("variation"))
+    task, variation = facts.get("taskName", facts.get("taskIdx", facts.get("task_id"))), facts.get("variationIdx", facts.get("variation"))
     if task is not None and variation is not None:
         return f"{log_records.identifier(task, 'task')}/{log_records.identifier(variation, 'variation')}"
     if task is not None:

@@ -18,24 +18,24 @@ Format = Literal[
 
 @dataclass(frozen=True)
 class ImportSettings(Settings):
-    format: Annotated[Format, Setting("The log's format; detected by default.", recorded=False)] = "auto"
+    format: Annotated[Format, Setting("Format of the log; detected by default.", recorded=False)] = "auto"
     _: KW_ONLY
     strict: Annotated[bool, Setting("Stop at the first bad record and write nothing.", recorded=False)] = False
-    environment: Annotated[str, Setting("The environment, where the log does not name it.")] = ""
-    split: Annotated[str, Setting("The split of the tasks, where the log does not name it; train by default.")] = ""
-    agent: Annotated[str, Setting("The agent, where the log does not name it.")] = ""
-    model: Annotated[str, Setting("The agent's model, where the log does not name it.")] = ""
+    environment: Annotated[str, Setting("Environment, if the log does not name one.")] = ""
+    split: Annotated[str, Setting("Split of the tasks, if the log does not name one; train by default.")] = ""
+    agent: Annotated[str, Setting("Agent, if the log does not name one.")] = ""
+    model: Annotated[str, Setting("The agent's model, if the log does not name one.")] = ""
     score_scale: Annotated[
         str | Scale | None, Setting("The scale of the rewards: low,high or percent; 0,1 by default.", metavar="LOW,HIGH")
     ] = None
     score_map: Annotated[
         Mapping[float, float] | tuple[str, ...],
-        Setting("A reward that stands for another, e.g. --score-map=-1=0.", metavar="FROM=TO"),
+        Setting("Reward to replace with another, e.g. --score-map=-1=0.", metavar="FROM=TO"),
     ] = ()
     clamp_scores: Annotated[bool, Setting("Move rewards outside the scale to its nearest end.")] = False
     columns: Annotated[
         Mapping[str, str] | tuple[str, ...],
-        Setting("Which of our columns is which of a table's.", option="column", metavar="OURS=THEIRS"),
+        Setting("Map a column of the table to one of ours.", option="column", metavar="OURS=THEIRS"),
     ] = ()
 
     def scale(self) -> Scale | None:
@@ -54,9 +54,7 @@ def parse_columns(pairs: Iterable[str]) -> dict[str, str]:
     for pair in pairs:
         ours, mark, theirs = pair.partition("=")
         if not (ours and mark and theirs):
-            raise BadInputError(
-                f"{pair!r} does not say which column is which.\nNext: --column OURS=THEIRS, e.g. --column task_id=question_id"
-            )
+            raise BadInputError(f"{pair!r} is not a column mapping.\nNext: --column OURS=THEIRS, e.g. --column task_id=question_id")
         columns[ours] = theirs
     return columns
 
@@ -84,5 +82,5 @@ def parse_scale(scale: str | Scale | None) -> Scale | None:
     except (TypeError, ValueError) as error:
         raise BadInputError(f"The score scale {scale!r} is not 'percent' or two numbers low,high.\nNext: --score-scale 0,100") from error
     if not (-1e300 < low < high < 1e300):
-        raise BadInputError(f"The score scale {scale!r} has no room between its ends.\nNext: --score-scale 0,100, the lower end first")
+        raise BadInputError(f"The score scale {scale!r} is empty: its ends must differ.\nNext: --score-scale 0,100, the lower end first")
     return low, high

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tratree_data.importers import conversations, log_records
-from tratree_data.importers.chat import told_chat
+from tratree_data.importers.chat import record_of_chat_with_metadata
 from tratree_data.importers.dialects import read_messages
 from tratree_data.importers.log_files import LogFile, json_lines
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
@@ -25,7 +25,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
             yield from _finish(options, where, header, messages, fault)
             where, header, messages, fault = place, line, [], None
         elif not where:
-            yield line if isinstance(line, Problem) else Problem(place, "missing_field", "there is no line of type session before it")
+            yield line if isinstance(line, Problem) else Problem(place, "missing_field", "no line of type session before it")
         elif isinstance(line, Problem):
             fault = fault or line
         elif len(messages) == MOST_MESSAGES:
@@ -36,7 +36,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
 
 
 def _finish(options: Options, where: str, header: dict[str, Any], messages: list[Any], fault: Problem | None) -> Iterator[Record | Problem]:
-    """A session with one unreadable line is no trajectory any more."""
+    """A session with an unreadable line is no longer a usable trajectory."""
     if fault is not None:
         yield fault
     elif where:
@@ -45,7 +45,7 @@ def _finish(options: Options, where: str, header: dict[str, Any], messages: list
 
 def _parse(options: Options, where: str, header: dict[str, Any], messages: list[Any]) -> Record:
     spoken = [said for i, message in enumerate(messages) for said in read_messages(message, f"message {i + 1}")]
-    record = told_chat(spoken, header, where, options.environment)
+    record = record_of_chat_with_metadata(spoken, header, where, options.environment)
     record.trajectory_id = record.trajectory_id or log_records.identifier(log_records.need(header, "id"), "id")
     record.agent = record.agent or log_records.optional_text(header.get("harness"), "harness")
     acts = [

@@ -39,7 +39,7 @@ class ImportSummary:
         yield f"Scores: {self.scored:,} of {self.rollouts:,} rollouts{span}"
         yield f"Longest rollout: {self.longest:,} steps ({self.longest_source}); empty actions: {self.empty_actions:,} of {self.steps:,}"
         if not self.scored:
-            yield "Warning: no rollout has a score, so pairs and values cannot tell success from failure"
+            yield "Warning: no rollout has a score, so pairs and values cannot distinguish success from failure"
         elif self.highest < LOW_SCORES:
             yield f"Warning: no score is above {self.highest:g}; check --score-scale"
         if self.empty_actions > MANY_EMPTY * self.steps:

@@ -1,7 +1,7 @@
 """SWE-agent's `*.traj` and mini-swe-agent's `*.traj.json`: one run a file.
 
-SWE-agent tells its steps under "trajectory", each with the observation that came AFTER its action; what the agent saw first is the last
-message of its first query, or of "history" before it acted. Demonstrations (`is_demo`) were shown to the agent, and are no acts of its own.
+SWE-agent lists its steps under "trajectory", each with the observation that came AFTER its action; what the agent saw first is the last
+message of its first query, or of "history" before it acted. Demonstrations (`is_demo`) were shown to the agent and are not its own actions.
 A hand-made demonstration is a "history" alone. mini-swe-agent writes a conversation ("messages") whose `extra` holds the commands.
 """
 
@@ -111,9 +111,9 @@ def _messages(run: dict[str, Any], key: str) -> list[Message]:
     log = log_records.items_of(run.get(key) or [], key)
     named = [(f"{key}[{i}]", log_records.mapping(message, f"{key}[{i}]")) for i, message in enumerate(log)]
     if not run.get("trajectory") and key == "history" and not any("agent" in message for _, message in named):
-        raise Unusable("missing_field", "there is no 'trajectory', 'history' or 'messages' of SWE-agent")
+        raise Unusable("missing_field", "no 'trajectory', 'history' or 'messages' of SWE-agent")
     if named and all(message.get("is_demo") for _, message in named):
-        raise Unusable("only_examples", f"{key} holds demonstrations only")
+        raise Unusable("only_examples", f"{key} contains demonstrations only")
     return [(name, message) for name, message in named if not message.get("is_demo")]
 
 
@@ -187,7 +187,7 @@ def _command(action: Any, name: str) -> str:
 
 
 def _fenced(content: str) -> tuple[str, str]:
-    """What stands before the one block of commands, and the block; without exactly one the whole answer is the action."""
+    """The text before the single block of commands, and the block; without exactly one block the whole answer is the action."""
     for start, end in FENCES:
         said, mark, rest = content.partition(start)
         block, closed, after = rest.partition(end)

@@ -1,6 +1,6 @@
-"""Scores that lie beside a run's logs: reports of SWE-bench's evaluation, as its harness, sb-cli, SWE-agent and OpenHands write them.
+"""Scores beside a run's logs: reports of SWE-bench's evaluation, as its harness, sb-cli, SWE-agent and OpenHands write them.
 
-A report is a JSON object with a list `resolved_ids` (or `resolved`). It is looked for where runs leave it: in the log's folder; above it,
+A report is a JSON object with a list `resolved_ids` (or `resolved`). It is searched for where runs leave it: in the log's folder; above it,
 where each task has a folder of its own name; and in `../results` of a folder `trajs`.
 """
 
@@ -44,7 +44,7 @@ def _folders(path: Path, task: str) -> list[Path]:
 
 
 def _listing(folder: Path) -> Listing:
-    """The folder's JSON files with time and size, so that a report that was mended is read again."""
+    """The folder's JSON files with time and size, so that a corrected report is read again."""
     found = []
     with suppress(OSError), os.scandir(folder) as entries:
         for entry in entries:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tratree_data.importers import conversations, log_records
-from tratree_data.importers.chat import Message, told_chat
+from tratree_data.importers.chat import Message, record_of_chat_with_metadata
 from tratree_data.importers.dialects import read_messages, read_tools
 from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Item, Options, Problem, Record, Unusable
@@ -44,7 +44,7 @@ def _trace(options: Options, where: str, episode: dict[str, Any], value: Any) ->
         log_records.mapping(node, f"nodes[{i}]") for i, node in enumerate(log_records.items_of(log_records.need(trace, "nodes"), "nodes"))
     ]
     named = options.environment or log_records.optional_text(facts.get("environment") or environment.get("id"), "env.id")
-    record = told_chat(_messages(_final_branch(nodes)), facts, where, named)
+    record = record_of_chat_with_metadata(_messages(_final_branch(nodes)), facts, where, named)
     if facts.get("task_id") is None:
         key = next((data[name] for name in ("id", "name", "idx") if data.get(name) is not None), task.get("key"))
         record.task_id = record.task_id if key is None else log_records.identifier(key, "task")
@@ -53,7 +53,7 @@ def _trace(options: Options, where: str, episode: dict[str, Any], value: Any) ->
     record.agent = record.agent or log_records.optional_text(
         log_records.mapping(trace.get("agent") or {}, "agent").get("name"), "agent.name"
     )
-    conversations.tell_steps(record, facts.get("steps"))
+    conversations.apply_step_metadata(record, facts.get("steps"))
     stop = log_records.optional_text(trace.get("stop_condition"), "stop_condition")
     if facts.get("end_reason") is None:
         record.end_reason = STOPS.get(
@@ -82,7 +82,7 @@ def _final_branch(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     branch: list[dict[str, Any]] = []
     while leaf is not None:
         if not isinstance(leaf, int) or isinstance(leaf, bool) or not 0 <= leaf < len(nodes) or len(branch) > len(nodes):
-            raise Unusable("wrong_type", f"a node's parent is {leaf!r:.40}, which is no earlier node")
+            raise Unusable("wrong_type", f"a node's parent is {leaf!r:.40}, which is not an earlier node")
         branch.append(nodes[leaf])
         leaf = nodes[leaf].get("parent")
     return branch[::-1]
@@ -110,7 +110,7 @@ def _result(options: Options, where: str, value: Any) -> Record:
         log = [{"role": role, "content": part}] if isinstance(part, str) else log_records.items_of(part, key)
         spoken += [said for i, message in enumerate(log) for said in read_messages(message, f"{key}[{i}]")]
     info = entry.get("info")
-    record = told_chat(spoken, info if isinstance(info, dict) else {}, where, options.environment)
+    record = record_of_chat_with_metadata(spoken, info if isinstance(info, dict) else {}, where, options.environment)
     record.environment = record.environment or log_records.optional_text(entry.get("env_id") or entry.get("task"), "task")
     if record.tools is None and isinstance(info, dict):
         record.tools = read_tools(info.get("oai_tools"))

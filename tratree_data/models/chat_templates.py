@@ -23,7 +23,7 @@ CHAT_TEMPLATE = (
     "{%- if add_generation_prompt -%}<|im_start|>assistant\n{% endif -%}"
 )
 """ChatML with markers, for a tokenizer that has no template of its own. The agent's turn ends with the tokenizer's own end, so that
-whatever runs the model stops there."""
+generation stops there."""
 
 LLAMA2_TEMPLATE = (
     "{%- for message in messages -%}"
@@ -100,7 +100,7 @@ def render(
     except (TemplateError, TypeError, IndexError) as error:
         raise BadInputError(
             f"The chat template of {name_of(tokenizer)} cannot write a conversation of user and assistant turns: {error}.\n"
-            "Next: mend it, or add --chat-template FILE, or --chat-template chatml"
+            "Next: fix it, or add --chat-template FILE, or --chat-template chatml"
         ) from error
     return texts, spans
 
@@ -110,7 +110,7 @@ def end_of_turn(tokenizer: Any, template: str) -> int:
     name = f"The chat template of {name_of(tokenizer)}"
     if not tokenizer.is_fast:
         raise BadInputError(
-            f"{name_of(tokenizer)} is a tokenizer that does not say which characters a token stands for.\nNext: save it as a fast tokenizer"
+            f"{name_of(tokenizer)} is a tokenizer that does not map tokens to characters.\nNext: save it as a fast tokenizer"
         )
     (text,), (spans,) = render(tokenizer, template, [PROBE])
     written = "\n".join(text[start:end] for start, end in spans)
@@ -122,7 +122,7 @@ def end_of_turn(tokenizer: Any, template: str) -> int:
     for messages in (PROBE[:1], PROBE[:3]):
         prompt = render(tokenizer, template, [messages], to_answer=True)[0][0]
         if not text.startswith(prompt[: prompt.index(messages[-1]["content"])]):
-            raise BadInputError(f"{name} writes earlier turns differently once more follow, so that no prompt fits its answer.\n{NEXT}")
+            raise BadInputError(f"{name} changes earlier turns when more follow, so prompts would not match their answers.\n{NEXT}")
     return _end_token(tokenizer, text, text.index(said[0]) + len(said[0]), spans)
 
 
@@ -140,7 +140,7 @@ def _end_token(tokenizer: Any, text: str, after: int, spans: Spans) -> int:
     found = encoded["input_ids"][0][token] if token is not None else None
     if found is None or found not in {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}:
         raise BadInputError(
-            f"The chat template of {name_of(tokenizer)} ends the agent's turn with {tail[:40]!r}, which is no special token of this "
+            f"The chat template of {name_of(tokenizer)} ends the agent's turn with {tail[:40]!r}, which is not a special token of this "
             "tokenizer, so nothing that runs the model would stop there.\n"
             "Next: add --chat-template chatml, which ends a turn with the tokenizer's own eos_token, or give the tokenizer that token"
         )

@@ -24,9 +24,9 @@ def need_model(name: str) -> None:
 
 def _need_files(folder: Path) -> None:
     if (folder / RECORD).is_file() and not json.loads((folder / RECORD).read_text(encoding="utf-8"))["finished"]:
-        raise NotFoundError(f"There is no model in {folder} yet: its training hasn't finished.\nNext: run that tratree train command again")
+        raise NotFoundError(f"No model in {folder} yet: its training has not finished.\nNext: run that tratree train command again")
     if not any((folder / config).is_file() for config in CONFIGS):
-        raise NotFoundError(f"There is no model in {folder}: it holds no config.json.\nNext: name a model's folder or a Hub id")
+        raise NotFoundError(f"No model in {folder}: it has no config.json.\nNext: name a model's folder or a Hub id")
 
 
 def _is_cached(name: str) -> bool:
@@ -37,7 +37,7 @@ def _is_cached(name: str) -> bool:
         return any(isinstance(try_to_load_from_cache(name, config), str) for config in CONFIGS)
     except HFValidationError as error:
         raise NotFoundError(
-            f"There is no folder {name}, and no model on the Hub can have that name.\nNext: name a model's folder or a Hub id"
+            f"No such folder: {name}, and it is not a valid name on the Hub.\nNext: name a model's folder or a Hub id"
         ) from error
 
 
@@ -51,11 +51,11 @@ def _ask_the_hub(name: str) -> None:
         HfApi().model_info(name, timeout=PATIENCE)
     except GatedRepoError as error:
         raise NotFoundError(
-            f"{missing}, and the Hub only gives it to those who accepted its licence.\nNext: accept it there, then hf auth login"
+            f"{missing}, and the Hub requires you to accept its licence first.\nNext: accept it there, then hf auth login"
         ) from error
     except RepositoryNotFoundError as error:
         raise NotFoundError(
-            f"{missing}, and the Hub shows no such model.\nNext: check its name, or hf auth login if it is private"
+            f"{missing}, and it was not found on the Hub.\nNext: check its name, or hf auth login if it is private"
         ) from error
     except HfHubHTTPError as error:
         raise TratreeError(

@@ -16,21 +16,21 @@ def load_tokenizer(model: str) -> Any:
         tokenizer = AutoTokenizer.from_pretrained(model)
     except (OSError, ValueError) as error:
         raise NotFoundError(
-            f"There is no model with a tokenizer at {model!r}: {str(error).splitlines()[0]}\nNext: name a folder or a Hub id"
+            f"No model with a tokenizer at {model!r}: {str(error).splitlines()[0]}\nNext: name a folder or a Hub id"
         ) from error
     if tokenizer.pad_token is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
 
 
-def longest_row(model: str, wanted: int) -> int:
+def longest_row(model: str, requested: int) -> int:
     """How many tokens a row may have: what was asked for, or the model's positions if it has fewer."""
     try:
         config = AutoConfig.from_pretrained(adapter_base(model) or model).get_text_config()
     except (OSError, ValueError):  # load_model says what is wrong with it
-        return wanted
+        return requested
     positions = getattr(config, "max_position_embeddings", None)
-    return min(wanted, positions) if isinstance(positions, int) and positions > 0 else wanted
+    return min(requested, positions) if isinstance(positions, int) and positions > 0 else requested
 
 
 def load_model(model: str, adapter: str | None = None, bf16: bool | None = None, trainable: bool = False) -> Any:
@@ -46,7 +46,7 @@ def load_model(model: str, adapter: str | None = None, bf16: bool | None = None,
         loaded = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
     except (OSError, ValueError) as error:
         raise NotFoundError(
-            f"There is no causal language model at {base!r}: {str(error).splitlines()[0]}\nNext: name a folder or a Hub id"
+            f"No causal language model at {base!r}: {str(error).splitlines()[0]}\nNext: name a folder or a Hub id"
         ) from error
     return loaded if adapter is None else _with_adapter(loaded, adapter, trainable)
 
@@ -60,7 +60,7 @@ def adapter_base(folder: str) -> str | None:
 def _with_adapter(model: Any, adapter: str, trainable: bool) -> Any:
     base = adapter_base(adapter)
     if base is None:
-        raise NotFoundError(f"{adapter} holds no adapter_config.json.\nNext: name the folder of a LoRA adapter")
+        raise NotFoundError(f"{adapter} has no adapter_config.json.\nNext: name the folder of a LoRA adapter")
     other = BadInputError(
         f"The adapter {adapter} does not fit {model.name_or_path}: it was trained on {base}.\nNext: add --model {base}, or drop --adapter"
     )

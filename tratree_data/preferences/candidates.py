@@ -62,13 +62,13 @@ class States:
     worst_rollout: Ints  # [N]
 
 
-def read_states(forest: TreeArrays) -> States:
-    group = sibling_groups(forest)
+def read_states(arrays: TreeArrays) -> States:
+    group = sibling_groups(arrays)
     child = np.flatnonzero(group != NO_NODE)
     founder = np.full(int(group.max(initial=NO_NODE)) + 1, NO_NODE, dtype=np.int64)
     founder[group[child[::-1]]] = child[::-1]
-    scored = np.flatnonzero((group != NO_NODE) & (forest.scored_visits > 0))
-    ranked = scored[np.lexsort((scored, -forest.scored_visits[scored], -forest.mean[scored], group[scored]))]
+    scored = np.flatnonzero((group != NO_NODE) & (arrays.scored_visits > 0))
+    ranked = scored[np.lexsort((scored, -arrays.scored_visits[scored], -arrays.mean[scored], group[scored]))]
     start = np.flatnonzero(np.diff(group[ranked], prepend=NO_NODE))
     return States(
         group,
@@ -76,31 +76,31 @@ def read_states(forest: TreeArrays) -> States:
         ranked,
         start,
         np.diff(np.append(start, len(ranked))),
-        extreme_rollouts(forest, best=True),
-        extreme_rollouts(forest, best=False),
+        extreme_rollouts(arrays, best=True),
+        extreme_rollouts(arrays, best=False),
     )
 
 
-def extreme_rollouts(forest: TreeArrays, best: bool) -> Ints:
+def extreme_rollouts(arrays: TreeArrays, best: bool) -> Ints:
     """The best or the worst rollout through each node; the shorter, then the earlier attempt on a tie."""
-    steps = np.diff(forest.step_start)
-    scored = np.flatnonzero(~np.isnan(forest.score))
-    order = scored[np.lexsort((scored, steps[scored], -forest.score[scored] if best else forest.score[scored]))]
+    steps = np.diff(arrays.step_start)
+    scored = np.flatnonzero(~np.isnan(arrays.score))
+    order = scored[np.lexsort((scored, steps[scored], -arrays.score[scored] if best else arrays.score[scored]))]
     rank = np.full(len(steps), NO_ROLLOUT, dtype=np.int64)
     rank[order] = np.arange(len(order))
-    step_rank = rank[forest.step_rollout]
-    found = np.full(len(forest.parent), len(order), dtype=np.int64)
+    step_rank = rank[arrays.step_rollout]
+    found = np.full(len(arrays.parent), len(order), dtype=np.int64)
     inside = step_rank != NO_ROLLOUT
-    np.minimum.at(found, forest.step_node[inside], step_rank[inside])
+    np.minimum.at(found, arrays.step_node[inside], step_rank[inside])
     return np.append(order, NO_ROLLOUT)[found]
 
 
-def find_candidates(forest: TreeArrays, states: States, kind: str, siblings: str, seed: int, is_expert: Flags) -> Candidates:
+def find_candidates(arrays: TreeArrays, states: States, kind: str, siblings: str, seed: int, is_expert: Flags) -> Candidates:
     if kind in NODE_KINDS:
-        better, worse = all_siblings(forest, states) if (kind, siblings) == ("siblings", "all") else SIBLING_RULES[kind](states)
-        return of_nodes(forest, states, kind, better, worse)
-    better, worse = random_rollouts(forest, states, seed) if kind == "unstructured" else expert_rollouts(forest, states, is_expert)
-    return of_rollouts(forest, states, kind, better, worse)
+        better, worse = all_siblings(arrays, states) if (kind, siblings) == ("siblings", "all") else SIBLING_RULES[kind](states)
+        return of_nodes(arrays, states, kind, better, worse)
+    better, worse = random_rollouts(arrays, states, seed) if kind == "unstructured" else expert_rollouts(arrays, states, is_expert)
+    return of_rollouts(arrays, states, kind, better, worse)
 
 
 def best_against_each(states: States) -> tuple[Ints, Ints]:
@@ -115,13 +115,13 @@ def neighbours(states: States) -> tuple[Ints, Ints]:
     return states.ranked[position - 1], states.ranked[position]
 
 
-def all_siblings(forest: TreeArrays, states: States) -> tuple[Ints, Ints]:
+def all_siblings(arrays: TreeArrays, states: States) -> tuple[Ints, Ints]:
     better, worse = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
     for size in np.unique(states.size[states.size > 1]).tolist():
         start = states.start[states.size == size]
         children = states.ranked[start[:, None] + np.arange(size)]
         if size > SIBLINGS_PER_STATE:
-            most_visited = np.argsort(-forest.scored_visits[children], axis=1, kind="stable")[:, :SIBLINGS_PER_STATE]
+            most_visited = np.argsort(-arrays.scored_visits[children], axis=1, kind="stable")[:, :SIBLINGS_PER_STATE]
             children = np.take_along_axis(children, np.sort(most_visited, axis=1), axis=1)
         one, other = np.triu_indices(children.shape[1], 1)
         better.append(children[:, one].ravel())
@@ -136,11 +136,11 @@ SIBLING_RULES: dict[str, Callable[[States], tuple[Ints, Ints]]] = {
 }
 
 
-def of_nodes(forest: TreeArrays, states: States, kind: str, better: Ints, worse: Ints) -> Candidates:
-    mean = forest.mean
+def of_nodes(arrays: TreeArrays, states: States, kind: str, better: Ints, worse: Ints) -> Candidates:
+    mean = arrays.mean
     return Candidates(
         kind=np.full(len(better), KINDS.index(kind)),
-        node=forest.parent[better],
+        node=arrays.parent[better],
         founder=states.founder[states.group[better]],
         chosen_node=better,
         rejected_node=worse,
@@ -151,44 +151,44 @@ def of_nodes(forest: TreeArrays, states: States, kind: str, better: Ints, worse:
     )
 
 
-def of_rollouts(forest: TreeArrays, states: States, kind: str, better: Ints, worse: Ints) -> Candidates:
-    first_node = forest.step_node[forest.step_start[:-1]]
+def of_rollouts(arrays: TreeArrays, states: States, kind: str, better: Ints, worse: Ints) -> Candidates:
+    first_node = arrays.step_node[arrays.step_start[:-1]]
     return Candidates(
         kind=np.full(len(better), KINDS.index(kind)),
-        node=forest.parent[first_node[better]],
+        node=arrays.parent[first_node[better]],
         founder=states.founder[states.group[first_node[better]]],
         chosen_node=first_node[better],
         rejected_node=first_node[worse],
         chosen_rollout=better,
         rejected_rollout=worse,
-        chosen_score=forest.score[better],
-        rejected_score=forest.score[worse],
+        chosen_score=arrays.score[better],
+        rejected_score=arrays.score[worse],
     )
 
 
-def random_rollouts(forest: TreeArrays, states: States, seed: int) -> tuple[Ints, Ints]:
+def random_rollouts(arrays: TreeArrays, states: States, seed: int) -> tuple[Ints, Ints]:
     """Each scored rollout that is not the task's best against a random one that scored higher from the same first state."""
-    scored = np.flatnonzero(~np.isnan(forest.score))
-    state = states.group[forest.step_node[forest.step_start[:-1]]]
-    order = scored[np.lexsort((scored, -forest.score[scored], state[scored]))]
+    scored = np.flatnonzero(~np.isnan(arrays.score))
+    state = states.group[arrays.step_node[arrays.step_start[:-1]]]
+    order = scored[np.lexsort((scored, -arrays.score[scored], state[scored]))]
     fresh_state = np.diff(state[order], prepend=NO_NODE) != 0
-    fresh_score = fresh_state | (np.diff(forest.score[order], prepend=np.nan) != 0)
+    fresh_score = fresh_state | (np.diff(arrays.score[order], prepend=np.nan) != 0)
     position = np.arange(len(order))
     first = np.maximum.accumulate(np.where(fresh_state, position, 0))
     better_count = np.maximum.accumulate(np.where(fresh_score, position, 0)) - first
     worse = position[better_count > 0]
-    names = forest.rollout_ids.take(pa.array(order[worse])).to_pylist()
+    names = arrays.rollout_ids.take(pa.array(order[worse])).to_pylist()
     draws = np.array([int(content_id("unstructured", seed, name), 16) for name in names], dtype=np.uint64)
     picked = first[worse] + (draws % better_count[worse].astype(np.uint64)).astype(np.int64)
     return order[picked], order[worse]
 
 
-def expert_rollouts(forest: TreeArrays, states: States, is_expert: Flags) -> tuple[Ints, Ints]:
+def expert_rollouts(arrays: TreeArrays, states: States, is_expert: Flags) -> tuple[Ints, Ints]:
     """The best expert's rollout of each first state against every agent's."""
-    state = states.group[forest.step_node[forest.step_start[:-1]]]
-    scored, steps = ~np.isnan(forest.score), np.diff(forest.step_start)
+    state = states.group[arrays.step_node[arrays.step_start[:-1]]]
+    scored, steps = ~np.isnan(arrays.score), np.diff(arrays.step_start)
     experts = np.flatnonzero(is_expert & scored)
-    experts = experts[np.lexsort((experts, steps[experts], -forest.score[experts]))][::-1]
+    experts = experts[np.lexsort((experts, steps[experts], -arrays.score[experts]))][::-1]
     best = np.full(len(states.founder), NO_ROLLOUT, dtype=np.int64)
     best[state[experts]] = experts
     agents = np.flatnonzero(~is_expert & scored)

@@ -113,24 +113,24 @@ def demonstrate_trees(
 ) -> Iterator[tuple[str, pa.Table]]:
     """Pieces of the tables demonstrations and dropped of a chunk of trees; counts what is left out by its reason."""
     nodes, step_nodes, rollouts = (tables[name] for name in ("nodes", "step_nodes", "rollouts"))
-    forest = read_tree_arrays(nodes, step_nodes, rollouts)
-    texts = read_texts(forest, nodes, step_nodes, rollouts)
+    arrays = read_tree_arrays(nodes, step_nodes, rollouts)
+    texts = read_texts(arrays, nodes, step_nodes, rollouts)
     if settings.kinds != ("path",):
-        idle = np.setdiff1d(np.arange(rollouts.num_rows), forest.rollout_row)
+        idle = np.setdiff1d(np.arange(rollouts.num_rows), arrays.rollout_row)
         yield (
             "dropped",
             dropped_rows(STAGE, [(name, "no_steps", "rollout") for name in rollouts["rollout_id"].take(pa.array(idle)).to_pylist()]),
         )
         left_out.update(["no_steps"] * len(idle))
-    rollouts = rollouts.take(pa.array(forest.rollout_row))
-    solved = successes(forest, rollouts)
+    rollouts = rollouts.take(pa.array(arrays.rollout_row))
+    solved = successes(arrays, rollouts)
     is_expert = np.array([name == settings.expert for name in rollouts["agent"].to_pylist()], dtype=bool)
-    is_refused: Flags = pc.is_in(forest.node_ids, refused).to_numpy(zero_copy_only=False)
+    is_refused: Flags = pc.is_in(arrays.node_ids, refused).to_numpy(zero_copy_only=False)
     for kind in settings.kinds:
         if kind == "path":
-            found = of_paths(forest, texts, with_replays(tables["paths"], tables.get("replays")), solved, is_refused)
+            found = of_paths(arrays, texts, with_replays(tables["paths"], tables.get("replays")), solved, is_refused)
         else:
-            found = of_rollouts(forest, texts, kind, pick_rollouts(forest, kind, solved, is_expert), solved, is_refused)
+            found = of_rollouts(arrays, texts, kind, pick_rollouts(arrays, kind, solved, is_expert), solved, is_refused)
         why = judge(found, texts, settings)
         lost = np.flatnonzero(why != KEPT)
         names = found.ids.take(pa.array(lost)).to_pylist()
@@ -138,38 +138,38 @@ def demonstrate_trees(
         left_out.update(str(reason) for reason in why[lost])
         kept = found.take(np.flatnonzero(why == KEPT))
         for rows in batches(kept.messages.byte_counts(texts)):
-            yield STAGE, demonstration_table(forest, rollouts, texts, kept.take(rows))
+            yield STAGE, demonstration_table(arrays, rollouts, texts, kept.take(rows))
 
 
-def successes(forest: TreeArrays, rollouts: pa.Table) -> Flags:
+def successes(arrays: TreeArrays, rollouts: pa.Table) -> Flags:
     """By the environment's word, or a full score where it gave none."""
     word = as_array(rollouts["success"])
     given: Flags = word.fill_null(False).to_numpy(zero_copy_only=False)
-    return np.where(word.is_valid().to_numpy(zero_copy_only=False), given, forest.score == 1)
+    return np.where(word.is_valid().to_numpy(zero_copy_only=False), given, arrays.score == 1)
 
 
-def pick_rollouts(forest: TreeArrays, kind: str, solved: Flags, is_expert: Flags) -> Ints:
+def pick_rollouts(arrays: TreeArrays, kind: str, solved: Flags, is_expert: Flags) -> Ints:
     if kind == "expert":
         return np.flatnonzero(is_expert)
     if kind == "success":
         return np.flatnonzero(solved & ~is_expert)
-    scored = np.flatnonzero(~np.isnan(forest.score) & ~is_expert)
-    steps = np.diff(forest.step_start)
-    order = scored[np.lexsort((scored, steps[scored], -forest.score[scored], forest.rollout_tree[scored]))]
-    return order[~cap(forest.rollout_tree[order], np.zeros(len(order), dtype=np.int64), 1)]
+    scored = np.flatnonzero(~np.isnan(arrays.score) & ~is_expert)
+    steps = np.diff(arrays.step_start)
+    order = scored[np.lexsort((scored, steps[scored], -arrays.score[scored], arrays.rollout_tree[scored]))]
+    return order[~cap(arrays.rollout_tree[order], np.zeros(len(order), dtype=np.int64), 1)]
 
 
-def of_rollouts(forest: TreeArrays, texts: Texts, kind: str, rollouts: Ints, solved: Flags, is_refused: Flags) -> Trajectories:
-    before = offsets_of(is_refused[forest.step_node].astype(np.int64))  # refused steps before each step
+def of_rollouts(arrays: TreeArrays, texts: Texts, kind: str, rollouts: Ints, solved: Flags, is_refused: Flags) -> Trajectories:
+    before = offsets_of(is_refused[arrays.step_node].astype(np.int64))  # refused steps before each step
     return Trajectories(
         kind=kind,
-        ids=forest.rollout_ids.take(pa.array(rollouts)),
-        tree=forest.rollout_tree[rollouts],
-        score=forest.score[rollouts],
+        ids=arrays.rollout_ids.take(pa.array(rollouts)),
+        tree=arrays.rollout_tree[rollouts],
+        score=arrays.score[rollouts],
         success=solved[rollouts],
         replayed=pa.nulls(len(rollouts), pa.bool_()),
-        refused=(before[forest.step_start[1:]] - before[forest.step_start[:-1]])[rollouts],
-        messages=whole_rollouts(forest, texts, rollouts),
+        refused=(before[arrays.step_start[1:]] - before[arrays.step_start[:-1]])[rollouts],
+        messages=whole_rollouts(arrays, texts, rollouts),
     )
 
 
@@ -181,18 +181,18 @@ def with_replays(found: pa.Table, replays: pa.Table | None) -> pa.Table:
     return found.append_column("replayed", as_array(replays["replayed"]).take(places))
 
 
-def of_paths(forest: TreeArrays, texts: Texts, found: pa.Table, solved: Flags, is_refused: Flags) -> Trajectories:
+def of_paths(arrays: TreeArrays, texts: Texts, found: pa.Table, solved: Flags, is_refused: Flags) -> Trajectories:
     """A path succeeds if all rollouts behind it do."""
-    tree = must_find(positions(found["tree_id"], forest.tree_ids), "paths.tree_id")
+    tree = must_find(positions(found["tree_id"], arrays.tree_ids), "paths.tree_id")
     order = np.lexsort((as_array(found["rank"]).to_numpy(), tree))
     found, tree = found.take(pa.array(order)), tree[order]
     path = as_array(found["node_ids"])
     last = offsets_of(numbers(pc.list_value_length(path)))[1:] - 1
-    ends = must_find(positions(path.flatten().take(pa.array(last)), forest.node_ids), "paths.node_ids")
+    ends = must_find(positions(path.flatten().take(pa.array(last)), arrays.node_ids), "paths.node_ids")
     behind = as_array(found["rollout_ids"])
-    failed = ~solved[must_find(positions(behind.flatten(), forest.rollout_ids), "paths.rollout_ids")]
+    failed = ~solved[must_find(positions(behind.flatten(), arrays.rollout_ids), "paths.rollout_ids")]
     failures = np.bincount(pc.list_parent_indices(behind).to_numpy()[failed], minlength=len(order))
-    offsets, nodes = forest.paths_to(ends)
+    offsets, nodes = arrays.paths_to(ends)
     before = offsets_of(is_refused[nodes].astype(np.int64))
     return Trajectories(
         kind="path",
@@ -202,7 +202,7 @@ def of_paths(forest: TreeArrays, texts: Texts, found: pa.Table, solved: Flags, i
         success=failures == 0,
         replayed=as_array(found["replayed"]),
         refused=before[offsets[1:]] - before[offsets[:-1]],
-        messages=paths(forest, texts, ends),
+        messages=paths(arrays, texts, ends),
     )
 
 
@@ -223,8 +223,8 @@ def judge(found: Trajectories, texts: Texts, settings: DemonstrationSettings) ->
     return why
 
 
-def demonstration_table(forest: TreeArrays, rollouts: pa.Table, texts: Texts, found: Trajectories) -> pa.Table:
-    task = pa.array(np.searchsorted(forest.rollout_tree, found.tree))
+def demonstration_table(arrays: TreeArrays, rollouts: pa.Table, texts: Texts, found: Trajectories) -> pa.Table:
+    task = pa.array(np.searchsorted(arrays.rollout_tree, found.tree))
     nothing = pa.nulls(len(found.tree), pa.string())
     columns = {
         "demonstration_id": hex_column(hash_texts(pc.binary_join_element_wise("demonstration", found.kind, found.ids, "/"))),

@@ -15,15 +15,16 @@ from tratree_data.system.intervals import wilson_interval
 
 SAME_SCORE = 1e-9
 KEPT = ""
+NO_GROUP = -1
 
 
-def judge(forest: TreeArrays, action: Ints, candidates: Candidates, settings: PairSettings) -> npt.NDArray[np.str_]:
+def judge(arrays: TreeArrays, action: Ints, candidates: Candidates, settings: PairSettings) -> npt.NDArray[np.str_]:
     """For each candidate the first rule that it breaks alone, or KEPT."""
     of_nodes = np.isin(candidates.kind, NODE_KIND_NUMBERS)
     better, worse = candidates.chosen_node, candidates.rejected_node
-    low, high = wilson_interval(forest.mean, forest.scored_visits)
-    visits = np.minimum(forest.scored_visits[better], forest.scored_visits[worse])
-    steps = np.maximum(*(continuation_steps(forest, side, candidates.kind) for side in sides(candidates)))
+    low, high = wilson_interval(arrays.mean, arrays.scored_visits)
+    visits = np.minimum(arrays.scored_visits[better], arrays.scored_visits[worse])
+    steps = np.maximum(*(continuation_steps(arrays, side, candidates.kind) for side in sides(candidates)))
     rules = {
         "same_action": of_nodes & (action[better] == action[worse]),
         "equal_score": np.abs(candidates.margin) < SAME_SCORE,
@@ -41,39 +42,39 @@ def sides(candidates: Candidates) -> tuple[tuple[Ints, Ints], tuple[Ints, Ints]]
     return (candidates.chosen_rollout, candidates.chosen_node), (candidates.rejected_rollout, candidates.rejected_node)
 
 
-def first_steps(forest: TreeArrays, side: tuple[Ints, Ints]) -> Ints:
+def first_steps(arrays: TreeArrays, side: tuple[Ints, Ints]) -> Ints:
     """The step with which each continuation begins: a node at depth d holds step d − 1 of the rollouts through it."""
     rollout, node = side
-    return forest.step_start[rollout] + forest.depth[node] - 1
+    return arrays.step_start[rollout] + arrays.depth[node] - 1
 
 
-def continuation_steps(forest: TreeArrays, side: tuple[Ints, Ints], kind: Ints) -> Ints:
+def continuation_steps(arrays: TreeArrays, side: tuple[Ints, Ints], kind: Ints) -> Ints:
     """How many steps each continuation has: one in pairs of kind step, else all until the rollout ends."""
-    return np.where(kind == KINDS.index("step"), 1, forest.step_start[side[0] + 1] - first_steps(forest, side))
+    return np.where(kind == KINDS.index("step"), 1, arrays.step_start[side[0] + 1] - first_steps(arrays, side))
 
 
-def by_priority(forest: TreeArrays, candidates: Candidates) -> Ints:
+def by_priority(arrays: TreeArrays, candidates: Candidates) -> Ints:
     """Order in which caps are filled: kind, then z-score, then margin, then what diverges earlier, then founding order."""
-    z = np.nan_to_num(margin_z(forest, candidates))
+    z = np.nan_to_num(margin_z(arrays, candidates))
     keys = (candidates.rejected_rollout, candidates.chosen_rollout, candidates.rejected_node, candidates.chosen_node)
     return np.lexsort((*keys, -candidates.margin, -np.round(z, 9), candidates.kind))
 
 
-def margin_z(forest: TreeArrays, candidates: Candidates) -> Floats:
+def margin_z(arrays: TreeArrays, candidates: Candidates) -> Floats:
     """How many standard errors the margin is wide, with the noise of both sides; NaN where each side is one whole rollout.
 
     Each side's score has the posterior Beta(1 + successes, 1 + failures), so that 1 of 1 against 0 of 1 is not certain.
     Graded scores count as fractions of a success. The z-score is negative where the few rollouts of the better side prove nothing.
     """
-    chosen, rejected = (posterior(forest, side) for side in (candidates.chosen_node, candidates.rejected_node))
+    chosen, rejected = (posterior(arrays, side) for side in (candidates.chosen_node, candidates.rejected_node))
     z = (chosen[0] - rejected[0]) / np.sqrt(chosen[1] + rejected[1])
     return np.where(np.isin(candidates.kind, NODE_KIND_NUMBERS), z, np.nan)
 
 
-def posterior(forest: TreeArrays, nodes: Ints) -> tuple[Floats, Floats]:
-    """(mean, variance) of what a node's rollouts earn, given those that there are and a uniform prior."""
-    count = forest.scored_visits[nodes]
-    mean = (forest.score_sum[nodes] + 1) / (count + 2)
+def posterior(arrays: TreeArrays, nodes: Ints) -> tuple[Floats, Floats]:
+    """(mean, variance) of a node's scores, given its rollouts and a uniform prior."""
+    count = arrays.scored_visits[nodes]
+    mean = (arrays.score_sum[nodes] + 1) / (count + 2)
     return mean, mean * (1 - mean) / (count + 3)
 
 
@@ -82,7 +83,7 @@ def cap(groups: Ints, kind: Ints, largest: int | Ints | None) -> Flags:
     if largest is None or not len(groups):
         return np.zeros(len(groups), dtype=bool)
     order = np.lexsort((np.arange(len(groups)), kind, groups))
-    fresh = (np.diff(groups[order], prepend=-1) != 0) | (np.diff(kind[order], prepend=-1) != 0)
+    fresh = (np.diff(groups[order], prepend=NO_GROUP) != 0) | (np.diff(kind[order], prepend=NO_GROUP) != 0)
     position = np.arange(len(groups))
     late = np.zeros(len(groups), dtype=bool)
     limit = largest if isinstance(largest, int) else largest[kind[order]]

@@ -67,10 +67,10 @@ WITHOUT_TEXTS = STRUCTURE | {"nodes": (*NODE_COLUMNS, "action"), "rollouts": (*R
 class PairChunk:
     """Some whole trees: their shape, their alternatives, and who acted."""
 
-    forest: TreeArrays
+    arrays: TreeArrays
     states: States
     action: Ints  # [N] equal for equal actions
-    rollouts: pa.Table  # in the forest's order
+    rollouts: pa.Table  # in the arrays's order
     tables: tuple[pa.Table, pa.Table, pa.Table]
 
 
@@ -90,7 +90,7 @@ def pairs(directory: str | Path, settings: PairSettings) -> StageResult:
             for chunk in read_pair_chunks(store, WITH_TEXTS):
                 for name, table in pair_trees(chunk, settings, left_out, task_caps):
                     parts.add(name, table)
-                advance(len(chunk.forest.parent))
+                advance(len(chunk.arrays.parent))
             dropped = with_dropped(store, STAGE, parts.table("dropped"))
             tables = {"dropped": dropped, "step_labels": parts.files("step_labels"), "pairs": parts.files("pairs")}
             commit(directory, STAGE, tables, settings=settings.recorded(), reads=reads)
@@ -103,10 +103,10 @@ def read_pair_chunks(store: Store, columns: Mapping[str, Sequence[str]]) -> Iter
 
 
 def make_pair_chunk(nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) -> PairChunk:
-    forest = read_tree_arrays(nodes, step_nodes, rollouts)
-    action = nodes["action"].combine_chunks().take(pa.array(forest.node_row)).fill_null("").dictionary_encode().indices
-    in_order = rollouts.take(pa.array(forest.rollout_row))
-    return PairChunk(forest, read_states(forest), numbers(action), in_order, (nodes, step_nodes, rollouts))
+    arrays = read_tree_arrays(nodes, step_nodes, rollouts)
+    action = nodes["action"].combine_chunks().take(pa.array(arrays.node_row)).fill_null("").dictionary_encode().indices
+    in_order = rollouts.take(pa.array(arrays.rollout_row))
+    return PairChunk(arrays, read_states(arrays), numbers(action), in_order, (nodes, step_nodes, rollouts))
 
 
 def balanced_caps(store: Store, settings: PairSettings) -> Ints:
@@ -115,7 +115,7 @@ def balanced_caps(store: Store, settings: PairSettings) -> Ints:
     for chunk in read_pair_chunks(store, WITHOUT_TEXTS):
         candidates, _ = select(chunk, settings, None, [])
         for kind, found in enumerate(counts):
-            by_task = np.bincount(chunk.forest.tree[candidates.node[candidates.kind == kind]])
+            by_task = np.bincount(chunk.arrays.tree[candidates.node[candidates.kind == kind]])
             found.append(by_task[by_task > 0])
     every = [np.sort(np.concatenate([*found, np.zeros(0, dtype=np.int64)])) for found in counts]
     return np.array([found[(len(found) - 1) // 2] if len(found) else 0 for found in every], dtype=np.int64)
@@ -128,37 +128,37 @@ def pair_trees(
 
     `task_caps` holds the most pairs per task of each kind, where the dataset is balanced.
     """
-    texts = read_texts(chunk.forest, *chunk.tables)
+    texts = read_texts(chunk.arrays, *chunk.tables)
     reasons: list[tuple[str, str, str]] = []
     candidates, counts = select(chunk, settings, texts, reasons, task_caps)
     left_out.update(counts)
     yield "dropped", dropped_rows(STAGE, reasons)
     kept = candidates.take(np.lexsort((np.arange(len(candidates)), candidates.kind, candidates.node)))
-    prompts, chosen, rejected = render(chunk.forest, texts, kept)
+    prompts, chosen, rejected = render(chunk.arrays, texts, kept)
     size = prompts.byte_counts(texts) + chosen.byte_counts(texts) + rejected.byte_counts(texts)
     for rows in batches(size):
         messages = {"prompt": prompts, "chosen": chosen, "rejected": rejected}
         yield "pairs", pair_table(chunk, kept.take(rows), {name: side.take(rows).to_arrow(texts) for name, side in messages.items()})
-    for table in label_steps(chunk.forest, chunk.states, chunk.rollouts, texts, settings.labels):
+    for table in label_steps(chunk.arrays, chunk.states, chunk.rollouts, texts, settings.labels):
         yield "step_labels", table
 
 
 def select(
     chunk: PairChunk, settings: PairSettings, texts: Texts | None, reasons: list[tuple[str, str, str]], task_caps: Ints | None = None
 ) -> tuple[Candidates, Counter[str]]:
-    """The candidates that pass all filters, by priority. Without texts, duplicates are not looked for."""
-    forest = chunk.forest
+    """The candidates that pass all filters, by priority. Without texts, duplicates are not removed."""
+    arrays = chunk.arrays
     is_expert = np.array([name == settings.expert for name in chunk.rollouts["agent"].to_pylist()], dtype=bool)
-    found = [find_candidates(forest, chunk.states, kind, settings.siblings, settings.seed, is_expert) for kind in settings.kinds]
+    found = [find_candidates(arrays, chunk.states, kind, settings.siblings, settings.seed, is_expert) for kind in settings.kinds]
     candidates = join(found)
-    candidates = candidates.take(by_priority(forest, candidates))
-    why = judge(forest, chunk.action, candidates, settings).astype("U24")
+    candidates = candidates.take(by_priority(arrays, candidates))
+    why = judge(arrays, chunk.action, candidates, settings).astype("U24")
     if texts is not None:
-        strike(why, "same_words", lambda rows: say_the_same(forest, texts, candidates.take(rows)))
+        strike(why, "same_words", lambda rows: say_the_same(arrays, texts, candidates.take(rows)))
     if texts is not None and not settings.keep_duplicates:
         strike(why, "duplicate", lambda rows: find_repeats(chunk, texts, candidates.take(rows)))
     strike(why, "node_cap", lambda rows: cap(candidates.node[rows], candidates.kind[rows], settings.max_pairs_per_node))
-    tree, of_task = forest.tree[candidates.node], settings.max_pairs_per_task if task_caps is None else task_caps
+    tree, of_task = arrays.tree[candidates.node], settings.max_pairs_per_task if task_caps is None else task_caps
     strike(why, "task_cap", lambda rows: cap(tree[rows], candidates.kind[rows], of_task))
     counts = explain(chunk, candidates, why, reasons)
     return candidates.take(np.flatnonzero(why == KEPT)), counts
@@ -170,11 +170,11 @@ def strike(why: npt.NDArray[np.str_], reason: str, find: Callable[[Ints], Flags]
     why[kept[find(kept)]] = reason
 
 
-def say_the_same(forest: TreeArrays, texts: Texts, candidates: Candidates) -> Flags:
+def say_the_same(arrays: TreeArrays, texts: Texts, candidates: Candidates) -> Flags:
     """Candidates whose sides are the same words with other scores: chance decided, and nothing can be preferred."""
     same = np.zeros(len(candidates), dtype=bool)
     rows = np.flatnonzero(~np.isin(candidates.kind, NODE_KIND_NUMBERS))
-    _, chosen, rejected = render(forest, texts, candidates.take(rows))
+    _, chosen, rejected = render(arrays, texts, candidates.take(rows))
     prints = chosen.followed_by(rejected).fingerprints(texts)
     same[rows] = prints[: len(rows)] == prints[len(rows) :]
     return same
@@ -183,22 +183,22 @@ def say_the_same(forest: TreeArrays, texts: Texts, candidates: Candidates) -> Fl
 def find_repeats(chunk: PairChunk, texts: Texts, candidates: Candidates) -> Flags:
     """Candidates that say what an earlier one of their task and kind says.
 
-    Pairs at different nodes have different prompts, and pairs at one node different actions, unless an action stands in its state twice.
+    Pairs at different nodes have different prompts, and pairs at one node different actions, unless an action appears twice in its state.
     So most candidates need no look at their texts.
     """
-    forest = chunk.forest
+    arrays = chunk.arrays
     found = np.zeros(len(candidates), dtype=bool)
     twice = np.isin(chunk.states.group, repeated_actions(chunk))
     rows = np.flatnonzero(~np.isin(candidates.kind, NODE_KIND_NUMBERS) | twice[candidates.chosen_node])
     suspects = candidates.take(rows)
-    prompt, chosen, rejected = (side.fingerprints(texts) for side in render(forest, texts, suspects))
+    prompt, chosen, rejected = (side.fingerprints(texts) for side in render(arrays, texts, suspects))
     joined = prompt * np.uint64(3) + chosen * np.uint64(5) + rejected * np.uint64(7)
-    found[rows] = repeats(forest.tree[suspects.node] * len(KINDS) + suspects.kind, joined)
+    found[rows] = repeats(arrays.tree[suspects.node] * len(KINDS) + suspects.kind, joined)
     return found
 
 
 def repeated_actions(chunk: PairChunk) -> Ints:
-    """States in which some action stands twice: after observations that are similar, but not similar enough to merge."""
+    """States in which some action appears twice: after observations that are similar, but not similar enough to merge."""
     child = np.flatnonzero(chunk.states.group != NO_NODE)
     actions = int(chunk.action.max(initial=0)) + 1
     couples, counts = np.unique(chunk.states.group[child] * actions + chunk.action[child], return_counts=True)
@@ -206,45 +206,45 @@ def repeated_actions(chunk: PairChunk) -> Ints:
     return states
 
 
-def render(forest: TreeArrays, texts: Texts, candidates: Candidates) -> tuple[Conversations, Conversations, Conversations]:
+def render(arrays: TreeArrays, texts: Texts, candidates: Candidates) -> tuple[Conversations, Conversations, Conversations]:
     """(prompt, chosen, rejected) of each candidate."""
-    prompts = path_prompts(forest, texts, candidates.node, candidates.founder)
+    prompts = path_prompts(arrays, texts, candidates.node, candidates.founder)
     chosen, rejected = (
-        continuations(texts, first_steps(forest, side), continuation_steps(forest, side, candidates.kind)) for side in sides(candidates)
+        continuations(texts, first_steps(arrays, side), continuation_steps(arrays, side, candidates.kind)) for side in sides(candidates)
     )
     return prompts, chosen, rejected
 
 
 def explain(chunk: PairChunk, candidates: Candidates, why: npt.NDArray[np.str_], reasons: list[tuple[str, str, str]]) -> Counter[str]:
     """One row for each node, kind and reason, with the number of pairs left out there; and one for each tree with nothing to compare."""
-    forest = chunk.forest
+    arrays = chunk.arrays
     counts: Counter[str] = Counter()
     lost = np.flatnonzero(why != KEPT)
     words, word = np.unique(why[lost], return_inverse=True)
     key = (candidates.node[lost] * len(KINDS) + candidates.kind[lost]) * max(len(words), 1) + word
     keys, numbers_lost = np.unique(key, return_counts=True)
-    nodes = forest.node_ids.take(pa.array(keys // max(len(words), 1) // len(KINDS))).to_pylist()
+    nodes = arrays.node_ids.take(pa.array(keys // max(len(words), 1) // len(KINDS))).to_pylist()
     for node_id, each, count in zip(nodes, keys.tolist(), numbers_lost.tolist(), strict=True):
         reason, kind = str(words[each % len(words)]), KINDS[each // len(words) % len(KINDS)]
         reasons.append((node_id, reason, f"{kind}: {count} pairs"))
         counts[reason] += count
-    empty = np.setdiff1d(np.arange(len(forest.tree_ids)), forest.tree[candidates.node])
-    for tree_id in forest.tree_ids.take(pa.array(empty)).to_pylist():
-        reasons.append((tree_id, "no_alternatives", "no state of this tree holds two scored alternatives"))
+    empty = np.setdiff1d(np.arange(len(arrays.tree_ids)), arrays.tree[candidates.node])
+    for tree_id in arrays.tree_ids.take(pa.array(empty)).to_pylist():
+        reasons.append((tree_id, "no_alternatives", "no state of this tree has two scored alternatives"))
     if len(empty):
         counts["no_alternatives (trees)"] += len(empty)
     return counts
 
 
 def pair_table(chunk: PairChunk, pairs: Candidates, messages: dict[str, pa.Array]) -> pa.Table:
-    forest = chunk.forest
+    arrays = chunk.arrays
     kind = pa.array(KINDS).take(pa.array(pairs.kind))
-    nodes = {name: forest.node_ids.take(pa.array(getattr(pairs, name))) for name in ("node", "chosen_node", "rejected_node")}
-    rollouts = {name: forest.rollout_ids.take(pa.array(getattr(pairs, name))) for name in ("chosen_rollout", "rejected_rollout")}
+    nodes = {name: arrays.node_ids.take(pa.array(getattr(pairs, name))) for name in ("node", "chosen_node", "rejected_node")}
+    rollouts = {name: arrays.rollout_ids.take(pa.array(getattr(pairs, name))) for name in ("chosen_rollout", "rejected_rollout")}
     identity = pc.binary_join_element_wise("pair", kind, *nodes.values(), *rollouts.values(), "/")
     of_nodes = pa.array(np.isin(pairs.kind, NODE_KIND_NUMBERS))
     by_nodes, by_rollouts = (pc.binary_join_element_wise("preference", *sides.values(), "/") for sides in (nodes, rollouts))
-    z = margin_z(forest, pairs)
+    z = margin_z(arrays, pairs)
     columns = {
         "pair_id": hex_column(hash_texts(identity)),
         **task_columns(chunk.rollouts, pairs.chosen_rollout),

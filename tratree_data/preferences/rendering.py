@@ -91,26 +91,26 @@ class Conversations:
         return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), messages, type=kind)
 
 
-def read_texts(forest: TreeArrays, nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) -> Texts:
-    """The tables that made the forest, with their texts; texts stay in the tables' order, only their numbers follow the forest's."""
+def read_texts(arrays: TreeArrays, nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) -> Texts:
+    """The tables that made the arrays, with their texts; texts stay in the tables' order, only their numbers follow the arrays's."""
     observations, thoughts, actions = (texts_of(nodes, column) for column in TEXT_COLUMNS)
     actions = actions.fill_null("")
-    openings = Openings(forest, rollouts)
-    first_nodes = np.flatnonzero(forest.depth == 1)
-    rows = forest.node_row[first_nodes]
-    users = replace(observations, rows, openings.of_trees(forest.tree[first_nodes], observations.take(pa.array(rows))))
+    openings = Openings(arrays, rollouts)
+    first_nodes = np.flatnonzero(arrays.depth == 1)
+    rows = arrays.node_row[first_nodes]
+    users = replace(observations, rows, openings.of_trees(arrays.tree[first_nodes], observations.take(pa.array(rows))))
     nodes_answered = answers(thoughts, actions)
-    seen = own_words(forest, texts_of(step_nodes, "observation"))
+    seen = own_words(arrays, texts_of(step_nodes, "observation"))
     opened = openings.unlike_founder(seen, observations)
-    thought = own_words(forest, texts_of(step_nodes, "thought"))
-    answered = thought[0], answers(thought[1], actions.take(pa.array(forest.node_row[forest.step_node[thought[0]]])))
+    thought = own_words(arrays, texts_of(step_nodes, "thought"))
+    answered = thought[0], answers(thought[1], actions.take(pa.array(arrays.node_row[arrays.step_node[thought[0]]])))
     pool = pa.concat_arrays([users, nodes_answered, seen[1], opened[1], answered[1]])
-    step_user, step_answer = forest.node_row[forest.step_node], forest.node_row[forest.step_node] + len(users)
+    step_user, step_answer = arrays.node_row[arrays.step_node], arrays.node_row[arrays.step_node] + len(users)
     start = 2 * len(users)
     for numbering, (steps, texts) in ((step_user, seen), (step_user, opened), (step_answer, answered)):
         numbering[steps] = start + np.arange(len(texts))
         start += len(texts)
-    return Texts(pool, numbers(pc.binary_length(pool)), forest.node_row, forest.node_row + len(users), step_user, step_answer)
+    return Texts(pool, numbers(pc.binary_length(pool)), arrays.node_row, arrays.node_row + len(users), step_user, step_answer)
 
 
 def texts_of(table: pa.Table, column: str) -> pa.Array:
@@ -118,10 +118,10 @@ def texts_of(table: pa.Table, column: str) -> pa.Array:
     return as_array(table[column].cast(pa.large_string()))
 
 
-def own_words(forest: TreeArrays, texts: pa.Array) -> tuple[Ints, pa.Array]:
+def own_words(arrays: TreeArrays, texts: pa.Array) -> tuple[Ints, pa.Array]:
     """(steps, texts) where a step has words of its own; NULL means those of its node."""
-    steps = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False)[forest.step_row])
-    return steps, texts.take(pa.array(forest.step_row[steps]))
+    steps = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False)[arrays.step_row])
+    return steps, texts.take(pa.array(arrays.step_row[steps]))
 
 
 def replace(texts: pa.Array, places: Ints, others: list[str]) -> pa.Array:
@@ -134,24 +134,24 @@ def replace(texts: pa.Array, places: Ints, others: list[str]) -> pa.Array:
 class Openings:
     """First messages: prompt, instruction and observation. A tree's are those of its first rollout."""
 
-    def __init__(self, forest: TreeArrays, rollouts: pa.Table) -> None:
-        rows = pa.array(forest.rollout_row)
+    def __init__(self, arrays: TreeArrays, rollouts: pa.Table) -> None:
+        rows = pa.array(arrays.rollout_row)
         prompts, instructions = (texts_of(rollouts, column).take(rows) for column in ("prompt", "instruction"))
-        self.forest = forest
-        self.first = np.searchsorted(forest.rollout_tree, np.arange(len(forest.tree_ids)))
+        self.arrays = arrays
+        self.first = np.searchsorted(arrays.rollout_tree, np.arange(len(arrays.tree_ids)))
         self.prompts, self.instructions = prompts, instructions
-        same = [pc.equal(texts, texts.take(pa.array(self.first[forest.rollout_tree]))) for texts in (prompts, instructions)]
+        same = [pc.equal(texts, texts.take(pa.array(self.first[arrays.rollout_tree]))) for texts in (prompts, instructions)]
         self.like_founder = pc.and_(*same).to_numpy(zero_copy_only=False)
 
     def unlike_founder(self, seen: tuple[Ints, pa.Array], observations: pa.Array) -> tuple[Ints, pa.Array]:
         """(first step, first message) of the rollouts that begin with other words than their tree's first one."""
         steps, texts = seen
-        start = self.forest.step_start[:-1]
+        start = self.arrays.step_start[:-1]
         rollouts = np.flatnonzero(np.isin(start, steps) | ~self.like_founder)
         first = start[rollouts]
         place = np.minimum(np.searchsorted(steps, first), max(len(steps) - 1, 0))
         own = texts.take(pa.array(place, mask=~np.isin(first, steps)))
-        of_node = observations.take(pa.array(self.forest.node_row[self.forest.step_node[first]]))
+        of_node = observations.take(pa.array(self.arrays.node_row[self.arrays.step_node[first]]))
         return first, pa.array(self.of_rollouts(rollouts, pc.coalesce(own, of_node)), pa.large_string())
 
     def of_trees(self, trees: Ints, observations: pa.Array) -> list[str]:
@@ -163,9 +163,9 @@ class Openings:
         return [opening(*three) for three in zip(*texts, strict=True)]
 
 
-def path_prompts(forest: TreeArrays, texts: Texts, nodes: Ints, founders: Ints) -> Conversations:
+def path_prompts(arrays: TreeArrays, texts: Texts, nodes: Ints, founders: Ints) -> Conversations:
     """The path to each node, then what the founder of a state beneath it saw: the prompt of all decisions in that state."""
-    offsets, path = forest.paths_to(nodes)
+    offsets, path = arrays.paths_to(nodes)
     lengths = 2 * np.diff(offsets) + 1
     starts = offsets_of(lengths)
     message = np.empty(starts[-1], dtype=np.int64)
@@ -176,15 +176,15 @@ def path_prompts(forest: TreeArrays, texts: Texts, nodes: Ints, founders: Ints) 
 
 
 def interleaved(starts: Ints, offsets: Ints) -> Ints:
-    """Where the first of each couple of messages stands, for lists that begin at `starts` and hold `offsets` couples."""
+    """The index of the first message of each pair, for lists that begin at `starts` and contain `offsets` pairs of messages."""
     inner = np.arange(offsets[-1]) - np.repeat(offsets[:-1], np.diff(offsets))
     places: Ints = np.repeat(starts[:-1], np.diff(offsets)) + 2 * inner
     return places
 
 
-def paths(forest: TreeArrays, texts: Texts, ends: Ints) -> Conversations:
+def paths(arrays: TreeArrays, texts: Texts, ends: Ints) -> Conversations:
     """Whole paths, in the words of their nodes' founders."""
-    offsets, path = forest.paths_to(ends)
+    offsets, path = arrays.paths_to(ends)
     message = np.empty(2 * len(path), dtype=np.int64)
     message[0::2], message[1::2] = texts.node_user[path], texts.node_answer[path]
     return Conversations(2 * offsets, message, first_role=0)
@@ -200,9 +200,9 @@ def continuations(texts: Texts, first_step: Ints, step_counts: Ints) -> Conversa
     return Conversations(offsets_of(2 * step_counts - 1), message[keep], first_role=1)
 
 
-def whole_rollouts(forest: TreeArrays, texts: Texts, rollouts: Ints) -> Conversations:
-    counts = np.diff(forest.step_start)[rollouts]
-    steps = concat_ranges(forest.step_start[rollouts], counts)
+def whole_rollouts(arrays: TreeArrays, texts: Texts, rollouts: Ints) -> Conversations:
+    counts = np.diff(arrays.step_start)[rollouts]
+    steps = concat_ranges(arrays.step_start[rollouts], counts)
     message = np.empty(2 * len(steps), dtype=np.int64)
     message[0::2], message[1::2] = texts.step_user[steps], texts.step_answer[steps]
     return Conversations(offsets_of(2 * counts), message, first_role=0)

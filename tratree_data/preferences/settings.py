@@ -18,15 +18,15 @@ class PairSettings(Settings):
     siblings: Annotated[Literal["adjacent", "all"], Setting("Which pairs of kind siblings: adjacent (neighbours by value), or all.")] = (
         "adjacent"
     )
-    min_margin: Annotated[float, Setting("Smallest difference of scores.", minimum=0, maximum=1)] = 0.0
+    min_margin: Annotated[float, Setting("Minimum difference of scores.", minimum=0, maximum=1)] = 0.0
     min_visits: Annotated[int, Setting("Scored rollouts that each side needs.", minimum=1)] = 1
-    separated_only: Annotated[bool, Setting("Only sides whose 95 % intervals do not overlap.")] = False
-    max_steps: Annotated[int | None, Setting("Longest continuation, in steps.", minimum=1)] = None
-    max_pairs_per_node: Annotated[int | None, Setting("Pairs per node and kind, the best supported margins first.", minimum=1)] = None
-    max_pairs_per_task: Annotated[int | None, Setting("Pairs per task and kind, the best supported margins first.", minimum=1)] = None
-    balance: Annotated[bool, Setting("Per kind, no more pairs per task than the median task has.")] = False
-    keep_duplicates: Annotated[bool, Setting("Keep pairs of a task whose words are the same.")] = False
-    labels: Annotated[Literal["contrast", "all", "none"], Setting("Steps that get a label.")] = "contrast"
+    separated_only: Annotated[bool, Setting("Keep only sides whose 95 % intervals do not overlap.")] = False
+    max_steps: Annotated[int | None, Setting("Maximum length of a continuation, in steps.", minimum=1)] = None
+    max_pairs_per_node: Annotated[int | None, Setting("Maximum pairs per node and kind, best supported margins first.", minimum=1)] = None
+    max_pairs_per_task: Annotated[int | None, Setting("Maximum pairs per task and kind, best supported margins first.", minimum=1)] = None
+    balance: Annotated[bool, Setting("Limit each task, per kind, to the pairs of the median task.")] = False
+    keep_duplicates: Annotated[bool, Setting("Keep pairs of a task that have the same text.")] = False
+    labels: Annotated[Literal["contrast", "all", "none"], Setting("Steps to label.")] = "contrast"
     expert: Annotated[str, Setting(EXPERT_HELP)] = "expert"
     seed: Annotated[int, Setting("Seed of the random partners in unstructured pairs.")] = 0
 
@@ -38,11 +38,11 @@ class PairSettings(Settings):
 @dataclass(frozen=True, kw_only=True)
 class DemonstrationSettings(Settings):
     kinds: Annotated[Sequence[str], Setting("path (default), best, success, expert.", option="kind")] = ("path",)
-    success_only: Annotated[bool, Setting("Only trajectories that solved their task.")] = False
-    min_score: Annotated[float | None, Setting("Smallest score.", minimum=0, maximum=1)] = None
-    replayed_only: Annotated[bool, Setting("Only paths that a replay confirmed.")] = False
-    max_refused: Annotated[int | None, Setting("Only trajectories with at most this many refused actions.", minimum=0)] = None
-    keep_duplicates: Annotated[bool, Setting("Keep trajectories of a task whose words are the same.")] = False
+    success_only: Annotated[bool, Setting("Keep only trajectories that solved their task.")] = False
+    min_score: Annotated[float | None, Setting("Minimum score.", minimum=0, maximum=1)] = None
+    replayed_only: Annotated[bool, Setting("Keep only paths that a replay confirmed.")] = False
+    max_refused: Annotated[int | None, Setting("Keep only trajectories with at most this many refused actions.", minimum=0)] = None
+    keep_duplicates: Annotated[bool, Setting("Keep trajectories of a task that have the same text.")] = False
     expert: Annotated[str, Setting(EXPERT_HELP)] = "expert"
 
     def __post_init__(self) -> None:

@@ -16,24 +16,24 @@ from tratree_data.store.tree_arrays import NO_NODE, Ints, TreeArrays, advantages
 from tratree_data.system.intervals import wilson_interval
 
 
-def label_steps(forest: TreeArrays, states: States, rollouts: pa.Table, texts: Texts, labels: str) -> Iterator[pa.Table]:
+def label_steps(arrays: TreeArrays, states: States, rollouts: pa.Table, texts: Texts, labels: str) -> Iterator[pa.Table]:
     """Pieces of the table step_labels, each of a bounded size."""
-    advantage, _ = advantages(forest)
-    low, high = wilson_interval(forest.mean, forest.scored_visits)
-    nodes = labelled_nodes(forest, states, labels)
-    prompts = path_prompts(forest, texts, forest.parent[nodes], states.founder[states.group[nodes]])
+    advantage, _ = advantages(arrays)
+    low, high = wilson_interval(arrays.mean, arrays.scored_visits)
+    nodes = labelled_nodes(arrays, states, labels)
+    prompts = path_prompts(arrays, texts, arrays.parent[nodes], states.founder[states.group[nodes]])
     completions = Conversations(np.arange(len(nodes) + 1), texts.node_answer[nodes], first_role=1)
     for rows in batches(prompts.byte_counts(texts) + completions.byte_counts(texts)):
         picked = nodes[rows]
-        task = pa.array(np.searchsorted(forest.rollout_tree, forest.tree[picked]))
+        task = pa.array(np.searchsorted(arrays.rollout_tree, arrays.tree[picked]))
         columns = {
-            "tree_id": forest.tree_ids.take(pa.array(forest.tree[picked])),
-            "node_id": forest.node_ids.take(pa.array(picked)),
+            "tree_id": arrays.tree_ids.take(pa.array(arrays.tree[picked])),
+            "node_id": arrays.node_ids.take(pa.array(picked)),
             **{name: as_array(rollouts[name].take(task)) for name in ("environment", "task_id", "split")},
             "prompt": prompts.take(rows).to_arrow(texts),
             "completion": completions.take(rows).to_arrow(texts),
             "label": pa.array(advantage[picked] > 0),
-            "value": pa.array(forest.mean[picked]),
+            "value": pa.array(arrays.mean[picked]),
             "advantage": pa.array(advantage[picked]),
             "low": pa.array(low[picked]),
             "high": pa.array(high[picked]),
@@ -41,14 +41,14 @@ def label_steps(forest: TreeArrays, states: States, rollouts: pa.Table, texts: T
         yield pa.table(columns, schema=arrow_schema("step_labels"))
 
 
-def labelled_nodes(forest: TreeArrays, states: States, labels: str) -> Ints:
-    scored = np.flatnonzero((forest.parent != NO_NODE) & (forest.scored_visits > 0))
+def labelled_nodes(arrays: TreeArrays, states: States, labels: str) -> Ints:
+    scored = np.flatnonzero((arrays.parent != NO_NODE) & (arrays.scored_visits > 0))
     if labels == "none":
         return scored[:0]
     if labels == "all":
         return scored
-    best = forest.mean[states.ranked[states.start]]
-    worst = forest.mean[states.ranked[states.start + states.size - 1]]
+    best = arrays.mean[states.ranked[states.start]]
+    worst = arrays.mean[states.ranked[states.start + states.size - 1]]
     contrasts = np.zeros(len(states.founder), dtype=bool)
     contrasts[states.group[states.ranked[states.start[best > worst]]]] = True
     return scored[contrasts[states.group[scored]]]

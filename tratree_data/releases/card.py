@@ -34,11 +34,11 @@ PAGE = "reports/trees.html"
 TREES_IN_THE_PAGE = 24
 LONGEST_SETTINGS = 1_000
 ANYWHERE = "path/to/this/folder"
-"""How a card calls the folder that it lies in: folders are moved and copied."""
+"""How a card refers to its own folder: folders are moved and copied."""
 
 
 def write_card(folder: Path, title: str, license: str, report: dict[str, Any], place: str) -> None:
-    """README.md and its image, from what lies in `folder`; `place` is 'hub:org/name' or ANYWHERE, for a release in a folder."""
+    """README.md and its image, from the data in `folder`; `place` is 'hub:org/name' or ANYWHERE, for a release in a folder."""
     manifest = read_manifest((folder / MANIFEST).read_text(encoding="utf-8"), str(folder))
     store = release_store(manifest, str(folder.resolve()), folder)
     tasks = read_tasks(store)
@@ -149,12 +149,12 @@ def _origins(settings: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _settings(settings: dict[str, Any]) -> str:
-    """What was given; a stage that made a dataset from others names those."""
-    told = {name: value for name, value in settings.items() if value not in (None, "", [], {})}
-    if "from" in told:
-        told["from"] = ", ".join(origin["name"] for origin in told["from"])
+    """The settings that were given; a stage that made a dataset from others names those."""
+    recorded = {name: value for name, value in settings.items() if value not in (None, "", [], {})}
+    if "from" in recorded:
+        recorded["from"] = ", ".join(origin["name"] for origin in recorded["from"])
     written = {
-        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True) for name, value in told.items()
+        name: value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, sort_keys=True) for name, value in recorded.items()
     }
     return ", ".join(f"{name} = {value}" for name, value in sorted(written.items()))
 

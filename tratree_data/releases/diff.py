@@ -1,7 +1,7 @@
 """A release against the one before: which rows changed, and which of its shards stay.
 
 A shard stays when each of its rows is still there, unchanged and in the same split. All other rows go into new shards, so a dataset
-that grew adds files, and whoever has the old version downloads only those. Before small shards become many they are written anew as one.
+that grew adds files, and readers of the old version download only those. Before small shards become many, they are rewritten as one.
 """
 
 import os
@@ -22,7 +22,7 @@ from tratree_data.store.manifest import Shard
 from tratree_data.store.schemas import arrow_schema, quote, table_schema
 
 SMALL_SHARDS = 8
-"""So many shards below a quarter of the size limit may lie in a split; the diff that would add one more writes them anew, as one."""
+"""How many shards below a quarter of the size limit a split may have; the version that would add one more rewrites them as one."""
 
 
 @dataclass(frozen=True)

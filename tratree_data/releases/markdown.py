@@ -33,7 +33,7 @@ def cell(value: object, longest: int = LONGEST) -> str:
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]], longest: int = LONGEST) -> str:
-    """A Markdown table; numbers stand right."""
+    """A Markdown table, with numbers aligned right."""
     rows = list(rows)
     numeric = [bool(rows) and all(isinstance(row[i], int | float | Decimal) or row[i] is None for row in rows) for i in range(len(header))]
     lines = ["| " + " | ".join(plain(name) for name in header) + " |", "|" + "|".join("--:" if right else "---" for right in numeric) + "|"]

@@ -103,7 +103,7 @@ def _rows(store: Store, table: str) -> str:
 
 
 def _keys(table: str) -> list[str]:
-    """The place, and what tells apart the rows that share one: where no tree is named, the place is the rollout's."""
+    """The place, and what distinguishes rows that share one: where no tree is named, the place is the rollout's."""
     keys = table_schema(table).primary_key
     if "tree_id" not in arrow_schema(table).names:
         keys = tuple(key for key in keys if key != "rollout_id")

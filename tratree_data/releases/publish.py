@@ -80,14 +80,14 @@ def _dataset(directory: Path, target: str) -> Store:
     """What is to be published, if it can be, and there."""
     refuse_address(target)
     if is_release(directory):
-        raise BadInputError(f"{directory} is a release already, and a dataset is published.\nNext: tratree publish DATASET {target}")
+        raise BadInputError(f"{directory} is already a release; only datasets can be published.\nNext: tratree publish DATASET {target}")
     if not target.startswith(HUB):
         outside(Path(target), directory)
     store = open_store(directory)
     store.need("rollouts", "steps")
     _need_current(store)
     if not store.count("rollouts"):
-        raise BadInputError(f"{directory} has no rollouts, so there is nothing to publish.\nNext: tratree import FILE {directory}")
+        raise BadInputError(f"{directory} has no rollouts to publish.\nNext: tratree import FILE {directory}")
     return store
 
 
@@ -98,7 +98,7 @@ def find_target(target: str, *, private: bool = False, gated: bool = False) -> T
         return HubTarget(target.removeprefix(HUB), private=private, gated=gated)
     if private or gated:
         raise BadInputError(
-            f"{target} is a folder, and only a repository on the Hub is private or gated.\nNext: hub:org/name, or without the flag"
+            f"{target} is a folder, and only a Hub repository can be private or gated.\nNext: publish to hub:org/name, or omit the flag"
         )
     return FolderTarget(Path(target))
 
@@ -124,7 +124,7 @@ def _is_unchanged(draft: Draft, place: Target, since: str, version: str, shard_b
         return True
     if version == since:
         raise BadInputError(
-            f"Version {version} is published and never changes, but the dataset differs from it: {diff.summary()}.\n"
+            f"Version {version} is already published and cannot change, but the dataset differs from it: {diff.summary()}.\n"
             f'Next: --version {diff.next_version()}, or version = "{diff.next_version()}" in the recipe'
         )
     check_level(version, diff)
@@ -154,18 +154,18 @@ def _need_current(store: Store) -> None:
         raise BadInputError(
             f"{store.path} changed after {stale[0]}, so {', '.join(stale)} would be published out of date.\n"
             f"Next: {' && '.join(f'tratree {stage} {store.path}' for stage in stale)}\n"
-            f'with the options of before; tratree sql {store.path} "SELECT DISTINCT stage, settings FROM lineage" tells them'
+            f'with the earlier options; tratree sql {store.path} "SELECT DISTINCT stage, settings FROM lineage" lists them'
         )
 
 
 def _need_whole(release: Path, manifest: Manifest) -> None:
-    """What stays of a release is taken into the next one, so a harmed one is told before anything is compared."""
+    """Shards of a release are reused by the next one, so a corrupt release is reported before anything is compared."""
     for shard in (shard for table in manifest.tables for shard in manifest.shards(table)):
         path = release / shard.path
         if not path.is_file() or file_hash(path) != shard.sha256:
             trouble = "is cut off or changed" if path.is_file() else "is gone"
             raise BadInputError(
-                f"{path}, a part of version {manifest.version}, {trouble}; nothing was published.\n"
+                f"{path}, part of version {manifest.version}, {trouble}; nothing was published.\n"
                 "Next: restore it from a copy of the release, or publish to a new place"
             )
 
@@ -206,7 +206,7 @@ def _explained(target: str) -> Iterator[None]:
         reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
         raise TratreeError(
             f"{target} could not be written: {reason}. What was published before is intact.\n"
-            "Next: free some space or mend the permissions, then run the same command"
+            "Next: free some space or fix the permissions, then run the same command"
         ) from error
 
 

@@ -14,7 +14,7 @@ class PublishSettings(Settings):
     version: Annotated[str, Setting("X.Y.Z; publish/versioning.md says which number a change needs.")]
     license: Annotated[str, Setting("Licence of the data, as the Hub spells it.")] = "unknown"
     title: Annotated[str, Setting("Title of the card; the name of the dataset's folder by default.")] = ""
-    fail_on_findings: Annotated[bool, Setting("Stop with exit code 1 if secrets, personal data or leaks between splits are found.")] = False
-    private: Annotated[bool, Setting("On the Hub: only you and your organization can see it.")] = False
-    gated: Annotated[bool, Setting("On the Hub: readers agree to share their contact first.")] = False
-    shard_bytes: Annotated[int, Setting("Bytes per shard, about.", minimum=1)] = SHARD_BYTES
+    fail_on_findings: Annotated[bool, Setting("Exit with code 1 if secrets, personal data or leaks between splits are found.")] = False
+    private: Annotated[bool, Setting("On the Hub: visible only to you and your organization.")] = False
+    gated: Annotated[bool, Setting("On the Hub: readers must agree to share their contact first.")] = False
+    shard_bytes: Annotated[int, Setting("Approximate bytes per shard.", minimum=1)] = SHARD_BYTES

@@ -1,7 +1,7 @@
 """A table as sorted, redacted Parquet shards of a release: `data/<table>/<split>-<number>-<hash>.parquet`.
 
 Rows come in order (ordering.py) and go out row group by row group, so memory is bounded. A shard's name holds the hash of its bytes and
-never stands for anything else: a new version keeps the shards whose rows are all still there and adds new ones for the rest.
+never names different data: a new version keeps the shards whose rows all remain and adds new ones for the rest.
 """
 
 import tempfile

@@ -28,9 +28,9 @@ class FolderTarget:
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()  # Arrow takes a:b/c for an address
         if folder.exists() and not folder.is_dir():
-            raise BadInputError(f"{folder} is a file, and a release is a folder.\nNext: name another folder")
+            raise BadInputError(f"{folder} is a file, but a release is a folder.\nNext: name another folder")
         if folder.is_dir() and not self.versions() and not _holds_nothing(folder):
-            raise BadInputError(f"{folder} contains other files, and is not a release.\nNext: name a new or an empty folder")
+            raise BadInputError(f"{folder} contains other files and is not a release.\nNext: name a new or an empty folder")
 
     def versions(self) -> list[str]:
         inside(self.folder, VERSIONS)

@@ -29,7 +29,7 @@ class HubTarget:
         self.head: str | None = None  # what `main` was when publishing began: who commits meanwhile is never overwritten
         self.api = HfApi(library_name="tratree-data")
         if get_token() is None:
-            raise BadInputError(f"Publishing to hub:{repo} needs a token, and there is none.\nNext: hf auth login, or export HF_TOKEN=…")
+            raise BadInputError(f"Publishing to hub:{repo} needs a token, and none was found.\nNext: hf auth login, or export HF_TOKEN=…")
 
     def versions(self) -> list[str]:
         from huggingface_hub.errors import RepositoryNotFoundError
@@ -64,9 +64,7 @@ class HubTarget:
         """Makes the repository if there is none; one that others can read is never taken for a private one."""
         self.api.create_repo(self.repo, repo_type=KIND, private=self.private or None, exist_ok=True)
         if self.private and not self.api.repo_info(self.repo, repo_type=KIND).private:
-            raise BadInputError(
-                f"hub:{self.repo} is public, and --private was asked for.\nNext: make it private on its settings page first"
-            )
+            raise BadInputError(f"hub:{self.repo} is public, but --private was given.\nNext: make it private on its settings page first")
         if self.gated:
             self.api.update_repo_settings(self.repo, repo_type=KIND, gated="auto")
 
@@ -75,9 +73,9 @@ class HubTarget:
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         head = self.head or self.api.repo_info(self.repo, repo_type=KIND, revision="main").sha
-        wanted = {path.relative_to(release).as_posix(): path for path in sorted(release.rglob("*")) if path.is_file()}
+        files = {path.relative_to(release).as_posix(): path for path in sorted(release.rglob("*")) if path.is_file()}
         there = self.api.list_repo_files(self.repo, repo_type=KIND, revision=head)
-        operations: list[Any] = [CommitOperationAdd(name, path) for name, path in wanted.items()]
-        operations += [CommitOperationDelete(name) for name in sorted(there) if name.startswith(OURS) and name not in wanted]
+        operations: list[Any] = [CommitOperationAdd(name, path) for name, path in files.items()]
+        operations += [CommitOperationDelete(name) for name in sorted(there) if name.startswith(OURS) and name not in files]
         info = self.api.create_commit(self.repo, operations, commit_message=f"Version {version}", repo_type=KIND, parent_commit=head)
         return str(info.oid)

@@ -1,4 +1,4 @@
-"""What a version number of data promises, as publish/versioning.md tells its readers, and whether a number keeps it."""
+"""What a version number of data promises, as publish/versioning.md explains, and whether a number keeps the promise."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -47,7 +47,7 @@ def check_version(version: str) -> str:
     if not re.fullmatch(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", version):
         plain = [str(int(number)) for number in re.findall(r"[0-9]+", version)[:3]]
         meant = ".".join([*plain, "0", "0"][:3]) if plain else "0.1.0"
-        raise BadInputError(f"{version!r} is no version: it must be X.Y.Z in plain numbers.\nNext: --version {meant}")
+        raise BadInputError(f"{version!r} is not a version: it must be X.Y.Z in plain numbers.\nNext: --version {meant}")
     return version
 
 
@@ -75,7 +75,7 @@ def check_newer(version: str, published: Sequence[str]) -> None:
     if published and numbers(version) < max(numbers(other) for other in published):
         latest = max(published, key=numbers)
         raise BadInputError(
-            f"Version {version} is not above {latest}, which is published.\nNext: --version {bump(latest, 'patch')} or higher"
+            f"Version {version} is not above {latest}, which is already published.\nNext: --version {bump(latest, 'patch')} or higher"
         )
 
 
@@ -88,7 +88,7 @@ def check_level(version: str, diff: Diff) -> None:
 
 
 def compare_splits(old: Mapping[str, set[str]], new: Mapping[str, set[str]]) -> list[tuple[str, str]]:
-    """Splits that a table had and has not any more: who loads one by its name cannot go on."""
+    """Splits that a table no longer has: loading one by its name would fail."""
     tables_without: dict[str, list[str]] = {}
     for table in sorted(set(old) & set(new)):
         for split in old[table] - new[table]:
@@ -97,11 +97,11 @@ def compare_splits(old: Mapping[str, set[str]], new: Mapping[str, set[str]]) -> 
 
 
 def compare_schemas(before: Path, old: Mapping[str, Any], new: Iterable[str]) -> list[tuple[str, str]]:
-    """Tables and columns of two releases, by the schemas that lie in them."""
+    """Tables and columns of two releases, by the schemas they contain."""
     changes: list[tuple[str, str]] = []
     for table in sorted(set(old) | set(new)):
         if table not in new:
-            changes.append(("major", f"table {table} is gone"))
+            changes.append(("major", f"table {table} was removed"))
         elif table not in old:
             changes.append(("minor", f"table {table} is new"))
         else:
@@ -124,7 +124,7 @@ def _columns(table: str, text: str) -> dict[str, tuple[str, bool]]:
             return {name: (kind, bool(nullable)) for name, kind, nullable in connection.execute(columns, {"name": table}).fetchall()}
     except duckdb.Error as error:
         reason = str(error).splitlines()[0]
-        raise BadInputError(f"schemas/{table}.sql of the version before cannot be read: {reason}\nNext: publish to a new place") from error
+        raise BadInputError(f"schemas/{table}.sql of the previous version is unreadable: {reason}\nNext: publish to a new place") from error
 
 
 def _compare_columns(table: str, old: dict[str, tuple[str, bool]], new: dict[str, tuple[str, bool]]) -> list[tuple[str, str]]:
@@ -134,5 +134,5 @@ def _compare_columns(table: str, old: dict[str, tuple[str, bool]], new: dict[str
         if old[name][0] != new[name][0]:
             changes.append(("major", f"column {table}.{name} was {old[name][0]} and is {new[name][0]}"))
         elif new[name][1] and not old[name][1]:
-            changes.append(("major", f"column {table}.{name} may be NULL now"))
+            changes.append(("major", f"column {table}.{name} may now be NULL"))
     return changes

@@ -1,4 +1,4 @@
-"""`tratree check`: every rule in sql/checks/ and every primary key, on whatever tables a dataset has; a release's files first."""
+"""`tratree check`: every rule in sql/checks/ and every primary key, on all tables that a dataset has; a release's files first."""
 
 import re
 from pathlib import Path
@@ -9,7 +9,7 @@ import pyarrow as pa
 from tratree_data.files import read_text
 from tratree_data.store.queries import check_names
 from tratree_data.store.reader import Store
-from tratree_data.store.release import harmed_files, names_release, open_dataset
+from tratree_data.store.release import corrupt_files, names_release, open_dataset
 from tratree_data.store.schemas import table_names, table_schema
 from tratree_data.system.progress import progress
 
@@ -26,8 +26,8 @@ def check(directory: str | Path) -> pa.Table:
 
 
 def _files_rule(release: str | Path) -> dict[str, Any]:
-    harmed = harmed_files(release)
-    return {"check": "files", "rule": FILES_RULE, "offending_rows": len(harmed), "example": harmed[0] if harmed else ""}
+    corrupt = corrupt_files(release)
+    return {"check": "files", "rule": FILES_RULE, "offending_rows": len(corrupt), "example": corrupt[0] if corrupt else ""}
 
 
 def _rules_about_rows(store: Store) -> list[dict[str, Any]]:

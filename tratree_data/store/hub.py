@@ -39,34 +39,34 @@ def open_hub_release(name: str) -> Store:
     return release_store(manifest, f"hf://datasets/{repo}@{commit}", Path(f"hub:{repo}@v{version}"), _filesystem(repo))
 
 
-def harmed_on_hub(name: str) -> list[str]:
+def corrupt_on_hub(name: str) -> list[str]:
     """The shards that the Hub does not hold as they were published; it reports the hash of each large file without sending it."""
     from huggingface_hub import HfApi
 
     repo, _, commit, manifest = _find(name)
-    wanted = {shard.path: shard.sha256 for table in manifest.tables for shard in manifest.shards(table)}
+    expected = {shard.path: shard.sha256 for table in manifest.tables for shard in manifest.shards(table)}
     api = HfApi(library_name="tratree-data")
     with explained(repo, reading=True):
         entries = api.list_repo_tree(repo, recursive=True, revision=commit, repo_type=KIND)
         there = {entry.path: getattr(getattr(entry, "lfs", None), "sha256", "") for entry in entries}
-        for path in sorted(path for path in wanted if there.get(path) == ""):  # who put it there by hand need not have told it is large
+        for path in sorted(path for path in expected if there.get(path) == ""):  # files uploaded by hand need not be marked as large
             there[path] = file_hash(Path(api.hf_hub_download(repo, path, repo_type=KIND, revision=commit)))
-    gone = [f"{path} is gone" for path in sorted(wanted) if path not in there]
-    return gone + [f"{path} is changed" for path in sorted(wanted) if path in there and there[path] != wanted[path]]
+    gone = [f"{path} is gone" for path in sorted(expected) if path not in there]
+    return gone + [f"{path} is changed" for path in sorted(expected) if path in there and there[path] != expected[path]]
 
 
 def _find(name: str) -> tuple[str, str, str, Manifest]:
     """Repository, version, commit and manifest of 'org/name@v1.0.0', or of the latest version of 'org/name'."""
     from huggingface_hub import HfApi
 
-    repo, _, wanted = name.partition("@")
+    repo, _, requested = name.partition("@")
     check_name(repo)
     api = HfApi(library_name="tratree-data")
     with explained(repo, reading=True):
         published = versions_of(api, repo)
-        version = wanted.removeprefix("v") or (published[-1] if published else "")
+        version = requested.removeprefix("v") or (published[-1] if published else "")
         if version not in published:
-            raise NotFoundError(f"hub:{repo} has no version {wanted or 'yet'}.{suggest(version, published)}")
+            raise NotFoundError(f"hub:{repo} has no version {requested or 'yet'}.{suggest(version, published)}")
         commit = str(api.repo_info(repo, repo_type=KIND, revision=f"v{version}").sha)
         manifest = Path(api.hf_hub_download(repo, MANIFEST, repo_type=KIND, revision=commit)).read_text(encoding="utf-8")
     return repo, version, commit, read_manifest(manifest, f"hub:{name}")
@@ -75,7 +75,7 @@ def _find(name: str) -> tuple[str, str, str, Manifest]:
 def check_name(repo: str) -> str:
     """A user or an organization, and a name; what else the Hub asks of names, its client says."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo, flags=re.ASCII):
-        raise BadInputError(f"hub:{repo} names no repository of a user or an organization.\nNext: hub:org/name")
+        raise BadInputError(f"hub:{repo} does not name a repository of a user or organization.\nNext: hub:org/name")
     return repo
 
 
@@ -98,7 +98,7 @@ def _filesystem(repo: str) -> Any:
         """What DuckDB asks of a file system beyond fsspec; a commit's files never change."""
 
         trouble: TratreeError | None = None
-        """What DuckDB was told and did not pass on as it was."""
+        """The original error of what DuckDB read, which it does not pass on."""
 
         @contextmanager
         def remembered(self) -> Iterator[None]:
@@ -127,7 +127,7 @@ def _filesystem(repo: str) -> Any:
 
 @contextmanager
 def explained(repo: str, *, reading: bool = False) -> Iterator[None]:
-    """What the Hub answered, in our words; nothing of the request, where a token could stand, is repeated."""
+    """The Hub's answer, in our words; nothing of the request, which could contain a token, is repeated."""
     import httpx2
     from huggingface_hub import get_session
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
@@ -140,9 +140,7 @@ def explained(repo: str, *, reading: bool = False) -> Iterator[None]:
     try:
         yield
     except OfflineModeIsEnabled as error:
-        raise TratreeError(
-            f"hub:{repo}: the Hub is not asked, because HF_HUB_OFFLINE is set. {kept}\nNext: unset HF_HUB_OFFLINE"
-        ) from error
+        raise TratreeError(f"hub:{repo}: not looked up, because HF_HUB_OFFLINE is set. {kept}\nNext: unset HF_HUB_OFFLINE") from error
     except (HfHubHTTPError, httpx2.HTTPError, RuntimeError, FileNotFoundError) as error:
         first = _cause(error, (HfHubHTTPError, httpx2.HTTPError))
         if isinstance(first, HfHubHTTPError):

@@ -113,18 +113,18 @@ class Tables:
             if lineage is not None and (lineage.last == table or self._is_complete(lineage)):
                 yield number, lineage
 
-    def visible(self, table: str, wanted: int | None = None) -> Source | None:
-        """The newest visible version, or the newest up to the wanted one."""
+    def visible(self, table: str, requested: int | None = None) -> Source | None:
+        """The newest visible version, or the newest up to the requested one."""
         newest = self.newest(table).version()
-        if wanted is not None and not 0 <= wanted <= newest:
-            raise NotFoundError(f"{table} has versions 0 to {newest}, not {wanted}.\nNext: name one of them")
+        if requested is not None and not 0 <= requested <= newest:
+            raise NotFoundError(f"{table} has versions 0 to {newest}, not {requested}.\nNext: name one of them")
         for number, lineage in self.visible_versions(table):
-            if wanted is None or number <= wanted:
+            if requested is None or number <= requested:
                 delta = self.newest(table) if number == newest else self.at(table, number)
                 files = files_of(self.folder, table, delta)
-                if wanted is not None and not all(Path(file).exists() for file in files):
+                if requested is not None and not all(Path(file).exists() for file in files):
                     raise NotFoundError(
-                        f"Version {wanted} of {table} is gone: its files were removed.\nNext: name a newer one, up to {newest}"
+                        f"Version {requested} of {table} no longer exists: its files were removed.\nNext: name a newer one, up to {newest}"
                     )
                 return Source(files, number, lineage)
         return None
@@ -137,17 +137,17 @@ class Tables:
                 return False
         return True
 
-    def sources(self, wanted: Mapping[str, int] | None = None) -> dict[str, Source]:
+    def sources(self, requested: Mapping[str, int] | None = None) -> dict[str, Source]:
         """Every table as a reader sees it. A commit that ends while the tables are being opened is seen in all of them or in none."""
-        wanted = wanted or {}
-        found = {table: self.visible(table, wanted.get(table)) for table in self.names}
+        requested = requested or {}
+        found = {table: self.visible(table, requested.get(table)) for table in self.names}
         again: set[str] = set()
         while behind := self._behind(found) - again:
             again |= behind
             for table in behind:
                 del self._opened[table]
                 self._forget_history(table)
-            found |= {table: self.visible(table, wanted.get(table)) for table in behind}
+            found |= {table: self.visible(table, requested.get(table)) for table in behind}
         return {table: source for table, source in found.items() if source is not None}
 
     def _behind(self, found: Mapping[str, Source | None]) -> set[str]:
@@ -197,14 +197,14 @@ def _parse(folder: Path, said: dict[str, Any]) -> Lineage:
     """A newer format may say more than a Lineage holds, so it is refused before it is read."""
     if said["format"] > FORMAT_VERSION:
         raise BadInputError(
-            f"{folder} was written in format {said['format']} by tratree-data {said['code']}; this one reads up to {FORMAT_VERSION}.\n"
+            f"{folder} was written in format {said['format']} by tratree-data {said['code']}; this version reads up to {FORMAT_VERSION}.\n"
             "Next: pip install --upgrade tratree-data"
         )
     return Lineage(**said)
 
 
 def _unreadable(folder: Path, error: Exception | str) -> BadInputError:
-    first, *_ = str(error).splitlines() or [type(error).__name__]  # Delta's errors may go on with its own call stack
+    first, *_ = str(error).splitlines() or [type(error).__name__]  # Delta's errors may continue with their own call stack
     said = first[:MOST_OF_AN_ERROR]
     return BadInputError(
         f"{folder} is not a readable Delta table: {said}.\nNext: restore it from a copy, or remove that folder and rebuild"

@@ -66,7 +66,7 @@ def query_or_text(store: Store, text: str, parameters: Mapping[str, str] | None 
         raise BadInputError(f"{text} is a table, not a query.\nNext: tratree sql {store.path} 'SELECT * FROM {text} LIMIT 10'")
     if " " not in text.strip() and "\n" not in text.strip():
         raise NotFoundError(
-            f"No query is called {text!r}.{suggest(text, query_names())}\n"
+            f"Unknown query {text!r}.{suggest(text, query_names())}\n"
             f"Next: tratree sql {store.path} queries, which lists them, or tratree sql {store.path} 'SELECT …'"
         )
     return run(store, text, dict(parameters or {}), title="the query")
@@ -79,10 +79,10 @@ def run(store: Store, text: str, parameters: Mapping[str, Any], title: str) -> p
         raise BadInputError(f"DuckDB cannot read {title}: {str(error).strip()}") from error
     if len(statements) != 1 or statements[0].type not in READING:
         raise BadInputError(f"{title} must be a single SELECT, because queries cannot change a dataset.\nNext: write it as SELECT …")
-    wanted = statements[0].named_parameters
-    missing, extra = sorted(wanted - set(parameters)), sorted(set(parameters) - wanted)
+    parameters_used = statements[0].named_parameters
+    missing, extra = sorted(parameters_used - set(parameters)), sorted(set(parameters) - parameters_used)
     if missing:
         raise BadInputError(f"{title} needs {', '.join('$' + name for name in missing)}.\nNext: add --param {missing[0]}=…")
     if extra:
-        raise BadInputError(f"{title} has no parameter {', '.join('$' + name for name in extra)}.{suggest(extra[0], wanted)}")
+        raise BadInputError(f"{title} has no parameter {', '.join('$' + name for name in extra)}.{suggest(extra[0], parameters_used)}")
     return store.sql(text, parameters)

@@ -82,7 +82,7 @@ class Store:
         for table in tables:
             if not self.has(table):
                 if table not in table_names():
-                    raise NotFoundError(f"No table is called {table!r}.{suggest(table, table_names())}")
+                    raise NotFoundError(f"Unknown table {table!r}.{suggest(table, table_names())}")
                 raise NotFoundError(_explain_absence(self, table))
             if self.filesystem is None and table not in self._whole:
                 self._need_whole_files(table)
@@ -96,7 +96,7 @@ class Store:
                 make = f", or remove {self.path / table} and run {command_for(table, self.path)}"
                 again = "" if table in COLLECTED or self.label else make
                 kind = "release" if self.label else "dataset"
-                raise BadInputError(f"{file}, a part of {table}, {trouble}.\nNext: restore it from a copy of the {kind}{again}")
+                raise BadInputError(f"{file}, part of {table}, {trouble}.\nNext: restore it from a copy of the {kind}{again}")
 
     def version(self, table: str) -> int:
         self.need(table)
@@ -206,13 +206,13 @@ def open_store(path: str | Path, versions: Mapping[str, int] | None = None) -> S
     folder = Path(path)
     _refuse_release(folder)
     if not folder.exists():
-        raise NotFoundError(f"There is no folder {folder}.\nNext: tratree import FILE {folder}, or tratree run demo {folder}")
+        raise NotFoundError(f"No such folder: {folder}.\nNext: tratree import FILE {folder}, or tratree run demo {folder}")
     if folder.is_file():
-        raise BadInputError(f"{folder} is a file, and a dataset is a folder.\nNext: tratree import {folder} DIR")
+        raise BadInputError(f"{folder} is a file, but a dataset is a folder.\nNext: tratree import {folder} DIR")
     tables = Tables(folder)
     if not tables.names:
         raise NotFoundError(
-            f"{folder} is not a dataset: it holds no table.\nNext: tratree import FILE {folder}, or tratree run demo {folder}"
+            f"{folder} is not a dataset: it contains no table.\nNext: tratree import FILE {folder}, or tratree run demo {folder}"
         )
     for table in versions or {}:
         if table not in tables.names:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tratree_data.errors import BadInputError, NotFoundError, suggest
-from tratree_data.store.hub import harmed_on_hub, open_hub_release
+from tratree_data.store.hub import corrupt_on_hub, open_hub_release
 from tratree_data.store.manifest import CHECKSUMS, MANIFEST, file_hash, read_checksums, read_manifest, release_store, version_key
 from tratree_data.store.reader import Store, open_store
 from tratree_data.system.progress import progress
@@ -36,15 +36,13 @@ def refuse_address(text: str) -> None:
     match = re.fullmatch(r"[a-z][a-z0-9]+:/{1,2}(?:.*/)?datasets/([^/@]+/[^/@]+)(?:[/@].*)?|[a-z][a-z0-9]+:/{1,2}.*", text)
     if match:
         meant = f"{HUB}{match[1]}" if match[1] else f"{HUB}org/name"
-        raise BadInputError(f"{text} is an address, and neither a folder nor a repository's name.\nNext: {meant}")
+        raise BadInputError(f"{text} is a web address, not a folder or a repository's name.\nNext: {meant}")
 
 
 def _refuse_bare_name(text: str) -> None:
     """org/name without `hub:` looks like a folder in a folder; where there is neither, it was meant for the Hub."""
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@v?\d+\.\d+\.\d+)?", text, flags=re.ASCII) and not Path(text).parent.exists():
-        raise NotFoundError(
-            f"There is no folder {text}.\nNext: {HUB}{text}, if it is a repository on the Hub; or tratree import FILE {text}"
-        )
+        raise NotFoundError(f"No such folder: {text}.\nNext: {HUB}{text}, if it is a repository on the Hub; or tratree import FILE {text}")
 
 
 def is_release(folder: Path) -> bool:
@@ -60,11 +58,11 @@ def open_release(release: str | Path) -> Store:
     return release_store(read_manifest((folder / MANIFEST).read_text(encoding="utf-8"), text), str(folder.resolve()), Path(text))
 
 
-def harmed_files(release: str | Path) -> list[str]:
+def corrupt_files(release: str | Path) -> list[str]:
     """What is not as it was published, file by file. The Hub knows the hashes of its files, so nothing is fetched from there."""
     text = str(release)
     if text.startswith(HUB):
-        return harmed_on_hub(text.removeprefix(HUB))
+        return corrupt_on_hub(text.removeprefix(HUB))
     folder = release_folder(text)
     top = Path(text)
     places = [folder, top] if folder.parent == top / VERSIONS and (top / MANIFEST).is_file() else [folder]
@@ -96,7 +94,7 @@ def release_folder(text: str) -> Path:
     _refuse_bare_name(text)
     folder, version = _versioned_folder(text) or (Path(text), "")
     if not folder.is_dir():
-        raise NotFoundError(f"No release is in {folder}.\nNext: tratree publish DIR {folder} --version 0.1.0")
+        raise NotFoundError(f"No release in {folder}.\nNext: tratree publish DIR {folder} --version 0.1.0")
     published = local_versions(folder)
     if not version:
         found = folder / VERSIONS / published[-1] if published else folder

@@ -40,7 +40,7 @@ def table_names() -> list[str]:
 
 def table_schema(name: str) -> TableSchema:
     if name not in table_names():
-        raise NotFoundError(f"No table is called {name!r}.{suggest(name, table_names())}")
+        raise NotFoundError(f"Unknown table {name!r}.{suggest(name, table_names())}")
     return _table_schemas()[name]
 
 
@@ -148,7 +148,7 @@ def check(name: str, table: pa.Table) -> pa.Table:
         if not _same_shape(column.type, field.type):
             raise BadInputError(f"{name}.{field.name} must be {field.type}, not {column.type}.\nNext: cast it, as schemas/{name}.sql says")
         if not field.nullable and column.null_count:
-            raise BadInputError(f"{name}.{field.name} must not be NULL, and {column.null_count} rows are.\nNext: fill them in")
+            raise BadInputError(f"{name}.{field.name} must not be NULL, but {column.null_count} rows are.\nNext: fill them in")
     table = table.cast(schema.arrow)
     if schema.checks and table.num_rows:
         with _checker(os.getpid()).cursor() as connection:

@@ -1,7 +1,7 @@
 """A chunk of trees as flat arrays: what search, pairs and demonstrations compute on.
 
-Rows of `nodes`, `step_nodes` and `rollouts` come in any order. Here rollouts stand in the order (tree, attempt, rollout_id), and nodes in
-founding order: (tree, first rollout through the node, depth). So parents stand before their children, siblings stand in the order in
+Rows of `nodes`, `step_nodes` and `rollouts` come in any order. Here rollouts are in the order (tree, attempt, rollout_id), and nodes in
+founding order: (tree, first rollout through the node, depth). So parents come before their children, siblings are in the order in
 which they appeared, and every loop over a tree is a loop over integers, however deep it is.
 """
 
@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 NO_NODE = -1
+FOUNDED_BY_NONE = -1
+"""Below every rollout, so that roots come first."""
 NODE_COLUMNS = ("tree_id", "node_id", "parent_id", "depth", "state", "scored_visits", "score_sum", "scored_ends", "end_score_sum")
 STEP_COLUMNS = ("tree_id", "rollout_id", "step", "node_id")
 ROLLOUT_COLUMNS = ("tree_id", "rollout_id", "attempt", "score")
@@ -31,7 +33,7 @@ class TreeArrays:
     tree_ids: pa.Array  # [T]
     tree_start: Ints  # [T + 1] first node of each tree, its root
     node_ids: pa.Array  # [N]
-    node_row: Ints  # [N] row in the table of nodes that was given
+    node_row: Ints  # [N] row in the given table of nodes
     tree: Ints  # [N]
     parent: Ints  # [N] NO_NODE for roots
     depth: Ints  # [N]
@@ -41,12 +43,12 @@ class TreeArrays:
     scored_ends: Ints  # [N]
     end_score_sum: Floats  # [N]
     rollout_ids: pa.Array  # [R]
-    rollout_row: Ints  # [R] row in the table of rollouts that was given
+    rollout_row: Ints  # [R] row in the given table of rollouts
     rollout_tree: Ints  # [R]
     score: Floats  # [R] NaN where there is none
     step_start: Ints  # [R + 1] first step of each rollout
     step_node: Ints  # [S]
-    step_row: Ints  # [S] row in the table of step_nodes that was given
+    step_row: Ints  # [S] row in the given table of step_nodes
 
     @property
     def mean(self) -> Floats:
@@ -107,7 +109,7 @@ def read_tree_arrays(nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) 
     step_row = np.lexsort((numbers(step_nodes["step"]), step_rollout))
     step_row = step_row[step_rollout[step_row] != NO_NODE]
     row_of_step = must_find(positions(step_nodes["node_id"], as_array(nodes["node_id"])), "step_nodes.node_id")
-    founder = np.full(nodes.num_rows, -1, dtype=np.int64)  # the root stands before all
+    founder = np.full(nodes.num_rows, FOUNDED_BY_NONE, dtype=np.int64)
     backwards = step_row[::-1]
     founder[row_of_step[backwards]] = step_rollout[backwards]
     depth = numbers(nodes["depth"])
@@ -141,10 +143,10 @@ def read_tree_arrays(nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) 
 def select_rollouts(rollouts: pa.Table, step_nodes: pa.Table, tree_ids: pa.Array) -> Ints:
     """Rows of the rollouts that the trees hold, in the order (tree, attempt, rollout_id)."""
     tree = positions(rollouts["tree_id"], tree_ids)
-    held = pc.is_in(rollouts["rollout_id"], value_set=pc.unique(step_nodes["rollout_id"])).to_numpy()
+    has_steps = pc.is_in(rollouts["rollout_id"], value_set=pc.unique(step_nodes["rollout_id"])).to_numpy()
     name = ranks(rollouts["rollout_id"])
     order = np.lexsort((name, numbers(rollouts["attempt"]), tree))
-    kept: Ints = order[(tree[order] != NO_NODE) & held[order]]
+    kept: Ints = order[(tree[order] != NO_NODE) & has_steps[order]]
     return kept
 
 
@@ -153,10 +155,10 @@ def parents(nodes: pa.Table, order: Ints, index_of_row: Ints) -> Ints:
     orphan = (row == NO_NODE) & as_array(nodes["parent_id"]).is_valid().to_numpy(zero_copy_only=False)
     if orphan.any():
         missing = nodes["parent_id"][int(np.argmax(orphan))].as_py()
-        raise BadInputError(f"nodes.parent_id {missing!r} is no node of the same trees.\nNext: tratree build DIR, then run this again")
+        raise BadInputError(f"nodes.parent_id {missing!r} is not a node of the same trees.\nNext: tratree build DIR, then run this again")
     parent = np.where(row == NO_NODE, NO_NODE, index_of_row[row])[order]
     if (parent >= np.arange(len(parent))).any():
-        raise BadInputError("nodes: a parent was founded after its child, so this is no tree of these rollouts.\nNext: tratree build DIR")
+        raise BadInputError("nodes: a parent was founded after its child, so the tree does not fit the rollouts.\nNext: tratree build DIR")
     return parent
 
 
@@ -165,14 +167,14 @@ def as_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
 
 
 def positions(values: pa.ChunkedArray | pa.Array, known: pa.Array) -> Ints:
-    """Where each value stands in `known`; NO_NODE where it does not, or is NULL."""
+    """The index of each value in `known`; NO_NODE where it is missing or NULL."""
     return numbers(pc.fill_null(pc.index_in(values, value_set=known, skip_nulls=True), NO_NODE))
 
 
 def must_find(found: Ints, column: str) -> Ints:
     if (found == NO_NODE).any():
         raise BadInputError(
-            f"{column}: {int((found == NO_NODE).sum())} rows name a node that nodes does not hold.\nNext: tratree build DIR"
+            f"{column}: {int((found == NO_NODE).sum())} rows name a node that is missing from nodes.\nNext: tratree build DIR"
         )
     return found
 
@@ -197,40 +199,40 @@ def floats(column: pa.ChunkedArray) -> Floats:
     return values
 
 
-def advantages(forest: TreeArrays) -> tuple[Floats, Floats]:
+def advantages(arrays: TreeArrays) -> tuple[Floats, Floats]:
     """(advantage, relative advantage) of each node among its siblings of the same state; NaN for roots and where nothing has a score."""
-    group = sibling_groups(forest)
+    group = sibling_groups(arrays)
     inside = group != NO_NODE
     size = int(group.max(initial=NO_NODE)) + 1
-    sums = np.bincount(group[inside], weights=forest.score_sum[inside], minlength=size)
-    counts: Floats = np.bincount(group[inside], weights=forest.scored_visits[inside], minlength=size).astype(np.float64)
+    sums = np.bincount(group[inside], weights=arrays.score_sum[inside], minlength=size)
+    counts: Floats = np.bincount(group[inside], weights=arrays.scored_visits[inside], minlength=size).astype(np.float64)
     with np.errstate(invalid="ignore", divide="ignore"):
         group_mean = sums / counts
-        spread = group_spread(forest, group, group_mean, counts)
-        advantage = np.where(inside, forest.mean - group_mean[group], np.nan) if size else np.full(len(group), np.nan)
+        spread = group_spread(arrays, group, group_mean, counts)
+        advantage = np.where(inside, arrays.mean - group_mean[group], np.nan) if size else np.full(len(group), np.nan)
         deviation = spread[group] if size else np.zeros(len(group))
-        advantage = np.where(inside & (deviation == 0) & (forest.scored_visits > 0), 0.0, advantage)
+        advantage = np.where(inside & (deviation == 0) & (arrays.scored_visits > 0), 0.0, advantage)
         relative = np.where(deviation > 0, advantage / deviation, np.where(np.isnan(advantage), np.nan, 0.0))
     return advantage, relative
 
 
-def sibling_groups(forest: TreeArrays) -> Ints:
+def sibling_groups(arrays: TreeArrays) -> Ints:
     """A number for each (parent, state); NO_NODE for roots."""
-    group = np.full(len(forest.parent), NO_NODE, dtype=np.int64)
-    child = np.flatnonzero(forest.parent != NO_NODE)
-    order = child[np.lexsort((forest.state[child], forest.parent[child]))]
+    group = np.full(len(arrays.parent), NO_NODE, dtype=np.int64)
+    child = np.flatnonzero(arrays.parent != NO_NODE)
+    order = child[np.lexsort((arrays.state[child], arrays.parent[child]))]
     opens = np.ones(len(order), dtype=bool)
-    opens[1:] = (np.diff(forest.parent[order]) != 0) | (np.diff(forest.state[order]) != 0)
+    opens[1:] = (np.diff(arrays.parent[order]) != 0) | (np.diff(arrays.state[order]) != 0)
     group[order] = np.cumsum(opens) - 1
     return group
 
 
-def group_spread(forest: TreeArrays, group: Ints, group_mean: Floats, counts: Floats) -> Floats:
+def group_spread(arrays: TreeArrays, group: Ints, group_mean: Floats, counts: Floats) -> Floats:
     """Standard deviation of the scores of the rollouts through each group; exactly 0 where all are equal, however their mean rounds."""
     size = len(counts)
-    score = forest.score[forest.step_rollout]
+    score = arrays.score[arrays.step_rollout]
     scored = ~np.isnan(score)
-    score, at = score[scored], group[forest.step_node[scored]]
+    score, at = score[scored], group[arrays.step_node[scored]]
     squares = np.bincount(at, weights=(score - group_mean[at]) ** 2, minlength=size)
     lowest, highest = np.full(size, np.inf), np.full(size, -np.inf)
     np.minimum.at(lowest, at, score)

@@ -25,7 +25,7 @@ SCRATCH = ".building"
 def vacuum(directory: str | Path, keep_days: float = 7, *, dry_run: bool = False) -> StageResult:
     """Removes what no version of the last `keep_days` days needs; `dry_run` only counts it. The newest version is always kept."""
     if not 0 <= keep_days < float("inf"):
-        raise BadInputError(f"keep_days must be a number of days from 0 on, not {keep_days}.\nNext: --keep-days 7")
+        raise BadInputError(f"keep_days must be at least 0, not {keep_days}.\nNext: --keep-days 7")
     folder = open_store(directory).path
     with writing(folder):
         files = unneeded_files(folder, keep_days) if dry_run else remove_unneeded(folder, keep_days)
@@ -45,18 +45,18 @@ def remove_unneeded(folder: Path, keep_days: float) -> dict[Path, int]:
         shutil.rmtree(folder / SCRATCH, ignore_errors=True)
     except OSError as error:
         raise TratreeError(
-            f"{error.filename} could not be removed: {error.strerror}. Nothing that is needed was touched.\n"
+            f"{error.filename} could not be removed: {error.strerror}. Nothing that is still needed was removed.\n"
             "Next: fix the permissions, then run the same command"
         ) from error
     return files
 
 
 def unneeded_files(folder: Path, keep_days: float) -> dict[Path, int]:
-    """Parquet files that no kept version needs, with their sizes. While the writer's lock is held, none of them is being written."""
+    """Parquet files that no kept version needs, with their sizes. While we own the writer's lock, none of them is being written."""
     opened = Tables(folder)
     since = time.time() - keep_days * SECONDS_PER_DAY
     found = sorted((folder / SCRATCH).rglob("*.parquet"))
-    for table in table_names():  # a killed process may have written files of a table that there is none of yet
+    for table in table_names():  # a killed process may have written files of a table without any commit
         needed = needed_files(opened, table, since) if table in opened.names else set()
         found += sorted(file for file in (folder / table).glob("*.parquet") if file.name not in needed)
     return {file: file.stat().st_size for file in found}

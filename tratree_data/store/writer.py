@@ -47,17 +47,17 @@ def create_store(path: str | Path) -> Store:
     """The dataset at `path`, made if there is none."""
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
-        raise BadInputError(f"{folder} is a file, and a dataset is a folder.\nNext: name another folder")
+        raise BadInputError(f"{folder} is a file, but a dataset is a folder.\nNext: name another folder")
     if set("#?%") & set(str(folder.resolve())):
-        raise BadInputError(f"Delta tables cannot lie below a folder called with '#', '?' or '%': {folder}.\nNext: name another folder")
+        raise BadInputError(f"Delta tables cannot be in a folder whose name contains '#', '?' or '%': {folder}.\nNext: name another folder")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInputError(f"{folder} cannot be made: {error.strerror}.\nNext: name a folder that you may write to") from error
+        raise BadInputError(f"{folder} cannot be created: {error.strerror}.\nNext: name a folder that you may write to") from error
     if not delta_tables(folder):
         foreign = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".") and not _is_begun(entry)]
         if foreign:
-            raise BadInputError(f"{folder} holds other files ({', '.join(sorted(foreign)[:3])}).\nNext: name an empty or a new folder")
+            raise BadInputError(f"{folder} contains other files ({', '.join(sorted(foreign)[:3])}).\nNext: name an empty or a new folder")
         return Store(folder, {})
     return open_store(folder)
 
@@ -82,7 +82,7 @@ def writing(path: str | Path) -> Iterator[None]:
             raise StoreBusyError(f"Another process is writing to {folder}.\nNext: wait for it to end, then run the same command") from error
         try:
             yield
-        except OSError as error:  # from whatever library wrote beside the commit
+        except OSError as error:  # from any library that wrote beside the commit
             if error.errno not in DISK_TROUBLES:
                 raise
             raise _unwritten(folder, error) from error
@@ -141,7 +141,7 @@ def commit(
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits for the end of a commit, so that whoever catches it knows what is in the store."""
+    """Ctrl-C waits for the end of a commit, so that the code that catches it knows what is in the store."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -206,8 +206,8 @@ def _need_collected(opened: Tables) -> None:
         if gone:
             missing, there = opened.folder / min(gone), opened.folder / table
             raise BadInputError(
-                f"{missing} is gone, and {there} holds the other half of its rows.\n"
-                f"Next: restore it from a copy, or remove {there} too and collect the rollouts again"
+                f"{missing} is missing, and {there} contains the other half of its rows.\n"
+                f"Next: restore it from a copy, or remove {there} too, then import or explore again"
             )
 
 

@@ -77,7 +77,7 @@ def ray_session(workers: int | None) -> Iterator[Any]:
     try:
         yield ray
     except ray.exceptions.RayError as error:
-        raise TratreeError(f"Ray could not finish: {str(error).splitlines()[0]}.\nNext: the same command, or --engine local") from error
+        raise TratreeError(f"Ray failed: {str(error).splitlines()[0]}.\nNext: the same command, or --engine local") from error
     finally:
         if ours:
             ray.shutdown()

@@ -1,4 +1,4 @@
-"""Paths below a folder that someone named, without following links: what is inside stays inside, whoever prepared the folder."""
+"""Paths below a folder that someone named, without following links: what is inside stays inside, whoever prepared it."""
 
 import os
 from pathlib import Path

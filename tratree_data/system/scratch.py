@@ -26,7 +26,7 @@ def scratch_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
 
 
 def _remove_left_behind(parent: Path, prefix: str) -> None:
-    """What nobody holds any more; folders of others, and those that are no scratch folders, are not touched."""
+    """Scratch folders without a living owner; other folders are not touched."""
     for name in sorted(name for name in os.listdir(parent) if name.startswith(prefix)):
         folder = parent / name
         if folder.is_symlink():

@@ -104,7 +104,7 @@ class Takes(Generic[P, S]):
 
 
 def takes(settings: Callable[P, S]) -> Takes[P, S]:
-    """Makes `run(directory, settings)` callable as `run(directory, **settings)`; up to three arguments may stand before the settings."""
+    """Makes `run(directory, settings)` callable as `run(directory, **settings)`; up to three arguments may precede the settings."""
     return Takes(settings)
 
 
@@ -119,5 +119,5 @@ def _check_value(name: str, value: Any, kind: Any, setting: Setting) -> None:
         return
     low, high = setting.minimum, setting.maximum
     if not isfinite(value) or (low is not None and value < low) or (high is not None and value > high):
-        wanted = f"at least {low:g}" if high is None else f"at most {high:g}" if low is None else f"from {low:g} to {high:g}"
-        raise BadInputError(f"{name} must be {wanted}, not {value:g}.\nNext: {option} {(low if low is not None else high):g}")
+        allowed = f"at least {low:g}" if high is None else f"at most {high:g}" if low is None else f"from {low:g} to {high:g}"
+        raise BadInputError(f"{name} must be {allowed}, not {value:g}.\nNext: {option} {(low if low is not None else high):g}")

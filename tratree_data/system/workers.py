@@ -1,7 +1,7 @@
 """Child processes that answer over a connection: for work that keeps a core busy, and for code that may crash or hang.
 
 A child is started by module name, not forked, so a script that calls us needs no main guard. It leads a process group: ending the child
-ends whatever it started, and when its parent dies, even by kill -9, the child notices and ends its group.
+ends everything it started, and when its parent dies, even by kill -9, the child notices and ends its group.
 """
 
 import importlib
@@ -26,7 +26,7 @@ Result = TypeVar("Result")
 
 WATCH_SECONDS = 0.5
 TRIES = 3
-"""An item is given to this many workers before we conclude that it kills them."""
+"""An item is tried on this many workers before we conclude that it kills them."""
 SHOWN_CHARACTERS = 300
 START = "import sys; sys.path[:] = {path!r}; from {module} import run_child; run_child({target!r}, {handle}, {parent})"
 
@@ -118,7 +118,7 @@ def run_in_processes(function: Callable[[Item], Result], items: Iterable[Item], 
                     child.end()
                     if tries == TRIES:
                         raise TratreeError(
-                            f"A worker died {TRIES} times at the same work, most likely for lack of memory.\n{remedy}"
+                            f"A worker died {TRIES} times on the same work, probably for lack of memory.\n{remedy}"
                         ) from None
                     waiting.append((item, tries + 1))
                     continue

@@ -58,7 +58,7 @@ class TreeDPOTrainer(DPOTrainer):  # type: ignore[misc]
             check_heads(*filter(None, (self.model, self.ref_model)))
         if kl_weight and self.precompute_ref_logps:
             raise BadInputError(
-                "The explicit KL term needs the reference's whole distribution, and precomputed log-probabilities do not hold it.\n"
+                "The explicit KL term needs the reference's whole distribution, and precomputed log-probabilities do not contain it.\n"
                 "Next: drop precompute_ref_log_probs, or set --kl-weight 0"
             )
 

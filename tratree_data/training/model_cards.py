@@ -70,7 +70,7 @@ def push_model(folder: Path, repository: str, tag: str | None = None) -> str:
     try:
         if tag and api.repo_exists(name) and tag in {ref.name for ref in api.list_repo_refs(name).tags}:
             raise BadInputError(
-                f"{name} has a version {tag} already, and published versions never move.\nNext: choose the next version with --tag"
+                f"{name} already has a version {tag}, and published versions never move.\nNext: choose the next version with --tag"
             )
         api.create_repo(name, exist_ok=True)
         operations = [CommitOperationAdd(file, content) for file, content in published_files(folder)]

@@ -1,4 +1,4 @@
-"""The folder of a training: one run in it, held by one process, told from other runs, and gone on with after a stop.
+"""The folder of a training: one run, owned by one process, distinguished from other runs, and resumed after a stop.
 
 Under `accelerate launch` every process does the same up to the trainer; only the first holds the lock and writes.
 """
@@ -17,7 +17,7 @@ from tratree_data.training.settings import HOW_ONLY
 
 
 def processes() -> int:
-    """How many processes train together; whoever launches them says so to each."""
+    """How many processes train together; the launcher sets it in each one's environment."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
@@ -34,7 +34,7 @@ def training_in(folder: Path) -> Iterator[None]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadInputError(f"{folder} cannot be made: {error.strerror}.\nNext: name another folder with --out") from error
+        raise BadInputError(f"{folder} cannot be created: {error.strerror}.\nNext: name another folder with --out") from error
     with writing(folder):
         yield
 
@@ -44,13 +44,13 @@ def find_run(folder: Path, plan: dict[str, Any]) -> dict[str, Any] | None:
     file = folder / RECORD
     if not file.is_file():
         if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
-            raise BadInputError(f"{folder} holds other files.\nNext: name an empty or a new folder with --out")
+            raise BadInputError(f"{folder} contains other files.\nNext: name an empty or a new folder with --out")
         return None
     record: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     changed = differences(record, json.loads(json.dumps(plan)))
     if changed:
         raise BadInputError(
-            f"{folder} holds a run with another {' and '.join(changed)}.\nNext: name another folder with --out, or remove that one"
+            f"{folder} contains a run with another {' and '.join(changed)}.\nNext: name another folder with --out, or remove that one"
         )
     return record
 

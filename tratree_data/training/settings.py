@@ -17,10 +17,11 @@ ROWS, LOSS, ADAPTER, OPTIMISER, RUNNING = "Rows", "Loss", "Adapter", "Optimiser"
 class TrainSettings(Settings):
     """Everything that decides what comes out, and how it is computed (`recorded=False`). Names and order are those of training.json."""
 
-    kinds: Annotated[Sequence[str], Setting("Kind of rows to learn from, instead of the method's own.", option="kind", panel=ROWS)] = ()
+    kinds: Annotated[Sequence[str], Setting("Kind of rows to train on, instead of the method's own.", option="kind", panel=ROWS)] = ()
     split: Annotated[str, Setting("Split of the rows.", panel=ROWS)] = "train"
-    min_score: Annotated[float | None, Setting("Smallest score of demonstrations, or margin of pairs.", panel=ROWS)] = None
-    adapter: Annotated[str | None, Setting("LoRA adapter that is merged into the model first.", panel=ADAPTER)] = None
+    min_score: Annotated[float | None, Setting("Minimum score of demonstrations.", panel=ROWS)] = None
+    min_margin: Annotated[float | None, Setting("Minimum margin of pairs.", panel=ROWS)] = None
+    adapter: Annotated[str | None, Setting("LoRA adapter to merge into the model first.", panel=ADAPTER)] = None
     chat_template: Annotated[str | None, Setting("A .jinja file, chatml or llama2.", panel=ROWS)] = None
     reference: Annotated[str, Setting("Reference of equation 6: the weak model, or self (plain DPO).", panel=LOSS)] = "self"
     beta: Annotated[float, Setting("β of DPO, KTO and equation 6, above 0.", panel=LOSS)] = 0.1
@@ -38,19 +39,19 @@ class TrainSettings(Settings):
     schedule: Annotated[str, Setting("Schedule of the learning rate.", panel=OPTIMISER)] = "cosine"
     warmup_ratio: Annotated[float, Setting("Share of the steps that warm up.", minimum=0, maximum=1, panel=OPTIMISER)] = 0.03
     weight_decay: Annotated[float, Setting("Weight decay of AdamW.", minimum=0, panel=OPTIMISER)] = 0.0
-    epochs: Annotated[float, Setting("Passes over the rows, above 0.", panel=OPTIMISER)] = 3.0
+    epochs: Annotated[float, Setting("Passes over the rows, more than 0.", panel=OPTIMISER)] = 3.0
     max_steps: Annotated[int | None, Setting("Stop after this many steps.", minimum=1, panel=OPTIMISER)] = None
     batch: Annotated[int, Setting("Rows per step, over all devices.", minimum=1, panel=OPTIMISER)] = 32
     device_batch: Annotated[
-        int, Setting("Rows at once on a device; the batch is reached by accumulation.", minimum=1, recorded=False, panel=RUNNING)
+        int, Setting("Rows per device at once; gradients accumulate up to the batch.", minimum=1, recorded=False, panel=RUNNING)
     ] = 4
-    max_length: Annotated[int, Setting("Longest row, in tokens.", minimum=8, panel=ROWS)] = 4096
-    too_long: Annotated[Literal["cut", "drop"], Setting("Cut longer rows after a turn, or drop them; both counted.", panel=ROWS)] = "cut"
-    gradient_checkpointing: Annotated[bool, Setting("Save memory by computing activations twice.", recorded=False, panel=RUNNING)] = True
+    max_length: Annotated[int, Setting("Maximum length of a row, in tokens.", minimum=8, panel=ROWS)] = 4096
+    too_long: Annotated[Literal["cut", "drop"], Setting("Cut longer rows after a turn, or drop them; counted.", panel=ROWS)] = "cut"
+    gradient_checkpointing: Annotated[bool, Setting("Save memory by recomputing activations.", recorded=False, panel=RUNNING)] = True
     bf16: Annotated[bool | None, Setting("Train in bfloat16; by default where the device has it.", panel=RUNNING)] = None
     save_steps: Annotated[int, Setting("Steps between checkpoints.", minimum=1, recorded=False, panel=RUNNING)] = 500
     log_steps: Annotated[int, Setting("Steps between entries of the log.", minimum=1, recorded=False, panel=RUNNING)] = 10
-    seed: Annotated[int, Setting("Seed of everything that is drawn.", panel=RUNNING)] = 0
+    seed: Annotated[int, Setting("Random seed.", panel=RUNNING)] = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -49,7 +49,13 @@ def train(release: str | Path, options: TrainOptions) -> StageResult:
     check_report(options.report_to)
     settings = _completed(options)
     rows, lineage = training_rows(
-        release, method, revision=options.revision, split=settings.split, kinds=tuple(settings.kinds), min_score=settings.min_score
+        release,
+        method,
+        revision=options.revision,
+        split=settings.split,
+        kinds=tuple(settings.kinds),
+        min_score=settings.min_score,
+        min_margin=settings.min_margin,
     )
     plan = {"method": method, "model": str(options.model), "data": lineage, "settings": settings.deciding(), "code": provenance()}
     with training_in(folder):
@@ -68,7 +74,7 @@ def _completed(settings: TrainOptions) -> TrainOptions:
     """The settings with those filled in that depend on the method."""
     method = settings.method
     if method == "kto" and settings.device_batch < 2:
-        raise BadInputError("kto estimates its KL within the rows of one pass, and needs at least two of them.\nNext: --device-batch 2")
+        raise BadInputError("kto estimates its KL from the rows of one pass, so it needs at least two.\nNext: --device-batch 2")
     if method == "tree-dpo" and settings.kl_weight is None:
         settings = replace(settings, kl_weight=settings.beta if settings.reference != "self" else 0.0)
     if settings.learning_rate is None:
@@ -135,12 +141,12 @@ def _run(folder: Path, rows: pa.Table, plan: dict[str, Any], settings: TrainSett
 def _nothing_left(rows: pa.Table, lengths: Lengths) -> BadInputError:
     if lengths.longest <= (lengths.max_length or lengths.longest):
         return BadInputError(
-            f"None of {rows.num_rows:,} rows teaches anything: the agent says nothing in them, or both sides of the pairs are the same.\n"
+            f"None of {rows.num_rows:,} rows can be learned from: the agent says nothing, or both sides of the pairs are equal.\n"
             "Next: tratree check on the dataset, or choose other rows with --kind"
         )
     return BadInputError(
         f"All {rows.num_rows:,} rows are longer than {lengths.max_length:,} tokens (the longest has {lengths.longest:,}).\n"
-        "Next: raise --max-length, if the model reads that many"
+        "Next: raise --max-length, if the model supports that many"
     )
 
 
@@ -182,7 +188,7 @@ def _template_text(chat_template: str | None) -> str | None:
     file = Path(chat_template)
     if not file.is_file():
         raise BadInputError(
-            f"There is no chat template {chat_template!r}.\n"
+            f"Unknown chat template {chat_template!r}.\n"
             f"Next: name a .jinja file, or {' or '.join(TEMPLATES)} for one that comes with tratree-data"
         )
     return file.read_text(encoding="utf-8")
@@ -214,7 +220,7 @@ def explain_failures(folder: Path, settings: TrainSettings) -> Iterator[None]:
 def _no_memory(settings: TrainSettings) -> TratreeError:
     smaller = max(1, settings.device_batch // 2)
     return TratreeError(
-        f"The memory was not enough for {settings.device_batch} rows of up to {settings.max_length} tokens at once.\n"
+        f"Out of memory with {settings.device_batch} rows of up to {settings.max_length} tokens at once.\n"
         f"Next: the same command with --device-batch {smaller} (the batch stays {settings.batch}), a shorter --max-length, "
         "or more GPUs with accelerate launch; tratree reproduce shows estimates"
     )

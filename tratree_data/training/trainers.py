@@ -38,7 +38,7 @@ def check_tokens(tokenizer: Any, model: Any, rows: pa.Table) -> None:
 
 
 def stop_at(tokenizer: Any, model: Any, end: int) -> None:
-    """Whatever runs the trained model stops at the token that its turns end with, which was trained on; and padding needs some token."""
+    """Make generation stop at the end-of-turn token the model was trained on, and give padding a token."""
     stops = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     if end not in {tokenizer.eos_token_id, *(stops if isinstance(stops, list) else [stops])}:
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
@@ -82,7 +82,7 @@ def make_trainer(
 
 
 def _new_adapter(model: Any, settings: "TrainSettings") -> LoraConfig | None:
-    """None where all weights are trained, or an adapter that is there goes on."""
+    """None where all weights are trained, or training continues an existing adapter."""
     if settings.full or isinstance(model, PeftModel):
         return None
     return LoraConfig(
@@ -108,7 +108,7 @@ def accumulation(settings: "TrainSettings") -> int:
     at_once = settings.device_batch * processes()
     if settings.batch % at_once:
         raise BadInputError(
-            f"A batch of {settings.batch} rows cannot be shared by {processes()} processes of {settings.device_batch} rows at once.\n"
+            f"A batch of {settings.batch} rows cannot be divided among {processes()} processes of {settings.device_batch} rows at once.\n"
             f"Next: --device-batch {max(1, settings.batch // processes())}, another --set batch=N, or another number of processes"
         )
     return settings.batch // at_once

@@ -1,6 +1,6 @@
 """What a method learns from: the rows of a release, a dataset folder or a Hub repository, chosen by kind and score.
 
-A release has one configuration a table; a dataset folder has the table itself. Either way the rows come as Arrow columns of the
+A release has one configuration per table; a dataset folder has the table itself. Either way the rows come as Arrow columns of the
 schema, so that everything after this module sees one thing.
 """
 
@@ -28,7 +28,7 @@ class Method:
 METHODS = {
     "sft": Method("demonstrations", ("expert",), "imitate the expert (equation 4; with --divergence-weight, equation 5)"),
     "mcts-sft": Method("demonstrations", ("path",), "imitate the extracted paths e* (equation 8)"),
-    "tree-dpo": Method("pairs", ("divergence", "step", "siblings"), "prefer the better branch where two part (equation 6)"),
+    "tree-dpo": Method("pairs", ("divergence", "step", "siblings"), "prefer the better branch where two diverge (equation 6)"),
     "unstructured-dpo": Method("pairs", ("unstructured",), "prefer the better of two whole rollouts (the paper's ablation)"),
     "eto": Method("pairs", ("unstructured", "expert"), "the same, over the model's own explorations, or the expert's against them"),
     "kto": Method("step_labels", (), "raise desirable steps, lower the others"),
@@ -43,7 +43,7 @@ KEYS = {"demonstrations": "demonstration_id", "pairs": "pair_id", "step_labels":
 
 def method(name: str) -> Method:
     if name not in METHODS:
-        raise NotFoundError(f"No method is called {name!r}.{suggest(name, METHODS)}")
+        raise NotFoundError(f"Unknown method {name!r}.{suggest(name, METHODS)}")
     return METHODS[name]
 
 
@@ -55,26 +55,27 @@ def training_rows(
     split: str = "train",
     kinds: tuple[str, ...] = (),
     min_score: float | None = None,
+    min_margin: float | None = None,
 ) -> tuple[pa.Table, dict[str, Any]]:
     """(rows in the order of their identifiers, where they come from)."""
-    wanted = method(name)
-    table, lineage = read_table(release, wanted.table, revision)
+    chosen = method(name)
+    table, lineage = read_table(release, chosen.table, revision)
     found = table.num_rows
     table = _where(table, "split", (split,))
-    table = _where(table, "kind", kinds or wanted.kinds)
-    if min_score is not None:
-        column = "margin" if wanted.table == "pairs" else "score"
+    table = _where(table, "kind", kinds or chosen.kinds)
+    least = {column: value for column, value in (("score", min_score), ("margin", min_margin)) if value is not None}
+    for column, value in least.items():
         if column not in table.column_names:
-            raise BadInputError(f"{wanted.table} has no score to compare with {min_score}.\nNext: drop --min-score")
-        table = table.filter(pc.greater_equal(table[column], min_score))
+            raise BadInputError(f"The rows of {chosen.table} have no {column}.\nNext: drop --min-{column}")
+        table = table.filter(pc.greater_equal(table[column], value))
     if not table.num_rows:
-        kept = f"of split {split!r}" + (f" and kind {' or '.join(kinds or wanted.kinds)}" if wanted.kinds else "")
-        kept += f" with a score of at least {min_score}" if min_score is not None else ""
+        kept = f"of split {split!r}" + (f" and kind {' or '.join(kinds or chosen.kinds)}" if chosen.kinds else "")
+        kept += "".join(f" with a {column} of at least {value}" for column, value in least.items())
         raise BadInputError(
-            f"{release} has {found:,} {wanted.table}, but none {kept}: there is nothing to train on.\n"
-            f"Next: tratree sql {release} 'SELECT split, count(*) FROM {wanted.table} GROUP BY split', then choose with --split and --kind"
+            f"{release} has {found:,} {chosen.table}, but none {kept}: there is nothing to train on.\n"
+            f"Next: tratree sql {release} 'SELECT split, count(*) FROM {chosen.table} GROUP BY split', then choose with --split and --kind"
         )
-    return table.sort_by(KEYS[wanted.table]), {**lineage, "table": wanted.table, "rows": table.num_rows}
+    return table.sort_by(KEYS[chosen.table]), {**lineage, "table": chosen.table, "rows": table.num_rows}
 
 
 def read_table(release: str | Path, table: str, revision: str | None = None) -> tuple[pa.Table, dict[str, Any]]:
@@ -82,13 +83,13 @@ def read_table(release: str | Path, table: str, revision: str | None = None) -> 
     text = f"{release}@{revision}" if revision else str(release)
     if not names_release(text) and not Path(release).exists():
         raise NotFoundError(
-            f"There is no folder {release}.\nNext: name a release or a dataset folder, or hub:ORGANISATION/NAME for one on the Hub"
+            f"No such folder: {release}.\nNext: name a release or a dataset folder, or hub:ORGANISATION/NAME for one on the Hub"
         )
     store = open_dataset(text)
     if not store.has(table):
         raise NotFoundError(
             f"{release} has no {table} to train on; it has {', '.join(sorted(store.sources)) or 'nothing'}.\n"
-            f"Next: {command_for(table)} for a dataset (a release then has to be published anew), or choose another method"
+            f"Next: {command_for(table)} for a dataset (then publish the release again), or choose another method"
         )
     name = str(release) if text.startswith("hub:") else Path(release).name
     return store.read(table, COLUMNS[table]), {"release": name, "revision": store.label or f"{table} version {store.version(table)}"}

@@ -41,60 +41,60 @@ class Ends(NamedTuple):
 
 
 def extract_ends(
-    forest: TreeArrays, decisions: Decisions, statistics: Statistics, settings: SearchSettings
+    arrays: TreeArrays, decisions: Decisions, statistics: Statistics, settings: SearchSettings
 ) -> tuple[Ints, Ints, list[Reason]]:
     """Where the extracted paths end, their ranks, and (subject, reason, detail) of the trees without one."""
-    may_stop = (forest.scored_ends >= settings.min_support) & (forest.scored_ends > 0)
-    ends = Ends(may_stop, reaches(forest, may_stop), np.round(forest.end_mean, DECIMALS), forest.scored_ends, forest.depth)
-    trees = np.flatnonzero(ends.allowed[forest.tree_start[:-1]])
+    may_stop = (arrays.scored_ends >= settings.min_support) & (arrays.scored_ends > 0)
+    ends = Ends(may_stop, reaches(arrays, may_stop), np.round(arrays.end_mean, DECIMALS), arrays.scored_ends, arrays.depth)
+    trees = np.flatnonzero(ends.allowed[arrays.tree_start[:-1]])
     best = np.empty(len(trees), dtype=np.int64)
-    find_ends(forest.tree_start, trees, decisions, compare_by(forest, decisions, statistics, settings.extract), ends, best)
-    roots = forest.tree_start[:-1]
-    idle = roots[trees[forest.depth[best] == 0]]
-    listed = may_stop & ~np.isin(forest.tree, forest.tree[idle])
-    found, ranks = rank_ends(forest, best[forest.depth[best] > 0], listed, settings.paths)
-    unscored = roots[forest.scored_visits[roots] == 0]
-    rare = roots[~ends.allowed[roots] & (forest.scored_visits[roots] > 0)]
+    find_ends(arrays.tree_start, trees, decisions, compare_by(arrays, decisions, statistics, settings.extract), ends, best)
+    roots = arrays.tree_start[:-1]
+    idle = roots[trees[arrays.depth[best] == 0]]
+    listed = may_stop & ~np.isin(arrays.tree, arrays.tree[idle])
+    found, ranks = rank_ends(arrays, best[arrays.depth[best] > 0], listed, settings.paths)
+    unscored = roots[arrays.scored_visits[roots] == 0]
+    rare = roots[~ends.allowed[roots] & (arrays.scored_visits[roots] > 0)]
     reasons = [
-        *give_reason(forest, unscored, "no_score", "none of its rollouts has a score"),
-        *give_reason(forest, rare, "low_support", f"fewer than {settings.min_support} scored rollouts end at any of its nodes"),
-        *give_reason(forest, idle, "empty_path", "stopping at once scored best, and a path without steps shows nothing"),
+        *give_reason(arrays, unscored, "no_score", "none of its rollouts has a score"),
+        *give_reason(arrays, rare, "low_support", f"fewer than {settings.min_support} scored rollouts end at any of its nodes"),
+        *give_reason(arrays, idle, "empty_path", "stopping at once scored best, and a path without steps shows nothing"),
     ]
     return found, ranks, reasons
 
 
-def compare_by(forest: TreeArrays, decisions: Decisions, statistics: Statistics, extract: str) -> Worth:
+def compare_by(arrays: TreeArrays, decisions: Decisions, statistics: Statistics, extract: str) -> Worth:
     child = divide(statistics.value_sum, statistics.visits)
     stop = divide(statistics.stop_sum, statistics.stop_visits)
     if extract == "lower":
-        node = np.repeat(np.arange(len(forest.parent)), np.diff(decisions.first))
-        child, _ = wilson_interval(child, forest.scored_visits)
-        stop, _ = wilson_interval(stop, forest.scored_ends[node])
+        node = np.repeat(np.arange(len(arrays.parent)), np.diff(decisions.first))
+        child, _ = wilson_interval(child, arrays.scored_visits)
+        stop, _ = wilson_interval(stop, arrays.scored_ends[node])
     return Worth(*(np.where(np.isnan(values), UNTRIED, np.round(values, DECIMALS)) for values in (child, stop)))
 
 
-def give_reason(forest: TreeArrays, roots: Ints, reason: str, detail: str) -> list[Reason]:
-    return [(name, reason, detail) for name in forest.tree_ids.take(forest.tree[roots]).to_pylist()]
+def give_reason(arrays: TreeArrays, roots: Ints, reason: str, detail: str) -> list[Reason]:
+    return [(name, reason, detail) for name in arrays.tree_ids.take(arrays.tree[roots]).to_pylist()]
 
 
-def rank_ends(forest: TreeArrays, best: Ints, may_stop: Flags, count: int) -> tuple[Ints, Ints]:
+def rank_ends(arrays: TreeArrays, best: Ints, may_stop: Flags, count: int) -> tuple[Ints, Ints]:
     """e* first, then the other places to stop by value, support, shortness and founding order: at most `count` per tree."""
-    is_best = np.zeros(len(forest.parent), dtype=bool)
+    is_best = np.zeros(len(arrays.parent), dtype=bool)
     is_best[best] = True
-    ends = best if count == 1 else np.flatnonzero(is_best | (may_stop & (forest.depth > 0)))
-    value = np.round(forest.end_mean[ends], DECIMALS)
-    ends = ends[np.lexsort((ends, forest.depth[ends], -forest.scored_ends[ends], -value, ~is_best[ends], forest.tree[ends]))]
-    starts = np.searchsorted(forest.tree[ends], forest.tree[ends])
+    ends = best if count == 1 else np.flatnonzero(is_best | (may_stop & (arrays.depth > 0)))
+    value = np.round(arrays.end_mean[ends], DECIMALS)
+    ends = ends[np.lexsort((ends, arrays.depth[ends], -arrays.scored_ends[ends], -value, ~is_best[ends], arrays.tree[ends]))]
+    starts = np.searchsorted(arrays.tree[ends], arrays.tree[ends])
     ranks = np.arange(len(ends)) - starts + 1
     return ends[ranks <= count], ranks[ranks <= count]
 
 
-def reaches(forest: TreeArrays, may_stop: Flags) -> Flags:
+def reaches(arrays: TreeArrays, may_stop: Flags) -> Flags:
     """Whether each node's subtree holds a place to stop."""
     allowed = may_stop.copy()
     node = np.flatnonzero(may_stop)
     while len(node):
-        node = np.unique(forest.parent[node])
+        node = np.unique(arrays.parent[node])
         node = node[node != NO_NODE]
         node = node[~allowed[node]]
         allowed[node] = True

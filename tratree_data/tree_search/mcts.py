@@ -54,34 +54,34 @@ class Budget(NamedTuple):
     longest_path: int
 
 
-def list_decisions(forest: TreeArrays, chance: str) -> Decisions:
-    children = np.flatnonzero((forest.parent != NO_NODE) & (forest.scored_visits > 0))
-    state = forest.state[children] if chance == "expected" else np.zeros(len(children), dtype=np.int64)
-    parent = forest.parent[children]
+def list_decisions(arrays: TreeArrays, chance: str) -> Decisions:
+    children = np.flatnonzero((arrays.parent != NO_NODE) & (arrays.scored_visits > 0))
+    state = arrays.state[children] if chance == "expected" else np.zeros(len(children), dtype=np.int64)
+    parent = arrays.parent[children]
     order = np.lexsort((children, state, parent))
     children, state, parent = children[order], state[order], parent[order]
     opens = np.ones(len(children), dtype=bool)
     opens[1:] = (np.diff(parent) != 0) | (np.diff(state) != 0)
     starts = np.flatnonzero(opens)
     return Decisions(
-        first=offsets_of(np.bincount(parent[starts], minlength=len(forest.parent))),
+        first=offsets_of(np.bincount(parent[starts], minlength=len(arrays.parent))),
         start=np.append(starts, len(children)).astype(np.int64),
         children=children,
-        weight=np.add.reduceat(forest.scored_visits[children], starts) if len(starts) else np.zeros(0, dtype=np.int64),
+        weight=np.add.reduceat(arrays.scored_visits[children], starts) if len(starts) else np.zeros(0, dtype=np.int64),
     )
 
 
-def simulate_trees(forest: TreeArrays, decisions: Decisions, simulations: int, exploration: float, seed: int, threads: int) -> Statistics:
-    """`simulations` through every tree that has a scored end. The same statistics whatever the number of threads."""
-    nodes, count = len(forest.parent), len(decisions.weight)
+def simulate_trees(arrays: TreeArrays, decisions: Decisions, simulations: int, exploration: float, seed: int, threads: int) -> Statistics:
+    """`simulations` through every tree that has a scored end. The statistics do not depend on the number of threads."""
+    nodes, count = len(arrays.parent), len(decisions.weight)
     statistics = Statistics(np.zeros(nodes, dtype=np.int64), np.zeros(nodes), np.zeros(count, dtype=np.int64), np.zeros(count))
     has_chance = count > np.count_nonzero(np.diff(decisions.first))
-    seeds = tree_seeds(forest, seed) if has_chance else np.zeros(len(forest.tree_ids), np.uint64)
-    roots = forest.tree_start[:-1]
-    scored = forest.scored_visits[roots] > 0
+    seeds = tree_seeds(arrays, seed) if has_chance else np.zeros(len(arrays.tree_ids), np.uint64)
+    roots = arrays.tree_start[:-1]
+    scored = arrays.scored_visits[roots] > 0
     roots, seeds = roots[scored], seeds[scored]
-    budget = Budget(simulations, float(exploration), int(forest.depth.max(initial=0)) + 1)
-    end_mean = forest.end_mean
+    budget = Budget(simulations, float(exploration), int(arrays.depth.max(initial=0)) + 1)
+    end_mean = arrays.end_mean
 
     def simulate_some(start: int) -> None:
         some = slice(start, start + TREES_PER_TASK)
@@ -92,9 +92,9 @@ def simulate_trees(forest: TreeArrays, decisions: Decisions, simulations: int, e
     return statistics
 
 
-def tree_seeds(forest: TreeArrays, seed: int) -> npt.NDArray[np.uint64]:
+def tree_seeds(arrays: TreeArrays, seed: int) -> npt.NDArray[np.uint64]:
     """Where each tree's random numbers start, so that no tree's simulations depend on its neighbours."""
-    return np.array([int(content_id("walk", seed, tree_id), 16) for tree_id in forest.tree_ids.to_pylist()], dtype=np.uint64)
+    return np.array([int(content_id("walk", seed, tree_id), 16) for tree_id in arrays.tree_ids.to_pylist()], dtype=np.uint64)
 
 
 @compiled()

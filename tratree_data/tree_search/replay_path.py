@@ -1,6 +1,6 @@
 """One path in the environment: its actions in order, and what may be seen before each.
 
-A node that was merged from similar observations stands for all of them: what the environment shows must equal the observation of any
+A node that was merged from similar observations represents all of them: what the environment shows must equal the observation of any
 rollout at that node. The text after the last action is compared with what the path's own rollouts saw there, if the log says.
 """
 

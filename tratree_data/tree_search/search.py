@@ -46,12 +46,12 @@ def search(directory: str | Path, settings: SearchSettings) -> StageResult:
             return StageResult(STAGE, False, {"nodes": store.count("node_values"), "paths": store.count("paths")})
         evidence = Evidence()
         with StagedFiles(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
-            for forest in read_tree_arrays_by_chunk(store):
-                for name, table in search_trees(forest, settings, settings.threads or os.cpu_count() or 1).items():
+            for arrays in read_tree_arrays_by_chunk(store):
+                for name, table in search_trees(arrays, settings, settings.threads or os.cpu_count() or 1).items():
                     parts.add(name, table)
                     if name == "paths":
-                        evidence.add(table, forest)
-                advance(len(forest.parent))
+                        evidence.add(table, arrays)
+                advance(len(arrays.parent))
             tables = {"dropped": with_dropped(store, STAGE, parts.table("dropped")), **{name: parts.files(name) for name in this.writes}}
             commit(directory, STAGE, tables, settings=settings.recorded(), reads=reads)
     counts = {"nodes": parts.rows["node_values"], "paths": parts.rows["paths"], "dropped trees": parts.rows["dropped"]}
@@ -65,10 +65,10 @@ class Evidence:
     best: int = 0
     single: int = 0
 
-    def add(self, paths: pa.Table, forest: TreeArrays) -> None:
+    def add(self, paths: pa.Table, arrays: TreeArrays) -> None:
         first = paths.filter(pc.equal(paths["rank"], 1))
         self.best += first.num_rows
-        attempts = forest.scored_visits[forest.tree_start[:-1]][positions(first["tree_id"], forest.tree_ids)]
+        attempts = arrays.scored_visits[arrays.tree_start[:-1]][positions(first["tree_id"], arrays.tree_ids)]
         self.single += int(np.count_nonzero((numbers(first["support"]) == 1) & (attempts > 1)))
 
     def notes(self, directory: object) -> tuple[str, ...]:
@@ -80,54 +80,54 @@ class Evidence:
         )
 
 
-def search_trees(forest: TreeArrays, settings: SearchSettings, threads: int = 1) -> dict[str, pa.Table]:
+def search_trees(arrays: TreeArrays, settings: SearchSettings, threads: int = 1) -> dict[str, pa.Table]:
     """The tables node_values, paths and dropped of a chunk of trees."""
-    decisions = list_decisions(forest, settings.chance)
-    statistics = simulate_trees(forest, decisions, settings.simulations, settings.exploration, settings.seed, threads)
-    ends, ranks, reasons = extract_ends(forest, decisions, statistics, settings)
+    decisions = list_decisions(arrays, settings.chance)
+    statistics = simulate_trees(arrays, decisions, settings.simulations, settings.exploration, settings.seed, threads)
+    ends, ranks, reasons = extract_ends(arrays, decisions, statistics, settings)
     return {
-        "node_values": value_table(forest, decisions, statistics, settings.discount),
-        "paths": path_table(forest, ends, ranks),
+        "node_values": value_table(arrays, decisions, statistics, settings.discount),
+        "paths": path_table(arrays, ends, ranks),
         "dropped": dropped_rows(STAGE, reasons),
     }
 
 
-def value_table(forest: TreeArrays, decisions: Decisions, statistics: Statistics, discount: float) -> pa.Table:
-    low, high = wilson_interval(forest.mean, forest.scored_visits)
-    advantage, relative = advantages(forest)
+def value_table(arrays: TreeArrays, decisions: Decisions, statistics: Statistics, discount: float) -> pa.Table:
+    low, high = wilson_interval(arrays.mean, arrays.scored_visits)
+    advantage, relative = advantages(arrays)
     columns = {
-        "tree_id": forest.tree_ids.take(pa.array(forest.tree)),
-        "node_id": forest.node_ids,
+        "tree_id": arrays.tree_ids.take(pa.array(arrays.tree)),
+        "node_id": arrays.node_ids,
         "visits": pa.array(statistics.visits),
         "value_sum": pa.array(statistics.value_sum),
         "value": nullable(np.divide(statistics.value_sum, statistics.visits, out=np.full(len(low), np.nan), where=statistics.visits > 0)),
-        "mean": nullable(forest.mean),
+        "mean": nullable(arrays.mean),
         "low": nullable(low),
         "high": nullable(high),
-        "best_end_score": nullable(best_ends(forest)),
-        "q": nullable(discounted_values(forest, decisions, discount)),
+        "best_end_score": nullable(best_ends(arrays)),
+        "q": nullable(discounted_values(arrays, decisions, discount)),
         "advantage": nullable(advantage),
         "relative_advantage": nullable(relative),
     }
     return pa.table(columns, schema=arrow_schema("node_values"))
 
 
-def path_table(forest: TreeArrays, ends: Ints, ranks: Ints) -> pa.Table:
-    offsets, nodes = forest.paths_to(ends)
-    node_ids = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), forest.node_ids.take(pa.array(nodes)))
-    ending = np.flatnonzero(~np.isnan(forest.score))
-    ending = ending[np.argsort(forest.end_node[ending], kind="stable")]
-    first = np.searchsorted(forest.end_node[ending], ends)
-    lengths = np.searchsorted(forest.end_node[ending], ends, side="right") - first
+def path_table(arrays: TreeArrays, ends: Ints, ranks: Ints) -> pa.Table:
+    offsets, nodes = arrays.paths_to(ends)
+    node_ids = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), arrays.node_ids.take(pa.array(nodes)))
+    ending = np.flatnonzero(~np.isnan(arrays.score))
+    ending = ending[np.argsort(arrays.end_node[ending], kind="stable")]
+    first = np.searchsorted(arrays.end_node[ending], ends)
+    lengths = np.searchsorted(arrays.end_node[ending], ends, side="right") - first
     picked = ending[np.repeat(first - offsets_of(lengths)[:-1], lengths) + np.arange(lengths.sum())]
     columns = {
         "path_id": hex_column(hash_texts(pc.binary_join(node_ids, "/"))),
-        "tree_id": forest.tree_ids.take(pa.array(forest.tree[ends])),
+        "tree_id": arrays.tree_ids.take(pa.array(arrays.tree[ends])),
         "rank": pa.array(ranks, pa.int32()),
         "node_ids": node_ids,
-        "value": pa.array(forest.end_mean[ends]),
+        "value": pa.array(arrays.end_mean[ends]),
         "support": pa.array(lengths, pa.int64()),
-        "rollout_ids": pa.ListArray.from_arrays(pa.array(offsets_of(lengths), pa.int32()), forest.rollout_ids.take(pa.array(picked))),
+        "rollout_ids": pa.ListArray.from_arrays(pa.array(offsets_of(lengths), pa.int32()), arrays.rollout_ids.take(pa.array(picked))),
     }
     return pa.table(columns, schema=arrow_schema("paths"))
 

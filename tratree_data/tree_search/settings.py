@@ -12,19 +12,19 @@ from tratree_data.system.settings import PYTHON_ONLY, Setting, Settings
 @dataclass(frozen=True, kw_only=True)
 class SearchSettings(Settings):
     simulations: Annotated[int, Setting("Simulations per tree.", minimum=1)] = 100
-    exploration: Annotated[float, Setting("γ of equation 7: how strongly rarely tried options are favoured.", minimum=0)] = 1.41
+    exploration: Annotated[float, Setting("γ of equation 7: how strongly to favour rarely tried options.", minimum=0)] = 1.41
     chance: Annotated[
         Literal["optimistic", "expected"],
         Setting("optimistic: every child is the agent's choice (the paper); expected: the environment draws the state."),
     ] = "optimistic"
     extract: Annotated[
         Literal["mean", "lower"],
-        Setting("What e* follows: the refined mean (the paper), or its lower bound given the number of rollouts."),
+        Setting("What e* follows: the refined mean (the paper), or its lower confidence bound."),
     ] = "mean"
-    discount: Annotated[float, Setting("Discount of node_values.q, above 0 and at most 1.")] = 1.0
-    seed: Annotated[int, Setting("Seed of the states drawn with --chance expected.")] = 0
+    discount: Annotated[float, Setting("Discount of node_values.q, more than 0 and at most 1.")] = 1.0
+    seed: Annotated[int, Setting("Seed for drawing states with --chance expected.")] = 0
     paths: Annotated[int, Setting("Paths per tree.", minimum=1)] = 1
-    min_support: Annotated[int, Setting("Scored rollouts that must end where a path ends.", minimum=1)] = 1
+    min_support: Annotated[int, Setting("Minimum scored rollouts that end where a path ends.", minimum=1)] = 1
     threads: Annotated[int | None, Setting("Threads; one per core by default.", minimum=1, recorded=False)] = None
 
     def __post_init__(self) -> None:
@@ -50,7 +50,7 @@ class ReplaySettings(Settings):
     environment_options: Annotated[
         Mapping[str, Mapping[str, Any]] | None, Setting("Options per environment.", recorded=False, option=PYTHON_ONLY)
     ] = None
-    workers: Annotated[int | None, Setting("Environments at once; one per core by default.", minimum=1, recorded=False)] = None
+    workers: Annotated[int | None, Setting("Environments to run at once; one per core by default.", minimum=1, recorded=False)] = None
     time_out_seconds: Annotated[
         float, Setting("Seconds after which an unresponsive environment is replaced.", recorded=False, option="time-out")
     ] = 120.0

@@ -51,7 +51,7 @@ class Audit:
 
 @dataclass(frozen=True)
 class Sample:
-    """The trees that are looked at: their rollouts, read once, and what merging equal texts makes of them."""
+    """The audited trees: their rollouts, read once, and the result of merging equal texts."""
 
     rollouts: pa.Table
     steps: pa.Table
@@ -66,7 +66,7 @@ def audit(directory: str | Path, *, embedder: str | None = None, calls: int = 10
     settings = last_settings(store)
     model = make_embedder(embedder) if embedder else embedder_called(settings.embedder) or make_embedder("auto")
     if model is None:
-        raise BadInputError("Merging by equality has no threshold to audit.\nNext: --embedder lexical, or minilm")
+        raise BadInputError("The exact embedder has no threshold to audit.\nNext: --embedder lexical, or minilm")
     cache = load_cache(store, model)
     sample = _take_sample(store, trees)
     judged = _judge(sample, cache, parse_rules(settings.normalise))

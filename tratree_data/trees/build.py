@@ -108,7 +108,7 @@ def _is_stored(cache: Cache) -> bool:
 
 
 def _keep_vectors(store: Store, cache: Cache) -> Store:
-    """Commits what was newly embedded, so that it is never embedded again, whatever happens next."""
+    """Commits new embeddings, so that they are never computed again, even if the build fails later."""
     if not cache.new:
         return store
     return commit(store.path, "embed", {"embeddings": cache.take_new()}, settings={"model": cache.embedder.name}, reads={}, append=True)
@@ -230,7 +230,7 @@ def _notes(done: Iterable[Built], model: Embedder | None, threshold: float, chan
         if totals["embedding_seconds"] > 1:
             notes.append(f"{totals['embedded'] / totals['embedding_seconds']:.0f} observations embedded per second")
     if totals["merged_as_normalised"]:
-        notes.append(f"{totals['merged_as_normalised']:,} steps merged because their texts are equal as normalised: tratree sql DIR merges")
+        notes.append(f"{totals['merged_as_normalised']:,} steps merged because their normalised texts are equal: tratree sql DIR merges")
     if changed is not None:
-        notes.append(f"{len(changed):,} trees rebuilt, the others kept")
+        notes.append(f"{len(changed):,} trees rebuilt, the others unchanged")
     return tuple(notes)

@@ -1,7 +1,7 @@
 """Which texts of one level are similar: every two distinct texts below one parent, by their vectors.
 
 Small groups are compared in a loop. A crowd of texts at one parent is compared block by block, in the order of insertion: each block with
-itself and, through FAISS, with those texts that founded a child before, for no decision asks about others. So the pairs that are held at
+itself and, through FAISS, with the texts that founded a child before, because no decision needs others. So the pairs held at
 once are few, however many texts are alike.
 """
 
@@ -23,6 +23,7 @@ Lookup = Callable[[pa.Array], tuple[Floats, Ints]]
 """Texts → rows of vectors, and each text's n + 1 offsets into the rows (embed.Cache.lookup)."""
 
 NONE = -1
+LOWEST_COSINE = np.float32(-1)
 SIMILARITY_STEP = 1e-5
 """Vectors depend on batching in the seventh digit; similarities are rounded to this so that no decision does."""
 CROWD = 512
@@ -30,7 +31,7 @@ CROWD = 512
 BLOCK = 1024
 """Steps of a crowd that are inserted together."""
 PAIRS = 1 << 23
-"""Pairs that are held at once."""
+"""Pairs in memory at once."""
 
 
 class Comparisons(NamedTuple):
@@ -81,7 +82,7 @@ def gather(hashes: Hashes, texts: pa.Array, parents: Ints, at: Ints, lookup: Loo
 def compare(level: Level, slot_of_step: Ints, node: Ints, founder: Ints) -> Iterator[tuple[Ints, Comparisons]]:
     """Portions of the level's steps, and the similar texts that their decisions ask about.
 
-    A chunk is to be inserted before the next is asked for: `node` (of a step) and `founder` (of a node) tell who founded a child.
+    Insert a chunk before requesting the next: `node` (of a step) and `founder` (of a node) say which step founded a child.
     """
     sizes = np.diff(level.groups)
     group = np.repeat(np.arange(len(sizes)), sizes)[level.slot]
@@ -166,13 +167,13 @@ def _dot(vectors: Floats, i: int, j: int) -> Any:
 
 @compiled()
 def _cosine(vectors: Floats, offsets: Ints, i: int, j: int) -> Any:
-    """Of the window of either text that is least like any of the other's; −1 where a text has none."""
+    """Of the window of either text that is least like any of the other's; LOWEST_COSINE where a text has none."""
     if offsets[i + 1] == offsets[i] or offsets[j + 1] == offsets[j]:
-        return np.float32(-1)
+        return LOWEST_COSINE
     least = np.float32(1)
     for a, b in ((i, j), (j, i)):
         for window in range(offsets[a], offsets[a + 1]):
-            most = np.float32(-1)
+            most = LOWEST_COSINE
             for other in range(offsets[b], offsets[b + 1]):
                 most = max(most, _dot(vectors, window, other))
             least = min(least, most)

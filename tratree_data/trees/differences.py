@@ -47,7 +47,7 @@ class Difference:
     right: str
     causes: tuple[Slot | Segment, ...]
     both: bool = False
-    """Whether the rules of both of two causes are needed: a segment of the one text stands where another stands in the other."""
+    """Whether two causes both need a rule: a segment of one text is in the place of another segment in the other text."""
 
 
 @lru_cache(maxsize=20_000)

@@ -95,7 +95,7 @@ def load_cache(store: Store | None, embedder: Embedder) -> Cache:
         if len(values) % embedder.dimension:
             raise BadInputError(
                 f"The cached vectors of {embedder.name!r} do not have its {embedder.dimension} dimensions, so the model has changed.\n"
-                f"Next: name the new model differently, or remove {store.path}/embeddings"
+                f"Next: rename the new model, or remove {store.path}/embeddings"
             )
         cache.vectors[int(text_id, 16)] = values.reshape(-1, embedder.dimension)
     return cache

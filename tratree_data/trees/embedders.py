@@ -107,7 +107,7 @@ class SentenceEmbedder:
             raise BadInputError(f"The sentence model {self.path!r} cannot embed: {error}\nNext: use another --embedder") from error
         if not np.isfinite(vectors).all() or np.allclose(vectors[0], vectors[1], atol=1e-4):
             raise BadInputError(
-                f"The sentence model {self.path!r} cannot tell two texts apart; its tokenizer or weights may be missing.\n"
+                f"The sentence model {self.path!r} gives different texts the same vector; its tokenizer or weights may be missing.\n"
                 "Next: save the whole model into the folder again, or use another --embedder"
             )
 
@@ -140,7 +140,7 @@ def spans(length: int, size: int) -> list[tuple[int, int]]:
 
 
 def make_embedder(name: str) -> Embedder | None:
-    """`exact` is no embedder at all; `auto` is MiniLM where it is installed, else lexical."""
+    """`exact` means no embedder; `auto` is MiniLM where it is installed, else lexical."""
     if name == "exact":
         return None
     if name == "auto":
@@ -151,12 +151,12 @@ def make_embedder(name: str) -> Embedder | None:
 
 
 def embedder_called(name: str) -> Embedder | None:
-    """The embedder with this `name`, as the settings of a build tell it; None for exact."""
+    """The embedder with this `name`, as recorded by a build; None for exact."""
     match = NAME.fullmatch(name)
     embedder = make_embedder(match["model"]) if match else None
     if match and match["fingerprint"] and embedder is not None and embedder.name != name:
         raise BadInputError(
-            f"The trees were built with another model than the one that is now in {match['model']}.\n"
+            f"The trees were built with another model than the one now in {match['model']}.\n"
             f"Next: tratree build DIR --embedder {match['model']}, or put the model back"
         )
     return embedder

@@ -11,6 +11,8 @@ from tratree_data.trees.comparing import NONE, Comparisons, Floats, Ints
 
 BORROWED: Any = {"forceinline": True, "_nrt": False}
 """For kernels that neither make nor keep arrays. Numba would count references to all twenty at every call: ten times the work itself."""
+BELOW_ANY_COSINE = np.float32(-2)
+"""Where a search for the most similar child begins."""
 
 
 class Table(NamedTuple):
@@ -27,7 +29,7 @@ class Table(NamedTuple):
     founder: Ints  # [nodes]
     depth: Ints  # [nodes]
     state: Ints  # [nodes]
-    states: Ints  # [nodes] how many states its children stand in
+    states: Ints  # [nodes] number of states among its children
     shown: Ints  # [nodes] a step that one of its children shows
     differs: npt.NDArray[np.bool_]  # [nodes] whether its children's texts differ
     size: Ints  # [1] number of nodes
@@ -123,7 +125,7 @@ def _insert(table: Table, parent: int, step: int, slot: int, compared: Compariso
     node, place = _find_child(table, parent, step, step)
     similarity = np.float32(1)
     if node == NONE and slot != NONE:
-        best = np.float32(-2)
+        best = BELOW_ANY_COSINE
         for pair in range(compared.first[slot], compared.first[slot + 1]):
             child, _ = _find_child(table, parent, compared.neighbour[pair], step)
             if child != NONE and (compared.similarity[pair] > best or (compared.similarity[pair] == best and child < node)):
@@ -139,6 +141,7 @@ def _insert(table: Table, parent: int, step: int, slot: int, compared: Compariso
 
 @compiled(**BORROWED)
 def found_root(table: Table, tree: int) -> Any:
+    """The root of a tree: it has no parent, and no step founded it."""
     node = table.size[0]
     table.size[0] += 1
     table.tree[node] = tree
@@ -153,7 +156,7 @@ def _found(table: Table, parent: int, step: int, slot: int, place: int, compared
     elder, elder_place = _find_elder(table, parent, step)
     is_new_text = elder == NONE
     if is_new_text and slot != NONE:
-        best = np.float32(-2)
+        best = BELOW_ANY_COSINE
         for pair in range(compared.first[slot], compared.first[slot + 1]):
             other, _ = _find_elder(table, parent, compared.neighbour[pair])
             if other != NONE and (compared.similarity[pair] > best or (compared.similarity[pair] == best and other < elder)):
@@ -177,6 +180,7 @@ def _found(table: Table, parent: int, step: int, slot: int, place: int, compared
 
 @compiled()
 def mark_differing(table: Table, parents: Ints, at: Ints) -> None:
+    """Notes parents whose children show different texts; step `at[i]` is a child of `parents[i]`."""
     for i in range(len(at)):
         parent, step = parents[i], at[i]
         if table.shown[parent] == NONE:

@@ -1,4 +1,4 @@
-"""The preset `list-order`: a list reads the same in whatever order its items are named, and lines in whatever order they come.
+"""The preset `list-order`: lists are equal whatever the order of their items, and texts whatever the order of their lines.
 
 Only the order of whole items is ignored: "a knife 3, a fork 1" equals "a fork 1, a knife 3", never "a knife 1, a fork 3".
 """
@@ -34,7 +34,7 @@ def _sort_items(match: re.Match[str]) -> str:
 
 
 def _split_lead(items: list[str], is_whole: bool) -> tuple[str, list[str]]:
-    """(what introduces the list, its items); all is introduction where nobody can tell where the list begins."""
+    """(what introduces the list, its items); everything is introduction where the start of the list is unclear."""
     begins = len(items)
     while begins and STARTS.match(items[begins - 1]):
         begins -= 1

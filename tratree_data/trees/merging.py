@@ -121,7 +121,7 @@ def _tree_by_tree(table: Table) -> Table:
     """The same nodes in the order that `Merged` promises."""
     size = int(table.size[0])
     order = np.lexsort((table.founder[:size], table.depth[:size], table.tree[:size]))
-    place = np.full(size + 1, NONE, np.int64)  # the last stands for NONE
+    place = np.full(size + 1, NONE, np.int64)  # the last slot is for NONE
     place[order] = np.arange(size)
     return table._replace(
         tree=table.tree[order],

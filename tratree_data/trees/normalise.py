@@ -66,9 +66,7 @@ def parse_rule(rule: str) -> tuple[Rule, ...]:
         return PRESETS[rule]
     pattern, arrow, replacement = rule.partition("=>")
     if not arrow:
-        raise BadInputError(
-            f"No normaliser is called {rule!r}.{suggest(rule, PRESETS)}\nNext: name a preset, or write PATTERN=>REPLACEMENT"
-        )
+        raise BadInputError(f"Unknown normaliser {rule!r}.{suggest(rule, PRESETS)}\nNext: name a preset, or write PATTERN=>REPLACEMENT")
     rewrite = partial(pc.replace_substring_regex, pattern=pattern, replacement=replacement)
     try:
         rewrite(pa.array([""]))

@@ -16,7 +16,7 @@ class BuildSettings(Settings):
         str, Setting("exact, lexical, minilm, or any sentence-transformers model; auto: minilm if installed, else lexical.")
     ] = AUTO
     min_similarity: Annotated[
-        float | str | None, Setting("Cosine from which observations are alike; auto calibrates it; the embedder's own by default.")
+        float | str | None, Setting("Minimum cosine of observations that merge; auto calibrates it; the embedder's own by default.")
     ] = None
     normalise: Annotated[
         Sequence[str], Setting("What comparing ignores: a preset, PATTERN=>REPLACEMENT, or auto to learn it from the log.")
@@ -25,7 +25,7 @@ class BuildSettings(Settings):
         Sequence[str],
         Setting("What comparing actions ignores: cd-prefix, working-directory, quoting, white-space or a pattern."),
     ] = ()
-    engine: Annotated[Literal["local", "ray"], Setting("local (threads or processes of this machine) or ray.", recorded=False)] = "local"
+    engine: Annotated[Literal["local", "ray"], Setting("local (threads or processes on this machine) or ray.", recorded=False)] = "local"
     workers: Annotated[int | None, Setting("Workers; one per core by default.", minimum=1, recorded=False)] = None
     chunk_steps: Annotated[int, Setting("Steps that a worker holds in memory at once.", minimum=1, recorded=False)] = 150_000
 

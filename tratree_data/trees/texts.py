@@ -1,4 +1,4 @@
-"""Text columns of a bucket: taken and compared as bytes, in chunks that Arrow's narrow offsets can address."""
+"""Text columns of a chunk: taken and compared as bytes, in chunks that Arrow's narrow offsets can address."""
 
 from typing import Any
 
@@ -12,18 +12,19 @@ from tratree_data.system.hashing import Bytes, Offsets, equal_slices, text_buffe
 Ints = npt.NDArray[np.int64]
 
 CHUNK_BYTES = 1 << 30
+NO_ROW = -1
 NO_TEXT = pa.array([""], pa.large_string())
 
 
 def one_array(column: pa.ChunkedArray | pa.Array) -> pa.Array:
-    """One array with wide offsets: a bucket may hold more than 2 GB of text."""
+    """One array with wide offsets: a chunk may contain more than 2 GB of text."""
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0) if column.num_chunks == 1 else column.cast(pa.large_string()).combine_chunks()
     return column.cast(pa.large_string())
 
 
 def take_texts(texts: pa.Array, rows: Ints, others: pa.Array | None = None, other_rows: Ints | None = None) -> pa.ChunkedArray:
-    """The text of each row; where a row is negative, that of `others` at `other_rows`, or NULL if there are no others."""
+    """The text of each row; where a row is NO_ROW, that of `others` at `other_rows`, or NULL if there are no others."""
     data, offsets = text_buffers(texts)
     other_data, other_offsets = text_buffers(NO_TEXT if others is None else others)
     other_rows = np.zeros(len(rows), np.int64) if other_rows is None else other_rows
@@ -72,8 +73,8 @@ def _copy(
 
 @compiled()
 def _own_row(data: Bytes, offsets: Offsets, founder: Ints) -> Any:
-    """A text's row where it differs from its founder's, else −1."""
+    """A text's row where it differs from its founder's, else NO_ROW."""
     rows = np.empty(len(founder), np.int64)
     for i in range(len(founder)):
-        rows[i] = -1 if equal_slices(data, offsets, i, founder[i]) else i
+        rows[i] = NO_ROW if equal_slices(data, offsets, i, founder[i]) else i
     return rows

@@ -64,7 +64,7 @@ def build_tree(
 def in_order(rollouts: pa.Table, steps: pa.Table) -> tuple[pa.Table, pa.Table, Ints, Ints]:
     """Rollouts by (tree, attempt, rollout_id), their steps in that order, where each begins, and the number of its tree.
 
-    Trees are numbered as their steps lie in the table, so that steps stored in order are not copied.
+    Trees are numbered in the order of their steps in the table, so that steps stored in order are not copied.
     """
     row = pc.index_in(steps["rollout_id"], rollouts["rollout_id"].combine_chunks()).combine_chunks()
     if row.null_count:
@@ -158,14 +158,14 @@ def _tables(
 
 
 def _refuse_equal_ids(ids: Hashes, merged: Merged, tree_ids: pa.Array) -> None:
-    """Different texts stay different nodes whatever their hashes, but their ids would be one."""
+    """Different texts stay different nodes whatever their hashes, but two nodes with one hash would share an id."""
     if count_distinct(ids) == len(ids):
         return
     order = np.argsort(ids, kind="stable")
     node = int(order[1:][np.diff(ids[order]) == 0][0])
     raise BadInputError(
-        f"Two nodes of tree {tree_ids[int(merged.tree[node])].as_py()} would have one node_id: their texts differ, their XXH64 does not, "
-        "which chance hardly ever brings about and intent can.\n"
+        f"Two nodes of tree {tree_ids[int(merged.tree[node])].as_py()} would have one node_id: their texts differ, "
+        "but their hashes are equal, which is very rare by chance and easy on purpose.\n"
         'Next: tratree sql DIR "SELECT DISTINCT tree_id, task_id FROM rollouts" names the task; then tratree delete DIR --task TASK'
     )
 
@@ -188,7 +188,7 @@ def _node_ids(parent: Ints, roots: Hashes, tree: Ints, founder: Ints, observatio
 
 @compiled()
 def _count(size: int, node: Ints, first: Ints, tree: Ints, roots: Ints, scores: npt.NDArray[np.float64]) -> Any:
-    """Visits and ends of each node, those with a score, and the sums of their scores; NaN stands for no score."""
+    """Visits and ends of each node, those with a score, and the sums of their scores; NaN means no score."""
     visits, scored, ends, scored_ends = (
         np.zeros(size, np.int64),
         np.zeros(size, np.int64),

@@ -33,7 +33,7 @@ def figure(
 ) -> Path:
     """Draws a figure and returns its path; `task` is for `tree`, `table` for all other figures."""
     if name not in NAMES:
-        raise NotFoundError(f"No figure is called {name!r}.{suggest(name, NAMES)}")
+        raise NotFoundError(f"Unknown figure {name!r}.{suggest(name, NAMES)}")
     path = Path(out) if out is not None else Path(f"{name}.svg")
     if path.suffix not in SUFFIXES:
         raise BadInputError(f"{path} must end in {', '.join(SUFFIXES)}.\nNext: --out {path.stem}.svg")

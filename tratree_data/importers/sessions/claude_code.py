@@ -53,7 +53,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
             yield Problem(where, refusal.reason, refusal.detail)
             continue
         except RecursionError:
-            yield Problem(where, "not_json", "it is nested too deeply")
+            yield Problem(where, "not_json", "nested too deeply")
             continue
         if first.get("isSidechain"):
             session.branch = str(first.get("agentId") or last["uuid"])

@@ -114,7 +114,7 @@ def objects_of(file: LogFile, is_mark: Callable[[dict[str, Any]], bool], may_pre
         if isinstance(line, Problem):
             item: Any = line
         elif not isinstance(line, dict):
-            item = Problem(where, "wrong_type", f"the line is {log_records.kind(line)}, and must be an object")
+            item = Problem(where, "wrong_type", f"the line is {log_records.kind(line)}, but must be an object")
         else:
             item = (where, line)
             marked = marked or is_mark(line)
@@ -138,7 +138,7 @@ def parsed(where: str, session: Session, options: Options) -> Iterator[Record | 
     except Unusable as refusal:
         yield Problem(where, refusal.reason, refusal.detail)
     except RecursionError:
-        yield Problem(where, "not_json", "it is nested too deeply")
+        yield Problem(where, "not_json", "nested too deeply")
 
 
 def differing(entry: dict[str, Any], constant: dict[str, Any], taken: Sequence[str]) -> dict[str, Any]:
