@@ -43,7 +43,7 @@ def golden() -> Tree:
     first, second = node("d", right, "wait", 0.25, ends=1), node("e", right, "leave", 0.0, state=1, ends=2)
     task = {"environment": "toy", "task_id": "t1", "attempts": 4, "mean_score": 0.5, "solved": 1, "instruction": "Find the mug."}
     path = ("a", "a0", "a1", "a2", "a3", "a4", "b")
-    return make_tree(task, [root, *chain, end, right, first, second], path, searched=True)
+    return make_tree(task, [root, *chain, end, right, first, second], path, support=1, searched=True)
 
 
 def test_the_golden_tree_reads_as_written_by_hand(golden: Tree) -> None:
@@ -62,7 +62,7 @@ Find the mug.
      │  wait                               1  0.25      – ■ 0.25
      └─ ◇ 1 saw …a door that is shut.
         leave                              1  0.00      – ■ 0.00 ×2
-★ e*   ◇ state of the environment   ■ end: mean score ×rollouts"""
+★ e* 1.00, 1 of 1 rollout   ◇ state   ■ end: mean score ×rollouts"""
     assert str(draw_tree(golden, 67)) == expected
 
 

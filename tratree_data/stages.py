@@ -16,6 +16,8 @@ class Stage:
     writes: tuple[str, ...]
     """In the order in which readers meet them."""
     command: str
+    may_read: tuple[str, ...] = ()
+    """Further tables that only some settings read, or that are read where they exist."""
     committed_last: str = ""
     """The table whose commit makes them all visible; the last of `writes` unless named."""
     by_tree: bool = False
@@ -54,7 +56,14 @@ STAGES = (
         committed_last="pairs",
         by_tree=True,
     ),
-    Stage("demonstrations", ("paths", "nodes", "rollouts", "steps"), ("demonstrations",), "tratree demonstrations DIR", by_tree=True),
+    Stage(
+        "demonstrations",
+        ("nodes", "step_nodes", "rollouts"),
+        ("demonstrations",),
+        "tratree demonstrations DIR",
+        may_read=("paths", "replays", "steps"),
+        by_tree=True,
+    ),
     Stage("evaluate", (), ("evaluations",), "tratree evaluate MODEL ENVIRONMENT --directory DIR", published=False),
     Stage("publish", (), (), "tratree publish DIR TARGET --version X.Y.Z"),
 )

@@ -29,7 +29,7 @@ from tratree_data.store.storable_text import storable
 from tratree_data.store.writer import create_store, writing
 from tratree_data.system.settings import takes
 
-READS_AS = re.compile(r"it reads as (\w+)\Z")
+READS_AS = re.compile(r"it looks like (\w+)\Z")
 ENDINGS = (".json", ".jsonl", ".ndjson", ".txt", ".log", ".traj")
 EVERY_ENDING = tuple(dict.fromkeys([*ENDINGS, *chain.from_iterable(FORMAT_ENDINGS.values())]))
 

@@ -22,6 +22,7 @@ from tratree_data.preferences.pair_filters import KEPT, cap, repeats
 from tratree_data.preferences.rendering import WITH_TEXTS, Conversations, Texts, batches, paths, read_texts, whole_rollouts
 from tratree_data.preferences.settings import DemonstrationSettings
 from tratree_data.results import StageResult
+from tratree_data.stages import stage
 from tratree_data.store.queries import query
 from tratree_data.store.reader import is_current, open_store
 from tratree_data.store.schemas import arrow_schema
@@ -85,7 +86,7 @@ class Trajectories:
 @takes(DemonstrationSettings)
 def demonstrations(directory: str | Path, settings: DemonstrationSettings) -> StageResult:
     """Makes trajectories to imitate from every tree of a dataset; what is left out goes to `dropped` with its reason."""
-    by_tree = ["nodes", "step_nodes", "rollouts", *(["paths"] if "path" in settings.kinds else [])]
+    by_tree = [*stage(STAGE).reads, *(["paths"] if "path" in settings.kinds else [])]
     inputs = by_tree if settings.max_refused is None else [*by_tree, "steps"]
     open_store(directory).need("nodes")
     with writing(directory):

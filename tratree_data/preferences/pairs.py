@@ -38,6 +38,7 @@ from tratree_data.preferences.rendering import (
 from tratree_data.preferences.settings import PairSettings
 from tratree_data.preferences.step_labels import label_steps
 from tratree_data.results import StageResult
+from tratree_data.stages import stage
 from tratree_data.store.reader import Store, is_current, open_store
 from tratree_data.store.schemas import arrow_schema
 from tratree_data.store.staged import StagedFiles, dropped_rows, reason_table
@@ -59,7 +60,7 @@ from tratree_data.system.progress import progress
 from tratree_data.system.settings import takes
 
 STAGE = "pairs"
-READS = ("nodes", "step_nodes", "rollouts")
+READS = stage(STAGE).reads
 WITHOUT_TEXTS = STRUCTURE | {"nodes": (*NODE_COLUMNS, "action"), "rollouts": (*ROLLOUT_COLUMNS, "agent")}
 
 

@@ -67,10 +67,17 @@ def draw_tree(tree: Tree, width: int = 80, depth: int | None = None) -> Text:
     text.append(columns.heading() + "\n", "dim")
     for line in _lines(tree, depth):
         columns.append(text, line)
-    best = "★ e*   " if tree.best_path else ""
-    states = "◇ state of the environment   " if any(len(states) > 1 for states in tree.children.values()) else ""
+    best = f"★ {_evidence(tree)}   " if tree.best_path else ""
+    states = "◇ state   " if any(len(states) > 1 for states in tree.children.values()) else ""
     text.append(shorten(f"{best}{states}■ end: mean score ×rollouts", width), "dim")
     return text
+
+
+def _evidence(tree: Tree) -> str:
+    """e* with its score, and how many of the scored rollouts it rests on."""
+    end = tree.nodes.get(tree.best_path[-1])
+    score = f" {end.end_score:.2f}" if end is not None and end.end_score is not None else ""
+    return f"e*{score}, {tree.support} of {tree.root.scored_visits} rollout{'s' if tree.root.scored_visits != 1 else ''}"
 
 
 def _tree_heading(tree: Tree, width: int) -> Text:

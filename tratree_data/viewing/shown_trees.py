@@ -56,6 +56,8 @@ class Tree:
     root: Node
     best_path: tuple[str, ...] = ()
     """The node_ids of e*, from the child of the root to the end; empty before `tratree search`."""
+    support: int = 0
+    """Scored rollouts that end where e* ends."""
     searched: bool = field(default=False)
 
     def below(self, node: Node) -> Iterator[Node]:
@@ -129,16 +131,17 @@ def read_tree(store: Store, tree_id: str) -> Tree:
         found = store.sql("SELECT node_id, value FROM node_values WHERE tree_id = $tree_id ORDER BY node_id", {"tree_id": tree_id})
         values = dict(zip(found.column("node_id").to_pylist(), found.column("value").to_pylist(), strict=True))
     best: tuple[str, ...] = ()
+    support = 0
     if store.has("paths"):
         paths = store.sql(
-            "SELECT node_ids FROM paths WHERE tree_id = $tree_id ORDER BY rank, path_id LIMIT 1", {"tree_id": tree_id}
+            "SELECT node_ids, support FROM paths WHERE tree_id = $tree_id ORDER BY rank, path_id LIMIT 1", {"tree_id": tree_id}
         ).to_pylist()
-        best = tuple(paths[0]["node_ids"]) if paths else ()
+        best, support = (tuple(paths[0]["node_ids"]), paths[0]["support"]) if paths else ((), 0)
     nodes = [Node(**row, value=values.get(row["node_id"])) for row in rows]
-    return make_tree(task.to_pylist()[0], nodes, best, searched=bool(values))
+    return make_tree(task.to_pylist()[0], nodes, best, support, searched=bool(values))
 
 
-def make_tree(task: dict[str, Any], nodes: list[Node], best_path: tuple[str, ...] = (), searched: bool = False) -> Tree:
+def make_tree(task: dict[str, Any], nodes: list[Node], best_path: tuple[str, ...] = (), support: int = 0, searched: bool = False) -> Tree:
     by_id = {node.node_id: node for node in nodes}
     roots = [node for node in nodes if node.parent_id is None]
     if len(roots) != 1:
@@ -148,7 +151,7 @@ def make_tree(task: dict[str, Any], nodes: list[Node], best_path: tuple[str, ...
         if node.parent_id is not None:
             states.setdefault(node.parent_id, {}).setdefault(node.state, []).append(node)
     children = {parent: [found[state] for state in sorted(found)] for parent, found in states.items()}
-    return Tree(task, by_id, children, roots[0], best_path, searched)
+    return Tree(task, by_id, children, roots[0], best_path, support, searched)
 
 
 def _best_first(node: Node) -> tuple[float, int, str, str]:
