@@ -17,7 +17,7 @@ from typing import Any
 
 from tratree_data import ids
 from tratree_data.importers import log_records
-from tratree_data.importers.conversations import OBSERVATION_LABEL, Turn, instruction_in, split_answer, told_conversation
+from tratree_data.importers.conversations import OBSERVATION_LABEL, Turn, instruction_in, record_of_turns, split_answer
 from tratree_data.importers.log_records import KeyWatch, LogStep, Record, Unusable
 from tratree_data.messages import INPUT_KEYS, INSTRUCTING, messages_of_steps, output_of
 
@@ -27,7 +27,7 @@ Message = dict[str, Any]
 TEXT_ROLES = {"system": "system", "developer": "system", "user": "user", "tool": "user", "assistant": "assistant"}
 EXACT_FLOAT = 2.0**53
 COLUMNS = {
-    *log_records.TOLD, "task_id", "trajectory_id", "rollout_id", "reward", "score", "success", "seconds", "prompt_tokens",
+    *log_records.METADATA_FIELDS, "task_id", "trajectory_id", "rollout_id", "reward", "score", "success", "seconds", "prompt_tokens",
     "completion_tokens", "tools", "exporter", "type", "id", "harness",
 }  # fmt: skip
 """What a log's free metadata says under the names of our columns; the rest is kept as metadata."""
@@ -84,7 +84,7 @@ def record_of_chat_with_metadata(messages: Sequence[Message], facts: Mapping[str
     ours = facts.get("exporter") == log_records.EXPORTER
     if ours and facts.get("form") != "chat":
         turns = [Turn(TEXT_ROLES[said["role"]], said["content"] or "", said.get("reasoning_content") or "") for said in messages]
-        return told_conversation(turns, facts, where, environment)
+        return record_of_turns(turns, facts, where, environment)
     tools = facts.get("tools") if isinstance(facts.get("tools"), list) else None
     record = record_of_chat(messages, source=where, environment=environment, instruction="" if ours else None, tools=tools)
     asked = record.task_id
