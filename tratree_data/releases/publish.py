@@ -151,8 +151,10 @@ def _need_current(store: Store) -> None:
     """A version never changes, so trees that do not hold all rollouts must not become one by an oversight."""
     stale = stages_out_of_date(store)
     if stale:
+        old = ", ".join(sorted(store.outdated))
+        why = f"{old} of {store.path} are in an older format" if old else f"{store.path} changed after {stale[0]}"
         raise BadInputError(
-            f"{store.path} changed after {stale[0]}, so {', '.join(stale)} would be published out of date.\n"
+            f"{why}, so {', '.join(stale)} would be published out of date.\n"
             f"Next: {' && '.join(f'tratree {stage} {store.path}' for stage in stale)}\n"
             f'with the earlier options; tratree sql {store.path} "SELECT DISTINCT stage, settings FROM lineage" lists them'
         )
