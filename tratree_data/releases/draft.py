@@ -14,7 +14,7 @@ from typing import Any
 from tratree_data.files import file_names, read_text
 from tratree_data.releases.card import write_card
 from tratree_data.releases.leaks import Leak, find_leaks
-from tratree_data.releases.scrub import Finding, Scrubber
+from tratree_data.releases.redaction import Finding, Redactor
 from tratree_data.releases.shards import write_tables
 from tratree_data.releases.version_numbers import Diff
 from tratree_data.store.log import CODE_VERSION
@@ -24,6 +24,7 @@ from tratree_data.store.schemas import FORMAT_VERSION
 from tratree_data.store.writer import write_parquet
 from tratree_data.system.safe_paths import is_plain_file, read_plain_text
 
+WARNING = "Rules do not find every secret, and code and texts in sessions may be proprietary: publish only what you may."
 REPORT = "reports/release.json"
 CHANGES = "reports/changes.json"
 OWN_TO_PER_VERSION = {MANIFEST, CHECKSUMS, CHANGES}
@@ -59,24 +60,37 @@ class Draft:
 
 def write_data(store: Store, folder: Path, *, license: str, title: str, place: str, shard_bytes: int) -> Draft:
     """Everything that does not depend on the version's number."""
-    scrubber = Scrubber()
+    redactor = Redactor()
+    redactor.number_secrets(store)
     with ThreadPoolExecutor(1) as beside:
         found = beside.submit(find_leaks, store)
-        shards, splits = write_tables(store, folder, scrubber.redact_table, shard_bytes)
+        shards, splits = write_tables(
+            store, folder, redactor.redact_table, shard_bytes, rename=lambda split: redactor.redact_text(split, "split")
+        )
     if store.has("dropped"):
         (folder / DROPPED).parent.mkdir(exist_ok=True)
-        rows = scrubber.redact_table("dropped", store.read("dropped"))
+        rows = redactor.redact_table("dropped", store.read("dropped"))
         write_parquet(rows.sort_by([(name, "ascending") for name in rows.column_names]), "dropped", folder / DROPPED)
-    _copy_texts(store, folder, scrubber)
-    lineage = {table: scrubber.redact_settings(_lineage(store, table), "lineage.json") for table in shards}
-    leaks = [Leak(**scrubber.redact_settings(asdict(leak), "leaks")) for leak in found.result()]
-    return Draft(store, folder, license, title, place, shards, splits, lineage, scrubber.findings(), leaks)
+    _copy_texts(store, folder, redactor)
+    lineage = {table: redactor.redact_settings(_lineage(store, table), "lineage.json") for table in shards}
+    leaks = [_redact_leak(leak, redactor) for leak in found.result()]
+    title = redactor.redact_text(title, "title")
+    return Draft(store, folder, license, title, place, shards, splits, lineage, redactor.findings(), leaks)
+
+
+def _redact_leak(leak: Leak, redactor: Redactor) -> Leak:
+    tasks = {name: redactor.redact_task(getattr(leak, name)) for name in ("task_id", "other_task_id")}
+    return Leak(**redactor.redact_settings(asdict(leak), "leaks") | tasks)
 
 
 def write_texts(draft: Draft, version: str) -> None:
     """Card, lineage, reports and checksums, for the number that the release gets."""
     (draft.folder / "reports").mkdir(exist_ok=True)
-    report = {"redacted": [asdict(finding) for finding in draft.findings], "leaks": [asdict(leak) for leak in draft.leaks]}
+    report = {
+        "warning": WARNING,
+        "redacted": [asdict(finding) for finding in draft.findings],
+        "leaks": [asdict(leak) for leak in draft.leaks],
+    }
     _write_json(draft.folder / REPORT, report)
     if draft.diff is not None:
         _write_json(draft.folder / CHANGES, asdict(draft.diff))
@@ -104,7 +118,7 @@ def _content(folder: Path) -> Any:
     return content
 
 
-def _copy_texts(store: Store, folder: Path, scrubber: Scrubber) -> None:
+def _copy_texts(store: Store, folder: Path, redactor: Redactor) -> None:
     """The meaning of every column, the named queries and the recipe travel with the data."""
     for source in ("schemas", "sql", "sql/views", "sql/checks"):
         (folder / source).mkdir(parents=True, exist_ok=True)
@@ -114,7 +128,7 @@ def _copy_texts(store: Store, folder: Path, scrubber: Scrubber) -> None:
             shutil.rmtree(folder / source)
     recipe = _read_recipe(store.path / "recipe.toml")
     if recipe is not None:
-        (folder / "recipe.toml").write_text(scrubber.redact_text(recipe, "recipe.toml"), encoding="utf-8")
+        (folder / "recipe.toml").write_text(redactor.redact_text(recipe, "recipe.toml"), encoding="utf-8")
 
 
 def _read_recipe(path: Path) -> str | None:

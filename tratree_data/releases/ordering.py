@@ -5,7 +5,7 @@ sorted there, by Polars, which moves references to texts and not the texts. A ta
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -24,15 +24,15 @@ BATCH_ROWS = 8 * 1024
 UNSPLIT = "unknown"
 
 
-def split_names(splits: Sequence[str]) -> dict[str, str]:
+def split_names(splits: Sequence[str], rename: Callable[[str], str] = str) -> dict[str, str]:
     """The name of each split on the Hub, where only letters, digits and underscores are allowed and 'all' has a meaning."""
     names: dict[str, str] = {}
     for split in sorted(splits):
-        name = re.sub(r"\W", "_", split, flags=re.ASCII) or UNSPLIT
+        name = re.sub(r"\W", "_", rename(split), flags=re.ASCII) or UNSPLIT
         name = f"{name}_tasks" if name == "all" else name
         if name in names.values():
             raise BadInputError(
-                f"Two splits would both be called {name!r} on the Hub, which allows only letters, digits and _; one is {split!r}.\n"
+                f"Two splits would both be called {name!r} on the Hub, which allows only letters, digits and _; one is {rename(split)!r}.\n"
                 "Next: rename one of them in the log and import it again"
             )
         names[split] = name
@@ -47,10 +47,10 @@ def work_connection(folder: Path) -> duckdb.DuckDBPyConnection:
     return connection
 
 
-def load_splits(connection: duckdb.DuckDBPyConnection, store: Store) -> dict[str, str]:
+def load_splits(connection: duckdb.DuckDBPyConnection, store: Store, rename: Callable[[str], str] = str) -> dict[str, str]:
     """Makes the tables by which every table is divided and ordered: each split's number, each tree's and rollout's place, from 0 to 1."""
     rollouts = store.read("rollouts", ["rollout_id", "tree_id", "split"])
-    names = split_names(rollouts.column("split").unique().to_pylist())
+    names = split_names(rollouts.column("split").unique().to_pylist(), rename)
     connection.register("rollouts", rollouts)
     connection.register("names", pa.table({"split": list(names), "name": list(names.values())}))
     connection.execute("CREATE TABLE splits AS SELECT split, name, row_number() OVER (ORDER BY name) - 1 AS number FROM names")

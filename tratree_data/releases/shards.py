@@ -25,10 +25,15 @@ Redact = Callable[[str, pa.Table], pa.Table]
 """(table's name, some rows) → the rows without what must not be published."""
 
 
-def write_tables(store: Store, folder: Path, redact: Redact, shard_bytes: int) -> tuple[dict[str, list[Shard]], dict[str, str]]:
-    """Every table that is published, and what each split is called; two tables at a time, one read while the other is written."""
+def write_tables(
+    store: Store, folder: Path, redact: Redact, shard_bytes: int, *, rename: Callable[[str], str]
+) -> tuple[dict[str, list[Shard]], dict[str, str]]:
+    """Every table that is published, and what each split is called; `rename` keeps secrets out of file names.
+
+    Two tables at a time, one read while the other is written.
+    """
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sorting-") as spill, work_connection(Path(spill)) as connection:
-        splits = load_splits(connection, store)
+        splits = load_splits(connection, store, rename)
 
         def write(table: str) -> list[Shard]:
             if not store.sources[table].files:
@@ -38,7 +43,7 @@ def write_tables(store: Store, folder: Path, redact: Redact, shard_bytes: int) -
 
         tables = [table for table in published_tables() if store.has(table)]
         with ThreadPoolExecutor(2) as pool:
-            return dict(zip(tables, pool.map(write, tables), strict=True)), splits
+            return dict(zip(tables, pool.map(write, tables), strict=True)), {rename(split): name for split, name in splits.items()}
 
 
 def as_it_is(_: str, rows: pa.Table) -> pa.Table:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from helpers.secret_corpus import look_alikes, secrets
 from helpers.shared_data import SHARED, needs_shared
 from helpers.shop import build_all, import_rows, trajectories
 
 from tratree_data.releases.leaks import find_leaks
 from tratree_data.releases.publish import publish
-from tratree_data.releases.scrub import Scrubber, load_rules
+from tratree_data.releases.redaction import Redactor
+from tratree_data.releases.redaction_rules import load_rules
 from tratree_data.store.checks import check
 from tratree_data.store.reader import open_store
 from tratree_data.store.release import open_release
@@ -31,12 +33,11 @@ SECRETS = {
     "google-key": f"AIza{BODY}xyz",
     "azure-key": f"DefaultEndpointsProtocol=https;AccountKey={BODY}{BODY}==",
     "signature": f"?sv=2022-11-02&sp=r&sig={BODY}%3D",
-    "discord-webhook": f"https://discord.com/api/webhooks/123456789012345678/{BODY}",
+    "webhook": f"https://discord.com/api/webhooks/123456789012345678/{BODY}",
     "telegram-token": f"110201543:AA{BODY}x",
     "model-key": f"gsk_{BODY}{BODY}",
     "service-token": f"dckr_pat_{BODY}",
     "slack-token": "xoxb-123456789012-abcdefABCDEF",
-    "slack-webhook": "https://hooks.slack.com/services/T00000000/B00000000/XXXXXXXXXXXX",
     "stripe-key": f"sk_live_{BODY[:24]}",
     "package-token": f"npm_{BODY}abcd",
     "jwt": "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.SflKxwRJSMeKKF2QT4",
@@ -45,6 +46,13 @@ SECRETS = {
     "secret": f'api_key: "{BODY}"',
     "private-key": "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nMIIEowIBAAKCAQEA\nabc==\n-----END RSA PRIVATE KEY-----",
     "email": "eve.adams+shop@mail.evil-corp.io",
+    "mnemonic": f"seed phrase: '{'eve ' * 11}eve'",
+    "otp": f"otpauth://totp/x?secret={BODY}",
+    "discord-token": f"M{BODY[:23]}.abcdef.{BODY}abcdef",
+    "password-hash": f"$6${BODY[:8]}${BODY}",
+    "registry-auth": f'{{"auth": "{BODY}"}}',
+    "cookie": f'"Cookie: theme={BODY}"',
+    "repository": "git@code.evil-corp.io:eve/private",
     "user-at-host": "eve@node17:~/work$ ls",
     "user": "/home/eve/projects",
     "host": "gpu-17.cluster.internal",
@@ -103,11 +111,11 @@ CLEAN = [
 
 @pytest.mark.parametrize("kind", SECRETS)
 def test_each_kind_is_found_and_gone(kind):
-    scrubber = Scrubber()
+    redactor = Redactor()
     secret = SECRETS[kind]
-    result = scrubber.redact_text(f"before {secret} after", "here")
-    assert f"[redacted:{kind}]" in result
-    assert scrubber.findings()[0].kind == kind
+    result = redactor.redact_text(f"before {secret} after", "here")
+    assert f"[redacted:{kind}:1]" in result
+    assert redactor.findings()[0].kind == kind
     assert result.startswith("before ")
     assert result.endswith(" after")
     for part in ("A1b2C3d4", "hunter2", "eve", "MIIEow", "EXAMPLE", "wJalr", "XXXX", "gpu-17"):
@@ -121,31 +129,25 @@ def test_every_rule_has_its_example():
 @pytest.mark.parametrize(("kind", "text", "gone"), MORE)
 def test_other_forms_are_found_in_tables_as_in_texts(kind, text, gone):
     rows = table_from_rows("dropped", [{"stage": "s", "subject": "x", "reason": "r", "detail": f"say {text}!"}])
-    done = Scrubber().redact_table("dropped", rows)["detail"][0].as_py()
-    assert f"[redacted:{kind}]" in done
+    done = Redactor().redact_table("dropped", rows)["detail"][0].as_py()
+    assert f"[redacted:{kind}:1]" in done
     assert gone not in done
-    assert done == Scrubber().redact_text(f"say {text}!", "here") == Scrubber().redact_text(done, "here")
+    assert done == Redactor().redact_text(f"say {text}!", "here") == Redactor().redact_text(done, "here")
 
 
 @pytest.mark.parametrize("text", CLEAN)
 def test_what_is_nobodys_secret_is_let_through(text):
-    assert Scrubber().redact_text(text, "here") == text
-
-
-def test_anchors_are_few_enough_to_be_looked_for_at_once():
-    """Two more may come from the machine: its home folder and its name."""
-    anchors = {anchor for rule in load_rules() for anchor in rule.anchors}
-    assert 50 < len(anchors) <= 98
+    assert Redactor().redact_text(text, "here") == text
 
 
 @pytest.mark.parametrize("kind", SECRETS)
 def test_anchors_let_no_secret_pass(kind):
     """The fast first look must see everything that the rules see."""
     rows = table_from_rows("dropped", [{"stage": "s", "subject": "x", "reason": "r", "detail": f"say {SECRETS[kind]}!"}])
-    scrubber = Scrubber()
-    done = scrubber.redact_table("dropped", rows)
-    assert f"[redacted:{kind}]" in done["detail"][0].as_py()
-    assert [(f.table, f.column, f.count) for f in scrubber.findings() if f.kind == kind] == [("dropped", "detail", 1)]
+    redactor = Redactor()
+    done = redactor.redact_table("dropped", rows)
+    assert f"[redacted:{kind}:1]" in done["detail"][0].as_py()
+    assert [(f.table, f.column, f.count) for f in redactor.findings() if f.kind == kind] == [("dropped", "detail", 1)]
 
 
 WAYS = {
@@ -163,12 +165,15 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 def test_secrets_are_found_however_a_log_writes_them(way):
     """Tables, which take a fast first look, must agree with every rule on every text."""
-    texts = [WAYS[way](secret) for secret in SECRETS.values()]
-    rows = table_from_rows("dropped", [{"stage": "s", "subject": "x", "reason": "r", "detail": text} for text in texts])
-    together = Scrubber().redact_table("dropped", rows)["detail"].to_pylist()
-    for kind, text, done in zip(SECRETS, texts, together, strict=True):
-        assert f"[redacted:{kind}]" in done, (kind, text, done)
-        assert done == Scrubber().redact_text(text, "here")
+    redactor = Redactor()
+    for kind, secret in SECRETS.items():
+        text = WAYS[way](secret)
+        redactor.names.clear()
+        redactor.numbers.clear()
+        rows = table_from_rows("dropped", [{"stage": "s", "subject": "x", "reason": "r", "detail": text}])
+        done = redactor.redact_table("dropped", rows)["detail"][0].as_py()
+        assert f"[redacted:{kind}:1]" in done, (kind, text, done)
+        assert done == redactor.redact_text(text, "here")
 
 
 @pytest.mark.parametrize("kind", ["secret", "aws-secret", "bearer-token", "password", "host", "email"])
@@ -177,15 +182,15 @@ def test_the_case_of_letters_hides_nothing(kind):
     odd = words.replace("key", "kEy").replace("secret", "sEcReT").replace("Bearer", "BEARER").replace("Basic", "bASIC").replace("in", "iN")
     for text in (words.upper(), words.lower(), odd):
         rows = table_from_rows("dropped", [{"stage": "s", "subject": "x", "reason": "r", "detail": text}])
-        done = Scrubber().redact_table("dropped", rows)["detail"][0].as_py()
-        assert f"[redacted:{kind}]" in done
-        assert done == Scrubber().redact_text(text, "here")
+        done = Redactor().redact_table("dropped", rows)["detail"][0].as_py()
+        assert f"[redacted:{kind}:1]" in done
+        assert done == Redactor().redact_text(text, "here")
 
 
 def test_redacting_twice_changes_nothing_more():
     for secret in SECRETS.values():
-        once = Scrubber().redact_text(f"x {secret} y", "here")
-        assert Scrubber().redact_text(once, "here") == once
+        once = Redactor().redact_text(f"x {secret} y", "here")
+        assert Redactor().redact_text(once, "here") == once
 
 
 def test_random_texts_in_any_company_are_redacted_alike():
@@ -196,11 +201,11 @@ def test_random_texts_in_any_company_are_redacted_alike():
     for _ in range(200):
         noise = ["".join(chance.choices(letters, k=chance.randint(0, 400))) for _ in range(2)]
         text = f"{noise[0]} {chance.choice(list(SECRETS.values()))} {noise[1]}"
-        alone = Scrubber().redact_text(text, "here")
+        alone = Redactor().redact_text(text, "here")
         rows = table_from_rows(
             "dropped", [{"stage": "s", "subject": "x", "reason": "r", "detail": value} for value in (text, "clean", text)]
         )
-        table = Scrubber().redact_table("dropped", rows)
+        table = Redactor().redact_table("dropped", rows)
         assert table["detail"].to_pylist() == [alone, "clean", alone]
 
 
@@ -213,32 +218,32 @@ def test_nested_messages_nulls_and_slices_keep_their_shape():
     ]
     kind = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
     rows = pa.table({"pair_id": ["a", "b", "c"], "prompt": pa.array(messages, kind), "model": pa.array([None, mail, ""], pa.string())})
-    done = Scrubber().redact_table("pairs", rows)
-    assert done["prompt"].to_pylist()[0][0]["content"] == "write to [redacted:email]"
+    done = Redactor().redact_table("pairs", rows)
+    assert done["prompt"].to_pylist()[0][0]["content"] == "write to [redacted:email:1]"
     assert done["prompt"].to_pylist()[1:] == messages[1:]
-    assert done["model"].to_pylist() == [None, "[redacted:email]", ""]
+    assert done["model"].to_pylist() == [None, "[redacted:email:1]", ""]
     assert done.schema == rows.schema
-    assert Scrubber().redact_table("pairs", rows.slice(1, 2))["prompt"].to_pylist() == messages[1:]
+    assert Redactor().redact_table("pairs", rows.slice(1, 2))["prompt"].to_pylist() == messages[1:]
 
 
 def test_identifiers_and_settings(tmp_path):
     rows = pa.table({"rollout_id": ["eve@evil.io"], "task_id": ["/home/eve/t"], "split": ["eve@evil.io"]})
-    done = Scrubber().redact_table("rollouts", rows).to_pylist()[0]
-    assert done == {"rollout_id": "eve@evil.io", "task_id": "/home/[redacted:user]/t", "split": "eve@evil.io"}
+    done = Redactor().redact_table("rollouts", rows).to_pylist()[0]
+    assert done == {"rollout_id": "[redacted:email:1]", "task_id": "/home/[redacted:user:1]/t", "split": "[redacted:email:1]"}
     settings = {
         "agent": {"api_key": "plain", "base_url": "http://gpu-17.cluster.internal:8000", "max_tokens": 5},
         "path": ["/home/eve/log"],
     }
-    assert Scrubber().redact_settings(settings, "lineage.json") == {
-        "agent": {"api_key": "[redacted:api_key]", "base_url": "http://[redacted:host]:8000", "max_tokens": 5},
-        "path": ["/home/[redacted:user]/log"],
+    assert Redactor().redact_settings(settings, "lineage.json") == {
+        "agent": {"api_key": "[redacted:api_key]", "base_url": "http://[redacted:host:1]:8000", "max_tokens": 5},
+        "path": ["/home/[redacted:user:1]/log"],
     }
 
 
 @pytest.fixture(scope="module")
 def leaky(tmp_path_factory):
     """A dataset with secrets in every text that a log can hold, and its release."""
-    folder = tmp_path_factory.mktemp("scrub") / "leaky"
+    folder = tmp_path_factory.mktemp("redaction") / "leaky"
     texts = {
         "instruction": f"Buy shoes for {SECRETS['email']}",
         "observation": f"Results in /home/eve/shop, key sk-proj-{BODY}",
@@ -341,6 +346,47 @@ def test_real_logs_are_mostly_clean(tmp_path: Path):
     text = gzip.decompress((SHARED / "webshop/products.jsonl.gz").read_bytes()).decode()
     lines = text.splitlines()
     rows = table_from_rows("dropped", [{"stage": "s", "subject": str(i), "reason": "r", "detail": line} for i, line in enumerate(lines)])
-    scrubber = Scrubber()
-    scrubber.redact_table("dropped", rows)
-    assert sum(finding.count for finding in scrubber.findings()) <= len(lines) / 100, scrubber.findings()
+    redactor = Redactor()
+    redactor.redact_table("dropped", rows)
+    assert sum(finding.count for finding in redactor.findings()) <= len(lines) / 100, redactor.findings()
+
+
+def test_most_kinds_of_the_held_back_set_are_found_and_look_alikes_stay():
+    redact = Redactor().redact_text
+    examples, harmless = secrets("held_back", 2), look_alikes("held_back", 2)
+    found = [example for example in examples if example.secret not in redact(example.text, "here")]
+    changed = [example.text for example in harmless if redact(example.text, "here") != example.text]
+    assert len(examples) > 200
+    assert len(found) >= 0.95 * len(examples)
+    assert len(changed) <= 2, changed
+
+
+def test_redaction_leaves_nothing_for_a_second_pass():
+    redactor = Redactor()
+    for example in secrets("held_back", 3):
+        once = redactor.redact_text(example.text, "here")
+        assert redactor.redact_text(once, "here") == once
+
+
+def test_actions_that_differ_only_in_a_secret_stay_different_in_every_table(tmp_path):
+    rows = trajectories(range(2))
+    for row in rows:
+        for number, step in enumerate(row["steps"]):
+            step["action"] += f" to person{row['trajectory_id'][-1]}@{'ab'[number % 2]}firm.io"
+    store = build_all(import_rows(tmp_path / "mails", rows))
+    publish(store, tmp_path / "release", "1.0.0")
+    release, original = open_release(tmp_path / "release"), open_store(store)
+    for table in ("steps", "nodes", "edges"):
+        distinct = f"SELECT count(DISTINCT action) AS n FROM {table} JOIN (SELECT * FROM rollouts WHERE task_id = 'task-0') USING ({{}})"
+        key = "rollout_id" if table == "steps" else "tree_id"
+        assert release.sql(distinct.format(key)).to_pylist() == original.sql(distinct.format(key)).to_pylist()
+    assert not [row for row in check(tmp_path / "release").to_pylist() if row["offending_rows"]]
+    assert "firm.io" not in json.dumps(release.read("pairs").to_pylist(), default=str)
+
+
+def test_redacted_json_remains_json():
+    texts = [json.dumps({"password": "a$b" + BODY, "mail": f"{name}\\n@x.io eve@firm.io"}) for name in ("eve", "\u00e9")]
+    for text in texts:
+        redacted = Redactor().redact_text(text, "here")
+        assert BODY not in redacted
+        assert list(json.loads(redacted)) == ["password", "mail"]

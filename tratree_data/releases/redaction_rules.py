@@ -1,0 +1,218 @@
+"""What counts as a secret or as personal data in a text: the rules of publish/redaction.toml, and the pieces of a text that they find."""
+
+import json
+import re
+import socket
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from tratree_data.files import read_text
+
+ANY_CASE = "(?i)"
+BEGINS = r"(?:(?<![A-Za-z0-9_])|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4})|(?<=[0-9]m)|(?<=\[[Km]))"
+"""What a leading \\b of a rule means: an escaped end of line or a terminal's color may precede a secret, too."""
+BEGINS_FOR_RUST = r"(?:^|[^A-Za-z0-9_]|\\[nrt]|\\u[0-9A-Fa-f]{4}|[0-9]m|\[[Km])"
+"""The same without look-around; it also takes what precedes, so it says whether, and not where."""
+PLACEHOLDER = re.compile(r"\[redacted:[A-Za-z0-9_-]+(?::[a-z_]*[0-9]+)?\]")
+MOST_ROUNDS = 8
+"""Rules that find something only beside a placeholder are applied again; a round without findings ends it, usually the second."""
+
+STAND_IN = re.compile(
+    r"(?i)(your|my|the|some|an?|db|user|admin|new|old|test|fake|dummy)?[_-]?(pass|passwd|password|passphrase|pwd|secret|token|key|api[_-]?key|"
+    r"value|string|text|str|bytes|changeme|change[_-]?me|example|required|optional|null|none|nil|true|false|hidden|undefined|default|"
+    r"placeholder|redacted|x{3,}|\*+|\.+|-+|_+)([_-]?here|[_-]?[0-9]{1,2})?[.,;:!?]*|your[_-].*|example.*|.*[_-]here|(.)\3{5,}"
+)
+CODE = re.compile(r"([A-Za-z_]\w*(\.|::|->))+[A-Za-z_][A-Za-z_]*\W*|0x[0-9a-fA-F]{1,16}|[$%<{&*@].*|.*(\$\{|\{\{|\(\)).*|!.*=.*|=.*")
+PATH = re.compile(r"([A-Za-z]:|[.~]{0,2}|[\w.-]+)(/[\w.-]+)*/[\w-]+(\.[a-z]{1,5}|/)?")
+STRING_IN_JSON = re.compile(r'"((?:[^"\\]|\\.)*)"|-?[0-9][0-9.eE+-]*')
+ESCAPE = re.compile(r"\\(?:u[0-9A-Fa-f]{4}|.)")
+
+
+LEAD = re.compile(r"(?<=\\)(?:[nrt]|u[0-9A-Fa-f]{4})|(?<=[\[;])[0-9]*[mK]")
+"""The rest of an escape or of a terminal's color, which looks like the beginning of an address."""
+
+
+class Span(NamedTuple):
+    """A piece of a text to replace; `quoted` where the replacement must bring its own quotes, instead of a number in JSON."""
+
+    start: int
+    end: int
+    kind: str
+    quoted: bool = False
+
+
+@dataclass(frozen=True)
+class Rule:
+    kind: str
+    find: str
+    """For Rust, to choose texts; `pattern` is the same for Python, to change them."""
+    anchors: tuple[str, ...]
+    any_case: bool
+    long: bool
+    let_through: re.Pattern[str] | None
+    value: str
+    pattern: re.Pattern[str]
+
+    def may_be_in(self, lowered: str) -> bool:
+        return any(anchor.lower() in lowered for anchor in self.anchors)
+
+    def spans(self, text: str) -> Iterator[Span]:
+        for match in self.pattern.finditer(text):
+            start, end = match.span("secret") if "secret" in self.pattern.groupindex else match.span()
+            lead = LEAD.match(text, start, end) if self.kind == "email" else None
+            start = lead.end() if lead else start
+            if self.let_through is not None and self.let_through.fullmatch((text[start:end] if lead else match[0]).strip()):
+                continue
+            if start < end and not (self.value and _is_harmless(text[start:end], self.value, text[end : end + 1])):
+                yield Span(start, end, self.kind)
+
+
+def load_rules() -> list[Rule]:
+    rules = [
+        _rule(entry["kind"], entry["find"], entry["anchors"], entry.get("long", False), entry.get("except"), entry.get("value", ""))
+        for entry in tomllib.loads(read_text("publish", "redaction.toml"))["rule"]
+    ]
+    return rules + list(_rules_of_this_machine())
+
+
+def find_secrets(text: str, matching: Sequence[Rule], rules: Sequence[Rule]) -> list[Span]:
+    """What to replace, in order and without overlap; replacing it leaves nothing for the rules to find, and JSON remains JSON.
+
+    `matching` are those of the rules that may find something in the text itself.
+    """
+    found: list[Span] = []
+    current, origin = text, list[tuple[int, int, int, int]]()
+    for number in range(MOST_ROUNDS):
+        new = [_translate(span, origin) for span in _spans_of_one_round(current, rules if number else matching)]
+        if not new:
+            break
+        found = _merge(found + new)
+        current, origin = _replaced(text, found)
+    return _fit_into_json(text, found) if found and text.lstrip()[:1] in ("{", "[") else found
+
+
+def _spans_of_one_round(text: str, rules: Sequence[Rule]) -> list[Span]:
+    """Earlier rules name the kind where several find the same piece; placeholders are nobody's secret."""
+    lowered = text.lower()
+    spans = [span for rule in rules if rule.may_be_in(lowered) for span in rule.spans(text)]
+    for placeholder in PLACEHOLDER.finditer(text) if spans else ():
+        spans = [piece for span in spans for piece in _outside(span, *placeholder.span(), text)]
+    return spans
+
+
+def _outside(span: Span, start: int, end: int, text: str) -> Iterator[Span]:
+    if span.end <= start or end <= span.start:
+        yield span
+        return
+    for piece in (Span(span.start, start, span.kind), Span(end, span.end, span.kind)):
+        if piece.start < piece.end and re.search(r"[A-Za-z0-9]{3}", text[piece.start : piece.end]):
+            yield piece
+
+
+def _merge(spans: Sequence[Span]) -> list[Span]:
+    """Overlapping pieces become one, of the kind that came first in `spans`."""
+    ranked = sorted(enumerate(spans), key=lambda item: (item[1].start, item[0]))
+    merged: list[tuple[int, Span]] = []
+    for rank, span in ranked:
+        if merged and span.start < merged[-1][1].end:
+            before_rank, before = merged[-1]
+            kind = before.kind if before_rank < rank else span.kind
+            merged[-1] = min(before_rank, rank), Span(before.start, max(before.end, span.end), kind)
+        else:
+            merged.append((rank, span))
+    return [span for _, span in merged]
+
+
+def _replaced(text: str, spans: Sequence[Span]) -> tuple[str, list[tuple[int, int, int, int]]]:
+    """The text with placeholders, and (start, end, start in the original, end in the original) of each."""
+    pieces, places, at, size = list[str](), list[tuple[int, int, int, int]](), 0, 0
+    for span in spans:
+        name = f"[redacted:{span.kind}:1]"
+        size += span.start - at
+        pieces += [text[at : span.start], name]
+        places.append((size, size + len(name), span.start, span.end))
+        size, at = size + len(name), span.end
+    return "".join([*pieces, text[at:]]), places
+
+
+def _translate(span: Span, places: Sequence[tuple[int, int, int, int]]) -> Span:
+    """The piece of the original text that a piece of the replaced one stands for; it never cuts a placeholder."""
+    shift = 0
+    for _, end, _, original_end in places:
+        if end <= span.start:
+            shift = original_end - end
+    return Span(span.start + shift, span.end + shift, span.kind)
+
+
+def _fit_into_json(text: str, spans: list[Span]) -> list[Span]:
+    """Pieces of JSON text end where its strings end and never cut an escape; a number is replaced as a whole."""
+    try:
+        json.loads(text)
+    except ValueError:
+        return spans
+    fitted: list[Span] = []
+    tokens = list(STRING_IN_JSON.finditer(text))
+    at = 0
+    for span in spans:
+        while at < len(tokens) and tokens[at].end() <= span.start:
+            at += 1
+        for token in tokens[at:]:
+            if token.start() >= span.end:
+                break
+            if token[1] is None:
+                fitted.append(Span(*token.span(), span.kind, quoted=True))
+            else:
+                fitted += _inside(token, span, text)
+    return fitted
+
+
+def _inside(token: re.Match[str], span: Span, text: str) -> Iterator[Span]:
+    start, end = max(span.start, token.start(1)), min(span.end, token.end(1))
+    for escape in ESCAPE.finditer(text, token.start(1), token.end(1)):
+        if escape.start() < start < escape.end():
+            start = escape.start()
+        if escape.start() < end < escape.end():
+            end = escape.end()
+    if start < end:
+        yield Span(start, end, span.kind)
+
+
+def _is_harmless(value: str, check: str, following: str) -> bool:
+    if following == "(":
+        return True
+    if check == "called":
+        return False
+    if STAND_IN.fullmatch(value) or CODE.fullmatch(value) or following == "[":
+        return True
+    if check == "code":
+        return False
+    letters, digits = re.search(r"[^\W\d_]", value), re.search(r"[0-9]", value)
+    mark = re.search(r"[!#%&*+?^~@$]", value.rstrip("!?"))
+    return not letters or not (digits or mark) or bool(PATH.fullmatch(value) and not digits)
+
+
+def _rule(kind: str, find: str, anchors: Sequence[str], long: bool = False, let_through: str | None = None, value: str = "") -> Rule:
+    free = re.compile(let_through) if let_through else None
+    any_case = find.startswith(ANY_CASE)
+    seen = tuple(anchor.lower() if any_case else anchor for anchor in anchors)
+    pattern = re.compile(_boundaries(find, BEGINS, r"(?a:\b)"))
+    return Rule(kind, _boundaries(find, BEGINS_FOR_RUST, r"(?-u:\b)"), seen, any_case, long, free, value, pattern)
+
+
+def _boundaries(find: str, begins: str, elsewhere: str) -> str:
+    head, rest = (ANY_CASE, find.removeprefix(ANY_CASE)) if find.startswith(ANY_CASE) else ("", find)
+    begins, rest = (begins, rest.removeprefix(r"\b")) if rest.startswith(r"\b") else ("", rest)
+    return head + begins + rest.replace(r"\b", elsewhere)
+
+
+def _rules_of_this_machine() -> Iterator[Rule]:
+    """The home folder and the host name of whoever publishes, where they are names of their own and not everybody's word."""
+    home = str(Path.home())
+    if home.count("/") >= 2 and not home.startswith(("/home/", "/Users/")):
+        yield _rule("home", re.escape(home).replace("\\-", "-"), [home])
+    host = socket.gethostname()
+    if len(host) >= 6 and re.search(r"[0-9-]", host) and re.fullmatch(r"[A-Za-z0-9.-]+", host):
+        yield _rule("host", rf"\b{host.replace('.', '[.]')}\b", [host])
