@@ -64,6 +64,7 @@ def sql(
     ],
     param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Bind $NAME in the query; may be repeated.")] = None,
     format: Format = "table",
+    time_limit: Annotated[float, typer.Option(min=0.001, help="Seconds after which the query is stopped.")] = 60.0,
 ) -> None:
     """Query the dataset in SQL. A query can read the tables and views of the dataset and nothing else.
 
@@ -73,7 +74,7 @@ def sql(
     from tratree_data.store.queries import query_or_text
     from tratree_data.store.release import open_dataset
 
-    print_table(query_or_text(open_dataset(directory), query, parse_parameters(param or [])), format)
+    print_table(query_or_text(open_dataset(directory), query, parse_parameters(param or []), time_limit), format)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -119,6 +119,8 @@ def _filesystem(repo: str) -> Any:
         def _open(
             self, path: str, mode: str = "rb", block_size: int | None = None, revision: str | None = None, **options: Any
         ) -> HfFileSystemFile:
+            if mode != "rb":
+                raise PermissionError("a query can only read")
             with self.remembered():
                 return HubFile(self, path, mode=mode, block_size=block_size or self.block_size or "default", revision=revision, **options)
 

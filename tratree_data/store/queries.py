@@ -4,6 +4,7 @@ sql/views/ holds queries that can also be used as tables in other queries; sql/c
 the rows that break one, so an empty result is a pass.
 """
 
+import re
 from collections.abc import Mapping
 from itertools import takewhile
 from pathlib import Path
@@ -17,7 +18,10 @@ from tratree_data.files import file_names, read_text
 from tratree_data.store.reader import Store
 from tratree_data.store.views import view_names, view_query
 
-READING = {duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN, duckdb.StatementType.MULTI}  # MULTI is a PIVOT
+READING = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}  # MULTI is a PIVOT
+EXPLAIN = re.compile(r"\s*EXPLAIN(?:\s+ANALYZE)?(?:\s*\([^()]*\))?\s+", re.IGNORECASE)
+TIME_LIMIT = 60.0
+"""Seconds that a query which someone typed may take."""
 
 
 def query_names() -> list[str]:
@@ -54,14 +58,14 @@ def query_text(name: str) -> str:
     return read_text(f"sql/{folder}".rstrip("/"), f"{short}.sql")
 
 
-def query_or_text(store: Store, text: str, parameters: Mapping[str, str] | None = None) -> pa.Table:
+def query_or_text(store: Store, text: str, parameters: Mapping[str, str] | None = None, time_limit: float | None = TIME_LIMIT) -> pa.Table:
     """What a user typed: a query's name, a .sql file, or SQL. It can read this dataset and nothing else."""
     if text == "queries":
         return named_queries()
     if text in query_names():
-        return query(store, text, **dict(parameters or {}))
+        return run(store, query_text(text), dict(parameters or {}), text, time_limit)
     if text.endswith(".sql") and Path(text).is_file():
-        return run(store, Path(text).read_text(encoding="utf-8"), dict(parameters or {}), title=text)
+        return run(store, Path(text).read_text(encoding="utf-8"), dict(parameters or {}), text, time_limit)
     if text in {*store.sources, "lineage"}:
         raise BadInputError(f"{text} is a table, not a query.\nNext: tratree sql {store.path} 'SELECT * FROM {text} LIMIT 10'")
     if " " not in text.strip() and "\n" not in text.strip():
@@ -69,15 +73,27 @@ def query_or_text(store: Store, text: str, parameters: Mapping[str, str] | None 
             f"Unknown query {text!r}.{suggest(text, query_names())}\n"
             f"Next: tratree sql {store.path} queries, which lists them, or tratree sql {store.path} 'SELECT …'"
         )
-    return run(store, text, dict(parameters or {}), title="the query")
+    return run(store, text, dict(parameters or {}), "the query", time_limit)
 
 
-def run(store: Store, text: str, parameters: Mapping[str, Any], title: str) -> pa.Table:
+def _only_reads(text: str, kind: Any) -> bool:
+    """Whether a statement is a SELECT, or explains one: EXPLAIN ANALYZE carries out what it explains."""
+    if kind != duckdb.StatementType.EXPLAIN:
+        return kind in READING
+    explain = EXPLAIN.match(text)
+    try:
+        inner = duckdb.extract_statements(text[explain.end() :]) if explain else []
+    except duckdb.Error:
+        return False
+    return len(inner) == 1 and inner[0].type in READING
+
+
+def run(store: Store, text: str, parameters: Mapping[str, Any], title: str, time_limit: float | None = None) -> pa.Table:
     try:
         statements = duckdb.extract_statements(text)
     except duckdb.Error as error:
         raise BadInputError(f"DuckDB cannot read {title}: {str(error).strip()}") from error
-    if len(statements) != 1 or statements[0].type not in READING:
+    if len(statements) != 1 or not _only_reads(text, statements[0].type):
         raise BadInputError(f"{title} must be a single SELECT, because queries cannot change a dataset.\nNext: write it as SELECT …")
     parameters_used = statements[0].named_parameters
     missing, extra = sorted(parameters_used - set(parameters)), sorted(set(parameters) - parameters_used)
@@ -85,4 +101,4 @@ def run(store: Store, text: str, parameters: Mapping[str, Any], title: str) -> p
         raise BadInputError(f"{title} needs {', '.join('$' + name for name in missing)}.\nNext: add --param {missing[0]}=…")
     if extra:
         raise BadInputError(f"{title} has no parameter {', '.join('$' + name for name in extra)}.{suggest(extra[0], parameters_used)}")
-    return store.sql(text, parameters)
+    return store.sql(text, parameters, time_limit)

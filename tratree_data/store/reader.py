@@ -6,11 +6,14 @@ Reading takes no lock and is never blocked; what is written meanwhile is seen by
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
+from tempfile import gettempdir
+from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -20,6 +23,7 @@ from tratree_data.errors import BadInputError, NotFoundError, TratreeError, sugg
 from tratree_data.files import read_text
 from tratree_data.stages import COLLECTED, STAGES, command_for
 from tratree_data.store.log import Lineage, Source, Tables, delta_tables
+from tratree_data.store.query_files import QueryFiles, memory_for_queries, spill_folder
 from tratree_data.store.schemas import (
     arrow_schema,
     changed_since,
@@ -119,16 +123,23 @@ class Store:
             return ds.dataset(empty_table(table))
         return ds.dataset(files, schema=arrow_schema(table), format="parquet", filesystem=self.filesystem)
 
-    def sql(self, query: str, parameters: Mapping[str, Any] | None = None) -> pa.Table:
-        """DuckDB's answer as Arrow; `$name` in the query is bound from `parameters`."""
+    def sql(self, query: str, parameters: Mapping[str, Any] | None = None, time_limit: float | None = None) -> pa.Table:
+        """DuckDB's answer as Arrow; `$name` is bound from `parameters`. The query is stopped after `time_limit` seconds."""
         try:
             self._define(query)
             cursor = self._session.cursor()
-            relation = cursor.sql(query, params=dict(parameters)) if parameters else cursor.sql(query)
-            if relation is None:
-                return pa.table({})
-            result: pa.Table = relation.to_arrow_table()
-            return result
+            with interrupted_after(time_limit, cursor):
+                relation = cursor.sql(query, params=dict(parameters)) if parameters else cursor.sql(query)
+                if relation is None:
+                    return pa.table({})
+                result: pa.Table = relation.to_arrow_table()
+                return result
+        except duckdb.InterruptException as error:
+            advice = f"narrow it with WHERE or LIMIT, or --time-limit {10 * (time_limit or 0):g}"
+            raise BadInputError(f"The query took longer than {time_limit:g} s and was stopped.\nNext: {advice}") from error
+        except duckdb.OutOfMemoryException as error:
+            limit = f"{memory_for_queries() / 2**30:.1f} GiB"
+            raise BadInputError(f"The query needs more than {limit} of memory, the limit.\nNext: select fewer columns or rows") from error
         except duckdb.CatalogException as error:
             raise NotFoundError(_explain_missing_table(self, str(error))) from error
         except duckdb.Error as error:
@@ -152,15 +163,24 @@ class Store:
 
     @cached_property
     def _session(self) -> duckdb.DuckDBPyConnection:
-        session = duckdb.connect()
-        if self.filesystem is not None:
-            session.register_filesystem(self.filesystem)
+        session = duckdb.connect(
+            config={"memory_limit": f"{memory_for_queries() // 2**20}MiB", "temp_directory": str(spill_folder(gettempdir()))}
+        )
+        session.register_filesystem(self.filesystem if self._query_files is None else self._query_files)
         self._add_lineage(session)
-        session.execute("SET allowed_paths = $paths", {"paths": [file for source in self.sources.values() for file in source.files]})
+        session.execute("SET allowed_paths = $paths", {"paths": [file for table in self.sources for file in self._addresses(table)]})
         session.execute("SET enable_external_access = false")
         session.execute("SET python_enable_replacements = false")
         session.execute("SET lock_configuration = true")
         return session
+
+    @cached_property
+    def _query_files(self) -> "QueryFiles | None":
+        """The files here, for reading only; those of a release on the Hub are opened by its own file system, which only reads."""
+        return QueryFiles({table: source.files for table, source in self.sources.items()}) if self.filesystem is None else None
+
+    def _addresses(self, table: str) -> Sequence[str]:
+        return self.sources[table].files if self._query_files is None else self._query_files.addresses(table)
 
     def _add_lineage(self, session: duckdb.DuckDBPyConnection) -> None:
         """What made each table, beside the tables themselves: with which settings, from which versions of what."""
@@ -176,7 +196,7 @@ class Store:
         views = views_for(query)
         behind = {table for view in views for table in tables_behind(view)}
         near = query is None or self.filesystem is None or re.search(r"(?i)\b(information_schema|duckdb_\w+|pg_\w+)\b", query)
-        for table, source in sorted(self.sources.items()):
+        for table in sorted(self.sources):
             named = query is None or table in behind or mentions(query, table)
             if table in self._defined or not (near or named):
                 continue
@@ -186,7 +206,7 @@ class Store:
                 if named:
                     raise
                 continue
-            self._define_one(table, source.files)
+            self._define_one(table, self._addresses(table))
             self._defined.add(table)  # only now: a file that could not be opened this time is tried again by the next query
         new = [view for view in views if view not in self._defined and tables_behind(view) <= self._defined]
         create_views(self._session, new)
@@ -199,6 +219,19 @@ class Store:
         self._session.execute(f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM {scan_sql(table, files)}")
         for column, comment in table_schema(table).comments.items():
             self._session.execute(f"COMMENT ON COLUMN {table}.{column} IS {quote(comment)}")
+
+
+@contextmanager
+def interrupted_after(seconds: float | None, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    if seconds is None:
+        yield
+        return
+    timer = Timer(seconds, connection.interrupt)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def open_store(path: str | Path, versions: Mapping[str, int] | None = None) -> Store:
