@@ -153,11 +153,11 @@ def make_log(
             true.append((f"task {task}", attempt, score, [(f"Task {task}. {text}", "", action) for text, action in taken]))
             steps = []
             for step, (clean, action) in enumerate(taken):
-                text = clean
+                seen_text = clean
                 for number, noise in enumerate(noises):
                     once = f"{seed} {task} {attempt} {number}"
-                    text = noise(text, random.Random(f"{once} {step}"), random.Random(once))
-                steps.append((f"Task {task}. {text}" if not noises else f"{text}", "", action))
+                    seen_text = noise(seen_text, random.Random(f"{once} {step}"), random.Random(once))
+                steps.append((f"Task {task}. {seen_text}" if not noises else seen_text, "", action))
             seen.append((f"task {task}", attempt, score, steps))
     rollouts, clean = tables(true)
     return rollouts, clean, tables(seen)[1]
