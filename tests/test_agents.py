@@ -148,7 +148,7 @@ def make_adapter(model: Path, folder: Path) -> None:
 
 
 def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match=r"it holds no config\.json"):
+    with pytest.raises(NotFoundError, match=r"it has no config\.json"):
         make_agent(f"transformers:model={tmp_path}").act([request()])
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(BadInputError, match="no model that transformers can load"):

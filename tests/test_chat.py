@@ -128,7 +128,7 @@ def test_what_a_log_says_about_messages_is_metadata():
 
 
 def test_a_conversation_without_an_assistant_is_refused():
-    with pytest.raises(Unusable, match="no turn of an assistant"):
+    with pytest.raises(Unusable, match="no assistant turn"):
         record(WEATHER[:2])
 
 

@@ -280,9 +280,9 @@ def test_compare_pairs_tasks_and_seeds(tmp_path: Path) -> None:
 def test_comparisons_that_make_no_sense_are_refused(tmp_path: Path) -> None:
     a = played(tmp_path / "a", {("t1", 0, 0): 1.0})
     b = played(tmp_path / "b", {("t2", 0, 0): 1.0})
-    with pytest.raises(BadInputError, match="share no task"):
+    with pytest.raises(BadInputError, match="have no task and seed in common"):
         compare(a, b)
-    with pytest.raises(BadInputError, match="paired one by one"):
+    with pytest.raises(BadInputError, match="each run of A needs one of B"):
         compare([a, b], a)
     with pytest.raises(BadInputError, match="metric must be one of"):
         compare(a, a, metric="charm")
@@ -303,7 +303,7 @@ def test_other_environments_and_unpaired_episodes_are_not_compared_in_silence(tm
     with writing(b):
         tables = {"steps": store.read("steps"), "rollouts": table_from_rows("rollouts", rollouts)}
         commit(b, "explore", tables, settings={}, reads={})
-    with pytest.raises(BadInputError, match="share no task"):
+    with pytest.raises(BadInputError, match="have no task and seed in common"):
         compare(a, b)
 
 
@@ -432,5 +432,5 @@ def test_an_expert_and_a_model_are_evaluated_in_webshop(model: Path, tmp_path: P
     assert not evaluate(model, "webshop", tmp_path / "model", agent="cached", max_tokens=6, seeds=2, **tasks).changed
     rows = {row["metric"]: row["value"] for row in open_store(tmp_path / "expert").read("evaluations").to_pylist()}
     assert rows["reward"] == 1.0
-    with pytest.raises(BadInputError, match="paired one by one"):
+    with pytest.raises(BadInputError, match="each run of A needs one of B"):
         compare([tmp_path / "expert"], [tmp_path / "model", tmp_path / "expert"])

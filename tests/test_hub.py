@@ -187,7 +187,7 @@ def test_versions_on_the_hub_never_move_and_grow_by_shards(client, tmp_path):
     assert "same as version 1.0.0" in notes[0]
     assert not [request for request in client.hub.requests if request.method in ("POST", "PUT")]
     build_all(import_rows(folder, trajectories(range(3, 5))))
-    with pytest.raises(BadInputError, match=r"published and never moves"):
+    with pytest.raises(BadInputError, match=r"already published and cannot change"):
         client.do(publish, folder, "org/grow", "1.0.0")
     assert client.repository("org/grow").commits[-1] is head
     uploaded = set(client.hub.objects)

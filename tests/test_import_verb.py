@@ -203,12 +203,12 @@ def test_clear_errors(tmp_path):
     (tmp_path / "blank.jsonl").write_text("\n\n")
     good = write(tmp_path / "good.jsonl", [line()])
     for wanted, kind, arguments in [
-        ("There is no file", NotFoundError, (tmp_path / "d", tmp_path / "missing.jsonl")),
+        ("No such file", NotFoundError, (tmp_path / "d", tmp_path / "missing.jsonl")),
         ("is empty", BadInputError, (tmp_path / "d", tmp_path / "empty.jsonl", "jsonl")),
         ("contains no jsonl trajectory", BadInputError, (tmp_path / "d", tmp_path / "blank.jsonl", "jsonl")),
         ("Did you mean 'jsonl'", BadInputError, (tmp_path / "d", good, "json")),
         ("is a file, but a dataset is a folder", BadInputError, (good, good, "jsonl")),
-        ("holds no log file", BadInputError, (tmp_path / "d", tmp_path / "nothing", "eto")),
+        ("contains no log file", BadInputError, (tmp_path / "d", tmp_path / "nothing", "eto")),
     ]:
         (tmp_path / "nothing").mkdir(exist_ok=True)
         with pytest.raises(kind, match=wanted):

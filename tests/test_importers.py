@@ -489,7 +489,7 @@ def test_wherever_the_buffer_ends_a_json_list_reads_the_same(tmp_path, values, c
 
 @pytest.mark.parametrize("chunk", [3, 2**20])
 @pytest.mark.parametrize("layout", ["list", "lines", "members"])
-def test_a_key_that_stands_twice_costs_its_record_and_no_other(tmp_path, monkeypatch, layout, chunk):
+def test_a_key_that_appears_twice_costs_its_record_and_no_other(tmp_path, monkeypatch, layout, chunk):
     """The last of two rewards would win without a word."""
     monkeypatch.setattr(log_files, "CHUNK", chunk)
     texts = ['{"a": 1, "b": [{"c": 1}]}', '{"a": 0.2, "b": 1, "a": 0.9}', '{"a": {"c": 1, "c": 1}}', '{"a": 2}']
@@ -502,15 +502,15 @@ def test_a_key_that_stands_twice_costs_its_record_and_no_other(tmp_path, monkeyp
     file.path.write_text(f"{{{parts[layout]}}}" if layout == "members" else parts[layout])
     items = [item for _, item in (json_members(file) if layout == "members" else json_records(file))]
     assert [item.reason for item in items if isinstance(item, Problem)] == ["repeated_key"] * 2
-    assert "'a' stands twice" in items[1].detail
-    assert "'c' stands twice" in items[2].detail
+    assert "'a' appears twice" in items[1].detail
+    assert "'c' appears twice" in items[2].detail
     first, last = items[0], items[3]
     assert (first, last) == (
         (("0", {"a": 1, "b": [{"c": 1}]}), ("3", {"a": 2})) if layout == "members" else ({"a": 1, "b": [{"c": 1}]}, {"a": 2})
     )
 
 
-def test_a_key_that_stands_twice_in_one_run_a_cell_or_a_tool_call(tmp_path):
+def test_a_key_that_appears_twice_in_one_run_a_cell_or_a_tool_call(tmp_path):
     run = (LOGS / "sweagent/old/repo__calc-1.traj").read_text().rstrip().removesuffix("}")
     (tmp_path / "twice.traj").write_text(run + ', "info": {}}')
     assert reasons(read("sweagent", tmp_path / "twice.traj", environment="swe")[1]) == ["repeated_key"]

@@ -33,7 +33,7 @@ def ask(endpoint: str, home: Path, *names: str) -> list[str]:
 
 
 def test_a_folder_must_hold_a_model(tmp_path: Path) -> None:
-    with pytest.raises(NotFoundError, match=r"it holds no config\.json"):
+    with pytest.raises(NotFoundError, match=r"it has no config\.json"):
         need_model(str(tmp_path))
     (tmp_path / "config.json").write_text("{}")
     need_model(str(tmp_path))
@@ -42,7 +42,7 @@ def test_a_folder_must_hold_a_model(tmp_path: Path) -> None:
 def test_a_training_that_has_not_ended_is_no_model_yet(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     (tmp_path / "training.json").write_text(json.dumps({"finished": False}))
-    with pytest.raises(NotFoundError, match="its training hasn't finished"):
+    with pytest.raises(NotFoundError, match="its training has not finished"):
         need_model(str(tmp_path))
 
 

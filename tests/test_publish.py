@@ -179,7 +179,7 @@ def test_versions_never_move(release, dataset, tmp_path):
     assert "same as version 1.0.0" in same.notes[0]
     assert not publish(dataset, release, "1.0.1", license="cc-by-4.0").changed
     other = make_dataset(tmp_path / "other", range(7))
-    with pytest.raises(BadInputError, match=r"Version 1\.0\.0 is published and never changes.*\n?.*--version 1\.1\.0"):
+    with pytest.raises(BadInputError, match=r"Version 1\.0\.0 is already published and cannot change.*\n?.*--version 1\.1\.0"):
         publish(other, release, "1.0.0", license="cc-by-4.0")
     with pytest.raises(BadInputError, match=r"not above 1\.0\.0"):
         publish(other, release, "0.9.0")
@@ -623,7 +623,7 @@ def test_bad_input_is_named(dataset, tmp_path):
     (tmp_path / "full/thesis.tex").write_text("x")
     with pytest.raises(BadInputError, match=r"other files"):
         publish(dataset, tmp_path / "full", "1.0.0")
-    with pytest.raises(BadInputError, match=r"only a repository on the Hub is private"):
+    with pytest.raises(BadInputError, match=r"only a Hub repository can be private"):
         publish(dataset, tmp_path / "out", "1.0.0", private=True)
     with pytest.raises(BadInputError, match=r"other files"):
         publish(dataset, dataset, "1.0.0")

@@ -175,10 +175,10 @@ def test_the_name_of_a_repository_without_hub_is_told_from_a_folder(dataset, tmp
 )
 def test_an_address_is_neither_a_folder_nor_a_name(dataset, tmp_path, monkeypatch, address, meant):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(BadInputError, match=rf"is an address.*\nNext: {re.escape(meant)}$"):
+    with pytest.raises(BadInputError, match=rf"is a web address.*\nNext: {re.escape(meant)}$"):
         publish(dataset, address, "1.0.0")
     for opens in (open_dataset, open_release, check):
-        with pytest.raises(BadInputError, match=r"is an address"):
+        with pytest.raises(BadInputError, match=r"is a web address"):
             opens(address)
     assert not list(tmp_path.iterdir())
 

@@ -301,7 +301,7 @@ def test_bad_folders_have_clear_errors(tmp_path: Path) -> None:
         create_store(tmp_path / "some")
     with pytest.raises(BadInputError, match="is a file"):
         create_store(tmp_path / "some" / "notes.txt")
-    with pytest.raises(BadInputError, match="cannot be made"):
+    with pytest.raises(BadInputError, match="cannot be created"):
         create_store("/proc/nowhere")
     store = make_store(tmp_path / "good", *one_rollout())
     with pytest.raises(NotFoundError, match="tratree pairs"):

@@ -375,8 +375,8 @@ def test_white_space_that_the_tokenizer_drops_does_not_let_observations_in() -> 
             "observations inside",
         ),
         ("{{ m['content'] }}<|end|>\n{% endif %}", "{{ m['content'][0]['text'] }}{% endif %}", "leaves out observations"),
-        ("{% generation %}{{ m['content'] }}<|end|>", "{% generation %}{{ m['content'] }}END", "no special token"),
-        ("{{ m['role'] }}\n", "{{ messages | length }}{{ m['role'] }}\n", "differently once more follow"),
+        ("{% generation %}{{ m['content'] }}<|end|>", "{% generation %}{{ m['content'] }}END", "not a special token"),
+        ("{{ m['role'] }}\n", "{{ messages | length }}{{ m['role'] }}\n", "changes earlier turns when more follow"),
         ("{{ m['role'] }}\n", "{{ raise_exception('only tools') }}", "only tools"),
     ],
 )

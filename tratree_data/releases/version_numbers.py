@@ -101,7 +101,7 @@ def compare_schemas(before: Path, old: Mapping[str, Any], new: Iterable[str]) ->
     changes: list[tuple[str, str]] = []
     for table in sorted(set(old) | set(new)):
         if table not in new:
-            changes.append(("major", f"table {table} was removed"))
+            changes.append(("major", f"table {table} is gone"))
         elif table not in old:
             changes.append(("minor", f"table {table} is new"))
         else:
