@@ -222,7 +222,7 @@ def test_clear_errors(dataset, tmp_path):
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "full").mkdir()
     (tmp_path / "full/file").touch()
-    with pytest.raises(BadInputError, match="exists, and an export needs a new folder"):
+    with pytest.raises(BadInputError, match="exists, but an export needs"):
         export(dataset, tmp_path / "full", "adp")
     assert (tmp_path / "full/file").exists()
     with pytest.raises(NotFoundError, match="No such folder"):

@@ -5,6 +5,7 @@ A message says what is wrong, why, and which command to type next. Only `cli.mai
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 
 class TratreeError(Exception):
@@ -42,3 +43,12 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 def missing_package(package: str, extra: str) -> MissingPackageError:
     return MissingPackageError(f"{package} is needed here, but not installed.\nNext: pip install 'tratree-data[{extra}]'")
+
+
+FREE_SPACE = "free some space or fix the permissions, then run the same command"
+
+
+def unwritten(place: str | Path, reason: str | Exception, intact: str = "", advice: str = FREE_SPACE) -> TratreeError:
+    """What the system says about a full or read-only disk; `intact` says what the failure left unharmed."""
+    said = getattr(reason, "strerror", None) or str(reason).strip() or type(reason).__name__
+    return TratreeError(f"{place} could not be written: {said.splitlines()[0].rstrip('.')}. {intact}".rstrip() + f"\nNext: {advice}")

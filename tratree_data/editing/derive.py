@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from tratree_data.editing.reuse import Selection, reuse_stages, write_rollouts
 from tratree_data.environments.exploration_options import exploration_lineage
-from tratree_data.errors import BadInputError, NotFoundError, TratreeError, suggest
+from tratree_data.errors import BadInputError, NotFoundError, suggest
 from tratree_data.ids import content_id, tree_id
 from tratree_data.results import StageResult
 from tratree_data.store.reader import Store, open_store
@@ -24,7 +24,7 @@ from tratree_data.store.release import HUB, open_dataset
 from tratree_data.store.schemas import empty_table, table_from_rows
 from tratree_data.store.vacuum import remove_unneeded
 from tratree_data.store.writer import writing
-from tratree_data.system.scratch import scratch_folder
+from tratree_data.system.whole_folder import whole_folder
 
 KEYS = ["rollout_id", "tree_id", "split"]
 GROUPS = ("task", "instruction")
@@ -145,23 +145,10 @@ def outside(target: Path, dataset: Path) -> None:
 @contextmanager
 def _new_dataset(out: str | Path, *sources: Store) -> Iterator[Path]:
     """A folder that takes its name when everything is in it."""
-    target = Path(out)
     for source in sources:
-        outside(target, source.path)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        raise BadInputError(f"{target} exists, but the result must be a new dataset.\nNext: name a new folder")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with scratch_folder(f".{target.name}-", target.parent) as scratch:
-            folder = scratch / "dataset"
-            folder.mkdir()
-            with writing(folder):
-                yield folder
-            folder.replace(target)
-    except OSError as error:
-        raise TratreeError(
-            f"{target} could not be written: {error.strerror or error}.\nNext: free some space or fix the permissions"
-        ) from error
+        outside(Path(out), source.path)
+    with whole_folder(Path(out), "the new dataset") as folder, writing(folder):
+        yield folder
 
 
 def _rollouts(store: Store) -> pa.Table:

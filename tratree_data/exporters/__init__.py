@@ -1,53 +1,32 @@
 """The other direction of the importers: a dataset's trajectories, or its training rows, in the formats of other tools.
 
-OUT is a new folder. It is written under another name beside it and takes its own when it is whole, so a kill leaves nothing half-written.
+OUT is a new folder that appears when it is whole, so a killed export leaves nothing half-written.
 """
 
 import json
-import os
-import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
-from tratree_data.errors import BadInputError, NotFoundError, TratreeError, suggest
+from tratree_data.errors import NotFoundError, suggest
 from tratree_data.exporters import adp, agenttraj, atif, sts, trl, verifiers
 from tratree_data.exporters.trajectories import Trajectory, read_trajectories
 from tratree_data.results import StageResult
 from tratree_data.store.reader import Store
 from tratree_data.store.release import open_dataset
+from tratree_data.system.whole_folder import whole_folder
 
 Counts = dict[str, int]
 
 
 def export(directory: str | Path, out: str | Path, format: str) -> StageResult:
-    """Writes the dataset or release to the new folder `out`, for who lives in another tool."""
+    """Writes the dataset or release to the new folder `out`, for use in another tool."""
     if format not in FORMATS:
         raise NotFoundError(f"Unknown export format {format!r}.{suggest(format, FORMATS)}\nNext: tratree export --help")
     store = open_dataset(directory)
-    with _whole_or_nothing(Path(out)) as folder:
+    with whole_folder(Path(out), "an export") as folder:
         counts = FORMATS[format](store, folder)
     return StageResult("export", True, counts, (f"{format} in {out}",))
-
-
-@contextmanager
-def _whole_or_nothing(out: Path) -> Iterator[Path]:
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadInputError(f"{out} exists, and an export needs a new folder.\nNext: name another folder, or remove this one")
-    partial = out.with_name(f".{out.name}.partial")
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        yield partial
-        if out.exists():
-            out.rmdir()
-        os.replace(partial, out)
-    except OSError as error:
-        message = f"{out} could not be written: {error.strerror or error}."
-        raise TratreeError(f"{message}\nNext: free some space or fix the permissions, then run the same command") from error
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def _write_line(handle: TextIO, row: Any) -> None:
@@ -55,7 +34,7 @@ def _write_line(handle: TextIO, row: Any) -> None:
 
 
 def _files(folder: Path, store: Store, ending: str, lines: Callable[[Trajectory], list[Any]], indent: int | None = None) -> Counts:
-    """A file for each trajectory, numbered in order and called by its rollout_id."""
+    """One file per trajectory, numbered in order and named after its rollout_id."""
     count = 0
     for trajectory in read_trajectories(store):
         with (folder / f"{count:08}-{trajectory.rollout['rollout_id']}{ending}").open("w", encoding="utf-8") as handle:

@@ -13,7 +13,7 @@ import duckdb
 
 from tratree_data.editing.derive import outside
 from tratree_data.editing.reuse import stages_out_of_date
-from tratree_data.errors import BadInputError, RefusedError, TratreeError
+from tratree_data.errors import BadInputError, RefusedError, unwritten
 from tratree_data.releases.card import ANYWHERE
 from tratree_data.releases.diff import Files, compare_rows, keep_shards
 from tratree_data.releases.draft import Draft, different_files, write_data, write_texts
@@ -205,11 +205,7 @@ def _explained(target: str) -> Iterator[None]:
     try:
         yield
     except (OSError, duckdb.Error) as error:
-        reason = getattr(error, "strerror", None) or str(error).strip().splitlines()[0]
-        raise TratreeError(
-            f"{target} could not be written: {reason}. What was published before is intact.\n"
-            "Next: free some space or fix the permissions, then run the same command"
-        ) from error
+        raise unwritten(target, error, "What was published before is intact.") from error
 
 
 __all__ = ["RefusedError", "Target", "find_target", "publish"]

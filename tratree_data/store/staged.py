@@ -11,9 +11,9 @@ from types import TracebackType
 
 import pyarrow as pa
 
-from tratree_data.errors import TratreeError
+from tratree_data.errors import unwritten
 from tratree_data.store.schemas import arrow_schema, check, empty_table
-from tratree_data.store.writer import new_file, write_parquet
+from tratree_data.store.writer import INTACT, new_file, write_parquet
 
 BYTES_PER_FILE = 128 * 2**20
 
@@ -72,10 +72,7 @@ class StagedFiles:
             if self._writing is not None:
                 self._writing.result()
         except OSError as error:
-            raise TratreeError(
-                f"{self.directory} could not be written: {error.strerror or error}. What was there before is intact.\n"
-                "Next: free some space or fix the permissions, then run the same command"
-            ) from error
+            raise unwritten(self.directory, error, INTACT) from error
 
 
 def dropped_rows(stage: str, reasons: Sequence[tuple[str, str, str]]) -> pa.Table:

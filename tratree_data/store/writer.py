@@ -27,7 +27,7 @@ from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction
 
-from tratree_data.errors import BadInputError, StoreBusyError, TratreeError
+from tratree_data.errors import BadInputError, StoreBusyError, TratreeError, unwritten
 from tratree_data.stages import COLLECTED
 from tratree_data.store.log import LINEAGE_KEY, Lineage, Tables, address, delta_tables, files_of
 from tratree_data.store.reader import Store, open_store
@@ -35,6 +35,7 @@ from tratree_data.store.schemas import arrow_schema, check, table_names, table_s
 
 ROWS_PER_FILE = 1_000_000
 ROWS_PER_GROUP = 122_880
+INTACT = "What was there before is intact."
 DISK_TROUBLES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 CONSTRAINT = "delta.constraints."
 COMMITS_PER_CHECKPOINT = 10
@@ -93,11 +94,7 @@ def writing(path: str | Path) -> Iterator[None]:
 def _unwritten(folder: Path, error: Exception) -> TratreeError:
     """Delta draws its errors over several lines; the system's word is in one of them."""
     said = re.search(r"([A-Z][\w ]*) \(os error \d+\)", str(error))
-    first, *_ = [said[1]] if said else (str(getattr(error, "strerror", None) or error) or type(error).__name__).splitlines()
-    return TratreeError(
-        f"{folder} could not be written: {first}. What was there before is intact.\n"
-        f"Next: free some space or fix the permissions, then run the same command"
-    )
+    return unwritten(folder, said[1] if said else error, INTACT)
 
 
 def commit(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tratree_data.errors import BadInputError, TratreeError, missing_package
+from tratree_data.errors import BadInputError, TratreeError, missing_package, unwritten
 from tratree_data.models.chat_templates import TEMPLATES, end_of_turn, spoken_template, training_template
 from tratree_data.models.find import RECORD, need_model, quiet
 from tratree_data.results import StageResult
@@ -210,10 +210,8 @@ def explain_failures(folder: Path, settings: TrainSettings) -> Iterator[None]:
         if isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
             raise _no_memory(settings) from error
         if any(sign in text for sign in FULL_DISK):
-            raise TratreeError(
-                f"{folder} could not be written: the disk is full. The last whole checkpoint is intact.\n"
-                "Next: free some space, then run the same command: it resumes from there"
-            ) from error
+            intact, advice = "The last whole checkpoint is intact.", "free some space, then run the same command: it resumes from there"
+            raise unwritten(folder, "the disk is full", intact, advice) from error
         raise
 
 
