@@ -316,7 +316,7 @@ def test_cut_off_at_any_request_there_is_no_tag_and_the_same_command_finishes(cl
 def test_killed_while_uploading_the_same_command_finishes(client, tmp_path, moment):
     folder = import_rows(tmp_path / "shop", trajectories(range(2)))
     repo = f"org/killed-{moment.strip('/')}"
-    code = f"from tests.test_hub import publish; from pathlib import Path; publish(Path({str(folder)!r}), {repo!r}, '1.0.0')"
+    code = f"from tratree_data.releases.publish import publish; publish({str(folder)!r}, 'hub:{repo}', '1.0.0')"
     started: list[subprocess.Popen[bytes]] = []
 
     def fault(request: Request) -> object:

@@ -455,7 +455,7 @@ def test_a_corrupt_release_is_named_and_nothing_is_published_beside_it(release, 
     published = sorted(path.name for path in (copy / "versions").iterdir())
     shard = next((copy / "versions" / open_release(copy).label.removeprefix("version ")).glob("data/pairs/*.parquet"))
     whole = shard.read_bytes()
-    for harm, said in ((lambda: shard.write_bytes(whole[: len(whole) // 2]), "cut off"), (shard.unlink, "gone")):
+    for harm, said in ((lambda: shard.write_bytes(whole[: len(whole) // 2]), "truncated"), (shard.unlink, "is gone")):
         harm()
         with pytest.raises(BadInputError, match=said) as error:
             open_release(copy).need("pairs")
@@ -472,7 +472,7 @@ def test_what_is_no_release_is_named(tmp_path, release):
     with pytest.raises(NotFoundError, match=r"No release in"):
         open_release(tmp_path / "nothing")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(NotFoundError, match=r"no release: it has no lineage\.json"):
+    with pytest.raises(NotFoundError, match=r"is not a release: it has no lineage\.json"):
         open_release(tmp_path / "empty")
     with pytest.raises(NotFoundError, match=r"no version 3\.0\.0"):
         open_release(f"{release}@3.0.0")
@@ -575,7 +575,7 @@ def test_a_folder_that_no_publish_wrote_is_left_alone(dataset, tmp_path):
 def test_notes_inside_a_release_stay(dataset, tmp_path):
     target = tmp_path / "out"
     publish(dataset, target, "1.0.0", license="cc-by-4.0")
-    stale = next((target / "data/pairs").glob("*.parquet"))
+    before = {path.name for path in (target / "data/pairs").glob("*.parquet")}
     for name in ("notes.md", "data/notes.md", "data/pairs/mine.parquet", "versions/README.txt"):
         (target / name).write_text("mine")
     assert not publish(dataset, target, "1.0.0", license="cc-by-4.0").changed
@@ -583,9 +583,23 @@ def test_notes_inside_a_release_stay(dataset, tmp_path):
     with writing(copy):
         commit(copy, "pairs", {"pairs": open_store(copy).read("pairs").slice(1)}, settings={}, reads={})
     assert publish(copy, target, "1.1.0", license="cc-by-4.0").changed
-    assert not stale.exists(), "what the version before had put at the top is gone"
+    stale = before - {path.name for path in (target / "versions/1.1.0/data/pairs").iterdir()}
+    assert stale, "the shard with the removed pair is not in the new version"
+    assert not [name for name in stale if (target / "data/pairs" / name).exists()], "nor at the top"
     for name in ("notes.md", "data/notes.md", "data/pairs/mine.parquet", "versions/README.txt"):
         assert (target / name).read_text() == "mine"
+
+
+def test_a_version_without_its_checksums_stays_published_and_is_reported(dataset, tmp_path):
+    target = tmp_path / "out"
+    publish(dataset, target, "1.0.0", license="cc-by-4.0")
+    (target / "versions/1.0.0/SHA256SUMS").unlink()
+    before = files_of(target)
+    assert local_versions(target) == ["1.0.0"]
+    for version in ("0.9.0", "1.0.0", "2.0.0"):
+        with pytest.raises(BadInputError, match=r"versions/1\.0\.0 has no SHA256SUMS.*\nNext: restore"):
+            publish(dataset, target, version, license="mit")
+    assert files_of(target) == before
 
 
 @pytest.mark.parametrize("name", ["versions", "data", "data/pairs"])

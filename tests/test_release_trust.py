@@ -51,7 +51,7 @@ def test_a_flipped_bit_is_found_by_check_and_by_publish(release, dataset, tmp_pa
     flip_a_bit(shard)
     rules = check(copy).to_pylist()
     assert [(row["check"], row["offending_rows"], row["example"]) for row in rules] == [("files", 1, f"{shard} is changed")]
-    with pytest.raises(BadInputError, match=r"cut off or changed; nothing was published"):
+    with pytest.raises(BadInputError, match=r"is truncated or changed; nothing was published"):
         publish(dataset, copy, "0.2.0", license="mit")
     assert open_release(copy).label == "version 0.1.0"
     shard.unlink()
@@ -215,7 +215,7 @@ def test_the_card_counts_nodes_as_the_table_does_and_tells_where_rollouts_come_f
 
     made = next(line for line in card.splitlines() if line.startswith("| rollouts, steps | split |"))
     assert made.endswith("from = shop, seed = 0 |")
-    assert "| rollouts and steps of shop | import | files = 1, first = trust0/shop-24.jsonl, format = jsonl |" in card
+    assert "| rollouts and steps of shop | import | clamp_scores = false, files = 1, first = trust0/shop-24.jsonl, format = jsonl |" in card
     pairs = next(line for line in card.splitlines() if line.startswith("| pairs, step_labels | pairs |"))
     assert "…" not in pairs
     assert "null" not in pairs

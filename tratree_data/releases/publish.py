@@ -165,7 +165,7 @@ def _need_whole(release: Path, manifest: Manifest) -> None:
     for shard in (shard for table in manifest.tables for shard in manifest.shards(table)):
         path = release / shard.path
         if not path.is_file() or file_hash(path) != shard.sha256:
-            trouble = "is cut off or changed" if path.is_file() else "is gone"
+            trouble = "is truncated or changed" if path.is_file() else "is gone"
             raise BadInputError(
                 f"{path}, part of version {manifest.version}, {trouble}; nothing was published.\n"
                 "Next: restore it from a copy of the release, or publish to a new place"

@@ -31,10 +31,20 @@ class FolderTarget:
             raise BadInputError(f"{folder} is a file, but a release is a folder.\nNext: name another folder")
         if folder.is_dir() and not self.versions() and not _holds_nothing(folder):
             raise BadInputError(f"{folder} contains other files and is not a release.\nNext: name a new or an empty folder")
+        for version in self.versions():
+            self._need_checksums(self.fetch(version))
 
     def versions(self) -> list[str]:
         inside(self.folder, VERSIONS)
         return local_versions(self.folder)
+
+    def _need_checksums(self, version: Path) -> None:
+        """Only files that a publish listed are ever replaced or removed, so every version must say which those are."""
+        if not is_plain_file(version / CHECKSUMS):
+            raise BadInputError(
+                f"{version} has no {CHECKSUMS}, so it is corrupt or is not a release.\n"
+                "Next: restore it from a copy of the release, or publish to a new place"
+            )
 
     def fetch(self, version: str) -> Path:
         return self.folder / VERSIONS / version
