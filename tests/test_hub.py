@@ -203,6 +203,28 @@ def test_versions_on_the_hub_never_move_and_grow_by_shards(client, tmp_path):
     assert client.do(ask, "hub:org/grow", "SELECT count(*) AS n FROM rollouts") == [{"n": 20}]
 
 
+def downloaded_shards(client: Client) -> set[str]:
+    """Table and split of the shards that were fetched since the last command began."""
+    found = [re.search(r"/resolve/.*?/data/(\w+)/(\w+)-\d+-", request.path) for request in client.hub.requests if request.method == "GET"]
+    return {f"{match[1]}/{match[2]}" for match in found if match}
+
+
+def test_publishing_fetches_only_the_shards_that_differ(client, tmp_path):
+    """Nothing of the release is cached: what is uploaded is not downloaded, as on a new machine."""
+    folder = make_dataset(tmp_path / "shop", range(6))
+    client.do(publish, folder, "org/lean", "1.0.0")
+    assert not client.do(publish, folder, "org/lean", "1.0.0")[0]
+    assert downloaded_shards(client) == set()
+    assert client.do(publish, folder, "org/lean", "1.0.1", license="cc-by-4.0")[0]
+    assert downloaded_shards(client) == set()
+    build_all(import_rows(folder, trajectories([7])))
+    assert client.do(publish, folder, "org/lean", "1.1.0", license="cc-by-4.0")[0]
+    assert {name.split("/")[1] for name in downloaded_shards(client)} == {"train"}, "the other split's shards are the same, byte for byte"
+    old, new = (client.repository("org/lean").resolve(tag)[1] for tag in ("v1.0.1", "v1.1.0"))
+    assert {path for path in old if path.endswith(".parquet")} < set(new)
+    assert len(only_one(client.do(load, "org/lean", "rollouts", "v1.1.0"))) == 28
+
+
 def publish_crowded(folder: Path, repo: str, version: str) -> bool:
     """With room for one small shard a split."""
     from tratree_data.releases import diff

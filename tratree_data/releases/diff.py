@@ -7,7 +7,7 @@ that grew adds files, and readers of the old version download only those. Before
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +48,9 @@ class Files:
     def path(self, shard: Shard) -> Path:
         return self.folder / shard.path
 
+    def without(self, paths: Set[str]) -> "Files":
+        return Files(self.folder, [shard for shard in self.shards if shard.path not in paths])
+
 
 def compare_rows(connection: duckdb.DuckDBPyConnection, table: str, old: Files, new: Files) -> Change:
     """Leaves `old_rows` and `new_rows` (key, split, content, path) in the connection."""
@@ -66,16 +69,21 @@ def _keyed_rows(table: str, path: Path) -> str:
     return f"SELECT [{keys}], $split, hash(t), $path FROM read_parquet({quote(str(path))}) AS t"
 
 
-def keep_shards(connection: duckdb.DuckDBPyConnection, table: str, old: Files, new: Files, change: Change, shard_bytes: int) -> list[Shard]:
+def keep_shards(
+    connection: duckdb.DuckDBPyConnection, table: str, old: Files, new: Files, change: Change, shard_bytes: int, same: Set[str]
+) -> list[Shard]:
     """After `compare_rows`: links the shards that stay into the new release and writes the other rows into shards of their own.
 
-    Where nothing changed all shards stay, so that the same dataset remains the same release.
+    Where nothing changed all shards stay, so that the same dataset remains the same release. Shards in `same` are in both releases, byte
+    for byte; they stay, and the old release's copies are not read.
     """
+    both = [shard for shard in new.shards if shard.path in same]
+    old_rest, new_rest = old.without(same), new.without(same)
     whole = {path for (path,) in connection.execute(read_text("publish/queries", "kept_shards.sql")).fetchall()}
-    kept = [shard for shard in old.shards if shard.path in whole and pq.read_schema(old.path(shard)).equals(arrow_schema(table))]
+    kept = [shard for shard in old_rest.shards if shard.path in whole and pq.read_schema(old.path(shard)).equals(arrow_schema(table))]
     if change:
         kept = _without_too_many_small(kept, shard_bytes)
-    if not kept or not new.shards:
+    if not kept or not new_rest.shards:
         return list(new.shards)
     connection.execute(
         "CREATE OR REPLACE TEMP TABLE kept_rows AS SELECT key, split FROM old_rows WHERE list_contains($paths, path)",
@@ -84,14 +92,14 @@ def keep_shards(connection: duckdb.DuckDBPyConnection, table: str, old: Files, n
     first: dict[str, int] = {}
     for shard in old.shards:
         first[shard.split] = max(first.get(shard.split, 0), shard_number(shard) + 1)
-    added = write_shards(_other_rows(connection, table, new), table, new.folder, redact=as_it_is, first=first, shard_bytes=shard_bytes)
+    added = write_shards(_other_rows(connection, table, new_rest), table, new.folder, redact=as_it_is, first=first, shard_bytes=shard_bytes)
     stays = {shard.path for shard in kept + added}
-    for shard in new.shards:
+    for shard in new_rest.shards:
         if shard.path not in stays:
             new.path(shard).unlink()
     for shard in kept:
         link(old.path(shard), new.path(shard))
-    return sorted(kept + added, key=lambda shard: (shard.split, shard_number(shard), shard.path))
+    return sorted(both + kept + added, key=lambda shard: (shard.split, shard_number(shard), shard.path))
 
 
 def _without_too_many_small(kept: list[Shard], shard_bytes: int) -> list[Shard]:

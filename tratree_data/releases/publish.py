@@ -4,7 +4,7 @@ A release is made whole in a scratch folder and then put in its place in one mov
 version never changes. How a release looks: publish/layout.md. What its number promises: publish/versioning.md.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +15,7 @@ from tratree_data.editing.derive import outside
 from tratree_data.editing.reuse import stages_out_of_date
 from tratree_data.errors import BadInputError, RefusedError, unwritten
 from tratree_data.releases.card import ANYWHERE
-from tratree_data.releases.diff import Files, compare_rows, keep_shards
+from tratree_data.releases.diff import Files, compare_rows, keep_shards, link
 from tratree_data.releases.draft import Draft, different_files, write_data, write_texts
 from tratree_data.releases.ordering import work_connection
 from tratree_data.releases.settings import PublishSettings
@@ -38,7 +38,10 @@ class Target(Protocol):
         """What is published, oldest first."""
 
     def fetch(self, version: str) -> Path:
-        """A folder with that version in it."""
+        """A folder with that version's lineage, checksums and schemas in it."""
+
+    def fetch_shards(self, version: str, shards: Sequence[Shard], same: Set[str]) -> Sequence[Shard]:
+        """Brings shards into the folder of `fetch`, at least those whose path is not in `same`, and answers which are there."""
 
     def scratch(self, version: str) -> AbstractContextManager[Path]:
         """An empty folder to make a release in, gone afterwards."""
@@ -107,17 +110,21 @@ def _is_unchanged(draft: Draft, place: Target, since: str, version: str, shard_b
     """Keeps the shards of the version before whose rows are all still there, and refuses a number that contradicts what changed."""
     before = place.fetch(since)
     old = read_manifest((before / MANIFEST).read_text(encoding="utf-8"), f"version {since}")
-    _need_whole(before, old)
+    same = _same_shards(draft, old)
+    fetched = place.fetch_shards(since, [shard for table in old.tables for shard in old.shards(table)], same)
+    _need_whole(before, old, fetched)
+    for shard in (shard for shard in fetched if shard.path in same):
+        link(before / shard.path, draft.folder / shard.path)
     diff = Diff(since, schema=compare_schemas(before, old.tables, draft.shards))
     diff.schema += compare_splits(_splits({table: old.shards(table) for table in old.tables}), _splits(draft.shards))
     with draft.spill() as spill, work_connection(spill) as connection:
         for table in published_tables():
             files = Files(before, old.shards(table)), Files(draft.folder, draft.shards.get(table, []))
-            change = compare_rows(connection, table, *files)
+            change = compare_rows(connection, table, *(each.without(same) for each in files))
             if change:
                 diff.tables[table] = change
             if table in draft.shards:
-                draft.shards[table] = keep_shards(connection, table, *files, change, shard_bytes)
+                draft.shards[table] = keep_shards(connection, table, *files, change, shard_bytes, same)
     draft.diff = diff
     diff.files = _changed_files(draft, old, before)
     if not diff.files and not promises(version, since):
@@ -160,9 +167,15 @@ def _need_current(store: Store) -> None:
         )
 
 
-def _need_whole(release: Path, manifest: Manifest) -> None:
-    """Shards of a release are reused by the next one, so a corrupt release is reported before anything is compared."""
-    for shard in (shard for table in manifest.tables for shard in manifest.shards(table)):
+def _same_shards(draft: Draft, old: Manifest) -> set[str]:
+    """The paths of the shards that the draft wrote exactly as the version before did: they need not be read, nor fetched."""
+    hashes = {shard.path: shard.sha256 for shards in draft.shards.values() for shard in shards}
+    return {shard.path for table in old.tables for shard in old.shards(table) if hashes.get(shard.path) == shard.sha256}
+
+
+def _need_whole(release: Path, manifest: Manifest, shards: Sequence[Shard]) -> None:
+    """The next version takes over shards of this one, so corrupt ones are reported before anything is compared."""
+    for shard in shards:
         path = release / shard.path
         if not path.is_file() or file_hash(path) != shard.sha256:
             trouble = "is truncated or changed" if path.is_file() else "is gone"

@@ -10,13 +10,13 @@ which names the files to load, in one replacement, stale files last. A process k
 import fcntl
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 
 from tratree_data.errors import BadInputError, StoreBusyError
 from tratree_data.releases.diff import link
-from tratree_data.store.manifest import CHECKSUMS, file_hash, read_checksums
+from tratree_data.store.manifest import CHECKSUMS, Shard, file_hash, read_checksums
 from tratree_data.store.release import VERSIONS, local_versions
 from tratree_data.store.writer import sync
 from tratree_data.system.safe_paths import inside, is_plain_file, is_plain_folder
@@ -48,6 +48,9 @@ class FolderTarget:
 
     def fetch(self, version: str) -> Path:
         return self.folder / VERSIONS / version
+
+    def fetch_shards(self, version: str, shards: Sequence[Shard], same: Set[str]) -> Sequence[Shard]:
+        return shards
 
     @contextmanager
     def scratch(self, version: str) -> Iterator[Path]:

@@ -4,19 +4,20 @@ The commit is atomic and names its parent, so a reader of `main` never sees half
 was uploaded before a cut is not uploaded again.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.store.hub import KIND, check_name, explained, versions_of
+from tratree_data.store.manifest import Shard
 from tratree_data.system.scratch import scratch_folder
 
 OURS = ("data/", "schemas/", "sql/", "reports/", "images/")
 """Folders that belong to the release; other files that someone keeps in the repository stay."""
-COMPARED = ["data/**", "schemas/**", "lineage.json", "SHA256SUMS"]
-"""What of the version before is fetched to compare with."""
+COMPARED = ["schemas/**", "lineage.json", "SHA256SUMS"]
+"""The texts of the version before that are always fetched to compare with; shards only where they differ."""
 
 
 class HubTarget:
@@ -44,6 +45,14 @@ class HubTarget:
     def fetch(self, version: str) -> Path:
         with explained(self.repo):
             return Path(self.api.snapshot_download(self.repo, repo_type=KIND, revision=f"v{version}", allow_patterns=COMPARED))
+
+    def fetch_shards(self, version: str, shards: Sequence[Shard], same: Set[str]) -> Sequence[Shard]:
+        needed = [shard for shard in shards if shard.path not in same]
+        if needed:
+            with explained(self.repo):
+                paths = [shard.path for shard in needed]
+                self.api.snapshot_download(self.repo, repo_type=KIND, revision=f"v{version}", allow_patterns=paths)
+        return needed
 
     @contextmanager
     def scratch(self, version: str) -> Iterator[Path]:
