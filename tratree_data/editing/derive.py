@@ -147,7 +147,7 @@ def _new_dataset(out: str | Path, *sources: Store) -> Iterator[Path]:
     """A folder that takes its name when everything is in it."""
     for source in sources:
         outside(Path(out), source.path)
-    with whole_folder(Path(out), "the new dataset") as folder, writing(folder):
+    with whole_folder(Path(out), "a new dataset") as folder, writing(folder):
         yield folder
 
 
