@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from packaging.version import InvalidVersion, Version
 
 from tratree_data.errors import BadInputError
 from tratree_data.releases.diff import Change
@@ -44,21 +45,24 @@ class Diff:
 
 def check_version(version: str) -> str:
     """X.Y.Z, plain; a leading v belongs to the tag."""
-    if not re.fullmatch(r"(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)", version):
+    if not _is_plain(version):
         plain = [str(int(number)) for number in re.findall(r"[0-9]+", version)[:3]]
         meant = ".".join([*plain, "0", "0"][:3]) if plain else "0.1.0"
         raise BadInputError(f"{version!r} is not a version: it must be X.Y.Z in plain numbers.\nNext: --version {meant}")
     return version
 
 
-def numbers(version: str) -> tuple[int, int, int]:
-    major, minor, patch = version.split(".")
-    return int(major), int(minor), int(patch)
+def _is_plain(version: str) -> bool:
+    try:
+        release = Version(version).release
+    except InvalidVersion:
+        return False
+    return len(release) == 3 and version == ".".join(map(str, release))
 
 
 def bump(version: str, level: str) -> str:
     """The next version of a level; before 1.0 nothing is promised beyond the minor number."""
-    major, minor, patch = numbers(version)
+    major, minor, patch = Version(version).release
     if level == "major" and major:
         return f"{major + 1}.0.0"
     if level in ("major", "minor"):
@@ -68,19 +72,19 @@ def bump(version: str, level: str) -> str:
 
 def promises(version: str, since: str) -> bool:
     """Whether this number says something by itself: from 1.0 on, readers may rely on the rules."""
-    return numbers(since)[0] == 0 and numbers(version)[0] > 0
+    return Version(since).major == 0 and Version(version).major > 0
 
 
 def check_newer(version: str, published: Sequence[str]) -> None:
-    if published and numbers(version) < max(numbers(other) for other in published):
-        latest = max(published, key=numbers)
+    if published and Version(version) < max(map(Version, published)):
+        latest = max(published, key=Version)
         raise BadInputError(
             f"Version {version} is not above {latest}, which is already published.\nNext: --version {bump(latest, 'patch')} or higher"
         )
 
 
 def check_level(version: str, diff: Diff) -> None:
-    if numbers(version) < numbers(diff.next_version()):
+    if Version(version) < Version(diff.next_version()):
         raise BadInputError(
             f"Version {version} promises less than changed since {diff.since}: {diff.summary()}. That is a {diff.level()} change.\n"
             f"Next: --version {diff.next_version()}"

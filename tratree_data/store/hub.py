@@ -11,8 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from packaging.version import Version
+
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError, suggest
-from tratree_data.store.manifest import MANIFEST, Manifest, file_hash, read_manifest, release_store, version_key
+from tratree_data.store.manifest import MANIFEST, Manifest, file_hash, read_manifest, release_store
 from tratree_data.store.reader import Store
 
 KIND = "dataset"
@@ -81,7 +83,7 @@ def check_name(repo: str) -> str:
 
 def versions_of(api: Any, repo: str) -> list[str]:
     tags = [tag.name for tag in api.list_repo_refs(repo, repo_type=KIND).tags]
-    return sorted((tag[1:] for tag in tags if re.fullmatch(r"v\d+\.\d+\.\d+", tag)), key=version_key)
+    return sorted((tag[1:] for tag in tags if re.fullmatch(r"v\d+\.\d+\.\d+", tag)), key=Version)
 
 
 def _filesystem(repo: str) -> Any:

@@ -49,10 +49,6 @@ class Manifest:
         return [shard.path for shard in self.shards(table)]
 
 
-def version_key(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split("."))
-
-
 def read_manifest(text: str, name: str) -> Manifest:
     try:
         content = json.loads(text)

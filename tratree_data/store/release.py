@@ -8,9 +8,11 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from packaging.version import Version
+
 from tratree_data.errors import BadInputError, NotFoundError, suggest
 from tratree_data.store.hub import corrupt_on_hub, open_hub_release
-from tratree_data.store.manifest import MANIFEST, file_hash, read_checksums, read_manifest, release_store, version_key
+from tratree_data.store.manifest import MANIFEST, file_hash, read_checksums, read_manifest, release_store
 from tratree_data.store.reader import Store, open_store
 from tratree_data.system.progress import progress
 from tratree_data.system.safe_paths import is_plain_file, is_plain_folder
@@ -116,4 +118,4 @@ def _versioned_folder(text: str) -> tuple[Path, str] | None:
 def local_versions(folder: Path) -> list[str]:
     """Published versions in a folder, oldest first; what a killed publish left behind is not one."""
     named = [path for path in (folder / VERSIONS).glob("*") if re.fullmatch(r"\d+\.\d+\.\d+", path.name) and is_plain_folder(path)]
-    return sorted((path.name for path in named if is_plain_file(path / MANIFEST)), key=version_key)
+    return sorted((path.name for path in named if is_plain_file(path / MANIFEST)), key=Version)
