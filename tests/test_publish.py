@@ -20,7 +20,8 @@ from helpers.shop import build_all, import_rows, make_dataset, trajectories
 
 from tratree_data.errors import BadInputError, NotFoundError, RefusedError, TratreeError
 from tratree_data.experiments.small_models import make_model, make_tokenizer
-from tratree_data.releases import diff, ordering
+from tratree_data.releases import diff, draft, ordering
+from tratree_data.releases.card import write_card
 from tratree_data.releases.markdown import cell
 from tratree_data.releases.ordering import split_names
 from tratree_data.releases.publish import publish
@@ -170,6 +171,16 @@ def test_a_task_in_two_splits_goes_to_the_held_out_one_and_is_reported(tmp_path)
 
 
 # Versions
+
+
+def test_card_and_page_are_rendered_once_beside_an_earlier_version(tmp_path, monkeypatch):
+    folder, target, rendered = import_rows(tmp_path / "shop", trajectories([1])), tmp_path / "out", []
+    monkeypatch.setattr(draft, "write_card", lambda *arguments: (rendered.append(1), write_card(*arguments)))
+    publish(folder, target, "0.1.0")
+    import_rows(folder, trajectories([2]))
+    assert publish(folder, target, "0.2.0").changed
+    assert len(rendered) == 2, "once per version"
+    assert "Version 0.2.0" in (target / "README.md").read_text(encoding="utf-8")
 
 
 def test_versions_never_move(release, dataset, tmp_path):

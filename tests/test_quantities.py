@@ -58,7 +58,9 @@ def test_page_card_terminal_and_sql_agree_on_what_was_solved(dataset: Path, tmp_
     rollouts, solved = sum(map(len, ATTEMPTS.values())), sum(SOLVED.values())
     assert publish(dataset, tmp_path / "release", "0.1.0").changed
     card = (tmp_path / "release" / "README.md").read_text(encoding="utf-8")
-    assert f"{solved} of {rollouts} rollouts solved their task" in card
+    assert f" scored rollouts; {solved} of {rollouts} rollouts solved their task." in card
+    scores = [score for attempts in ATTEMPTS.values() for score, _, _ in attempts if score is not None]
+    assert f"| {rollouts} | {sum(scores) / len(scores):.2f} | {solved} |" in card, "the card's example questions count as the card does"
     whole = overview_data(open_store(dataset))["whole"]
     assert (whole["solved"], whole["rollouts"]) == (solved, rollouts)
     page = overview_data(open_store(dataset))["tasks"]
