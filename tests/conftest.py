@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ["TRATREE_CACHE"] = "off"  # what a test embeds depends on nothing that another left behind
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from tratree_data.trees.embedders import LexicalEmbedder, embedder_called, make_
 from tratree_data.trees.settings import BuildSettings
 from tratree_data.trees.stats import stats, stats_by_attempts, warnings
 from tratree_data.trees.tree import ROLLOUT_COLUMNS, build_tree
+from tratree_data.trees.vector_cache import read_vectors, share_vectors
 
 minilm = pytest.importorskip("sentence_transformers", reason="needs the extra 'embed'") and "minilm"
 
@@ -510,3 +512,37 @@ def test_actions_that_differ_in_what_a_rule_ignores_are_one_node_and_keep_their_
     assert not build(tmp_path, embedder="exact", normalise_actions=rules).changed
     with pytest.raises(BadInputError, match="Unknown normaliser 'quotes'"):
         build(tmp_path, embedder="exact", normalise_actions=("quotes",))
+
+
+def test_datasets_of_one_machine_share_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRATREE_CACHE", str(tmp_path / "cache"))
+    for name in ("one", "two"):
+        make_store(tmp_path / name, *tables(attempts(range(2), range(4), noise=0.6)))
+    first, second = (build(tmp_path / name, embedder="minilm") for name in ("one", "two"))
+    assert not any("minilm-1" in note and " 0 observations embedded" in note for note in first.notes)
+    assert any(" 0 observations embedded" in note for note in second.notes)
+    assert sorted_tables(open_store(tmp_path / "one"))["nodes"] == sorted_tables(open_store(tmp_path / "two"))["nodes"]
+    (tmp_path / "cache/vectors").rename(tmp_path / "cache/elsewhere")
+    cut_off = next((tmp_path / "cache/elsewhere").rglob("*.parquet"))
+    cut_off.write_bytes(cut_off.read_bytes()[:100])
+    (tmp_path / "cache/elsewhere").rename(tmp_path / "cache/vectors")
+    make_store(tmp_path / "three", *tables(attempts(range(2), range(4), noise=0.6)))
+    assert build(tmp_path / "three", embedder="minilm").changed, "a file that was cut off is left out"
+
+
+def test_shared_vectors_survive_many_writers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRATREE_CACHE", str(tmp_path))
+    rows = [
+        pa.table({"model": ["m"], "text_id": [f"{n:016x}"], "vector": pa.array([[float(n)]], pa.list_(pa.float32()))}) for n in range(80)
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda row: share_vectors("model", row), rows[:40]))
+    for row in rows[40:]:
+        share_vectors("model", row)
+    found = read_vectors("model")
+    assert found is not None
+    assert len(set(found["text_id"].to_pylist())) >= 40
+    assert len(list(tmp_path.rglob("*.parquet"))) < 40
+    assert read_vectors("another") is None
+    monkeypatch.setenv("TRATREE_CACHE", "off")
+    assert read_vectors("model") is None

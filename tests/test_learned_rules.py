@@ -72,6 +72,8 @@ def test_auto_applies_what_was_learned_and_says_so(tmp_path: Path) -> None:
     plain = build(tmp_path, embedder="exact")
     learned = build(tmp_path, embedder="exact", normalise=["auto"])
     assert plain.counts["nodes"] == 93
+    assert any("--normalise auto" in note for note in plain.notes)
+    assert not any("--normalise auto" in note for note in learned.notes)
     assert learned.counts["nodes"] < 40
     assert any("learned 1 normalisers" in note for note in learned.notes)
     (rule,) = last_settings(open_store(tmp_path)).normalise

@@ -90,7 +90,8 @@ def stats(
     Example: `tratree stats demo --attempts 3-9`
     """
     from tratree_data.cli.tables import print_record, print_table
-    from tratree_data.trees.stats import SWEEP_COLUMNS, stats_by_attempts, warnings
+    from tratree_data.store.release import open_dataset
+    from tratree_data.trees.stats import SWEEP_COLUMNS, merging_warnings, stats_by_attempts, warnings
     from tratree_data.trees.stats import stats as run_stats
 
     if attempts is not None:
@@ -99,7 +100,7 @@ def stats(
         return
     quality = run_stats(directory)
     print_record(quality, format)
-    for warning in warnings(quality.to_pylist()[0]):
+    for warning in [*warnings(quality.to_pylist()[0]), *merging_warnings(open_dataset(directory))]:
         messages.print(f"! {warning}", markup=False, soft_wrap=True)
 
 

@@ -21,12 +21,14 @@ from tratree_data.files import read_text
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 from tratree_data.store.release import open_dataset
-from tratree_data.trees.built_with import EXACT, BuiltWith, count_merges, last_settings, read_steps, rebuild_in_memory
+from tratree_data.system.progress import progress
+from tratree_data.trees.built_with import BuiltWith, count_merges, last_settings, read_steps, rebuild_in_memory
 from tratree_data.trees.comparing import cosines
 from tratree_data.trees.embed import Cache, load_cache
 from tratree_data.trees.embedders import Embedder, embedder_called, make_embedder
-from tratree_data.trees.normalise import Rule, normalise, parse_rules
+from tratree_data.trees.normalise import normalise, parse_rules
 from tratree_data.trees.stats import quality_of
+from tratree_data.trees.texts import one_array
 from tratree_data.trees.tree import Trees
 
 THRESHOLDS = (1.0, 0.99, 0.98, 0.97, 0.96, 0.95, 0.93, 0.9, 0.87, 0.84, 0.8, 0.75, 0.7)
@@ -56,6 +58,7 @@ class Sample:
     rollouts: pa.Table
     steps: pa.Table
     exact: Trees
+    compared: pa.Table  # the steps, with observations as normalised
     ends: pa.Table  # how long each rollout is, and what came after its last action
 
 
@@ -68,35 +71,43 @@ def audit(directory: str | Path, *, embedder: str | None = None, calls: int = 10
     if model is None:
         raise BadInputError("The exact embedder has no threshold to audit.\nNext: --embedder lexical, or minilm")
     cache = load_cache(store, model)
-    sample = _take_sample(store, trees)
-    judged = _judge(sample, cache, parse_rules(settings.normalise))
+    sample = _take_sample(store, trees, settings.normalise)
+    judged = _judge(sample, cache)
     threshold = settings.min_similarity if settings.embedder == model.name else model.default_min_similarity
-    return Audit(
+    found = Audit(
         settings=BuiltWith(model.name, threshold, settings.normalise),
         calls=_closest(judged, threshold, calls),
         sweep=_sweep(sample, cache, settings.normalise, judged),
         chosen=_choose(judged, _agreement_of_equals(sample, cache), model)[0],
     )
+    cache.share()
+    return found
 
 
-def calibrate(store: Store, cache: Cache, rules: Sequence[Rule]) -> tuple[float, str]:
+def calibrate(store: Store, cache: Cache, rules: Sequence[str]) -> tuple[float, str]:
     """The threshold that this log supports, and why, in words; `cache` keeps the vectors that were computed."""
-    sample = _take_sample(store, SAMPLED_TREES)
-    return _choose(_judge(sample, cache, rules), _agreement_of_equals(sample, cache), cache.embedder)
+    sample = _take_sample(store, SAMPLED_TREES, rules)
+    return _choose(_judge(sample, cache), _agreement_of_equals(sample, cache), cache.embedder)
 
 
-def _take_sample(store: Store, trees: int) -> Sample:
+def _take_sample(store: Store, trees: int, rules: Sequence[str]) -> Sample:
     rollouts = query(store, "first_attempts", trees=trees, attempts=1_000)
     chosen = pc.field("rollout_id").isin(rollouts["rollout_id"].combine_chunks())
     steps = read_steps(store, rollouts)
     ends = store.read("rollouts", ["rollout_id", "step_count", "end_observation"], filter=chosen)
-    return Sample(rollouts, steps, rebuild_in_memory(rollouts, steps, EXACT, None), ends)
+    exact = rebuild_in_memory(rollouts, steps, BuiltWith("exact", 1.0, tuple(rules)), None)
+    return Sample(rollouts, steps, exact, _as_compared(steps, "observation", rules), _as_compared(ends, "end_observation", rules))
 
 
-def _judge(sample: Sample, cache: Cache, rules: Sequence[Rule]) -> pa.Table:
+def _as_compared(table: pa.Table, column: str, rules: Sequence[str]) -> pa.Table:
+    place = table.schema.get_field_index(column)
+    return table.set_column(place, column, normalise(one_array(table[column]), parse_rules(rules)))
+
+
+def _judge(sample: Sample, cache: Cache) -> pa.Table:
     """Pairs of different observations after the same prefix and action: their similarity, and whether what came next agrees."""
     pairs = _on_exact_trees(sample, "compared_texts", TEXTS_PER_DECISION)
-    texts = {side: normalise(_strings(pairs[side]), rules) for side in ("a_text", "b_text", "a_next", "b_next")}
+    texts = {side: _strings(pairs[side]) for side in ("a_text", "b_text", "a_next", "b_next")}
     similarity = _similarity(cache, texts["a_text"], texts["b_text"])
     testimony = pc.and_(pc.not_equal(pairs["a_next"], ""), pc.not_equal(pairs["b_next"], ""))
     agrees = pc.if_else(testimony, pa.array(_similarity(cache, texts["a_next"], texts["b_next"]) >= ALIKE), pa.scalar(None, pa.bool_()))
@@ -114,11 +125,11 @@ def _agreement_of_equals(sample: Sample, cache: Cache) -> tuple[float, int]:
 
 
 def _on_exact_trees(sample: Sample, name: str, pairs: int) -> pa.Table:
-    """A query over trees in which only equal texts were merged."""
+    """A query over trees in which only texts that are equal as normalised were merged."""
     with duckdb.connect() as connection:
         connection.register("nodes", sample.exact.nodes)
         connection.register("step_nodes", sample.exact.step_nodes)
-        connection.register("steps", sample.steps)
+        connection.register("steps", sample.compared)
         connection.register("rollouts", sample.ends)
         found: pa.Table = connection.sql(read_text("sql", f"{name}.sql"), params={"pairs": pairs}).to_arrow_table()
     return found
@@ -152,27 +163,37 @@ def _choose(judged: pa.Table, equals: tuple[float, int], model: Embedder) -> tup
     else:
         if chosen is None and heard.num_rows >= ENOUGH_PAIRS:
             why = f"the default, because fewer than {ENOUGH_PAIRS} pairs that can be judged reach {THRESHOLDS[-1]:g}"
-    return (model.default_min_similarity if chosen is None else chosen), f"auto chose {chosen or model.default_min_similarity:g}: {why}"
+    default = model.default_min_similarity
+    if chosen is not None and chosen < default and _reach(judged, chosen) == _reach(judged, default):
+        chosen, why = default, f"the default, because every threshold from {chosen:g} to it merges the same pairs; {why}"
+    return (default if chosen is None else chosen), f"auto chose {chosen or default:g}: {why}"
+
+
+def _reach(judged: pa.Table, threshold: float) -> int:
+    """How many pairs a threshold merges."""
+    return int(pc.sum(pc.greater_equal(judged["similarity"], threshold)).as_py() or 0)
 
 
 def _sweep(sample: Sample, cache: Cache, rules: Sequence[str], judged: pa.Table) -> pa.Table:
     """The trees at each threshold: nodes, merges, divergences, and merges that what came next contradicts."""
     rows = []
-    for threshold in THRESHOLDS:
-        built = rebuild_in_memory(sample.rollouts, sample.steps, BuiltWith(cache.embedder.name, threshold, tuple(rules)), cache)
-        quality = quality_of(built.nodes, sample.rollouts)
-        above = judged.filter(pc.greater_equal(judged["similarity"], threshold))
-        rows.append(
-            {
-                "min_similarity": threshold,
-                "nodes": int(quality["nodes"]),
-                "merged_by_similarity": count_merges(built.step_nodes, "similarity"),
-                "divergences": int(quality["divergences"] or 0),
-                "other_states": pc.sum(pc.greater(built.nodes["state"], 0)).as_py() or 0,
-                "pairs_judged": len(above["agrees"].drop_null()),
-                "pairs_contradicted": pc.sum(pc.invert(above["agrees"].drop_null())).as_py() or 0,
-            }
-        )
+    with progress("audit", len(THRESHOLDS), "thresholds") as advance:
+        for threshold in THRESHOLDS:
+            built = rebuild_in_memory(sample.rollouts, sample.steps, BuiltWith(cache.embedder.name, threshold, tuple(rules)), cache)
+            quality = quality_of(built.nodes, sample.rollouts)
+            above = judged.filter(pc.greater_equal(judged["similarity"], threshold))
+            rows.append(
+                {
+                    "min_similarity": threshold,
+                    "nodes": int(quality["nodes"]),
+                    "merged_by_similarity": count_merges(built.step_nodes, "similarity"),
+                    "divergences": int(quality["divergences"] or 0),
+                    "other_states": pc.sum(pc.greater(built.nodes["state"], 0)).as_py() or 0,
+                    "pairs_judged": len(above["agrees"].drop_null()),
+                    "pairs_contradicted": pc.sum(pc.invert(above["agrees"].drop_null())).as_py() or 0,
+                }
+            )
+            advance(1)
     return pa.Table.from_pylist(rows)
 
 

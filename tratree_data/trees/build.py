@@ -25,8 +25,9 @@ from tratree_data.trees.built_with import TABLES, BuiltWith, count_merges
 from tratree_data.trees.embed import Cache, load_cache
 from tratree_data.trees.embedders import Embedder, LexicalEmbedder, make_embedder
 from tratree_data.trees.learned_rules import resolve_rules
-from tratree_data.trees.normalise import Rule, parse_rules
+from tratree_data.trees.normalise import parse_rules
 from tratree_data.trees.settings import AUTO, BuildSettings
+from tratree_data.trees.stats import merging_warnings
 from tratree_data.trees.tree import ROLLOUT_COLUMNS, STEP_COLUMNS, build_tree
 
 PROCESSES_FROM_STEPS = 2_000_000
@@ -60,9 +61,8 @@ def build(directory: str | Path, settings: BuildSettings) -> StageResult:
     store = open_store(directory)
     store.need("rollouts", "steps")
     named, learned = resolve_rules(store, settings.normalise)
-    rules = parse_rules(named)
     model = make_embedder(settings.embedder)
-    threshold, why, calibrated = _choose_threshold(store, model, settings.min_similarity, rules)
+    threshold, why, calibrated = _choose_threshold(store, model, settings.min_similarity, named)
     parse_rules(settings.normalise_actions)
     made = BuiltWith(model.name if model else "exact", threshold, named, tuple(settings.normalise_actions))
     with writing(directory):
@@ -84,12 +84,12 @@ def build(directory: str | Path, settings: BuildSettings) -> StageResult:
             store = commit(directory, "build", files, settings=made.as_dict(), reads=reads, replace_trees=changed)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
-    notes = (*_notes(done, model, threshold, changed), _note_ignored_engine(cache, settings), learned, why)
+    notes = (*_notes(done, model, threshold, changed), _note_ignored_engine(cache, settings), *merging_warnings(store), learned, why)
     return StageResult("build", True, _count_trees(store), tuple(filter(None, notes)))
 
 
 def _choose_threshold(
-    store: Store, model: Embedder | None, requested: float | str | None, rules: Sequence[Rule]
+    store: Store, model: Embedder | None, requested: float | str | None, rules: Sequence[str]
 ) -> tuple[float, str, Cache | None]:
     """The threshold; where it was calibrated, also why and the vectors that this took."""
     if model is None:
@@ -109,6 +109,7 @@ def _is_stored(cache: Cache) -> bool:
 
 def _keep_vectors(store: Store, cache: Cache) -> Store:
     """Commits new embeddings, so that they are never computed again, even if the build fails later."""
+    cache.share()
     if not cache.new:
         return store
     return commit(store.path, "embed", {"embeddings": cache.take_new()}, settings={"model": cache.embedder.name}, reads={}, append=True)

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from tratree_data.errors import BadInputError
 from tratree_data.store.reader import Store
 from tratree_data.system.hashing import hash_texts, hex_column
 from tratree_data.trees.embedders import BATCH, Embedder, Vectors
+from tratree_data.trees.vector_cache import folder_of, read_vectors, share_vectors
 
 MAX_WINDOWS = 32
 MAX_CHARACTERS = 60_000
@@ -30,6 +32,7 @@ class Cache:
     embedder: Embedder
     vectors: dict[int, Vectors] = field(default_factory=dict)
     new: dict[int, Vectors] = field(default_factory=dict)
+    unshared: dict[int, Vectors] = field(default_factory=dict)
     used: int = 0
     seconds: float = 0.0
     on_progress: Callable[[int], None] = lambda count: None
@@ -64,7 +67,7 @@ class Cache:
             self.on_progress(len(batch))
         for h, piece in zip(hashes, pieces, strict=True):
             stacked = np.stack([found[window] for window in piece]) if piece else np.zeros((0, self.embedder.dimension), np.float32)
-            self.vectors[h] = self.new[h] = stacked
+            self.vectors[h] = self.new[h] = self.unshared[h] = stacked
 
     def adopt(self, other: "Cache") -> None:
         """Takes over what another cache of this embedder has newly computed."""
@@ -74,28 +77,44 @@ class Cache:
 
     def take_new(self) -> pa.Table:
         """What was computed since the last call, as rows of `embeddings`."""
-        ids = hex_column(np.array(sorted(self.new), np.uint64))
-        flat = [self.new[h].ravel() for h in sorted(self.new)]
+        rows, self.new = self._rows(self.new), {}
+        return rows
+
+    def share(self) -> None:
+        """Lets the machine's other datasets have what was computed."""
+        share_vectors(self.embedder.fingerprint, self._rows(self.unshared))
+        self.unshared = {}
+
+    def _rows(self, vectors: dict[int, Vectors]) -> pa.Table:
+        ids = hex_column(np.array(sorted(vectors), np.uint64))
+        flat = [vectors[h].ravel() for h in sorted(vectors)]
         offsets = np.zeros(len(flat) + 1, np.int32)
         np.cumsum([len(vector) for vector in flat], out=offsets[1:])
         values = np.concatenate(flat) if flat else np.zeros(0, np.float32)
-        self.new = {}
-        vectors = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
-        return pa.table({"model": pa.repeat(pa.scalar(self.embedder.name), len(ids)), "text_id": ids, "vector": vectors})
+        arrays = pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+        return pa.table({"model": pa.repeat(pa.scalar(self.embedder.name), len(ids)), "text_id": ids, "vector": arrays})
 
 
 def load_cache(store: Store | None, embedder: Embedder) -> Cache:
-    """The store's vectors of this embedder."""
+    """The vectors of this embedder that the machine's datasets share, and the store's own."""
     cache = Cache(embedder)
-    if store is None or not store.has("embeddings"):
-        return cache
-    rows = store.read("embeddings", filter=ds.field("model") == embedder.name)
-    for text_id, vector in zip(rows["text_id"].to_pylist(), rows["vector"], strict=True):
-        values = vector.values.to_numpy().astype(np.float32)
-        if len(values) % embedder.dimension:
-            raise BadInputError(
-                f"The cached vectors of {embedder.name!r} do not have its {embedder.dimension} dimensions, so the model has changed.\n"
-                f"Next: rename the new model, or remove {store.path}/embeddings"
-            )
-        cache.vectors[int(text_id, 16)] = values.reshape(-1, embedder.dimension)
+    shared = read_vectors(embedder.fingerprint)
+    if shared is not None:
+        _take(cache, shared.filter(pc.equal(shared["model"], embedder.name)), folder_of(embedder.fingerprint))
+    if store is not None and store.has("embeddings"):
+        _take(cache, store.read("embeddings", filter=ds.field("model") == embedder.name), f"{store.path}/embeddings")
     return cache
+
+
+def _take(cache: Cache, rows: pa.Table, place: object) -> None:
+    dimension = cache.embedder.dimension
+    column = rows["vector"].combine_chunks()
+    values = column.flatten().to_numpy().astype(np.float32, copy=False)
+    offsets = column.offsets.to_numpy() - (column.offsets[0].as_py() if len(column) else 0)
+    if (np.diff(offsets) % dimension).any():
+        raise BadInputError(
+            f"The cached vectors of {cache.embedder.name!r} do not have its {dimension} dimensions, so the model has changed.\n"
+            f"Next: rename the new model, or remove {place}"
+        )
+    for n, text_id in enumerate(rows["text_id"].to_pylist()):
+        cache.vectors[int(text_id, 16)] = values[offsets[n] : offsets[n + 1]].reshape(-1, dimension)

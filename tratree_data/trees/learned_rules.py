@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from tratree_data.store.reader import Store
 from tratree_data.trees.differences import Difference, Segment, Slot, differences, values_pattern
 from tratree_data.trees.futures import Futures
+from tratree_data.trees.normalise import parse_rules
 from tratree_data.trees.settings import AUTO
 from tratree_data.trees.siblings import Log, Pair, pairs_of, read_log
 from tratree_data.trees.slots import Occurrences, is_referred_to, segment_rule, slot_rule
@@ -69,9 +70,10 @@ def learn_rules(store: Store, given: Sequence[str] = (), trees: int = SAMPLED_TR
 
 def resolve_rules(store: Store, rules: Sequence[str]) -> tuple[tuple[str, ...], str]:
     """The rules of a build, with those that were learned in place of AUTO, and what to say about them."""
+    given = [rule for rule in rules if rule != AUTO]
+    parse_rules(given)  # a wrong one is an error before any work
     if AUTO not in rules:
         return tuple(rules), ""
-    given = [rule for rule in rules if rule != AUTO]
     learned = [suggestion for suggestion in learn_rules(store, given) if not suggestion.rejected]
     if not learned:
         return tuple(given), "learned no normaliser: no difference between siblings passes the tests; see tratree audit DIR --suggest"

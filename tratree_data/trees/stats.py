@@ -10,10 +10,13 @@ import pyarrow.compute as pc
 
 from tratree_data.errors import BadInputError
 from tratree_data.store.queries import query, query_text
+from tratree_data.store.reader import Store
 from tratree_data.store.release import open_dataset
 from tratree_data.store.views import create_views, views_for
 
 SAMPLED_TREES = 1_000
+FEW_SPLIT = 0.1
+"""Share of nodes, or of trees, from which on a cause is reported."""
 SWEEP_COLUMNS = ["attempts", "trees", "nodes", "steps_per_node", "breadth", "depth"]
 SWEEP_COLUMNS += ["divergences_per_tree", "spread", "share_without_divergence", "share_never_solved"]
 """The columns that fit a terminal; json and csv contain all of them."""
@@ -67,3 +70,22 @@ def warnings(quality: dict[str, Any]) -> list[str]:
         ("share_always_solved", 0.5, "were always solved: harder tasks would be more informative"),
     )
     return [f"{quality[share]:.0%} of trees {text}" for share, limit, text in advice if (quality[share] or 0) > limit]
+
+
+def merging_warnings(store: Store) -> list[str]:
+    """Why few steps merged, each cause with the command that helps."""
+    found = query(store, "merging").to_pylist()[0]
+    texts = []
+    if found["split"] > FEW_SPLIT * max(1, found["nodes"]):
+        texts.append(
+            f"{found['split']:,} of {found['nodes']:,} nodes have a sibling with the same action and another observation: "
+            "noise keeps them apart, or the environment answers differently. "
+            f"Next: tratree audit {store.path} --suggest, then tratree build {store.path} --normalise auto"
+        )
+    other = found["unbranched"] - found["split_openings"]
+    if other > FEW_SPLIT * max(1, found["trees"]):
+        texts.append(
+            f"in {other:,} of {found['trees']:,} trees no two attempts share a first step, because their first actions differ. "
+            "Next: tratree explore ENVIRONMENT DIR with more --attempts or a lower --temperature"
+        )
+    return texts
