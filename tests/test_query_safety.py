@@ -171,6 +171,10 @@ def test_every_kind_of_statement_but_reading_ones_is_refused(dataset: Path) -> N
         "EXPLAIN EXPLAIN ANALYZE DELETE FROM lineage",
         "EXPLAIN (FORMAT json) DROP VIEW steps",
         "COMMENT ON TABLE lineage IS 'x'",
+        "EXPLAIN COPY (PIVOT rollouts ON task_id USING count(*)) TO 'x.parquet'",
+        "EXPLAIN ANALYZE COPY (PIVOT rollouts ON task_id USING count(*)) TO 'x.parquet'",
+        "COPY (PIVOT rollouts ON task_id USING count(*)) TO 'x.parquet'",
+        "PREPARE x AS COPY (PIVOT rollouts ON task_id USING count(*)) TO 'x.parquet'",
     ):
         with pytest.raises(BadInputError, match=r"single SELECT|cannot read"):
             query_or_text(store, statement)

@@ -19,7 +19,13 @@ from tratree_data.store.reader import Store
 from tratree_data.store.views import view_names, view_query
 
 READING = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}  # MULTI is a PIVOT
-EXPLAIN = re.compile(r"\s*EXPLAIN(?:\s+ANALYZE)?(?:\s*\([^()]*\))?\s+", re.IGNORECASE)
+BEGINNING = r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
+EXPLAIN = re.compile(BEGINNING + r"EXPLAIN(?:\s+ANALYZE)?(?:\s*\([^()]*\))?\s+", re.IGNORECASE | re.DOTALL)
+READS = re.compile(
+    BEGINNING + r"(?:\(|(?:SELECT|FROM|WITH|PIVOT|UNPIVOT|VALUES|TABLE|SUMMARIZE|DESCRIBE|DESC|SHOW)\b)", re.IGNORECASE | re.DOTALL
+)
+WRITES = re.compile(r"\b(?:COPY|INSERT|UPDATE|DELETE|MERGE|CREATE|PREPARE|EXECUTE)\b", re.IGNORECASE)
+"""Whatever contains a PIVOT is a MULTI to DuckDB, so what it does is read off its words."""
 TIME_LIMIT = 60.0
 """Seconds that a query which someone typed may take."""
 
@@ -78,14 +84,14 @@ def query_or_text(store: Store, text: str, parameters: Mapping[str, str] | None 
 
 def _only_reads(text: str, kind: Any) -> bool:
     """Whether a statement is a SELECT, or explains one: EXPLAIN ANALYZE carries out what it explains."""
-    if kind != duckdb.StatementType.EXPLAIN:
-        return kind in READING
     explain = EXPLAIN.match(text)
+    if explain is None:
+        return kind in READING and READS.match(text) is not None and (kind != duckdb.StatementType.MULTI or not WRITES.search(text))
     try:
-        inner = duckdb.extract_statements(text[explain.end() :]) if explain else []
+        inner = duckdb.extract_statements(text[explain.end() :])
     except duckdb.Error:
         return False
-    return len(inner) == 1 and inner[0].type in READING
+    return len(inner) == 1 and _only_reads(text[explain.end() :], inner[0].type)
 
 
 def run(store: Store, text: str, parameters: Mapping[str, Any], title: str, time_limit: float | None = None) -> pa.Table:
