@@ -168,12 +168,11 @@ class Redactor:
 
     def _examine(self, suspects: pl.Series) -> dict[str, Dirty]:
         rules_of: dict[str, list[Rule]] = {}
-        lowered = [(text, text.lower()) for text in suspects]
+        lowered = suspects.str.to_lowercase()
         for rule in self.rules:
-            near = [text for text, lower in lowered if rule.may_be_in(lower)]
+            near = suspects.filter(lowered.str.contains_any([anchor.lower() for anchor in rule.anchors]))
             if len(near) > COMPILED_FOR:
-                texts = pl.Series(near)
-                near = texts.filter(texts.str.contains(rule.find)).to_list()
+                near = near.filter(near.str.contains(rule.find))
             for text in near:
                 rules_of.setdefault(text, []).append(rule)
         dirty = {text: Dirty(text, tuple(find_secrets(text, found, self.rules))) for text, found in rules_of.items()}
