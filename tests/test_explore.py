@@ -293,7 +293,7 @@ def test_weak_and_strong_scripts_and_an_expert_shop(tmp_path: Path) -> None:
 def test_a_dataset_is_explored_in_one_version_of_an_environment(tmp_path: Path) -> None:
     """With a banner that changes it is another shop: the same plan is not done already, and is not mixed in."""
     explore(tmp_path / "shop", "webshop", attempts=1, tasks=2)
-    with pytest.raises(BadInputError, match=r"(?s)another webshop.*banner.*Next: explore with the options"):
+    with pytest.raises(BadInputError, match=r"(?s)another version of webshop.*banner.*Next: explore with the options"):
         explore(tmp_path / "shop", "webshop", attempts=1, tasks=2, options={"noise": True})
     assert not explore(tmp_path / "shop", "webshop", attempts=1, tasks=2).changed
     assert explore(tmp_path / "shop", "corridor", "walker", attempts=1, tasks=2).changed, "another environment is welcome"
@@ -417,7 +417,7 @@ def test_ctrl_c_keeps_what_is_finished(tmp_path: Path) -> None:
     _, errors = process.communicate(timeout=30)
     assert process.returncode == 130, errors
     assert "Traceback" not in errors
-    assert errors.count("goes on from there") == 1, errors
+    assert errors.count("resumes from there") == 1, errors
     kept = open_store(tmp_path / "data").count("rollouts")
     assert kept >= 20
     assert_consistent(tmp_path / "data")
@@ -452,7 +452,7 @@ def test_a_dead_ray_worker_is_replaced(tmp_path: Path, local_ray: None) -> None:
 
 @pytest.mark.slow
 def test_a_users_mistake_under_ray_is_told_as_everywhere(tmp_path: Path, local_ray: None) -> None:
-    with pytest.raises(BadInputError, match="no transcript"):
+    with pytest.raises(BadInputError, match="does not exist"):
         explore(tmp_path / "data", "corridor", f"transcript:file={tmp_path / 'none'}", engine="ray", tasks=1)
 
 

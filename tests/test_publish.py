@@ -117,7 +117,7 @@ def test_a_recipe_travels_with_the_release_without_its_secrets(dataset, tmp_path
     shutil.copytree(dataset, copy)
     (copy / "recipe.toml").write_text('[explore]\napi_key = "sk-abcdefghijklmnop1234567890"\n')
     publish(copy, tmp_path / "out", "0.1.0")
-    assert (tmp_path / "out/recipe.toml").read_text() == '[explore]\napi_key = "[redacted:openai-key]"\n'
+    assert (tmp_path / "out/recipe.toml").read_text() == '[explore]\napi_key = "[redacted:openai-key:1]"\n'
 
 
 def test_shards_are_cut_by_size_and_load_as_one(dataset, tmp_path):
