@@ -293,7 +293,7 @@ def test_weak_and_strong_scripts_and_an_expert_shop(tmp_path: Path) -> None:
 def test_a_dataset_is_explored_in_one_version_of_an_environment(tmp_path: Path) -> None:
     """With a banner that changes it is another shop: the same plan is not done already, and is not mixed in."""
     explore(tmp_path / "shop", "webshop", attempts=1, tasks=2)
-    with pytest.raises(BadInputError, match=r"(?s)another version of webshop.*banner.*Next: explore with the options"):
+    with pytest.raises(BadInputError, match=r"(?s)another version of webshop.*banner.*Next: use the same options"):
         explore(tmp_path / "shop", "webshop", attempts=1, tasks=2, options={"noise": True})
     assert not explore(tmp_path / "shop", "webshop", attempts=1, tasks=2).changed
     assert explore(tmp_path / "shop", "corridor", "walker", attempts=1, tasks=2).changed, "another environment is welcome"
