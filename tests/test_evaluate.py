@@ -106,7 +106,7 @@ def test_false_alarms_are_as_rare_as_promised() -> None:
 def test_runs_that_disagree_widen_the_interval() -> None:
     same = over_runs([{"a": 0.1, "b": 0.1}, {"a": 0.1, "b": 0.1}], (-1, 1))
     apart = over_runs([{"a": 0.3, "b": 0.3}, {"a": -0.1, "b": -0.1}])
-    assert same == over_tasks(np.array([0.1, 0.1]), (-1, 1)), "no spread at all is no proof that there is none"
+    assert same == over_tasks(np.array([0.1, 0.1]), (-1, 1)), "equal differences do not prove that there is no spread"
     assert apart.value == pytest.approx(0.1)
     assert apart.high - apart.value == pytest.approx(12.706 * 0.2, rel=0.001), "Student's t of one degree of freedom"
     assert p_over_runs([{"a": 0.3, "b": 0.3}, {"a": -0.1, "b": -0.1}]) == pytest.approx(0.7048, abs=0.001)

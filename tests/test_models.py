@@ -26,7 +26,7 @@ for name in sys.argv[1:]:
 
 
 def ask(endpoint: str, home: Path, *names: str) -> list[str]:
-    """What a process that talks to this Hub is told of each name."""
+    """What a process that talks to this Hub learns about each name."""
     environment = {**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(home), "HF_TOKEN": "", "HF_HUB_OFFLINE": "0"}
     command = [sys.executable, "-c", ASK, *names]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True).stdout.splitlines()
@@ -54,13 +54,13 @@ def test_a_path_that_is_not_there_is_not_looked_for_on_the_hub(tmp_path: Path) -
 def test_the_hub_is_asked_once(tmp_path: Path) -> None:
     hub = LoopbackHub()
     try:
-        (told,) = ask(hub.endpoint, tmp_path, "nobody/nothing")
-        assert told.startswith("nobody/nothing is neither a folder here nor in the Hub's cache, and it was not found on the Hub. | Next:")
+        (answer,) = ask(hub.endpoint, tmp_path, "nobody/nothing")
+        assert answer.startswith("nobody/nothing is neither a folder here nor in the Hub's cache, and it was not found on the Hub. | Next:")
         asked = [request.path for request in hub.requests if "nobody" in request.path]
     finally:
         hub.close()
     assert asked == ["/api/models/nobody/nothing"]
     started = time.monotonic()
-    (told,) = ask("http://127.0.0.1:1", tmp_path, "nobody/nothing")
-    assert "the Hub cannot be reached (ConnectError). | Next: name a model's folder" in told
+    (answer,) = ask("http://127.0.0.1:1", tmp_path, "nobody/nothing")
+    assert "the Hub cannot be reached (ConnectError). | Next: name a model's folder" in answer
     assert time.monotonic() - started < 60

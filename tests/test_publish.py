@@ -1,4 +1,4 @@
-"""Releases in a folder: what lies in them, that versions never move, that growing adds shards, and that nothing is lost on the way."""
+"""Releases in a folder: what they contain, that versions never change, that growing adds shards, and that nothing is lost."""
 
 import hashlib
 import json
@@ -69,7 +69,7 @@ def load(release: Path, table: str, cache: Path, **options):
     return datasets.load_dataset(str(release), table, cache_dir=str(cache), **options)
 
 
-# What lies in a release
+# What a release contains
 
 
 def test_every_configuration_loads_with_its_written_schema_and_all_rows(release, dataset, tmp_path):

@@ -472,9 +472,9 @@ def test_a_corrupt_log_is_never_read_as_fewer_rows(tmp_path: Path, harm: str) ->
     else:
         os.truncate(log[-1], 150 if harm == "cut off" else 0)
     for use in (open_store, create_store):
-        with pytest.raises(BadInputError, match=r"not a readable Delta table: .*\nNext: restore it") as told:
+        with pytest.raises(BadInputError, match=r"not a readable Delta table: .*\nNext: restore it") as refused:
             use(tmp_path)
-        assert len(str(told.value).splitlines()) == 2
+        assert len(str(refused.value).splitlines()) == 2
     with writing(tmp_path), pytest.raises(BadInputError, match="not a readable Delta table"):
         append(tmp_path, 1)
 

@@ -69,7 +69,7 @@ class ExploreSettings(Settings):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.agent:
-            raise BadInputError("There is no agent to explore with.\nNext: --agent scripted")
+            raise BadInputError("No agent was named.\nNext: --agent scripted")
 
     @property
     def environment_options(self) -> dict[str, Any]:

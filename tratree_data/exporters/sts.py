@@ -15,8 +15,8 @@ def render(trajectory: Trajectory) -> list[dict[str, Any]]:
     if trajectory.is_chat:
         acts = iter(range(len(trajectory.steps)))
         for message in trajectory.messages():
-            told = trajectory.step_facts(next(acts)) if message["role"] == "assistant" else {}
-            lines.append(_message(openai_message(message) | told))
+            facts = trajectory.step_facts(next(acts)) if message["role"] == "assistant" else {}
+            lines.append(_message(openai_message(message) | facts))
         return lines
     if rollout["prompt"]:
         lines.append(_message({"role": "system", "content": rollout["prompt"]}))

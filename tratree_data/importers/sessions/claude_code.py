@@ -1,7 +1,7 @@
 """Claude Code sessions: one JSON object per line, a graph by `uuid` and `parentUuid`.
 
 One message of the model is spread over several lines, one per content block, which share `message.id`. Results of its parallel calls
-each have the line of their call as parent; that is no fork. A fork is where a user went back: every leaf is a rollout. Lines without a
+each have the line of their call as parent; that is not a fork. A fork is where a user went back: every leaf is a rollout. Lines without a
 parent continue the line before them in their session; side chains (subagents) that begin without one are rollouts of their own.
 """
 

@@ -27,7 +27,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
 
 def _session(value: Any) -> Session:
     if not isinstance(value, dict) or not all(key in value for key in MARKS):
-        raise Unusable("other_format", f"there is no session with {', '.join(MARKS)}")
+        raise Unusable("other_format", f"it contains no session with {', '.join(MARKS)}")
     log = log_records.items_of(value["messages"], "messages")
     messages: list[Message] = [said for i, message in enumerate(log) for said in read_messages(message, f"messages[{i}]")]
     prompt = log_records.optional_text(value["system_prompt"], "system_prompt")

@@ -33,7 +33,7 @@ def _session(value: Any) -> Session:
     info = log_records.at(value, "info")
     messages = log_records.at(value, "messages")
     if not isinstance(info, dict) or not isinstance(messages, list) or not any("parts" in m for m in messages if isinstance(m, dict)):
-        raise Unusable("other_format", "there is no info with messages of parts")
+        raise Unusable("other_format", "it has no `info` beside messages made of parts")
     session = Session(TOOL, str(info.get("id") or "session"), [], version=str(info.get("version") or ""))
     session.project = str(info.get("directory") or info.get("projectID") or "")
     session.metadata = {key: item for key, item in info.items() if key != "id"}

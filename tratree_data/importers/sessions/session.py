@@ -86,7 +86,7 @@ class Node:
 def branches(nodes: Sequence[Node], is_act: Callable[[Any], bool]) -> tuple[list[list[Node]], list[Node]]:
     """One path for each leaf, from its root, the last leaf first; and the nodes that are on none of them.
 
-    A leaf behind which nobody acted since the path left another one is no rollout of its own.
+    A leaf behind which nobody acted since the path left another one does not become a rollout of its own.
     """
     by_id = {node.id: node for node in nodes}
     parents = {node.parent for node in nodes}
