@@ -139,7 +139,7 @@ class TestALFWorld:
         with pytest.raises(NotFoundError, match="has neither"):
             make_environment("alfworld", data=tmp_path)
         (tmp_path / "games.jsonl.xz").write_bytes(b"no games")
-        with pytest.raises(BadInputError, match="no file of ALFWorld games"):
+        with pytest.raises(BadInputError, match="is not a file of ALFWorld games"):
             make_environment("alfworld", data=tmp_path)
 
     def test_released_folders_are_read_too(self, alfworld: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
