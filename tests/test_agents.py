@@ -147,11 +147,11 @@ def make_adapter(model: Path, folder: Path) -> None:
     adapted.save_pretrained(folder)
 
 
-def test_a_folder_without_a_model_is_told(tmp_path: Path) -> None:
+def test_a_folder_without_a_model_is_reported(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"it has no config\.json"):
         make_agent(f"transformers:model={tmp_path}").act([request()])
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(BadInputError, match="no model that transformers can load"):
+    with pytest.raises(BadInputError, match="is not a model that transformers can load"):
         make_agent(f"transformers:model={tmp_path}").act([request()])
     with pytest.raises(NotFoundError, match="Did you mean 'transformers'"):
         make_agent("transformer:model=x")
