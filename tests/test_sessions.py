@@ -182,6 +182,26 @@ def test_codex_items_between_inputs_are_one_turn_and_a_roll_back_is_a_branch(tmp
     assert (main.instruction, main.model, main.prompt_tokens) == ("Fix the bug", "gpt-5", 9)
 
 
+def test_a_damaged_count_of_tokens_costs_the_count_and_not_the_session(tmp_path):
+    rows = list(codex_session())
+    for damaged in (float("inf"), -1, -(10**30), 10**400, "many", [1]):
+        totals = codex_line("event_msg", type="token_count", info={"total_token_usage": {"input_tokens": damaged, "output_tokens": 4}})
+        (_, main), problems = read("codex", lines(tmp_path, [*rows, totals]))
+        assert problems == []
+        assert (main.prompt_tokens, main.completion_tokens) == (None, 4), damaged
+
+
+@pytest.mark.parametrize("odd", [{}, [], [[]], None, 1])
+def test_pi_a_line_whose_type_is_not_a_text_is_no_header(tmp_path, odd):
+    header = {"type": "session", "id": "p1", "timestamp": "t", "cwd": "/repo", "version": 3}
+    said = [
+        {"type": "message", "id": str(i), "parentId": str(i - 1) if i else None, "message": {"role": role, "content": text}}
+        for i, (role, text) in enumerate((("user", "Hi"), ("assistant", "Hello")))
+    ]
+    records, _ = read("pi", lines(tmp_path, [header, {"type": odd, "id": "x"}, *said]))
+    assert [step.action for record in records for step in record.steps] == ["Hello"]
+
+
 def test_codex_old_files_without_payloads(tmp_path):
     rows = [
         {"id": "old", "timestamp": "2025-05-01T00:00:00Z", "instructions": None},

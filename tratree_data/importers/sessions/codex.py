@@ -14,7 +14,7 @@ from tratree_data.importers.dialects import read_tools
 from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 from tratree_data.importers.responses_items import Turns
-from tratree_data.importers.sessions.session import INJECTED, Session, objects_of, parsed
+from tratree_data.importers.sessions.session import INJECTED, Session, objects_of, parsed, usage_sum
 
 TOOL = "codex"
 REPEATED = (
@@ -56,7 +56,11 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     if not state.where:
         return
     for number, messages in enumerate([*state.left, state.turns.messages]):
-        session = _session(state, messages)
+        try:
+            session = _session(state, messages)
+        except Unusable as refusal:
+            yield Problem(state.where, refusal.reason, refusal.detail)
+            continue
         session.branch = f"rolled-back-{number}" if number < len(state.left) else ""
         yield from parsed(state.where, session, options)
 
@@ -139,8 +143,8 @@ def _session(state: _Reading, messages: list[Any]) -> Session:
         metadata={key: value for key, value in meta.items() if key not in left_out}
         | ({"turn_context": state.context} if state.context else {})
         | ({"events": state.events} if state.events else {}),
-        prompt_tokens=log_records.count(total.get("input_tokens"), "input_tokens"),
-        completion_tokens=log_records.count(total.get("output_tokens"), "output_tokens"),
+        prompt_tokens=usage_sum([total], ("input_tokens",)),
+        completion_tokens=usage_sum([total], ("output_tokens",)),
     )
 
 

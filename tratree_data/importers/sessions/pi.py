@@ -49,7 +49,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
 
 
 def _is_header(entry: Entry) -> bool:
-    return entry.get("type") in HEADERS and "harness" not in entry and isinstance(entry.get("id"), str) and "message" not in entry
+    return entry.get("type") in tuple(HEADERS) and "harness" not in entry and isinstance(entry.get("id"), str) and "message" not in entry
 
 
 def _acts(entry: Entry) -> bool:

@@ -149,4 +149,4 @@ def differing(entry: dict[str, Any], constant: dict[str, Any], taken: Sequence[s
 def usage_sum(usages: Sequence[dict[str, Any]], names: Sequence[str]) -> int | None:
     """The sum of some counts over all turns; None if no turn has them."""
     found = [usage[name] for usage in usages for name in names if isinstance(usage.get(name), int) and not isinstance(usage[name], bool)]
-    return sum(found) if found and sum(found) < 2**63 else None
+    return sum(found) if found and 0 <= sum(found) < 2**63 else None
