@@ -1,16 +1,21 @@
 """Queries cannot write: every kind of statement, with every option of COPY, against every name of the dataset's files."""
 
 import hashlib
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from helpers.small import make_store, tables
 
 from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.store.queries import query_or_text
+from tratree_data.store.query_files import QueryFiles
 from tratree_data.store.reader import Store, open_store
 
 COPY_OPTIONS = (
@@ -210,6 +215,30 @@ def test_a_query_does_not_learn_where_the_dataset_is(dataset: Path) -> None:
         "SELECT * FROM steps, duckdb_databases()",
     ):
         assert str(dataset) not in str(query_or_text(store, query).to_pylist()), query
+
+
+def test_threads_that_share_a_file_read_their_own_parts(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(range(256)))
+    handle = QueryFiles({"steps": (str(tmp_path / "file"),)}).open("dataset://steps/0.parquet")
+    both_sought = threading.Barrier(2, timeout=30)
+
+    def read_at(position: int) -> bytes:
+        handle.seek(position)
+        both_sought.wait()
+        return bytes(handle.read(10))
+
+    with ThreadPoolExecutor(2) as threads:
+        assert list(threads.map(read_at, [20, 200])) == [bytes(range(20, 30)), bytes(range(200, 210))]
+
+
+def test_a_large_file_reads_the_same_from_many_threads(tmp_path: Path) -> None:
+    numbers = pa.table({"a": range(400_000), "b": [str(number) * 3 for number in range(400_000)]})
+    pq.write_table(numbers, tmp_path / "0.parquet", row_group_size=5_000)
+    connection = duckdb.connect(config={"threads": 8})
+    connection.register_filesystem(QueryFiles({"steps": (str(tmp_path / "0.parquet"),)}))
+    query = "SELECT sum(a), sum(length(b)) FROM read_parquet('dataset://steps/0.parquet')"
+    expected = (sum(range(400_000)), sum(len(text) for text in numbers["b"].to_pylist()))
+    assert [connection.execute(query).fetchone() for _ in range(20)] == [expected] * 20
 
 
 def test_a_long_query_is_stopped(dataset: Path) -> None:

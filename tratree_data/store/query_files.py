@@ -6,6 +6,7 @@ however it is written, can change a file, or learn where the dataset is.
 
 import os
 import stat
+import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,7 +56,47 @@ class QueryFiles(AbstractFileSystem):  # type: ignore[misc]
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             os.close(handle)
             raise PermissionError("not a regular file")
-        return os.fdopen(handle, "rb")
+        return ReadFile(handle)
+
+
+class ReadFile:
+    """A file that several threads of DuckDB read at once: each seeks and then reads in two calls, so each has a position of its own.
+
+    Positions are kept by thread identifier. `threading.local` would lose them, because it forgets DuckDB's threads between two calls.
+    """
+
+    def __init__(self, handle: int) -> None:
+        self.handle = handle
+        self.positions: dict[int, int] = {}
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: os.fstat(self.handle).st_size}[whence]
+        self.positions[threading.get_ident()] = start + offset
+        return start + offset
+
+    def tell(self) -> int:
+        return self.positions.get(threading.get_ident(), 0)
+
+    def read(self, size: int = -1) -> bytes:
+        begin = self.tell()
+        missing = size if size >= 0 else max(os.fstat(self.handle).st_size - begin, 0)
+        pieces = []
+        while missing and (piece := os.pread(self.handle, missing, begin)):
+            pieces.append(piece)
+            begin, missing = begin + len(piece), missing - len(piece)
+        self.positions[threading.get_ident()] = begin
+        return b"".join(pieces)
+
+    def seekable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        if self.handle >= 0:
+            os.close(self.handle)
+            self.handle = -1
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def memory_for_queries() -> int:
