@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.installed import needs_alfworld, needs_express, needs_java, needs_scienceworld
 from helpers.shared_data import SHARED, needs_shared
 
 from tratree_data.agents import AgentHooks
@@ -24,16 +25,11 @@ from tratree_data.environments import (
     list_environments,
     make_environment,
 )
-from tratree_data.environments.requirements import java_path, package_version
+from tratree_data.environments.requirements import package_version
 from tratree_data.environments.scienceworld import teleport
 from tratree_data.environments.worker import Worker
 from tratree_data.errors import BadInputError, MissingPackageError, NotFoundError
 from tratree_data.store.reader import open_store
-
-needs_java = pytest.mark.skipif(java_path() is None, reason="Java is not installed")
-needs_scienceworld = pytest.mark.skipif(not package_version("scienceworld"), reason="scienceworld is not installed")
-needs_express = pytest.mark.skipif(not package_version("textworld-express"), reason="textworld-express is not installed")
-needs_alfworld = pytest.mark.skipif(not package_version("alfworld"), reason="alfworld is not installed")
 
 
 def play(environment: Environment, task_id: str, actions: list[str]) -> list[Outcome]:

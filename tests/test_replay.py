@@ -12,9 +12,9 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from helpers.installed import needs_alfworld, needs_express, needs_java, needs_scienceworld
 from helpers.shared_data import SHARED, needs_shared
 from helpers.shop import import_rows
-from test_environments import needs_alfworld, needs_express, needs_java, needs_scienceworld
 from typer.testing import CliRunner
 
 from tratree_data.cli import app

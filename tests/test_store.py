@@ -8,14 +8,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
-from helpers.small import make_store, tables
+from helpers.commits import append, cut_off, one_rollout, other_writer
+from helpers.small import make_store
 
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, TratreeError
 from tratree_data.store.log import LINEAGE_KEY, Lineage, Tables
@@ -24,18 +24,6 @@ from tratree_data.store.reader import Store, is_current, open_store
 from tratree_data.store.schemas import FORMAT_VERSION, arrow_schema, check, empty_table, table_from_rows, table_names, table_schema
 from tratree_data.store.vacuum import vacuum
 from tratree_data.store.writer import _unwritten, commit, create_store, writing
-
-
-def one_rollout(task: str = "t", attempt: int = 0) -> tuple[pa.Table, pa.Table]:
-    return tables([(task, attempt, 1.0, [("here", "hm", "go"), ("there", "", "stop")])])
-
-
-def append(directory: Path, number: int, keep: bool = True) -> Store:
-    rollouts, steps = one_rollout(f"task {number}")
-    name = pa.array([f"r{number}"])
-    rollouts = rollouts.set_column(0, rollouts.schema.field(0), name)
-    steps = steps.set_column(0, steps.schema.field(0), pa.array([f"r{number}"] * 2))
-    return commit(directory, "test", {"steps": steps, "rollouts": rollouts}, settings={"n": number}, reads={}, append=keep)
 
 
 @pytest.mark.parametrize("name", table_names())
@@ -135,24 +123,6 @@ def test_a_first_commit_killed_at_any_of_its_calls_is_made_again_by_the_same_com
         create_store(tmp_path / "mine")
 
 
-def cut_off(directory: Path, number: int, append: bool = True, call: str = "_commit_files") -> None:
-    """A real process that kills itself after the first of two tables."""
-    code = f"""
-import os, signal, sys
-sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
-import tratree_data.store.writer as committing
-from pathlib import Path
-from test_store import append
-real = committing.{call}
-def dying(*arguments):
-    real(*arguments)
-    os.kill(os.getpid(), signal.SIGKILL)
-committing.{call} = dying
-append(Path({str(directory)!r}), {1000 + number}, {append})
-"""
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
-
-
 def test_what_made_a_table_can_be_asked(tmp_path: Path) -> None:
     append(tmp_path, 1)
     append(tmp_path, 2)
@@ -195,7 +165,7 @@ def test_a_reader_beside_a_writer_sees_whole_commits(tmp_path: Path) -> None:
 import sys
 sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
 from pathlib import Path
-from test_store import append
+from helpers.commits import append
 for number in range(1, 40):
     append(Path({str(tmp_path)!r}), number)
 """
@@ -237,24 +207,6 @@ def test_a_commit_opens_each_table_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert sorted(opened) == ["rollouts", "steps"]
     open_store(tmp_path)
     assert sorted(opened) == ["rollouts", "rollouts", "steps", "steps"]
-
-
-@contextmanager
-def other_writer(directory: Path) -> Iterator[None]:
-    """Another process holds the dataset's lock; it is killed at the end."""
-    code = f"""
-import time
-from tratree_data.store.writer import writing
-with writing({str(directory)!r}):
-    print("locked", flush=True)
-    time.sleep(60)
-"""
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as other:
-        assert other.stdout is not None
-        assert other.stdout.readline().strip() == "locked"
-        yield
-        other.kill()
-        other.wait()
 
 
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
@@ -322,7 +274,7 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
 import resource, signal, sys
 sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
 from pathlib import Path
-from test_store import append
+from helpers.commits import append
 from tratree_data.errors import TratreeError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (300, 300))
@@ -506,7 +458,7 @@ def test_two_processes_that_commit_at_once_take_turns(tmp_path: Path) -> None:
 import sys, time
 sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
 from pathlib import Path
-from test_store import append
+from helpers.commits import append
 from tratree_data.store.writer import writing
 from tratree_data.errors import StoreBusyError
 for number in range(5):

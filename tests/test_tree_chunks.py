@@ -48,7 +48,7 @@ def scattered(tmp_path):
 
 
 @pytest.mark.parametrize("nodes_per_chunk", [1, 20, 10_000])
-def test_portions_hold_every_tree_once_and_whole(scattered, nodes_per_chunk: int) -> None:
+def test_chunks_hold_every_tree_once_and_whole(scattered, nodes_per_chunk: int) -> None:
     folder, tables = scattered
     seen: Counter[str] = Counter()
     rows: Counter[str] = Counter()

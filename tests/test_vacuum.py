@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from deltalake import DeltaTable
+from helpers.commits import append, cut_off, one_rollout, other_writer
 from helpers.small import make_store
-from test_store import append, cut_off, one_rollout, other_writer
 
 from tratree_data import vacuum
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError

@@ -1,7 +1,8 @@
 """A table's rows in a reader's order: by split, then by tree, within bounded memory.
 
-Rows stream once through DuckDB, which finds their place, a number, into buckets of consecutive places; a bucket fits in memory and is
-sorted there, by Polars, which moves references to texts and not the texts. A table that fits in one bucket never touches the disk.
+Rows stream once through DuckDB, which finds their place, a number, into chunks of consecutive places; a chunk fits in memory and is
+sorted there, by Polars, which moves references to texts and not the texts. A table that fits in one chunk never touches the disk.
+These chunks are not those of store/tree_chunks.py: rows of any table are sorted here, whole trees are found and read there.
 """
 
 import re
@@ -18,8 +19,8 @@ from tratree_data.files import read_text
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema, scan_sql, table_schema
 
-BUCKET_BYTES = 640 * 2**20
-CUT_BYTES = 32 * 2**20
+CHUNK_BYTES = 640 * 2**20
+SPILL_BYTES = 32 * 2**20
 BATCH_ROWS = 8 * 1024
 UNSPLIT = "unknown"
 
@@ -71,14 +72,14 @@ def ordered_batches(connection: duckdb.DuckDBPyConnection, store: Store, table: 
     """The table's rows, each with its `release_split`, those of a split together, therein those of a tree."""
     total = int(connection.cursor().execute(f"SELECT count(*) FROM {_rows(store, table)}").fetchall()[0][0])
     reader = connection.cursor().sql(_placed_rows(store, table)).to_arrow_reader(BATCH_ROWS)
-    first = next(_portions(reader, BUCKET_BYTES), [])
+    first = next(_batches_of_size(reader, CHUNK_BYTES), [])
     keys = _keys(table)
     rows = sum(batch.num_rows for batch in first)
     if rows == total:
         yield from _sort(pa.Table.from_batches(first), keys)
         return
-    buckets = total * sum(batch.nbytes for batch in first) // (rows * BUCKET_BYTES) + 1
-    for path in _cut_into_buckets(chain(first, reader), buckets, spill, table):
+    chunks = total * sum(batch.nbytes for batch in first) // (rows * CHUNK_BYTES) + 1
+    for path in _spill_chunks(chain(first, reader), chunks, spill, table):
         with pa.memory_map(str(path)) as source:
             yield from _sort(pa.ipc.open_file(source).read_all(), keys)
         path.unlink()
@@ -110,30 +111,30 @@ def _keys(table: str) -> list[str]:
     return ["release_place", *(["depth"] if table == "nodes" else []), *keys]
 
 
-def _portions(batches: Iterable[pa.RecordBatch], most_bytes: int) -> Iterator[list[pa.RecordBatch]]:
-    chunk: list[pa.RecordBatch] = []
+def _batches_of_size(batches: Iterable[pa.RecordBatch], most_bytes: int) -> Iterator[list[pa.RecordBatch]]:
+    taken: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:
-        chunk.append(batch)
+        taken.append(batch)
         size += batch.nbytes
         if size > most_bytes:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
+            yield taken
+            taken, size = [], 0
+    if taken:
+        yield taken
 
 
-def _cut_into_buckets(batches: Iterable[pa.RecordBatch], count: int, spill: Path, table: str) -> list[Path]:
+def _spill_chunks(batches: Iterable[pa.RecordBatch], count: int, spill: Path, table: str) -> list[Path]:
     """Files of rows, each of one stretch of places, `count` a split."""
     writers: dict[int, pa.ipc.RecordBatchFileWriter] = {}
-    bucket = (pl.col("release_place") * count).floor().cast(pl.Int64).alias("bucket")
-    for chunk in _portions(batches, CUT_BYTES):
-        frame = pl.DataFrame(pl.from_arrow(pa.Table.from_batches(chunk))).with_columns(bucket)
-        for (number,), rows in frame.partition_by("bucket", as_dict=True, include_key=False).items():
-            part = _compact(rows)
+    chunk_number = (pl.col("release_place") * count).floor().cast(pl.Int64).alias("chunk_number")
+    for taken in _batches_of_size(batches, SPILL_BYTES):
+        frame = pl.DataFrame(pl.from_arrow(pa.Table.from_batches(taken))).with_columns(chunk_number)
+        for (number,), rows in frame.partition_by("chunk_number", as_dict=True, include_key=False).items():
+            compact = _compact(rows)
             if number not in writers:
-                writers[number] = pa.ipc.new_file(str(spill / f"{table}-{number:08}.arrow"), part.schema)
-            writers[number].write_table(part)
+                writers[number] = pa.ipc.new_file(str(spill / f"{table}-{number:08}.arrow"), compact.schema)
+            writers[number].write_table(compact)
     for writer in writers.values():
         writer.close()
     return [spill / f"{table}-{number:08}.arrow" for number in sorted(writers)]

@@ -1,4 +1,4 @@
-"""The merge itself: all rollouts of a bucket of trees → which node each step belongs to.
+"""The merge itself: all rollouts of a chunk of trees → which node each step belongs to.
 
 Steps are inserted level by level, within a level in the order of rollouts; a decision depends only on earlier steps at the same
 parent, so this gives the tree that inserting rollout after rollout gives. Texts are compared as hashes, verified byte by byte.
@@ -18,7 +18,7 @@ from tratree_data.trees.kernels import Table, found_root, insert_level, insert_t
 
 @dataclass(frozen=True)
 class Steps:
-    """Steps of a bucket in the order of insertion: rollout after rollout, grouped by tree."""
+    """Steps of a chunk in the order of insertion: rollout after rollout, grouped by tree."""
 
     first: Ints  # [rollouts + 1] where each rollout's steps begin
     tree: Ints  # [rollouts] number of its tree, ascending from 0

@@ -1,6 +1,6 @@
 """rollouts, steps → nodes, edges, step_nodes: trajectory trees by merging equal actions from similar observations.
 
-`build_tree` is the pure function over Arrow tables that build.py runs bucket after bucket; what merges with what is decided in
+`build_tree` is the pure function over Arrow tables that build.py runs chunk after chunk; what merges with what is decided in
 merging.py, and defined in docs/trees.md.
 """
 
