@@ -135,7 +135,7 @@ def test_the_same_dataset_gives_the_same_bytes(dataset, release, tmp_path):
 
 def test_a_table_larger_than_memory_allows_gives_the_same_bytes(dataset, release, tmp_path, monkeypatch):
     monkeypatch.setattr(ordering, "CHUNK_BYTES", 1)
-    monkeypatch.setattr(ordering, "CUT_BYTES", 1)
+    monkeypatch.setattr(ordering, "SPILL_BYTES", 1)
     publish(dataset, tmp_path / "release", "1.0.0", license="cc-by-4.0")
     assert files_of(tmp_path / "release") == files_of(release)
 
