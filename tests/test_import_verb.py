@@ -225,13 +225,13 @@ def test_a_foreign_file_among_logs_is_one_row_not_a_row_a_line(tmp_path):
     (folder / "m.jsonl").write_bytes((LOGS / "knowagent/K_D0.jsonl").read_bytes())
     theirs = import_log(tmp_path / "alone", LOGS / "knowagent/K_D0.jsonl", "knowagent")
     report = import_log(tmp_path / "d", folder, "knowagent")
-    assert report.counts == theirs.counts | {"dropped": theirs.counts["dropped"] + 2}
+    assert report.counts == theirs.counts | {"dropped": theirs.counts["dropped"] + 2, "skipped_files": 2}
     foreign = [row for row in rows(tmp_path / "d", "dropped") if row["reason"] == "other_format"]
     assert [row["subject"] for row in foreign] == ["logs/a.jsonl:1", "logs/z.jsonl:1"]
     assert foreign[0]["detail"] == "the file is not a knowagent log (there is no 'traj'); it looks like jsonl"
     assert not import_log(tmp_path / "d", folder, "knowagent").changed
     ours = import_log(tmp_path / "d", folder, "jsonl")
-    assert ours.counts == {"rollouts": 100, "steps": 200, "already_there": 0, "dropped": 1}
+    assert ours.counts == {"rollouts": 100, "steps": 200, "already_there": 0, "dropped": 1, "skipped_files": 1}
     with pytest.raises(BadInputError, match=r"logs/a\.jsonl:1: .*it looks like jsonl \(other_format\)\. Nothing was imported"):
         import_log(tmp_path / "strict", folder, "knowagent", strict=True)
 
@@ -441,6 +441,32 @@ def test_the_summary_gives_figures_and_warns_when_they_look_wrong(tmp_path):
     assert "Warning: no score is above 0.01; check --score-scale" in low
     none = import_log(tmp_path / "f", write(tmp_path / "c.jsonl", [line(reward=None)])).notes
     assert any(note.startswith("Warning: no rollout has a score") for note in none)
+
+
+def test_files_that_give_nothing_are_counted_and_named(tmp_path):
+    """Four of six files were skipped behind '0 dropped'."""
+    folder = tmp_path / "logs"
+    folder.mkdir()
+    (folder / "a.log").write_text("You see a door.\n> open door\nIt is open.\nReward: 1\n")
+    (folder / "b.log").write_text("nothing happened here\n")
+    for name in ("c.out", "d", "e.rst"):
+        (folder / name).write_text("You see a door.\n> open door\nIt is open.\nReward: 1\n")
+    result = import_log(tmp_path / "d", folder, "react", environment="e")
+    assert result.counts == {"rollouts": 1, "steps": 1, "already_there": 0, "dropped": 1, "skipped_files": 4}
+    assert "Nothing in these files could be used: logs/b.log (no_episode)" in result.notes
+    assert "Not read, because their names do not end like a log's: c.out, d, e.rst" in result.notes
+
+
+def test_an_action_that_the_reader_did_not_find_is_no_empty_action(tmp_path):
+    said = [{"from": "human", "value": "q"}, {"from": "gpt", "value": "Thought: I will see"}]
+    silent = [{"from": "human", "value": "q"}, {"from": "gpt", "value": ""}]
+    chats = [{"id": "1", "conversations": said, "reward": 1}, {"id": "2", "conversations": silent, "reward": 1}]
+    file = write(tmp_path / "a.jsonl", [*chats, {"id": "3", "conversations": [*said[:1], {"from": "gpt", "value": "go"}], "reward": 1}])
+    result = import_log(tmp_path / "d", file, "sharegpt", environment="e")
+    assert (result.counts["rollouts"], result.counts["dropped"]) == (2, 1)
+    (dropped,) = rows(tmp_path / "d", "dropped")
+    assert (dropped["reason"], dropped["subject"]) == ("empty_action", f"{tmp_path.name}/a.jsonl:1")
+    assert "'Thought: I will see'" in dropped["detail"]
 
 
 OTHER_FILES = ("report.json", "preds.json", "results.json", "gpt-5.run.json")

@@ -137,6 +137,62 @@ def test_react_numbered_acts_and_mixed_rewards():
     assert (first.reward, second.reward, second.success) == (1.0, 0.0, False)
 
 
+MADE_UP = """Question: Which film is older?
+Thought 1: I look for it.
+Action 1: Search[Alien]
+Observation 1: Alien is a film of 1986.
+Thought 2: So I know.
+Action 2: Finish[Aliens]
+STATUS: OK
+Observation 1: Alien is a film of 1979.
+Thought 2: Now I know.
+Action 2: Finish[Alien]
+Observation 2: Episode finished
+Reward: 0
+Question: Which river is longer?
+Action 1: Search[Nile]
+Observation 1: 6,650 km
+Reward: 1
+"""
+
+
+def test_react_turns_that_the_model_made_up_are_not_the_environments(tmp_path):
+    """Nor is its verdict; and each question is an episode of its own."""
+    (tmp_path / "a.log").write_text(MADE_UP)
+    (first, second), problems = read("react", tmp_path / "a.log", environment="hotpotqa")
+    assert not problems
+    assert acts(first) == [
+        ("Question: Which film is older?", "I look for it.", "Search[Alien]"),
+        ("Alien is a film of 1979.", "Now I know.", "Finish[Alien]"),
+    ]
+    assert first.steps[0].response.startswith("Search[Alien]\nObservation 1: Alien is a film of 1986.\n"), "what it made up is kept"
+    assert (first.reward, first.end_observation) == (0.0, "Episode finished")
+    assert acts(second) == [("Question: Which river is longer?", "", "Search[Nile]")]
+    assert second.reward == 1.0
+
+
+def test_react_a_verdict_before_the_next_act_is_the_models_own(tmp_path):
+    (tmp_path / "a.log").write_text("look around\n> open door\nSTATUS: OK\n> go in\nYou are inside.\nReward: 0\n")
+    (record,), _ = read("react", tmp_path / "a.log", environment="e")
+    assert (record.reward, record.steps[1].observation) == (0.0, "STATUS: OK")
+    (tmp_path / "b.log").write_text("look around\n> think: I did it.\nReward: 1\nOK.\n> go in\nYou are inside.\nReward: 0\n")
+    (record,), _ = read("react", tmp_path / "b.log", environment="e")
+    assert (record.reward, record.steps[0].thought) == (0.0, "I did it.\nReward: 1")
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("You see.\nAct 1: a\nObs 1: b\nnext task\nAct 1: c\nObs 1: d\nReward: 1\n", "several_episodes"),
+        ("You see.\n> go\nfine\n> \n> \nyes\nReward: 1\n", "empty_action"),
+    ],
+)
+def test_react_refuses_what_it_would_have_to_guess(tmp_path, text, reason):
+    (tmp_path / "a.log").write_text(text)
+    records, problems = read("react", tmp_path / "a.log", environment="e")
+    assert (records, reasons(problems)) == ([], [reason])
+
+
 def test_sharegpt(tmp_path):
     items, problems = read("sharegpt", "sharegpt/chats.json", environment="chat")
     assert acts(items[0]) == [("Say hi.", "", "hi"), ("Again.", "", "hi hi")]
@@ -254,7 +310,14 @@ def test_history_finds_the_task_beside_the_inner_history(tmp_path, beside):
     (tmp_path / "run.json").write_text(json.dumps({"0": {"history": inner}}))
     (record,), problems = read("history", tmp_path / "run.json", score_scale=(0, 1))
     assert (problems, record.task_id, record.instruction, record.success) == ([], "boil/4", "Boil water.", True)
-    with pytest.raises(BadInputError, match=r"highest of this episode is 1\.\nNext: add --score-scale 0,100 or --score-scale 0,1"):
+
+
+@pytest.mark.parametrize(("last", "scale"), [(1, "0,1"), (0.5, "0,1"), (67, "0,100"), (1000, "low,high")])
+def test_history_recommends_the_scale_that_the_whole_log_fits(tmp_path, last, scale):
+    """931 solved tasks of a log from 0 to 1 became 0.01 with the scale that was always recommended."""
+    turns = [[{"action": "wait", "observation": "Hot.", "score": score}] for score in (0.25, 0, last)]
+    (tmp_path / "run.json").write_text(json.dumps({str(i): {"history": turn, "taskName": "t"} for i, turn in enumerate(turns)}))
+    with pytest.raises(BadInputError, match=rf"the highest of 3 is {last:g}\.\nNext: add --score-scale {scale}$"):
         import_log(tmp_path / "d", tmp_path / "run.json")
 
 

@@ -62,10 +62,7 @@ FORMATS: dict[str, Reader] = {
 ENDINGS = {"table": (".parquet",), "sweagent": sweagent.ENDINGS, "openhands": openhands.ENDINGS}
 """Of formats with their own endings: other files in the folder (settings, patches, reports) are not logs."""
 NAMELESS = "any"
-MUST_SAY = {
-    "no_environment": "--environment webshop, scienceworld or alfworld",
-    "no_score_scale": "--score-scale 0,100 or --score-scale 0,1, whichever the log uses",
-}
+MUST_SAY = {"no_environment": "--environment webshop, scienceworld or alfworld", "no_score_scale": "--score-scale low,high"}
 MISSHAPEN = {"missing_field", "not_json", "other_format", "wrong_type"}
 """Reasons a reader gives for a file of another format; every other reason means the format fits but the record is bad."""
 LOOK_AHEAD = 20
@@ -95,7 +92,8 @@ def refuse_wrong_format(format: str, files: list[LogFile], options: Options) -> 
     for reason, option in MUST_SAY.items():
         unsaid = next((problem for problem in problems if problem.reason == reason), None)
         if unsaid is not None:
-            raise _must_say(unsaid.subject, unsaid.detail, option)
+            scale = _scale_in(format, files, options) if reason == "no_score_scale" else None
+            raise _must_say(unsaid.subject, *(scale or (unsaid.detail, option)))
     fitting = _fitting_format(format, files[0], options)
     if fitting is not None:
         why = f" ({problems[0].subject}: {problems[0].detail})" if problems else ""
@@ -103,6 +101,15 @@ def refuse_wrong_format(format: str, files: list[LogFile], options: Options) -> 
         raise BadInputError(f"{wrong}\nNext: tratree import {files[0].path} DIR --format {fitting}")
     if not problems:
         raise BadInputError(f"{files[0].path} contains no {format} trajectory.\nNext: check how the file was written")
+
+
+def _scale_in(format: str, files: list[LogFile], options: Options) -> tuple[str, str]:
+    """What the rewards of the whole log say about their scale, and the option that fits them."""
+    items = chain.from_iterable(FORMATS[format](file, replace(options, score_scale=PERCENT)) for file in files)
+    rewards = [item.reward for item in items if isinstance(item, Record) and item.reward is not None]
+    highest = max(rewards, default=0.0)
+    found = f"the log does not say on which scale its scores are; the highest of {len(rewards):,} is {highest:g}"
+    return found, "--score-scale 0,1" if highest <= 1 else "--score-scale 0,100" if highest <= 100 else "--score-scale low,high"
 
 
 def detect_format(path: str | Path, files: list[LogFile], options: Options) -> str:

@@ -53,6 +53,8 @@ def import_log(directory: str | Path, path: str | Path, settings: ImportSettings
                 for _ in run.take(read_log(format, file, options)):
                     advance(file)
         run.finish({storable(file.name) for file in files})
+    if format not in FORMAT_ENDINGS:  # beside those, other files are reports and settings
+        run.summary.unread = unread_files(path, files, Path(directory))
     refuse_nothing(run, format, Path(path), directory)
     return report(run, Path(directory), format, detected=settings.format == AUTO)
 
@@ -83,12 +85,23 @@ def find_files(name: str | Path, format: str, directory: Path | None = None) -> 
     return _files_below(path, FORMAT_ENDINGS.get(format, ENDINGS) if format != AUTO else EVERY_ENDING, directory)
 
 
-def _files_below(path: Path, suffixes: tuple[str, ...], directory: Path | None) -> list[LogFile]:
-    """Those with a log's ending; neither hidden ones nor the dataset's own, if it is in the folder of the logs."""
+def _visible_files(path: Path, directory: Path | None) -> list[Path]:
+    """In the order of their names; neither hidden ones nor the dataset's own, if it is in the folder of the logs."""
     own = directory.resolve() if directory else None
-    named = sorted(file for file in path.rglob("*") if file.name.removesuffix(".gz").endswith(suffixes))
-    hidden = {file for file in named if any(part.startswith(".") for part in file.relative_to(path).parts)}
-    found = [file for file in named if file not in hidden and file.is_file() and own not in file.resolve().parents]
+    shown = sorted(file for file in path.rglob("*") if not any(part.startswith(".") for part in file.relative_to(path).parts))
+    return [file for file in shown if file.is_file() and own not in file.resolve().parents]
+
+
+def unread_files(name: str | Path, files: list[LogFile], directory: Path) -> list[str]:
+    """The folder's files that no reader was given, because their names do not end like a log's."""
+    path = Path(name)
+    read = {file.path for file in files}
+    return [file.relative_to(path).as_posix() for file in _visible_files(path, directory) if file not in read] if path.is_dir() else []
+
+
+def _files_below(path: Path, suffixes: tuple[str, ...], directory: Path | None) -> list[LogFile]:
+    """Those with a log's ending."""
+    found = [file for file in _visible_files(path, directory) if file.name.removesuffix(".gz").endswith(suffixes)]
     if not found:
         endings = ", ".join(suffixes)
         raise BadInputError(f"The folder {path} contains no log file ({endings}, or .gz).\nNext: name a file, or a folder of logs")
@@ -149,12 +162,14 @@ def progress(files: list[LogFile]) -> Iterator[Callable[[LogFile], None]]:
 
 def report(run: Import, directory: Path, format: str, detected: bool) -> StageResult:
     counts = {name: run.counts[name] for name in ("rollouts", "steps", "already_there", "dropped")}
+    if run.summary.skipped:
+        counts["skipped_files"] = len(run.summary.skipped)
     notes = [f"Format: {format} (detected)"] if detected else []
     notes += [
         f"{reason}: {run.reasons[reason]:,} (the first: {problem.subject}: {problem.detail})"
         for reason, problem in sorted(run.first.items())
     ]
-    notes += run.summary.notes()
+    notes += run.summary.notes(run.counts["dropped"])
     if run.rescored:
         notes.append(f"{len(run.rescored):,} existing rollouts have new scores")
     if run.reasons:

@@ -2,7 +2,8 @@
 
 An episode begins with its opening observation, which states the task and therefore is its identity: logs number their tasks differently.
 Few-shot episodes come first, before a line 'Here is the task', and are cut off. The outcome is a line 'Reward: …' or 'STATUS: …', as true,
-1, 1.0 or OK. A last episode that breaks off without the outcome that the others have is dropped.
+1, 1.0 or OK, and ends the episode: a model may write such a line too, but then acts again. A last episode that breaks off without the
+outcome that the others have is dropped, and so is one in which an action is missing.
 """
 
 import math
@@ -20,7 +21,7 @@ TASK_HEADER = re.compile(r"\A(?:#+ ?)?(?:Environment|Env|Task|Game|Episode) ?#? 
 SEPARATOR = re.compile(r"\A(?:#{3,}|-{3,}|={3,}|\*{3,})\Z")
 EXAMPLES_FOLLOW = re.compile(r"Here (?:is|are) (?:an|one|two|three|\d+|some) examples?", re.IGNORECASE)
 TASK_FOLLOWS = re.compile(r"\A(?:Here is (?:the|your) task|Now,? it'?s your turn)", re.IGNORECASE)
-OPENING = re.compile(r"\A(?:You are in the middle of a room|WebShop|Instruction:)")
+OPENING = re.compile(r"\A(?:You are in the middle of a room|WebShop|Instruction:|Question(?: \d+)?:)")
 TASK_LINE = re.compile(r"\AYour task is to:?")
 OUTCOME = re.compile(r"\A(?:STATUS|(?:Final )?(?:Reward|Score)|Success|Done|Result) ?[:=] ?(?P<value>[\w.+-]+)\Z", re.IGNORECASE)
 ASKS_FOR_TASK = ("task", "check task", "look")
@@ -36,12 +37,18 @@ class Episode:
     characters: int = 0
     reward: float | None = None
     fault: tuple[str, str] | None = None
+    verdicts: list[str] = field(default_factory=list)
+    """Lines that look like the outcome, as long as nothing shows that the agent wrote them."""
 
     @property
     def played(self) -> bool:
         return bool(self.transcript.steps)
 
     def add(self, line: str) -> None:
+        if self.verdicts and (ACTION.match(line) or OBSERVATION.match(line) or self.transcript.acknowledges(line)):
+            for verdict in self.verdicts:  # the episode continues, so the environment had not ended it
+                self.transcript.add(verdict)
+            self.verdicts, self.reward, self.fault = [], None, None
         self.characters += len(line)
         if self.characters <= MAX_RECORD_BYTES:
             self.transcript.add(line)
@@ -84,6 +91,7 @@ def _episodes(file: LogFile) -> Iterator[Episode | Problem]:
         elif TASK_FOLLOWS.match(mark):
             examples, episode = False, Episode(where)
         elif outcome := OUTCOME.match(mark):
+            episode.verdicts.append(line)
             _settle(episode, outcome["value"])
         else:
             if _begins(episode, line):
@@ -103,7 +111,7 @@ def _begins(episode: Episode, line: str) -> bool:
     if OPENING.match(line):
         return True
     if episode.reward is not None:
-        return not ACTION.match(line) and not OBSERVATION.match(line)
+        return bool(line.strip()) and not (ACTION.match(line) or OBSERVATION.match(line) or episode.transcript.acknowledges(line))
     return bool(TASK_LINE.match(line)) and episode.transcript.steps[-1].action not in ASKS_FOR_TASK
 
 
@@ -130,6 +138,11 @@ def _finish(file: LogFile, episode: Episode, options: Options) -> Record | Probl
     transcript = episode.transcript
     if episode.fault is not None:
         return Problem(episode.line, *episode.fault)
+    if transcript.restarted:
+        number = transcript.restarted
+        return Problem(episode.line, "several_episodes", f"turn {number} appears twice, so another episode begins at an unknown line")
+    if transcript.unanswered:
+        return Problem(episode.line, "empty_action", f"{transcript.unanswered} actions are empty, and nothing answers them")
     if episode.reward is not None and not math.isfinite(episode.reward):
         return Problem(episode.line, "score_not_finite", f"the outcome is {episode.reward}")
     opening = transcript.steps[0].observation

@@ -28,10 +28,13 @@ STEPS_PER_COMMIT = 100_000
 STEP_FIELDS = ("observation", "thought", "action", "response", "reward", "valid", "input_messages", "output_message")
 PROBLEMS_PER_TABLE = 10_000
 DETAIL_CHARACTERS = 300
+QUOTED_CHARACTERS = 60
 END_REASONS = {
     "done", "max_steps", "agent_stopped", "context_overflow", "invalid_actions", "agent_error", "environment_error", "time_out",
     "server_unavailable", "unknown",
 }  # fmt: skip
+WHOLE_FILES = ("other_format", "no_episode")
+"""Reasons why nothing of a file was usable."""
 STRUCTURED = ("input_messages", "output_message", "metadata")
 RECORD_STRUCTURED = ("tools", "end_messages", "metadata")
 SUBJECT = re.compile(r"(?P<file>.+?):\d+(?:\[.*\])?", re.DOTALL)
@@ -108,6 +111,8 @@ class Import:
     def note(self, problem: Problem) -> None:
         """A row of `dropped`; memory holds Arrow, not objects, however many there are."""
         self.reasons[problem.reason] += 1
+        if problem.reason in WHOLE_FILES:
+            self.summary.unusable.append(f"{problem.subject.rsplit(':', 1)[0]} ({problem.reason})")
         self.first.setdefault(problem.reason, problem)
         self.problems.append(problem)
         if len(self.problems) >= PROBLEMS_PER_TABLE:
@@ -176,8 +181,17 @@ def validate(record: Record, options: Options) -> None:
         raise Unusable("missing_field", "the task has no id")
     if not record.steps:
         raise Unusable("empty_steps", "the trajectory has no steps")
+    for number, step in enumerate(record.steps):
+        if not step.action.strip() and step.output_message is None and (step.thought.strip() or (step.response or "").strip()):
+            raise Unusable(
+                "empty_action", f"steps[{number}] has no action, though the agent wrote {_shortened(step.response or step.thought)!r}"
+            )
     if record.end_reason not in END_REASONS:
         record.end_reason = "unknown"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= QUOTED_CHARACTERS else f"{text[:QUOTED_CHARACTERS]}…"
 
 
 def clean(record: Record) -> int:

@@ -1,17 +1,20 @@
 """What an import found, in a few figures, with warnings where they look wrong."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from tratree_data.importers.log_records import Record
 
 LOW_SCORES = 0.05
 MANY_EMPTY = 0.05
+MANY_DROPPED = 0.2
+FEW_FOR_A_SHARE = 20
+NAMED_FILES = 5
 
 
 @dataclass
 class ImportSummary:
-    """Figures of every usable rollout of the log, new or already there."""
+    """Figures of every usable rollout of the log, new or already there, and the files that gave none."""
 
     rollouts: int = 0
     steps: int = 0
@@ -21,6 +24,10 @@ class ImportSummary:
     empty_actions: int = 0
     longest: int = 0
     longest_source: str = ""
+    unusable: list[str] = field(default_factory=list)
+    """Files of which nothing could be used, with the reason."""
+    unread: Sequence[str] = ()
+    """Files of the folder whose names do not end like a log's."""
 
     def add(self, record: Record, score: float | None) -> None:
         self.rollouts += 1
@@ -32,15 +39,35 @@ class ImportSummary:
             self.scored += 1
             self.lowest, self.highest = min(self.lowest, score), max(self.highest, score)
 
-    def notes(self) -> Iterator[str]:
+    @property
+    def skipped(self) -> list[str]:
+        return [*self.unusable, *self.unread]
+
+    def notes(self, dropped: int = 0) -> Iterator[str]:
+        if self.unusable:
+            yield f"Nothing in these files could be used: {_named(self.unusable)}"
+        if self.unread:
+            yield f"Not read, because their names do not end like a log's: {_named(self.unread)}"
         if not self.rollouts:
             return
         span = f", from {self.lowest:g} to {self.highest:g}" if self.scored else ""
         yield f"Scores: {self.scored:,} of {self.rollouts:,} rollouts{span}"
         yield f"Longest rollout: {self.longest:,} steps ({self.longest_source}); empty actions: {self.empty_actions:,} of {self.steps:,}"
+        yield from self._warnings(dropped)
+
+    def _warnings(self, dropped: int) -> Iterator[str]:
         if not self.scored:
             yield "Warning: no rollout has a score, so pairs and values cannot distinguish success from failure"
         elif self.highest < LOW_SCORES:
             yield f"Warning: no score is above {self.highest:g}; check --score-scale"
+        elif self.lowest == self.highest and self.scored >= FEW_FOR_A_SHARE:
+            yield f"Warning: every score is {self.highest:g}, so no rollout is better than another; check the log's rewards"
         if self.empty_actions > MANY_EMPTY * self.steps:
             yield "Warning: many actions are empty; check the format"
+        if dropped > MANY_DROPPED * (self.rollouts + dropped) and dropped >= FEW_FOR_A_SHARE:
+            yield f"Warning: {dropped / (self.rollouts + dropped):.0%} of the log was dropped; what is left may not be representative"
+
+
+def _named(files: Sequence[str]) -> str:
+    more = len(files) - NAMED_FILES
+    return ", ".join(files[:NAMED_FILES]) + (f" and {more:,} more" if more > 0 else "")
