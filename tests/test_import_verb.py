@@ -386,6 +386,10 @@ def test_a_hub_dataset(tmp_path):
     card = "---\nconfigs:\n- config_name: default\n  data_files:\n  - split: train\n    path: data/train.parquet\n---\n"
     repository.commit({"README.md": card.encode(), "data/train.parquet": (LOGS / "table/chats.parquet").read_bytes()})
     hub.repositories["datasets/org/chats"] = hub.repositories["org/chats"] = repository
+    sessions = Repository()
+    session = next((LOGS / "claude-code").glob("*.jsonl"))
+    sessions.commit({"README.md": b"# Sessions", f"runs/{session.name}": session.read_bytes(), "runs/plain.txt": b"> go"})
+    hub.repositories["datasets/org/sessions"] = hub.repositories["org/sessions"] = sessions
     environment = os.environ | {
         "HF_ENDPOINT": hub.endpoint,
         "HF_TOKEN": TOKEN,
@@ -398,6 +402,14 @@ def test_a_hub_dataset(tmp_path):
             [*command, "hub:org/chats", str(tmp_path / "d")], capture_output=True, text=True, env=environment, check=False
         )
         assert done.returncode == 0, done.stderr
+        for number, name in enumerate(
+            ("hub:org/sessions", "hf://datasets/org/sessions/runs", f"hf://datasets/org/sessions/runs/{session.name}")
+        ):
+            traces = subprocess.run(
+                [*command, name, str(tmp_path / f"s{number}"), "--format", "auto" if number != 1 else "claude-code"],
+                capture_output=True, text=True, env=environment, check=False,
+            )  # fmt: skip
+            assert traces.returncode == 0, traces.stderr
         missing = subprocess.run(
             [*command, "hub:org/none", str(tmp_path / "e")], capture_output=True, text=True, env=environment, check=False
         )
@@ -406,6 +418,10 @@ def test_a_hub_dataset(tmp_path):
     assert [(row["task_id"], row["score"], row["source"]) for row in rows(tmp_path / "d", "rollouts")] == [
         ("a", 0.5, "hub:org/chats:1"), ("b", 1.0, "hub:org/chats:2"), ("c", None, "hub:org/chats:3"), ("d", 0.0, "hub:org/chats:4"),
     ]  # fmt: skip
+    import_log(tmp_path / "here", session)
+    here = [row["rollout_id"] for row in rows(tmp_path / "here", "rollouts")]
+    assert here
+    assert all([row["rollout_id"] for row in rows(tmp_path / f"s{number}", "rollouts")] == here for number in range(3))
     assert missing.returncode == 2
     assert "hub:org/none cannot be read" in missing.stderr
     assert not (tmp_path / "e").exists()

@@ -30,7 +30,7 @@ def explore(
 
 @verb(ImportSettings, PANEL)
 def import_(
-    path: Annotated[str, typer.Argument(metavar="PATH", help="A file, a folder of files, or hub:org/name.")],
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A file, a folder of files, hub:org/name or hf://datasets/org/name/path.")],
     directory: Dataset,
     **given: Any,
 ) -> None:

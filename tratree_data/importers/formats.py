@@ -114,7 +114,7 @@ def _scale_in(format: str, files: list[LogFile], options: Options) -> tuple[str,
 
 def detect_format(path: str | Path, files: list[LogFile], options: Options) -> str:
     """The one format that the files are written in, by their contents; refuses to guess between two."""
-    if str(path).startswith("hub:"):
+    if str(files[0].path).startswith("hub:") or options.columns:
         return "table"
     found: dict[str, list[str]] = {}
     for file in files[:: -(-len(files) // MOST_SAMPLES)]:

@@ -18,13 +18,16 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tratree_data.errors import BadInputError, NotFoundError
+from tratree_data.importers import hub_files
+from tratree_data.importers.beside import Beside
 from tratree_data.importers.formats import ENDINGS as FORMAT_ENDINGS
-from tratree_data.importers.formats import detect_format, read_log, refuse_wrong_format
+from tratree_data.importers.formats import GENERIC, detect_format, fitting_formats, read_log, refuse_wrong_format
 from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 from tratree_data.importers.record_storage import STAGE, Import, validate
 from tratree_data.importers.settings import AUTO, ImportSettings
 from tratree_data.results import StageResult
+from tratree_data.store.row_files import read_scores, read_tasks
 from tratree_data.store.storable_text import storable
 from tratree_data.store.writer import create_store, writing
 from tratree_data.system.settings import takes
@@ -38,16 +41,17 @@ EVERY_ENDING = tuple(dict.fromkeys([*ENDINGS, *chain.from_iterable(FORMAT_ENDING
 def import_log(directory: str | Path, path: str | Path, settings: ImportSettings) -> StageResult:
     """Adds the trajectories of a log to the dataset; `format` is detected unless named, `strict` stops at the first bad record."""
     options = options_of(settings)
+    beside = Beside(read_scores(settings.scores) if settings.scores else None, read_tasks(settings.tasks) if settings.tasks else None)
     files = find_files(path, settings.format, Path(directory))
     format = detect_format(path, files, options) if settings.format == AUTO else settings.format
-    files = find_files(path, format, Path(directory))
+    files = find_files(path, AUTO if options.columns else format, Path(directory))
     refuse_wrong_format(format, files, options)
     if settings.strict:
         refuse_any_problem(format, files, options)
     store = create_store(directory)
-    lineage = settings.recorded() | {"format": format, "files": len(files), "first": files[0].name} | asdict(options)
+    lineage = settings.recorded() | {"format": format, "files": len(files), "first": files[0].name} | asdict(options) | beside.recorded()
     with writing(directory):
-        run = Import(Path(directory), create_store(store.path), options, lineage)
+        run = Import(Path(directory), create_store(store.path), options, lineage, beside)
         with progress(files) as advance:
             for file in files:
                 for _ in run.take(read_log(format, file, options)):
@@ -63,14 +67,20 @@ def options_of(settings: ImportSettings) -> Options:
     """What readers and storing need to know, with every value parsed."""
     return Options(
         settings.environment, settings.split, settings.agent, settings.model, settings.scale(), settings.column_names(),
-        settings.mapped_rewards(), settings.clamp_scores,
+        settings.mapped_rewards(), settings.clamp_scores, settings.license, settings.source_url, settings.attribution,
     )  # fmt: skip
 
 
 def find_files(name: str | Path, format: str, directory: Path | None = None) -> list[LogFile]:
     """The file itself, or the folder's files in the order of their names; called by folder and name, never by a machine's path."""
     path = Path(name)
-    if format in (AUTO, "table") and str(name).startswith("hub:"):
+    suffixes = FORMAT_ENDINGS.get(format, ENDINGS) if format != AUTO else EVERY_ENDING
+    if str(name).startswith("hf://"):
+        return hub_files.files_of(str(name), suffixes)
+    if str(name).startswith("hub:"):
+        sessions = hub_files.sessions_of(str(name)) if format != "table" else []
+        if sessions and (format != AUTO or not set(fitting_formats(sessions[0], Options())) <= {*GENERIC}):
+            return sessions
         return [LogFile(path, str(name))]
     if not path.exists():
         raise NotFoundError(f"No such file or folder: {path}.\nNext: check the path")
@@ -82,7 +92,7 @@ def find_files(name: str | Path, format: str, directory: Path | None = None) -> 
         return [LogFile(path, f"{path.resolve().parent.name}/{path.name}".lstrip("/"))]
     if not path.is_dir():
         raise BadInputError(f"{path} is neither a file nor a folder.\nNext: name a log file, or a folder of them")
-    return _files_below(path, FORMAT_ENDINGS.get(format, ENDINGS) if format != AUTO else EVERY_ENDING, directory)
+    return _files_below(path, suffixes, directory)
 
 
 def _visible_files(path: Path, directory: Path | None) -> list[Path]:
@@ -170,6 +180,7 @@ def report(run: Import, directory: Path, format: str, detected: bool) -> StageRe
         for reason, problem in sorted(run.first.items())
     ]
     notes += run.summary.notes(run.counts["dropped"])
+    notes += run.beside.notes()
     if run.rescored:
         notes.append(f"{len(run.rescored):,} existing rollouts have new scores")
     if run.reasons:

@@ -81,6 +81,9 @@ class Options:
     columns: Mapping[str, str] = field(default_factory=dict)
     mapped_rewards: Mapping[float, float] = field(default_factory=dict)
     clamp_scores: bool = False
+    license: str = ""
+    source_url: str = ""
+    attribution: str = ""
 
     def score(self, reward: float | None) -> float | None:
         """The reward as a score from 0 to 1. A reward outside its scale is refused: nobody may guess what was meant."""

@@ -1,11 +1,10 @@
-"""Parquet files and Hub datasets (hub:org/name[:config][@revision]), a trajectory a row.
+"""Parquet files, JSON with named columns, and Hub datasets (hub:org/name[:config][@revision]), one trajectory per row.
 
 `columns` says which column is which of ours ('task_id=question_id'); a column that already has our name needs no word. A row holds either
-`steps` (as in jsonl) or `messages`, as a list or as JSON text.
+`steps` (as in jsonl) or `messages`, as a list or as JSON text. In JSON a column is a path (json_columns.py).
 """
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,11 +13,12 @@ import pyarrow.parquet as pq
 
 from tratree_data.errors import BadInputError, suggest
 from tratree_data.importers import jsonl, log_records, openai_messages
+from tratree_data.importers.hub_files import HUB
+from tratree_data.importers.json_columns import Columns, json_rows, parse_columns
 from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Item, KeyWatch, Options, Problem, Record, Unusable
 
 ROWS_PER_BATCH = 64
-HUB = re.compile(r"hub:(?P<name>[^:@]+)(?::(?P<config>[^@]+))?(?:@(?P<revision>.+))?")
 OURS = (
     "task_id", "env", "trajectory_id", "split", "agent", "model", "prompt", "instruction", "reward", "success",
     "end_observation", "end_reason", "steps", "messages",
@@ -29,6 +29,9 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     unknown = [ours for ours in options.columns if ours not in OURS]
     if unknown:
         raise BadInputError(f"Unknown column {unknown[0]!r}.{suggest(unknown[0], OURS)}\nNext: --column OURS=THEIRS")
+    if not str(file.path).startswith("hub:") and not file.path.name.endswith(".parquet"):
+        columns = parse_columns(options.columns)
+        return log_records.each(json_rows(file, columns), lambda where, row: _parse_json(file, options, columns, where, row))
     rows = _hub_rows(file, options) if str(file.path).startswith("hub:") else _parquet_rows(file)
     return log_records.each(rows, lambda where, row: _parse(file, options, where, row))
 
@@ -55,7 +58,7 @@ def _hub_rows(file: LogFile, options: Options) -> Iterator[Item]:
         raise BadInputError(f"{file.path} does not name a Hub dataset.\nNext: hub:org/name, hub:org/name:config or hub:org/name@revision")
     try:
         rows = datasets.load_dataset(
-            match["name"], match["config"], revision=match["revision"], split=options.split or "train", streaming=True
+            match["repository"], match["config"], revision=match["revision"], split=options.split or "train", streaming=True
         )
         for number, row in enumerate(rows, 1):
             yield f"{file.name}:{number}", row
@@ -73,6 +76,22 @@ def _parse(file: LogFile, options: Options, where: str, row: dict[str, Any]) -> 
         if theirs not in row:
             raise Unusable("missing_field", f"no column {theirs!r}. Available: {', '.join(sorted(row))}")
         entry[ours] = row[theirs]
+    return _record(file, options, where, entry)
+
+
+def _parse_json(file: LogFile, options: Options, columns: Columns, where: str, row: Any) -> Record:
+    """A row whose paths were followed; of the columns that make a conversation none may be missing."""
+    entry = log_records.mapping(row, "the row")
+    for ours in ("steps", "messages"):
+        if ours in options.columns and ours not in entry:
+            raise Unusable(
+                "missing_field", f"no column {options.columns[ours]!r}. Available: {', '.join(sorted(set(entry) - set(options.columns)))}"
+            )
+    inner = {path[len(columns.rows)] for path in columns.paths.values() if len(path) > len(columns.rows)}
+    return _record(file, options, where, {name: value for name, value in entry.items() if name in OURS or name not in inner})
+
+
+def _record(file: LogFile, options: Options, where: str, entry: dict[str, Any]) -> Record:
     for name in ("steps", "messages"):
         if isinstance(entry.get(name), str):
             entry[name] = _from_json(entry[name], name)

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 
 from tratree_data import ids
+from tratree_data.importers.beside import Beside
 from tratree_data.importers.log_records import LogStep, Options, Problem, Record, Unusable
 from tratree_data.importers.summary import ImportSummary
 from tratree_data.messages import json_text
@@ -48,7 +49,9 @@ class Import:
     store: Store
     options: Options
     settings: dict[str, Any]
+    beside: Beside = field(default_factory=Beside)
     writer: RolloutWriter = field(init=False)
+    origin: dict[str, str | None] = field(init=False)
     known: dict[str, tuple[float | None, bool | None]] = field(default_factory=dict)
     rescored: dict[str, tuple[float | None, bool | None]] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
@@ -61,6 +64,7 @@ class Import:
     dropped: list[pa.Table] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.origin = {name: storable(getattr(self.options, name)) or None for name in ("license", "source_url", "attribution")}
         self.writer = RolloutWriter(self.directory, STAGE, self.settings, most_steps=STEPS_PER_COMMIT)
         if self.store.has("rollouts"):
             rows = self.store.read("rollouts", ["rollout_id", "score", "success"]).to_pylist()
@@ -82,10 +86,12 @@ class Import:
             yield
 
     def add(self, record: Record) -> None:
+        self.beside.group(record)
         validate(record, self.options)
-        score = self.options.score(record.reward)
         replaced = clean(record)
         rollout = identity(record)
+        self.beside.score(record)
+        score = self.options.score(record.reward)
         if rollout in self.seen:
             raise Unusable("duplicate", f"the same episode as {self.seen[rollout]}")
         self.seen[rollout] = record.source
@@ -100,7 +106,8 @@ class Import:
         tree = ids.tree_id(record.environment, record.task_id)
         attempt = self.attempts.get(tree, 0)
         self.attempts[tree] = attempt + 1
-        self.writer.add(rollout_row(record, rollout, tree, attempt, score), map(step_row, record.steps))
+        row = rollout_row(record, rollout, tree, attempt, score) | self.origin
+        self.writer.add(row, map(step_row, record.steps))
         self.counts["rollouts"] += 1
         self.counts["steps"] += len(record.steps)
 

@@ -33,9 +33,16 @@ class ImportSettings(Settings):
         Setting("Reward to replace with another, e.g. --score-map=-1=0.", metavar="FROM=TO"),
     ] = ()
     clamp_scores: Annotated[bool, Setting("Move rewards outside the scale to its nearest end.")] = False
+    scores: Annotated[
+        str, Setting("Scores of runs whose log has none, by trajectory_id or task_id: .csv, .jsonl or .parquet.", metavar="FILE")
+    ] = ""
+    tasks: Annotated[str, Setting("The task_id of each trajectory_id: .csv, .jsonl or .parquet.", metavar="FILE")] = ""
+    license: Annotated[str, Setting("Licence of the log, as the Hub spells it.")] = ""
+    source_url: Annotated[str, Setting("Where the log was published.")] = ""
+    attribution: Annotated[str, Setting("Whom to credit for the log.")] = ""
     columns: Annotated[
         Mapping[str, str] | tuple[str, ...],
-        Setting("Map a column of the table to one of ours.", option="column", metavar="OURS=THEIRS"),
+        Setting("Map a column or JSON path to one of ours, e.g. messages=samples[].messages.", option="column", metavar="OURS=THEIRS"),
     ] = ()
 
     def scale(self) -> Scale | None:

@@ -69,6 +69,7 @@ def _facts(store: Store, manifest: Manifest) -> dict[str, Any]:
         "overview": query(store, "overview").to_pylist()[0],
         "contents": _contents(manifest),
         "agents": _table_of(_ask(store, "card_agents")),
+        "sources": _table_of(_ask(store, "card_sources")),
         "sampling": _table_of(_ask(store, "card_sampling")),
         "stages": _stages(manifest),
         "scores": _histogram(store),
