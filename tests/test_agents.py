@@ -128,6 +128,25 @@ def test_a_model_without_a_chat_template_is_refused_or_given_one(llama: Path, tm
         make_agent(f"transformers:model={llama},chat_template=mine").act([request()])
 
 
+TOOL_TEMPLATE = (
+    "{% if tools %}{{ tools | tojson }}{% endif %}{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content or '' }}"
+    "{% for call in m.tool_calls or [] %}<tool_call>{{ call.function | tojson }}</tool_call>{% endfor %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+@pytest.mark.parametrize("name", ["transformers", "cached"])
+def test_a_model_is_shown_tools_if_its_template_can(llama: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInputError, match="shows no tools"):
+        make_agent(f"{name}:form=chat,model={llama}").act([request()])
+    shutil.copytree(llama, tmp_path / "model")
+    (tmp_path / "model" / "chat_template.jinja").write_text(TOOL_TEMPLATE)
+    explore(tmp_path / "data", "corridor", f"{name}:form=chat,model={tmp_path / 'model'},max_tokens=8", attempts=1, tasks=2, max_steps=2)
+    steps = open_store(tmp_path / "data").read("steps").to_pylist()
+    assert [step["output_message"]["tool_calls"] for step in steps] == [None] * 4, "an untaught model calls nothing"
+    assert [step["observation"].startswith("No tool was called") for step in steps] == [False, True, False, True]
+
+
 def test_an_adapter_changes_the_answers(llama: Path, tmp_path: Path) -> None:
     pytest.importorskip("peft", reason="needs pip install 'tratree-data[train]'")
     make_adapter(llama, tmp_path / "adapter")

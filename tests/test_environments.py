@@ -354,7 +354,7 @@ def test_plug_ins_are_found_by_name_or_by_module_and_class(monkeypatch: pytest.M
     with pytest.raises(NotFoundError, match="Did you mean 'scienceworld'"):
         environment_class("scienseworld")
     for name in ("helpers.plug_ins:Nothing", "no_such_module:Class", ":", "helpers.plug_ins:", "a..b:C", ".x:C"):
-        with pytest.raises(NotFoundError, match="module:Class"):
+        with pytest.raises(NotFoundError, match="module:Name"):
             environment_class(name)
     with pytest.raises(BadInputError, match="does not accept its options"):
         make_environment("helpers.plug_ins:Counter", goals=4)

@@ -13,7 +13,9 @@ Trouble = str | tuple[str, Any]
 class ChatServer:
     """`troubles` are taken one per request, first come first served; afterwards, and where None, it answers with `answer`."""
 
-    def __init__(self, troubles: list[Trouble | None] | None = None, answer: Callable[[dict[str, Any]], str] | None = None) -> None:
+    def __init__(
+        self, troubles: list[Trouble | None] | None = None, answer: Callable[[dict[str, Any]], str | dict[str, Any]] | None = None
+    ) -> None:
         self.troubles = list(troubles or [])
         self.answer = answer or (lambda body: "Thought: On.\nAction: right")
         self.seen: list[dict[str, Any]] = []
@@ -86,7 +88,10 @@ class ChatServer:
         return Handler
 
 
-def completion(text: str) -> dict[str, Any]:
+def completion(answer: str | dict[str, Any]) -> dict[str, Any]:
+    """Of a text, or of a whole message, which may call tools."""
+    message = {"role": "assistant", "content": answer} if isinstance(answer, str) else {"role": "assistant", "content": None, **answer}
+    text = message["content"] or "call"
     return {
         "id": "x",
         "object": "chat.completion",
@@ -96,7 +101,7 @@ def completion(text: str) -> dict[str, Any]:
             {
                 "index": 0,
                 "finish_reason": "stop",
-                "message": {"role": "assistant", "content": text},
+                "message": message,
                 "logprobs": {"content": [{"token": word, "logprob": -0.5, "bytes": None, "top_logprobs": []} for word in text.split()]},
             }
         ],

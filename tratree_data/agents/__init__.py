@@ -6,18 +6,23 @@ waiting requests; the others are called from many threads with one request each.
 """
 
 import inspect
+import json
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.metadata import entry_points
+from types import FunctionType, MethodType
 from typing import Any, Protocol
 
 from tratree_data.environments import Environment
 from tratree_data.errors import BadInputError, NotFoundError, suggest
-from tratree_data.messages import conversation, opening
+from tratree_data.messages import conversation, openai_message, opening
+from tratree_data.system.user_code import load_named
 
-Messages = list[dict[str, str]]
+Message = Mapping[str, Any]
+"""A turn as tables keep it: role, content, reasoning_content, tool_calls ({"id", "name", "arguments" as JSON text}), tool_call_id."""
+Messages = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,8 @@ class Step:
     observation: str
     thought: str
     action: str
+    messages: tuple[Message, ...] = ()
+    """Where the agent calls tools: what it was answering, and its own message."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,10 @@ class Request:
     observation: str
     admissible_actions: list[str] | None = None
     sampling: dict[str, Any] = field(default_factory=dict)
+    tools: tuple[Message, ...] = ()
+    """JSON Schemas of the tools, for an agent that calls them."""
+    messages: tuple[Message, ...] = ()
+    """Where the agent calls tools: the messages to answer."""
 
 
 @dataclass(frozen=True)
@@ -49,11 +60,14 @@ class Response:
     text: str
     thought: str
     action: str
+    """Empty where `message` has calls: the environment's tools decide what they do."""
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     logprob: float | None = None
     stop_reason: str | None = None
     """An end_reason of `rollouts` where the agent cannot continue (context_overflow, server_unavailable, …), else None."""
+    message: Message | None = None
+    """The whole message of an agent that calls tools."""
 
 
 class Agent(Protocol):
@@ -80,6 +94,8 @@ class AgentHooks(Protocol):
     """Whether requests list the admissible actions, which some environments take long to compute."""
     computed: bool = False
     """Whether `act` only computes and waits for nothing: such agents are played in one process per core instead of in threads."""
+    calls_tools: bool = False
+    """Whether requests offer the environment's tools and answers call them, instead of writing 'Action: …'."""
     most_attempts: int | None = None
     """Attempts at a task after which all further ones would be the same; 1 for an expert."""
 
@@ -92,13 +108,48 @@ class AgentHooks(Protocol):
         return None
 
 
-def chat(request: Request) -> Messages:
-    """The conversation so far as a model reads it: the stored steps' rendering, ending with the observation to answer."""
+def chat(request: Request, *, decode: bool = False) -> Messages:
+    """The conversation so far as a model reads it: the stored steps' rendering, ending with what is to be answered.
+
+    With `decode`, the arguments of calls are objects, as chat templates expect; servers expect JSON text.
+    """
+    if request.tools:
+        said = [*(message for step in request.history for message in step.messages), *request.messages]
+        system = [{"role": "system", "content": request.prompt}] if request.prompt else []
+        return [*system, *(openai_message(message, decode=decode) for message in said)]
     messages = conversation(
         request.prompt, request.instruction, ((step.observation, step.thought, step.action) for step in request.history)
     )
     user = request.observation if messages else opening(request.prompt, request.instruction, request.observation)
     return [*messages, {"role": "user", "content": user}]
+
+
+def needs_tools(form: str) -> bool:
+    """Whether an agent's `form` is chat: it calls tools instead of writing 'Action: …'."""
+    if form not in ("chat", "react"):
+        raise BadInputError(f"form must be chat or react, not {form!r}.\nNext: form=chat for tool calls, form=react for text")
+    return form == "chat"
+
+
+def response_of_message(message: Mapping[str, Any], **facts: Any) -> Response:
+    """An assistant's message, in OpenAI's form or ours; `facts` are more fields of Response."""
+    calls = [_call(call, number) for number, call in enumerate(message.get("tool_calls") or ())]
+    content = message.get("content")
+    reasoning = message.get("reasoning_content") or message.get("reasoning")
+    own: dict[str, Any] = {"role": "assistant", "content": content}
+    if reasoning:
+        own["reasoning_content"] = reasoning
+    if calls:
+        own["tool_calls"] = calls
+    thought = "\n".join(part for part in (reasoning, content) if part and part.strip())
+    return Response(content or "", thought, "", message=own, **facts)
+
+
+def _call(call: Mapping[str, Any], number: int) -> dict[str, Any]:
+    function = call.get("function") or call
+    arguments = function.get("arguments")
+    text = arguments if isinstance(arguments, str) else json.dumps(arguments or {}, ensure_ascii=False)
+    return {"id": call.get("id") or f"call_{number}", "name": function["name"], "arguments": text}
 
 
 RESPONSE = re.compile(r"(?:Thought:\s*(?P<thought>.*?))?\s*Action:[ \t]*(?P<action>[^\n]*)", re.DOTALL)
@@ -125,17 +176,29 @@ SAMPLING = ("temperature", "top_p", "top_k", "max_tokens")
 """Options of a specification that decide how a model samples; they override the run's schedule for that agent."""
 
 
+AgentChoice = str | Agent | Callable[..., Any]
+"""How people name an agent: a specification, an instance, or a function from messages (and tools) to a message."""
+OWN = re.compile(r"(?P<target>(?:[\w.]+|[^:,]+\.py):[A-Za-z_]\w*)(?:,(?P<rest>.*))?")
+"""'module:Name' or 'file.py:Name', and options: what the user wrote himself."""
+
+
 @dataclass(frozen=True)
 class AgentSpecification:
-    """'name:key=value,…', parsed."""
+    """'name:key=value,…', parsed; `given` is the agent itself where one was passed."""
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
     sampling: dict[str, str] = field(default_factory=dict)
+    given: Any = None
 
 
-def parse_specification(text: str) -> AgentSpecification:
-    name, _, rest = text.partition(":")
+def parse_specification(choice: AgentChoice) -> AgentSpecification:
+    if not isinstance(choice, str):
+        return AgentSpecification(name_of(choice), given=choice)
+    own = OWN.fullmatch(choice)
+    name, _, rest = choice.partition(":")
+    if own and name not in agent_names():
+        name, rest = own["target"], own["rest"] or ""
     parts = read_options(filter(None, rest.split(",")), f"--agent {name}:", plain=False)
     secret = sorted({"api_key", "token", "password"} & set(parts))
     if secret:
@@ -173,9 +236,17 @@ def agent_names() -> list[str]:
     return sorted({*AGENTS, *(point.name for point in entry_points(group="tratree.agents"))})
 
 
-def agent_class(name: str) -> type[Agent]:
-    """A built-in agent, or one that a package adds through the entry point group `tratree.agents`."""
-    found: type[Agent]
+def name_of(agent: Any) -> str:
+    """What rollouts call an agent that was passed as an object: its name, or that of the function or class."""
+    named = agent if isinstance(agent, FunctionType | MethodType) else type(agent)
+    return str(getattr(agent, "name", None) or named.__qualname__)
+
+
+def agent_class(name: str) -> Callable[..., Agent]:
+    """A built-in agent, one that a package adds through the entry point group `tratree.agents`, or the user's "module:Name"."""
+    found: Callable[..., Agent]
+    if ":" in name:
+        return made_by(load_named(name, "agent"))
     if name in AGENTS:
         module, _, attribute = AGENTS[name].partition(":")
         found = getattr(import_module(module), attribute)
@@ -187,9 +258,20 @@ def agent_class(name: str) -> type[Agent]:
     raise NotFoundError(f"No agent is called {name!r}.{suggest(name, agent_names())}")
 
 
-def make_agent(specification: str | AgentSpecification, **options: Any) -> Agent:
+def made_by(own: Any) -> Callable[..., Agent]:
+    """What makes the agent: a class, or a function that is the agent."""
+    if isinstance(own, type):
+        return own
+    from tratree_data.agents.function import FunctionAgent
+
+    return lambda: own if hasattr(own, "act") else FunctionAgent(own)
+
+
+def make_agent(specification: AgentChoice | AgentSpecification, **options: Any) -> Agent:
     """The agent of a specification; `options` are added to those that it names."""
-    parsed = parse_specification(specification) if isinstance(specification, str) else specification
+    parsed = specification if isinstance(specification, AgentSpecification) else parse_specification(specification)
+    if parsed.given is not None:
+        return made_by(parsed.given)()
     chosen = {**parsed.options, **options}
     found = agent_class(parsed.name)
     accepted = inspect.signature(found).parameters

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from tratree_data.agents import Request, Response, chat, parse_response
+from tratree_data.agents import Request, Response, chat, needs_tools
+from tratree_data.agents.transformers import response_of_tokens
 from tratree_data.errors import missing_package
 from tratree_data.models.find import need_model, quiet
+from tratree_data.models.tool_calls import need_tools
 
 EPISODES_KEPT = 1024
 
@@ -31,7 +33,8 @@ class CachedAgent:
     batched = True
     wants_actions = False
 
-    def __init__(self, model: str, batch: int = 64, label: str = "") -> None:
+    def __init__(self, model: str, batch: int = 64, label: str = "", form: str = "react") -> None:
+        self.calls_tools = needs_tools(form)
         self.folder, self.batch = model, batch
         self.model = label or model
         self.loaded: tuple[Any, Any] | None = None
@@ -56,6 +59,8 @@ class CachedAgent:
             need_model(self.folder)
             with quiet():
                 self.loaded = (load_model(self.folder).eval(), load_tokenizer(self.folder))
+            if self.calls_tools:
+                need_tools(self.loaded[1], self.loaded[1].chat_template, self.folder)
         return self.loaded
 
     def _act_together(self, requests: list[Request]) -> list[Response]:
@@ -74,7 +79,14 @@ class CachedAgent:
                 self.kept.popitem(last=False)
             written, logprobs = reading.write([request.sampling for request in requests], tokenizer.eos_token_id)
         return [
-            _response(tokenizer.decode(ids, skip_special_tokens=True), before.length + len(part), len(ids), logprob)
+            response_of_tokens(
+                ids[:-1] if ids and ids[-1] == tokenizer.eos_token_id else ids,
+                tokenizer,
+                self.calls_tools,
+                prompt_tokens=before.length + len(part),
+                completion_tokens=len(ids),
+                logprob=logprob,
+            )
             for ids, before, part, logprob in zip(written, befores, new, logprobs, strict=True)
         ]
 
@@ -163,12 +175,8 @@ def choose(scores: np.ndarray, sampling: dict[str, Any], generator: np.random.Ge
 
 def prompt_text(request: Request, tokenizer: Any) -> str:
     """The whole conversation up to the agent's turn."""
-    return str(tokenizer.apply_chat_template(chat(request), tokenize=False, add_generation_prompt=True))
-
-
-def _response(text: str, prompt_tokens: int, completion_tokens: int, logprob: float) -> Response:
-    thought, action = parse_response(text)
-    return Response(text, thought, action, prompt_tokens, completion_tokens, logprob)
+    tools = {"tools": list(request.tools)} if request.tools else {}
+    return str(tokenizer.apply_chat_template(chat(request, decode=True), tokenize=False, add_generation_prompt=True, **tools))
 
 
 def _episode(request: Request) -> tuple[str, str, int]:

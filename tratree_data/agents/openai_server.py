@@ -15,7 +15,7 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from tratree_data.agents import Request, Response, chat, parse_response
+from tratree_data.agents import Request, Response, chat, needs_tools, parse_response, response_of_message
 from tratree_data.errors import BadInputError, missing_package
 
 OVERFLOW = re.compile(
@@ -42,8 +42,13 @@ class OpenAIAgent:
         requests_per_minute: float = 0,
         time_out: float = 120,
         patience: float = 120,
+        form: str = "react",
     ) -> None:
-        """`time_out`: seconds for one answer; `patience`: seconds without any answer before the server counts as away."""
+        """`time_out`: seconds for one answer; `patience`: seconds without any answer before the server counts as away.
+
+        `form=chat` offers the environment's tools and expects calls; `react` expects 'Thought: … Action: …'.
+        """
+        self.calls_tools = needs_tools(form)
         self.model: str | None = model
         self.base_url = base_url or os.environ.get("OPENAI_BASE_URL", "")
         if "@" in self.base_url.partition("://")[2].partition("/")[0]:
@@ -114,7 +119,7 @@ class OpenAIAgent:
         from httpx2 import Response as RawResponse
 
         raw = await next(self.clients).post("/chat/completions", body=arguments, cast_to=RawResponse)
-        return read_completion(json.loads(raw.content))
+        return read_completion(json.loads(raw.content), tools=bool(arguments.get("tools")))
 
     def _arguments(self, request: Request) -> dict[str, Any]:
         sampling = request.sampling
@@ -122,6 +127,8 @@ class OpenAIAgent:
         arguments |= {name: sampling[name] for name in ("temperature", "top_p", "top_k", "seed") if name in sampling}
         if "max_tokens" in sampling:
             arguments[self.limit_name] = sampling["max_tokens"]
+        if request.tools:
+            arguments["tools"] = list(request.tools)
         if self.logprobs:
             arguments["logprobs"] = True
         return arguments
@@ -172,20 +179,21 @@ class UnreadableAnswerError(Exception):
     """An answer that is not a chat completion."""
 
 
-def read_completion(completion: Any) -> Response:
-    """The first choice; its log-probability is the sum over its tokens."""
+def read_completion(completion: Any, tools: bool = False) -> Response:
+    """The first choice; its log-probability is the sum over its tokens. Where tools were offered, it is a message that may call them."""
     try:
         choice = completion["choices"][0]
-        text = choice["message"].get("content") or ""
         tokens = (choice.get("logprobs") or {}).get("content")
         usage = completion.get("usage") or {}
-        return Response(
-            text,
-            *parse_response(text),
-            prompt_tokens=usage.get("prompt_tokens"),
-            completion_tokens=usage.get("completion_tokens"),
-            logprob=float(sum(token["logprob"] for token in tokens)) if tokens else None,
-        )
+        facts: dict[str, Any] = {
+            "prompt_tokens": usage.get("prompt_tokens"),
+            "completion_tokens": usage.get("completion_tokens"),
+            "logprob": float(sum(token["logprob"] for token in tokens)) if tokens else None,
+        }
+        if tools:
+            return response_of_message(choice["message"], **facts)
+        text = choice["message"].get("content") or ""
+        return Response(text, *parse_response(text), **facts)
     except (AttributeError, IndexError, KeyError, TypeError) as error:
         raise UnreadableAnswerError(f"the answer is not a chat completion ({type(error).__name__}: {error})") from error
 

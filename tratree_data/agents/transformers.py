@@ -7,10 +7,11 @@ its batch (but for the last digits of the logits, which padding may change).
 from dataclasses import dataclass
 from typing import Any
 
-from tratree_data.agents import Request, Response, chat, parse_response
+from tratree_data.agents import Request, Response, chat, needs_tools, parse_response, response_of_message
 from tratree_data.errors import BadInputError, missing_package
 from tratree_data.models.chat_templates import CHAT_TEMPLATE
 from tratree_data.models.find import need_model, quiet
+from tratree_data.models.tool_calls import need_tools, parse_message
 
 LARGEST_WINDOW = 10**9
 """Tokenizers without a limit have a number above this."""
@@ -31,8 +32,13 @@ class TransformersAgent:
         chat_template: str = "",
         window: int = 0,
         batch: int = 32,
+        form: str = "react",
     ) -> None:
-        """`chat_template=chatml` is for a model without one; `window` limits the context; `batch` the rows of one pass."""
+        """`chat_template=chatml` is for a model without one; `window` limits the context; `batch` the rows of one pass.
+
+        `form=chat` offers the environment's tools in the model's own format; `react` expects 'Thought: … Action: …'.
+        """
+        self.calls_tools = needs_tools(form)
         self.model: str | None = f"{model}+{lora}" if lora else model
         self.path, self.lora, self.device, self.dtype = model, lora, device, dtype
         self.chat_template, self.wanted_window, self.batch = chat_template, window, batch
@@ -77,6 +83,8 @@ class TransformersAgent:
 
             network = PeftModel.from_pretrained(network, self.lora)
         self.template = chat_template_of(self.tokenizer, self.path, self.chat_template)
+        if self.calls_tools:
+            need_tools(self.tokenizer, self.template, self.path)
         self.network = network.to(self.device or ("cuda" if torch.cuda.is_available() else "cpu")).eval()
         self.window = context_window(self.network.config, self.tokenizer, self.wanted_window)
         ends = self.network.generation_config.eos_token_id
@@ -84,9 +92,7 @@ class TransformersAgent:
         self.padding = self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else (min(self.ends) if self.ends else 0)
 
     def _tokens(self, request: Request) -> list[int]:
-        text = self.tokenizer.apply_chat_template(chat(request), chat_template=self.template, add_generation_prompt=True, tokenize=False)
-        tokens: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return tokens
+        return prompt_tokens(request, self.tokenizer, self.template)
 
     def _generate(self, prompts: list[list[int]], samplings: list[dict[str, Any]]) -> list[Response]:
         """One padded pass; every row stops at its own limit."""
@@ -121,8 +127,15 @@ class TransformersAgent:
     def _response(self, tokens: list[int], prompt: list[int], limit: int, draw: "Draw") -> Response:
         end = next((i + 1 for i, token in enumerate(tokens) if token in self.ends), len(tokens))
         count = min(end, limit)
-        text = self.tokenizer.decode(tokens[:count], skip_special_tokens=True)
-        return Response(text, *parse_response(text), len(prompt), count, float(sum(draw.logprobs[:count])))
+        written = tokens[: count - 1] if count and tokens[count - 1] in self.ends else tokens[:count]
+        return response_of_tokens(
+            written,
+            self.tokenizer,
+            self.calls_tools,
+            prompt_tokens=len(prompt),
+            completion_tokens=count,
+            logprob=float(sum(draw.logprobs[:count])),
+        )
 
 
 @dataclass
@@ -179,6 +192,24 @@ class Sampler:
     def _forced(self) -> int:
         """What a finished row continues with: an end token, so that `generate` stops as soon as all have ended."""
         return min(self.ends) if self.ends else self.padding
+
+
+def prompt_tokens(request: Request, tokenizer: Any, template: str | None = None) -> list[int]:
+    """The conversation up to the agent's turn, with the tools that it may call."""
+    tools = {"tools": list(request.tools)} if request.tools else {}
+    text = tokenizer.apply_chat_template(
+        chat(request, decode=True), chat_template=template, add_generation_prompt=True, tokenize=False, **tools
+    )
+    tokens: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
+    return tokens
+
+
+def response_of_tokens(written: list[int], tokenizer: Any, calls_tools: bool, **facts: Any) -> Response:
+    """What the tokens say, without the one that ends the turn; the marks of calls may be special tokens."""
+    if calls_tools:
+        return response_of_message(parse_message(tokenizer.decode(written, skip_special_tokens=False), tokenizer), **facts)
+    text = tokenizer.decode(written, skip_special_tokens=True)
+    return Response(text, *parse_response(text), **facts)
 
 
 def chat_template_of(tokenizer: Any, model: str, chosen: str) -> str:

@@ -5,10 +5,11 @@ Every prompt of an episode begins with the previous one, so the prefix cache sav
 
 from typing import Any
 
-from tratree_data.agents import SAMPLING, Request, Response, chat, parse_response
-from tratree_data.agents.transformers import chat_template_of
+from tratree_data.agents import SAMPLING, Request, Response, needs_tools, parse_response, response_of_message
+from tratree_data.agents.transformers import chat_template_of, prompt_tokens
 from tratree_data.errors import BadInputError, missing_package
 from tratree_data.models.find import need_model
+from tratree_data.models.tool_calls import need_tools, parse_message
 
 
 class VLLMAgent:
@@ -16,8 +17,9 @@ class VLLMAgent:
     batched = True
     wants_actions = False
 
-    def __init__(self, model: str, *, lora: str = "", chat_template: str = "", window: int = 0, **engine: Any) -> None:
-        """`window` limits the context; other options go to vllm.LLM, e.g. tensor_parallel_size or gpu_memory_utilization."""
+    def __init__(self, model: str, *, lora: str = "", chat_template: str = "", window: int = 0, form: str = "react", **engine: Any) -> None:
+        """`window` limits the context; `form=chat` offers tools; other options go to vllm.LLM, e.g. tensor_parallel_size."""
+        self.calls_tools = needs_tools(form)
         self.model: str | None = f"{model}+{lora}" if lora else model
         self.path, self.lora, self.chat_template, self.window, self.options = model, lora, chat_template, window, engine
         self.engine: Any = None
@@ -36,13 +38,13 @@ class VLLMAgent:
         for i in rows:
             sampling = {name: value for name, value in requests[i].sampling.items() if name in (*SAMPLING, "seed")}
             sampling["max_tokens"] = min(int(sampling.get("max_tokens", 512)), self.window - len(prompts[i]))
-            settings.append(SamplingParams(**sampling, logprobs=0))
+            settings.append(SamplingParams(**sampling, logprobs=0, skip_special_tokens=not self.calls_tools))
         if rows:
             outputs = self.engine.generate(
                 [{"prompt_token_ids": prompts[i]} for i in rows], settings, use_tqdm=False, lora_request=self.adapter
             )
             for i, output in zip(rows, outputs, strict=True):
-                answers[i] = read_output(output)
+                answers[i] = read_output(output, self.tokenizer if self.calls_tools else None)
         return [answer for answer in answers if answer is not None]
 
     def close(self) -> None:
@@ -68,12 +70,12 @@ class VLLMAgent:
         self.adapter = LoRARequest("adapter", 1, self.lora) if self.lora else None
         self.tokenizer = self.engine.get_tokenizer()
         self.template = chat_template_of(self.tokenizer, self.path, self.chat_template)
+        if self.calls_tools:
+            need_tools(self.tokenizer, self.template, self.path)
         self.window = int(self.engine.llm_engine.model_config.max_model_len)
 
     def _tokens(self, request: Request) -> list[int]:
-        text = self.tokenizer.apply_chat_template(chat(request), chat_template=self.template, add_generation_prompt=True, tokenize=False)
-        tokens: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
-        return tokens
+        return prompt_tokens(request, self.tokenizer, self.template)
 
 
 def lora_rank(adapter: str) -> int:
@@ -88,14 +90,16 @@ def lora_rank(adapter: str) -> int:
     return next((size for size in (8, 16, 32, 64, 128, 256) if size >= rank), rank)
 
 
-def read_output(output: Any) -> Response:
-    """The one completion of a request; its log-probability is the sum over its tokens."""
+def read_output(output: Any, tokenizer: Any = None) -> Response:
+    """The one completion of a request; its log-probability is the sum over its tokens. With a tokenizer it may call tools."""
     completion = output.outputs[0]
     logprob = completion.cumulative_logprob
-    return Response(
-        completion.text,
-        *parse_response(completion.text),
-        prompt_tokens=len(output.prompt_token_ids),
-        completion_tokens=len(completion.token_ids),
-        logprob=float(logprob) if logprob is not None else None,
-    )
+    facts: dict[str, Any] = {
+        "prompt_tokens": len(output.prompt_token_ids),
+        "completion_tokens": len(completion.token_ids),
+        "logprob": float(logprob) if logprob is not None else None,
+    }
+    if tokenizer is not None:
+        ended = tokenizer.eos_token or ""
+        return response_of_message(parse_message(completion.text.removesuffix(ended), tokenizer), **facts)
+    return Response(completion.text, *parse_response(completion.text), **facts)

@@ -5,15 +5,16 @@ An environment is a class with the members of `Environment`; anyone's package ca
 used from one process. docs/environments.md shows how to write one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.metadata import entry_points
 from types import MappingProxyType
 from typing import Any, Protocol
 
 from tratree_data.environments.requirements import Requirement
+from tratree_data.environments.tools import ACT, Tool
 from tratree_data.errors import BadInputError, MissingPackageError, NotFoundError, TratreeError, suggest
+from tratree_data.system.user_code import load_named
 
 
 class EnvironmentFailure(TratreeError):
@@ -86,6 +87,10 @@ class Environment(Protocol):
 class EnvironmentHooks(Protocol):
     """Optional members of an environment's class; a class without one behaves as shown here."""
 
+    tools: Sequence[Tool] = (ACT,)
+    """What agents that call tools are offered; an environment that lists its own may be called several times in one turn."""
+    tool_prompt: str | None = None
+    """The instructions for agents that call tools; None for `prompt` with a sentence that says so."""
     in_process: bool = False
     """Whether it is cheap and safe enough to run without a child process of its own."""
     replay_options: Mapping[str, Any] = MappingProxyType({})
@@ -101,9 +106,18 @@ def environment_names() -> list[str]:
     return sorted({point.name for point in entry_points(group="tratree.environments")})
 
 
-def environment_class(name: str) -> type[Environment]:
-    """The class behind a name that the user typed: an entry point's, or "module:Class"."""
-    return _class_at(name) if ":" in name else installed_environment_class(name)
+EnvironmentChoice = str | type[Environment] | Environment
+"""How people name an environment: by name, as "module:Class" or "file.py:Class", or as a class or an instance of theirs."""
+
+
+def environment_class(choice: EnvironmentChoice) -> type[Environment]:
+    """The class that the user chose."""
+    if not isinstance(choice, str):
+        return choice if isinstance(choice, type) else type(choice)
+    if ":" not in choice:
+        return installed_environment_class(choice)
+    found: type[Environment] = load_named(choice, "environment")
+    return found
 
 
 def installed_environment_class(name: str) -> type[Environment]:
@@ -120,28 +134,18 @@ def installed_environment_class(name: str) -> type[Environment]:
     raise NotFoundError(f"No environment is called {name!r}.{suggest(name, environment_names())}\nNext: tratree environments")
 
 
-def _class_at(name: str) -> type[Environment]:
-    module, _, attribute = name.partition(":")
-    command = "Next: write module:Class, with the module on PYTHONPATH"
-    if not all(part.isidentifier() for part in [*module.split("."), attribute]):
-        raise NotFoundError(f"{name!r} does not name a class.\n{command}")
-    try:
-        found: type[Environment] = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise NotFoundError(f"No environment was found at {name!r}: {error}.\n{command}") from error
-    return found
-
-
-def make_environment(name: str, **options: Any) -> Environment:
+def make_environment(choice: EnvironmentChoice, **options: Any) -> Environment:
     """`options` are the class's own, e.g. data="…" for a folder of data."""
-    found = environment_class(name)
+    if not isinstance(choice, str | type):
+        return choice
+    found = environment_class(choice)
     try:
         return found(**options)
     except TypeError as error:
         if "argument" not in str(error):
             raise
         raise BadInputError(
-            f"The environment {name!r} does not accept its options: {error}.\nNext: pass only options of {found.__name__}"
+            f"The environment {found.__name__} does not accept its options: {error}.\nNext: pass only options of {found.__name__}"
         ) from error
 
 

@@ -18,6 +18,7 @@ from tratree_data.environments.requirements import (
     package_requirement,
     split_tasks,
 )
+from tratree_data.environments.tools import ACT
 from tratree_data.errors import NotFoundError
 
 NOTHING = "Nothing happens."
@@ -47,6 +48,7 @@ After your each turn, the environment will give you immediate feedback based on 
 
 class ALFWorld:
     name = "alfworld"
+    tools = (ACT,)
     max_steps = 40
 
     def __init__(self, data: str | Path | None = None) -> None:

@@ -13,6 +13,7 @@ from tratree_data.environments import Outcome, Start
 from tratree_data.environments.java import JavaServer
 from tratree_data.environments.requirements import Requirement, need_package, split_tasks, unknown_task
 from tratree_data.environments.textworldexpress import TextWorldExpress
+from tratree_data.environments.tools import ACT
 
 PARAMETERS = "numLocations=1,numIngredients=1,numDistractorItems=3,includeDoors=0,limitInventorySize=0"
 SEEDS = {"train": ("train", range(1600)), "dev": ("dev", range(10_000, 10_300)), "test": ("test", range(20_000, 20_700))}
@@ -23,6 +24,7 @@ INTERFACE = "textworldexpress.runtime.PythonInterface"
 class Kitchen:
     name = "kitchen"
     prompt = ""
+    tools = (ACT,)
     max_steps = 20
     in_process = True
 

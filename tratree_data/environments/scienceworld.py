@@ -22,6 +22,7 @@ from tratree_data.environments.requirements import (
     split_tasks,
     unknown_task,
 )
+from tratree_data.environments.tools import ACT
 from tratree_data.errors import BadInputError
 from tratree_data.ids import content_id
 
@@ -68,6 +69,7 @@ Action: look around"""  # noqa: E501 - the paper's words
 class ScienceWorld:
     name = "scienceworld"
     prompt = PROMPT
+    tools = (ACT,)
     replay_options: ClassVar[dict[str, Any]] = {"exact": True}
     """Without a fresh process, replaying a transcript changed what came back in 30 of 48 task variations."""
 

@@ -18,6 +18,7 @@ from tratree_data.environments.requirements import (
     split_tasks,
     unknown_task,
 )
+from tratree_data.environments.tools import ACT
 from tratree_data.errors import BadInputError, suggest
 
 FIRST_SEEDS = {"train": 0, "dev": 10_000, "test": 20_000}
@@ -38,6 +39,7 @@ Action: look around"""  # noqa: E501 - a line is a paragraph
 class TextWorldExpress:
     name = "textworldexpress"
     prompt = PROMPT
+    tools = (ACT,)
     max_steps = 50
 
     def __init__(self, games: str | Iterable[str] | None = None) -> None:

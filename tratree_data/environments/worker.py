@@ -84,7 +84,9 @@ class Worker:
         self.child = Child(f"{__name__}:serve", quiet=True)
         seconds = max(START_SECONDS, self.time_out_seconds)
         try:
-            self.name, self.version, self.prompt, self.max_steps = self._ask(seconds, "make", self.environment, self.options)
+            facts, hooks = self._ask(seconds, "make", self.environment, self.options)
+            self.name, self.version, self.prompt, self.max_steps = facts
+            vars(self).update(hooks)
         except TratreeError:
             self._kill()
             raise
@@ -157,7 +159,8 @@ def _make(name: str, options: dict[str, Any]) -> tuple[Any, Any]:
     def make() -> Any:
         environment = make_environment(name, **options)
         made.append(environment)
-        return environment.name, environment.version, environment.prompt, environment.max_steps
+        facts = environment.name, environment.version, environment.prompt, environment.max_steps
+        return facts, {hook: getattr(environment, hook) for hook in ("tools", "tool_prompt") if hasattr(environment, hook)}
 
     answer = _guarded(make)
     return (made[0] if made else None), answer

@@ -26,13 +26,14 @@ BOUNDS: dict[str, tuple[float, float] | None] = {"reward": (0.0, 1.0), "success"
 
 
 @takes(EvaluateSettings)
-def evaluate(model: str | Path, environment: str, out: str | Path, settings: EvaluateSettings) -> StageResult:
-    """Plays the tasks of a split with each seed and writes the table `evaluations`; `model` may also be an agent, like expert."""
-    from tratree_data.agents import agent_names
+def evaluate(model: Any, environment: Any, out: str | Path, settings: EvaluateSettings) -> StageResult:
+    """Plays the tasks of a split with each seed and writes the table `evaluations`.
+
+    `model` is a model's name or folder, an agent like expert or file.py:function, or an agent itself: an instance or a function.
+    """
     from tratree_data.exploration.explore import explore
 
-    is_agent = str(model).partition(":")[0] in agent_names()
-    specification = str(model) if is_agent else agent_specification(settings.agent, str(model))
+    specification = chosen_agent(model, settings.agent)
     changed = False
     for seed in range(settings.seeds):
         changed |= explore(out, environment, specification, settings.best_of, seed=seed, **settings.exploration()).changed
@@ -41,6 +42,16 @@ def evaluate(model: str | Path, environment: str, out: str | Path, settings: Eva
     notes = [f"{row['metric']:>16} {row['value']:.3f}  [{row['low']:.3f}, {row['high']:.3f}]" for row in rows]
     heading = f"temperature {settings.heat:g}, best of {settings.best_of}; 95 % intervals over tasks, for this trained model"
     return StageResult("evaluate", changed, counts, (heading, *notes))
+
+
+def chosen_agent(model: Any, agent: str) -> Any:
+    """What `explore` takes for an agent or a model; `agent` runs models."""
+    from tratree_data.agents import OWN, agent_names
+
+    if not isinstance(model, str | Path):
+        return model
+    is_agent = str(model).partition(":")[0] in agent_names() or OWN.fullmatch(str(model))
+    return str(model) if is_agent else agent_specification(agent, str(model))
 
 
 def agent_specification(agent: str, model: str) -> str:

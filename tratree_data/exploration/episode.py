@@ -12,8 +12,11 @@ from typing import Any
 
 from tratree_data.agents import AgentHooks, Request, Response, Step
 from tratree_data.environments import Environment, Start
+from tratree_data.environments.tools import Tool, take_action, tool_prompt, tools_of
 from tratree_data.errors import TratreeError
+from tratree_data.exploration.tool_turns import Turn, end_columns, message_of_action, take_turn
 from tratree_data.ids import content_id, tree_id
+from tratree_data.messages import opening
 from tratree_data.store.storable_text import replace_unstorable
 
 FAILURES = ("agent_error", "environment_error", "server_unavailable", "time_out")
@@ -96,6 +99,10 @@ class _Episode:
     replaced: int = 0
     """Characters that no table can hold."""
     tokens: dict[str, int] = field(default_factory=dict)
+    tools: tuple[Tool, ...] = ()
+    """What the agent can call; empty for one that writes its actions."""
+    waiting: list[dict[str, Any]] = field(default_factory=list)
+    """For an agent that calls tools: the messages to answer."""
 
     def clean(self, text: str) -> str:
         """Applied before anything is acted on or compared, so that a replay sees the same."""
@@ -106,14 +113,21 @@ class _Episode:
     def reset(self) -> Start:
         start: Start = _guarded(lambda: self.environment.reset(self.attempt.task_id, self.attempt.environment_seed))
         self.observation = self.clean(start.observation)
-        return replace(start, instruction=self.clean(start.instruction))
+        start = replace(start, instruction=self.clean(start.instruction))
+        self.waiting = [{"role": "user", "content": opening("", start.instruction, self.observation)}]
+        return start
 
     def take(self, response: Response) -> None:
-        """Carries out an action and records the step."""
+        """Carries out an action, or the calls of a turn, and records the step."""
         text, thought, action = (self.clean(text) for text in (response.text, response.thought, response.action))
         response = replace(response, text=text, thought=thought, action=action)
-        outcome = _guarded(lambda: self.environment.step(response.action))
-        self.history.append(Step(self.observation, response.thought, response.action))
+        turn = self._called(response) if self.tools else None
+        if turn is None:
+            outcome = _guarded(lambda: take_action(self.environment, response.action))
+        else:
+            response, outcome = replace(response, action=turn.action, text=""), turn.outcome
+        answered = [*self.waiting, turn.message] if turn else []
+        self.history.append(Step(self.observation, response.thought, response.action, tuple(answered)))
         self.steps.append(
             {
                 "observation": self.observation,
@@ -123,11 +137,25 @@ class _Episode:
                 "reward": outcome.reward,
                 "valid": outcome.valid,
                 "logprob": response.logprob,
+                **(turn.columns(self.waiting, self.observation) if turn else {}),
             }
         )
         self.count(response)
         self.invalid_in_a_row = self.invalid_in_a_row + 1 if outcome.valid is False or not response.action else 0
         self.observation, self.done = self.clean(outcome.observation), outcome.done
+        if turn:
+            self.waiting = turn.results
+
+    def _called(self, response: Response) -> Turn:
+        """The turn of an agent that calls tools; an action without a message, as in a repeated prefix, becomes a call."""
+        message = response.message or message_of_action(self.tools, response, len(self.steps))
+        message = {key: self._cleaned(value) for key, value in message.items()}
+        return take_turn(self.environment, self.tools, message, _guarded, self.clean)
+
+    def _cleaned(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return self.clean(value)
+        return [{key: self._cleaned(item) for key, item in call.items()} for call in value] if isinstance(value, list) else value
 
     def count(self, response: Response) -> None:
         for name, number in (("prompt_tokens", response.prompt_tokens), ("completion_tokens", response.completion_tokens)):
@@ -138,7 +166,8 @@ class _Episode:
 def play(environment: Environment, agent: Any, act: Act, attempt: Attempt, limits: Limits) -> Finished:
     """One attempt; `agent` names itself and its model for the row, `act` answers."""
     started = time.monotonic()
-    episode = _Episode(environment, attempt)
+    tools = tools_of(environment) if getattr(agent, "calls_tools", AgentHooks.calls_tools) else ()
+    episode = _Episode(environment, attempt, tools=tools)
     start = Start("", "")
     score: float | None = None
     success: bool | None = None
@@ -162,6 +191,7 @@ def play(environment: Environment, agent: Any, act: Act, attempt: Attempt, limit
         "step_count": len(episode.steps),
         "seconds": time.monotonic() - started,
         **episode.tokens,
+        **(end_columns(environment, tools, episode.waiting, episode.observation) if tools and episode.steps else {}),
     }
     return Finished(attempt, rollout, episode.steps, replaced=episode.replaced, trouble=trouble)
 
@@ -202,12 +232,14 @@ def _live(episode: _Episode, agent: Any, act: Act, start: Start, limits: Limits)
             environment.name,
             attempt.task_id,
             attempt.attempt,
-            environment.prompt,
+            tool_prompt(environment) if episode.tools else environment.prompt,
             start.instruction,
             tuple(episode.history),
             episode.observation,
             _guarded(environment.admissible_actions) if wants_actions else None,
             {**sampling, "seed": request_seed(attempt.rollout_id, len(episode.steps))},
+            tuple(tool.schema() for tool in episode.tools),
+            tuple(episode.waiting) if episode.tools else (),
         )
         response = _answer(act, request)
         if response.stop_reason is not None:

@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 
 from tratree_data.agents import parse_specification
-from tratree_data.environments import EnvironmentHooks, environment_class
-from tratree_data.errors import TratreeError
+from tratree_data.environments import EnvironmentChoice, EnvironmentHooks, environment_class
+from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.exploration.branching import branch_points
 from tratree_data.exploration.episode import FAILURES, Attempt, Branch, Finished, Limits
 from tratree_data.exploration.live import Live
@@ -44,12 +44,15 @@ FAILURES_IN_PER_ROW = 3
 
 
 @takes(ExploreSettings)
-def explore(directory: str | Path, environment: str, settings: ExploreSettings) -> StageResult:
+def explore(directory: str | Path, environment: EnvironmentChoice, settings: ExploreSettings) -> StageResult:
     """Agents act in an environment; every attempt becomes a rollout. The same call resumes where the last one stopped.
 
     `branch_from` starts new attempts from chosen nodes of the trees: divergences, uncertain, unsolved, or a query that returns node_id
-    and priority. They share `budget` attempts, at most `attempts` per node.
+    and priority. They share `budget` attempts, at most `attempts` per node. An agent may be an instance or a function of messages and
+    tools, an environment a class or an instance.
     """
+    if not isinstance(environment, str | type) and settings.concurrent not in (None, 1):
+        raise BadInputError("An instance plays one episode at a time.\nNext: pass its class, or concurrent=1")
     specifications = tuple(parse_specification(text) for text in settings.agent)
     options = _environment_options(environment, settings)
     limits = Limits(settings.split, settings.max_steps, settings.max_invalid_actions)
@@ -98,7 +101,7 @@ def _plan(
     return plan_branches(environment, points, schedules), {point.branch.node_id: point.branch for point in points}
 
 
-def _environment_options(environment: str, settings: ExploreSettings) -> dict[str, Any]:
+def _environment_options(environment: EnvironmentChoice, settings: ExploreSettings) -> dict[str, Any]:
     """For branches, also what makes the environment show the same again when a prefix is repeated."""
     found = environment_class(environment)
     exact = getattr(found, "replay_options", EnvironmentHooks.replay_options) if settings.branch_from is not None else {}
@@ -108,12 +111,20 @@ def _environment_options(environment: str, settings: ExploreSettings) -> dict[st
 def _recorded(settings: ExploreSettings, name: str, episodes: EpisodeSettings, schedules: Sequence[Schedule]) -> dict[str, Any]:
     """What the commits record about how they were made."""
     return {
-        "environment": episodes.environment,
+        "environment": _reference(episodes.environment),
         "environment_name": name,
         "environment_options": {name: _plain(value) for name, value in episodes.environment_options.items() if name != "data"},
         "agents": [{"agent": s.agent, "model": s.model, "sampling": {**s.cycles, **s.fixed, "seed": s.seed}} for s in schedules],
         **settings.recorded(),
     }
+
+
+def _reference(environment: EnvironmentChoice) -> str:
+    """The name that the user typed, or what names the class that was passed."""
+    if isinstance(environment, str):
+        return environment
+    found = environment_class(environment)
+    return f"{found.__module__}:{found.__qualname__}"
 
 
 def _plain(value: Any) -> Any:
@@ -124,12 +135,18 @@ def _plain(value: Any) -> Any:
 def _results(settings: ExploreSettings, episodes: EpisodeSettings, attempts: Iterator[Attempt], count: int) -> Results:
     """The plan's attempts as they end, from whatever plays them."""
     stop = threading.Event()
+    passed = not isinstance(episodes.environment, str) or any(agent.given is not None for agent in episodes.agents)
+    if settings.engine == "ray" and passed:
+        raise BadInputError(
+            "Ray's workers cannot get an agent or environment that was passed as an object.\n"
+            "Next: name it as module:Class, with the module on every machine"
+        )
     if settings.engine == "ray":
         from tratree_data.exploration.ray_engine import play_under_ray
 
         results: Results = play_under_ray(episodes, attempts, settings.processes, stop)
         return results
-    if is_computed(episodes.agents):
+    if is_computed(episodes.agents) and isinstance(episodes.environment, str):
         return play_in_processes(episodes, attempts, settings.processes or default_processes(episodes.environment, count), stop)
     return play_attempts(episodes, attempts, stop)
 
@@ -159,7 +176,7 @@ def _store(finished: Finished, writer: RolloutWriter) -> None:
         writer.drop(finished.attempt.rollout_id, REPLACED, replacement_detail(finished.replaced))
 
 
-def default_processes(environment: str, attempts: int) -> int:
+def default_processes(environment: EnvironmentChoice, attempts: int) -> int:
     """One per core, but none for a handful of attempts that would end before it had started."""
     return max(1, min(os.cpu_count() or 1, attempts // 8 if is_in_process(environment) else attempts))
 

@@ -48,9 +48,14 @@ class Schedule:
             "temperature": numbers("temperature", str(own.get("temperature", temperature)), 0.0, 2.0),
             "top_p": numbers("top_p", str(own.get("top_p", top_p)), 0.0, 1.0),
         }
-        self.fixed = {"max_tokens": int(own.get("max_tokens", max_tokens)), **({"top_k": int(own["top_k"])} if "top_k" in own else {})}
+        self.fixed: dict[str, Any] = {
+            "max_tokens": int(own.get("max_tokens", max_tokens)),
+            **({"top_k": int(own["top_k"])} if "top_k" in own else {}),
+        }
         named = make_agent(specification)
         self.agent, self.model = named.name, named.model
+        if getattr(named, "calls_tools", AgentHooks.calls_tools):
+            self.fixed["form"] = "chat"
         self.most_attempts = getattr(named, "most_attempts", AgentHooks.most_attempts) or sys.maxsize
 
     def sampling(self, attempt: int) -> str:

@@ -14,10 +14,17 @@ from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from tratree_data.agents import Agent, AgentHooks, AgentSpecification, Request, Response, agent_class, make_agent
-from tratree_data.environments import Environment, EnvironmentFailure, EnvironmentHooks, environment_class, make_environment
+from tratree_data.environments import (
+    Environment,
+    EnvironmentChoice,
+    EnvironmentFailure,
+    EnvironmentHooks,
+    environment_class,
+    make_environment,
+)
 from tratree_data.exploration.episode import Attempt, Finished, Limits, play
 
 BATCH_WAIT_SECONDS = 0.02
@@ -35,7 +42,7 @@ OPENING_PAUSES_SECONDS = (1.0, 5.0)
 class EpisodeSettings:
     """Everything that a process needs to play attempts."""
 
-    environment: str
+    environment: EnvironmentChoice
     environment_options: dict[str, Any]
     agents: tuple[AgentSpecification, ...]
     limits: Limits
@@ -43,18 +50,36 @@ class EpisodeSettings:
     time_out_seconds: float = 120.0
 
 
-def is_in_process(environment: str) -> bool:
-    return bool(getattr(environment_class(environment), "in_process", EnvironmentHooks.in_process))
+def is_in_process(environment: EnvironmentChoice) -> bool:
+    """Also a class or an instance that the user passed, which may exist in this process only."""
+    return not isinstance(environment, str) or bool(getattr(environment_class(environment), "in_process", EnvironmentHooks.in_process))
 
 
 def open_environment(settings: EpisodeSettings) -> Environment:
     """One environment of its own for a thread or process."""
+    if not isinstance(settings.environment, str | type):
+        kept: Any = NeverClosed(settings.environment)
+        return cast(Environment, kept)
     if is_in_process(settings.environment):
         return make_environment(settings.environment, **settings.environment_options)
     from tratree_data.environments.worker import Worker
 
+    assert isinstance(settings.environment, str)
     worker: Environment = Worker(settings.environment, settings.environment_options, settings.time_out_seconds)
     return worker
+
+
+class NeverClosed:
+    """An instance that the user passed, and closes himself."""
+
+    def __init__(self, environment: Environment) -> None:
+        self.environment = environment
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.environment, name)
+
+    def close(self) -> None:
+        """Left to its owner."""
 
 
 class AgentBatches:
@@ -256,9 +281,11 @@ def _work(player: Player, take: Callable[[], list[Attempt]], results: "queue.Que
 
 
 def is_computed(agents: Iterable[AgentSpecification]) -> bool:
-    return all(getattr(agent_class(agent.name), "computed", AgentHooks.computed) for agent in agents)
+    return all(agent.given is None and getattr(agent_class(agent.name), "computed", AgentHooks.computed) for agent in agents)
 
 
-def default_concurrent(environment: str) -> int:
-    """32 episodes; where each needs its own process, no more than the machine's cores can handle."""
+def default_concurrent(environment: EnvironmentChoice) -> int:
+    """32 episodes; where each needs its own process, no more than the machine's cores can handle; one in an instance that was passed."""
+    if not isinstance(environment, str | type):
+        return 1
     return 32 if is_in_process(environment) else min(32, 4 * (os.cpu_count() or 1))

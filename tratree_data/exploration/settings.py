@@ -16,9 +16,10 @@ class ExploreSettings(Settings):
     """The agents' sampling and the environment's options are recorded as they are resolved (planning.py: `recorded_settings`)."""
 
     agent: Annotated[
-        Sequence[str],
+        Sequence[Any] | Any,
         Setting(
-            "Agent as name:key=value,…, such as scripted, openai, vllm, transformers, expert or transcript; scripted by default.",
+            "Agent as name:key=value,…, such as scripted, openai, vllm, transformers, expert or transcript, or your own as "
+            "module:Class or file.py:function; scripted by default.",
             recorded=False,
         ),
     ] = ("scripted",)
@@ -67,6 +68,8 @@ class ExploreSettings(Settings):
     retry_failed: Annotated[bool, Setting("Retry attempts that failed for technical reasons.", recorded=False, panel=RUNNING)] = False
 
     def __post_init__(self) -> None:
+        if isinstance(self.agent, str) or not isinstance(self.agent, Sequence):
+            object.__setattr__(self, "agent", (self.agent,))
         super().__post_init__()
         if not self.agent:
             raise BadInputError("No agent was named.\nNext: --agent scripted")

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from tratree_data.environments import Environment, EnvironmentFailure
+from tratree_data.environments.tools import take_action
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
@@ -63,7 +64,7 @@ def replay_path(environment: Environment, path: PlannedPath) -> ReplayedPath:
                 return ReplayedPath(path.path_id, False, environment.score(), *ended)
             if not difference[0] and observation.strip() not in step.observations:
                 difference = "observation_differs", _difference(f"step {number}", observation, step.observations), number
-            outcome = environment.step(step.action)
+            outcome = take_action(environment, step.action)
             observation, done = outcome.observation, outcome.done
         if not difference[0] and path.end_observations and observation.strip() not in path.end_observations:
             difference = "observation_differs", _difference("the end", observation, path.end_observations), len(path.steps)

@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from tratree_data.environments import Outcome, Start
+from tratree_data.environments.tools import Tool
 from tratree_data.environments.webshop.catalogue_data import BUNDLED, INSTRUCTIONS, PRODUCTS, Catalogue, read_catalogue
 from tratree_data.environments.webshop.engine import Shop, Visit
 from tratree_data.environments.webshop.goals import Goal, make_goals
@@ -40,6 +41,17 @@ Thought: I think ...
 Action: click[something]"""
 
 
+TOOL_PROMPT = """\
+You are web shopping. I will give you an instruction, and after every action the page that you see. Search on the search page, and \
+click the buttons that a page shows. A call that is not valid does nothing. Choose your keywords carefully, and buy what fits the \
+instruction best."""
+
+TOOLS = (
+    Tool("search", "Searches for products.", {"keywords": "What to search for."}, "search[{keywords}]"),
+    Tool("click", "Clicks a button, link or option of the page.", {"value": "Its text, as the page shows it."}, "click[{value}]"),
+)
+
+
 @lru_cache(maxsize=4)
 def _load(folder: Path, _stamp: tuple[tuple[int, int], ...]) -> tuple[Catalogue, Shop]:
     catalogue = read_catalogue(folder)
@@ -55,6 +67,8 @@ def load_shop(folder: Path) -> tuple[Catalogue, Shop]:
 class WebShop:
     name = "webshop"
     prompt = PROMPT
+    tools = TOOLS
+    tool_prompt = TOOL_PROMPT
     max_steps = 10
     in_process = True
     """Cheap and safe: explore needs no child process for it."""
