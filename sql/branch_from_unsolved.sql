@@ -2,10 +2,10 @@
 -- Only rollouts in the tree count, so that the choice stays the same until it is built again.
 WITH unsolved AS (
     SELECT tree_id
-    FROM rollouts SEMI JOIN step_nodes USING (rollout_id)
+    FROM outcomes SEMI JOIN step_nodes USING (rollout_id)
     WHERE environment = $environment AND split = $split
     GROUP BY tree_id
-    HAVING NOT bool_or(coalesce(success, score >= 1, false))
+    HAVING NOT bool_or(solved)
 )
 SELECT tree_id, node_id, 1.0 - score_sum / scored_visits AS priority
 FROM nodes

@@ -4,6 +4,6 @@ WITH counted AS (
 )
 SELECT environment, agent, model, count(*) AS rollouts, sum(invalid) / nullif(sum(judged), 0) AS share_invalid,
     avg(score) FILTER (invalid = 0) AS score_without, avg(score) FILTER (invalid > 0) AS score_with
-FROM rollouts JOIN counted USING (rollout_id)
+FROM outcomes JOIN counted USING (rollout_id)
 GROUP BY environment, agent, model
 ORDER BY environment, agent, model

@@ -22,6 +22,6 @@ CROSS JOIN LATERAL (
 ) AS sides (side, node_id, rollout_id)
 JOIN nodes ON nodes.node_id = sides.node_id
 JOIN step_nodes ON step_nodes.node_id = nodes.node_id
-JOIN rollouts ON rollouts.rollout_id = step_nodes.rollout_id
+JOIN outcomes AS rollouts ON rollouts.rollout_id = step_nodes.rollout_id
 WHERE pairs.pair_id = $pair_id
 ORDER BY sides.side, rollouts.attempt, rollouts.rollout_id

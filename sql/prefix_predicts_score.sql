@@ -1,7 +1,7 @@
 -- How well the first steps predict the score: the share of the variance of scores within tasks that the node at each depth explains.
 WITH scored AS (
     SELECT step_nodes.rollout_id, nodes.tree_id, nodes.depth, nodes.node_id, rollouts.score
-    FROM step_nodes JOIN nodes USING (node_id) JOIN rollouts USING (rollout_id)
+    FROM step_nodes JOIN nodes USING (node_id) JOIN outcomes AS rollouts USING (rollout_id)
     WHERE rollouts.score IS NOT NULL
 ),
 means AS (

@@ -6,6 +6,6 @@ SELECT
     rollouts.trajectory_id, rollouts.tools, rollouts.end_messages, rollouts.metadata,
     steps.step, steps.observation, steps.thought, steps.action, steps.response, steps.reward, steps.valid,
     steps.input_messages, steps.output_message, steps.metadata AS step_metadata
-FROM rollouts
+FROM outcomes AS rollouts
 JOIN steps USING (rollout_id)
 ORDER BY rollouts.environment, rollouts.task_id, rollouts.attempt, rollouts.rollout_id, steps.step

@@ -55,7 +55,8 @@ LEVELS = (
     {"store", "models"},
     {"environments", "agents"},
     {
-        "exploration", "importers", "exporters", "trees", "state_graphs", "tree_search", "preferences", "editing", "training", "evaluation",
+        "exploration", "importers", "exporters", "scoring", "trees", "state_graphs", "tree_search", "preferences", "editing", "training",
+        "evaluation",
     },
     {"viewing"},
     {"releases", "experiments"},

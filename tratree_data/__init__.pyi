@@ -14,6 +14,7 @@ from .pipelines import run as run
 from .preferences.demonstrations import demonstrations as demonstrations
 from .preferences.pairs import pairs as pairs
 from .releases.publish import publish as publish
+from .scoring.score import score as score
 from .store.checks import check as check
 from .store.reader import open_store as open_store
 from .store.release import open_dataset as open_dataset

@@ -41,18 +41,25 @@ class Stage:
         return "import_log" if self.name == "import" else self.name
 
 
+LATER_SCORES = ("rollout_scores",)
+"""Wherever it is there, it decides which score a rollout has."""
+
 STAGES = (
     Stage("import", (), ("rollouts", "steps"), "tratree import FILE DIR", committed_last="rollouts", repeatable=True),
     Stage("explore", (), ("rollouts", "steps"), "tratree explore ENVIRONMENT DIR", committed_last="rollouts", repeatable=True),
+    Stage("score", ("rollouts", "steps"), ("rollout_scores",), "tratree score DIR --with FILE"),
     Stage("embed", ("steps",), ("embeddings",), "tratree build DIR --embedder minilm", published=False),
-    Stage("build", ("rollouts", "steps"), ("nodes", "edges", "step_nodes"), "tratree build DIR", by_tree=True),
-    Stage("search", ("nodes", "step_nodes", "rollouts"), ("node_values", "paths"), "tratree search DIR", by_tree=True),
-    Stage("replay", ("paths", "nodes", "step_nodes", "rollouts"), ("replays",), "tratree replay DIR", by_tree=True),
+    Stage("build", ("rollouts", "steps"), ("nodes", "edges", "step_nodes"), "tratree build DIR", may_read=LATER_SCORES, by_tree=True),
+    Stage(
+        "search", ("nodes", "step_nodes", "rollouts"), ("node_values", "paths"), "tratree search DIR", may_read=LATER_SCORES, by_tree=True
+    ),
+    Stage("replay", ("paths", "nodes", "step_nodes", "rollouts"), ("replays",), "tratree replay DIR", may_read=LATER_SCORES, by_tree=True),
     Stage(
         "pairs",
         ("nodes", "step_nodes", "rollouts"),
         ("pairs", "step_labels"),
         "tratree pairs DIR",
+        may_read=LATER_SCORES,
         committed_last="pairs",
         by_tree=True,
     ),
@@ -61,7 +68,7 @@ STAGES = (
         ("nodes", "step_nodes", "rollouts"),
         ("demonstrations",),
         "tratree demonstrations DIR",
-        may_read=("paths", "replays", "steps"),
+        may_read=("paths", "replays", "steps", *LATER_SCORES),
         by_tree=True,
     ),
     Stage("evaluate", (), ("evaluations",), "tratree evaluate MODEL ENVIRONMENT --directory DIR", published=False),

@@ -1,4 +1,4 @@
-"""Verbs that make tables of tables: run, build, search, replay, pairs, demonstrations."""
+"""Verbs that make tables of tables: run, score, build, search, replay, pairs, demonstrations."""
 
 from typing import Annotated
 
@@ -6,6 +6,7 @@ import typer
 
 from tratree_data.cli.app import Dataset, app, messages, report, verb
 from tratree_data.preferences.settings import DemonstrationSettings, PairSettings
+from tratree_data.scoring.settings import ScoreSettings
 from tratree_data.tree_search.settings import ReplaySettings, SearchSettings
 from tratree_data.trees.settings import BuildSettings
 
@@ -29,6 +30,14 @@ def run(
         report(result)
     messages.print()
     print_text(lambda columns: summarise_run(directory, columns))
+
+
+@verb(ScoreSettings, PANEL)
+def score() -> None:
+    """Scores rollouts from a table, a function of the rollout, or a rubric that a model applies; their own scores stay.
+
+    Example: `tratree score demo --with judge:model=gpt-5-mini --rubric "Was every file restored?"`
+    """
 
 
 @verb(BuildSettings, PANEL)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tratree_data.stages import Stage, stages_by_tree
+from tratree_data.stages import LATER_SCORES, Stage, stages_by_tree
 from tratree_data.store.log import Lineage
 from tratree_data.store.reader import Store, last_lineage
 from tratree_data.store.schemas import arrow_schema, empty_table, table_schema
@@ -33,10 +33,12 @@ class Selection:
 
 
 def write_rollouts(out: Path, stage: str, selections: Sequence[Selection], dropped: pa.Table, settings: Mapping[str, Any]) -> Store:
-    """The rollouts and steps that are kept, everything that was ever dropped, and the vectors that exist already."""
+    """The rollouts and steps that are kept with their later scores, everything ever dropped, and the vectors that exist."""
     tables: dict[str, Any] = {"dropped": pa.concat_tables([*(_dropped(selection) for selection in selections), dropped])}
     if any(selection.store.has("embeddings") for selection in selections):
         tables["embeddings"] = _embeddings(selections)
+    if any(selection.store.has("rollout_scores") for selection in selections):
+        tables["rollout_scores"] = _all_rows([one for one in selections if one.store.has("rollout_scores")], "rollout_scores")
     tables["steps"] = _all_rows(selections, "steps")
     tables["rollouts"] = _all_rows(selections, "rollouts")
     return commit(out, stage, tables, settings=settings, reads={})
@@ -103,6 +105,8 @@ def stages_out_of_date(store: Store) -> list[str]:
 
 
 def _is_current(store: Store, lineage: Lineage) -> bool:
+    if store.has(*LATER_SCORES) and not set(LATER_SCORES) <= set(lineage.reads):
+        return False  # scores came after it
     return all(store.has(table) and store.version(table) == version for table, version in lineage.reads.items())
 
 

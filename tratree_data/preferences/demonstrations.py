@@ -24,7 +24,7 @@ from tratree_data.preferences.settings import DemonstrationSettings
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
 from tratree_data.store.queries import query
-from tratree_data.store.reader import is_current, open_store
+from tratree_data.store.reader import is_current, open_store, versions_read
 from tratree_data.store.schemas import arrow_schema
 from tratree_data.store.staged import StagedFiles, dropped_rows, reason_table
 from tratree_data.store.tree_arrays import (
@@ -94,7 +94,7 @@ def demonstrations(directory: str | Path, settings: DemonstrationSettings) -> St
         store.need(*inputs)
         if "path" in settings.kinds and store.has("replays"):
             by_tree, inputs = [*by_tree, "replays"], [*inputs, "replays"]
-        reads = {table: store.version(table) for table in inputs}
+        reads = versions_read(store, inputs)
         if is_current(store, STAGE, ["demonstrations"], settings.recorded(), reads):
             return StageResult(STAGE, False, {"demonstrations": store.count("demonstrations")})
         left_out: Counter[str] = Counter()

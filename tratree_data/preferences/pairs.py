@@ -39,7 +39,7 @@ from tratree_data.preferences.settings import PairSettings
 from tratree_data.preferences.step_labels import label_steps
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
-from tratree_data.store.reader import Store, is_current, open_store
+from tratree_data.store.reader import Store, is_current, open_store, versions_read
 from tratree_data.store.schemas import arrow_schema
 from tratree_data.store.staged import StagedFiles, dropped_rows, reason_table
 from tratree_data.store.tree_arrays import (
@@ -82,7 +82,7 @@ def pairs(directory: str | Path, settings: PairSettings) -> StageResult:
     with writing(directory):
         store = open_store(directory)
         store.need(*READS)
-        reads = {table: store.version(table) for table in READS}
+        reads = versions_read(store, READS)
         if is_current(store, STAGE, ["step_labels", "pairs"], settings.recorded(), reads):
             return StageResult(STAGE, False, {"pairs": store.count("pairs"), "step labels": store.count("step_labels")})
         left_out: Counter[str] = Counter()

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError, suggest
 from tratree_data.files import read_text
-from tratree_data.stages import COLLECTED, STAGES, command_for
+from tratree_data.stages import COLLECTED, LATER_SCORES, STAGES, command_for
 from tratree_data.store.log import Lineage, Source, Tables, delta_tables
 from tratree_data.store.query_files import QueryFiles, memory_for_queries, spill_folder
 from tratree_data.store.schemas import (
@@ -40,6 +40,8 @@ if TYPE_CHECKING:  # it imports pandas, and a query needs neither
     import pyarrow.dataset as ds
 
 PARQUET_ENDS_WITH = b"PAR1"
+MAY_BE_MISSING = LATER_SCORES
+"""Tables that most datasets lack and that views read: missing ones are empty."""
 MARKS_OF_RELEASES = ("lineage.json", "versions")
 
 
@@ -208,6 +210,10 @@ class Store:
                 continue
             self._define_one(table, self._addresses(table))
             self._defined.add(table)  # only now: a file that could not be opened this time is tried again by the next query
+        for table in MAY_BE_MISSING:
+            if table not in self.sources and table not in self._defined and (table in behind or query is None or mentions(query, table)):
+                self._session.execute(create_statement(table))
+                self._defined.add(table)
         new = [view for view in views if view not in self._defined and tables_behind(view) <= self._defined]
         create_views(self._session, new)
         self._defined.update(new)
@@ -260,6 +266,11 @@ def _refuse_release(folder: Path) -> None:
         raise BadInputError(
             f"{folder} is a release, and releases never change.\nNext: tratree filter {folder} DIR --where true, then work in DIR"
         )
+
+
+def versions_read(store: Store, tables: Sequence[str]) -> dict[str, int]:
+    """The versions of what a stage reads, for its lineage: these tables, and scores that were given later, if there are any."""
+    return {table: store.version(table) for table in dict.fromkeys([*tables, *(LATER_SCORES if store.has(*LATER_SCORES) else ())])}
 
 
 def is_current(store: Store, stage: str, writes: Sequence[str], settings: Mapping[str, Any], reads: Mapping[str, int]) -> bool:

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tratree_data.store.outcomes import later_scores, with_scores
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import empty_table, scan_sql, with_columns
 from tratree_data.store.tree_arrays import NODE_COLUMNS, ROLLOUT_COLUMNS, STEP_COLUMNS, Ints, TreeArrays, read_tree_arrays
@@ -168,13 +169,17 @@ def read_chunks(
     if not store.count("nodes"):
         return
     tree_ids, chunk_of_tree = plan_chunks(store, columns["nodes"], nodes_per_chunk)
+    later = later_scores(store)
     places = {}
     for table in columns:
         groups = list_row_groups(store.sources[table].files)
         places[table] = place_chunks(groups, find_trees(read_runs(groups, "tree_id"), tree_ids, np.arange(len(tree_ids))), chunk_of_tree)
     for number in range(int(chunk_of_tree.max()) + 1):
         mine = tree_ids.filter(pa.array(chunk_of_tree == number))
-        yield {table: read_rows(table, places[table].get(number, []), names, mine) for table, names in columns.items()}
+        tables = {table: read_rows(table, places[table].get(number, []), names, mine) for table, names in columns.items()}
+        if later is not None and "rollouts" in tables:
+            tables["rollouts"] = with_scores(tables["rollouts"], later)
+        yield tables
 
 
 def read_tree_arrays_by_chunk(store: Store) -> Iterator[TreeArrays]:

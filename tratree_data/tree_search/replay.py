@@ -24,7 +24,7 @@ from tratree_data.errors import BadInputError, NotFoundError, TratreeError
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
 from tratree_data.store.queries import query
-from tratree_data.store.reader import Store, is_current, open_store
+from tratree_data.store.reader import Store, is_current, open_store, versions_read
 from tratree_data.store.schemas import empty_table, table_from_rows
 from tratree_data.store.staged import dropped_rows
 from tratree_data.store.writer import commit, with_dropped, writing
@@ -47,7 +47,7 @@ def replay(directory: str | Path, settings: ReplaySettings) -> StageResult:
         explored = exploration_options(store, settings.environments)
         options = _options(explored, settings.environment_data, settings.environment_options or {})
         recorded = settings.recorded() | {"environment_options": options}
-        reads = {table: store.version(table) for table in this.reads}
+        reads = versions_read(store, this.reads)
         earlier = store.read("replays") if is_current(store, STAGE, this.writes, recorded, reads) else empty_table("replays")
         done = set(earlier["path_id"].to_pylist())
         waiting = [row for row in query(store, "paths_to_replay").to_pylist() if row["path_id"] not in done]

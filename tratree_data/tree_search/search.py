@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
-from tratree_data.store.reader import is_current, open_store
+from tratree_data.store.reader import is_current, open_store, versions_read
 from tratree_data.store.schemas import arrow_schema
 from tratree_data.store.staged import StagedFiles, dropped_rows
 from tratree_data.store.tree_arrays import Ints, TreeArrays, advantages, numbers, offsets_of, positions
@@ -41,7 +41,7 @@ def search(directory: str | Path, settings: SearchSettings) -> StageResult:
     with writing(directory):
         store = open_store(directory)
         store.need(*this.reads)
-        reads = {table: store.version(table) for table in this.reads}
+        reads = versions_read(store, this.reads)
         if is_current(store, STAGE, this.writes, settings.recorded(), reads):
             return StageResult(STAGE, False, {"nodes": store.count("node_values"), "paths": store.count("paths")})
         evidence = Evidence()

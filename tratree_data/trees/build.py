@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 
 from tratree_data.errors import TratreeError
 from tratree_data.results import StageResult
-from tratree_data.store.reader import Store, is_current, last_lineage, open_store
+from tratree_data.store.outcomes import read_outcomes, store_as_read
+from tratree_data.store.reader import Store, is_current, last_lineage, open_store, versions_read
 from tratree_data.store.tree_chunks import StepChunk, plan_step_chunks, read_step_chunk
 from tratree_data.store.writer import commit, new_file, write_parquet, writing
 from tratree_data.system.engine import Engine, run_each
@@ -32,6 +33,7 @@ from tratree_data.trees.tree import ROLLOUT_COLUMNS, STEP_COLUMNS, build_tree
 
 PROCESSES_FROM_STEPS = 2_000_000
 """Below this, starting worker processes costs more than it gains: the chunks share threads, which the kernels and Arrow leave free."""
+SCORED = ["rollout_id", "tree_id", "score"]
 REBUILD_ALL_FROM = 0.3
 """From this share of changed trees on, building all is cheaper than replacing some."""
 
@@ -71,7 +73,7 @@ def build(directory: str | Path, settings: BuildSettings) -> StageResult:
         if cache is not None and calibrated is not None and _is_stored(cache):
             cache.adopt(calibrated)
             store = _keep_vectors(store, cache)
-        reads = {"rollouts": store.version("rollouts"), "steps": store.version("steps")}
+        reads = versions_read(store, ("rollouts", "steps"))
         if is_current(store, "build", TABLES, made.as_dict(), reads):
             return StageResult("build", False, _count_trees(store))
         rollouts, changed = _rollouts_to_build(store, made)
@@ -129,7 +131,7 @@ def _note_ignored_engine(cache: Cache | None, settings: BuildSettings) -> str:
 
 def _rollouts_to_build(store: Store, made: BuiltWith) -> tuple[pa.Table, list[str] | None]:
     """The rollouts of all trees, or of those that changed and the trees' ids."""
-    rollouts = store.read("rollouts", [*ROLLOUT_COLUMNS, "step_count"])
+    rollouts = read_outcomes(store, [*ROLLOUT_COLUMNS, "step_count"])
     changed = _changed_trees(store, made, rollouts)
     if changed is None:
         return rollouts, None
@@ -137,19 +139,25 @@ def _rollouts_to_build(store: Store, made: BuiltWith) -> tuple[pa.Table, list[st
 
 
 def _changed_trees(store: Store, made: BuiltWith, rollouts: pa.Table) -> list[str] | None:
-    """Trees whose rollouts are not those of the last build with these settings; None when all have to be built."""
+    """Trees whose rollouts or scores are not those of the last build with these settings; None when all have to be built."""
     last = last_lineage(store, "build", TABLES[-1])
     if last is None or last.settings != made.as_dict() or not all(store.has(table) for table in TABLES):
         return None
     try:
-        before = open_store(store.path, {"rollouts": last.reads["rollouts"]}).read("rollouts", ["rollout_id", "tree_id"])
+        before = read_outcomes(store_as_read(store.path, last.reads), SCORED)
     except (TratreeError, OSError):  # the old files are gone, so nobody knows what changed
         return None
-    now = rollouts.select(["rollout_id", "tree_id"])
-    differ = [a.filter(pc.invert(pc.is_in(a["rollout_id"], b["rollout_id"].combine_chunks()))) for a, b in ((now, before), (before, now))]
+    now = rollouts.select(SCORED)
+    differ = [a.filter(pc.invert(pc.is_in(_scored_ids(a), _scored_ids(b)))) for a, b in ((now, before), (before, now))]
     trees = pc.unique(pa.concat_tables(differ)["tree_id"]).to_pylist()
     share = len(trees) / max(1, len(pc.unique(now["tree_id"])))
     return sorted(trees) if share < REBUILD_ALL_FROM else None
+
+
+def _scored_ids(rollouts: pa.Table) -> pa.Array:
+    """A rollout and its score as one text: trees hold sums of scores."""
+    scores = pc.fill_null(rollouts["score"].cast(pa.string()), "")
+    return pa.array(pc.binary_join_element_wise(rollouts["rollout_id"], scores, " ").to_pylist(), pa.string())
 
 
 def _build_chunks(

@@ -12,6 +12,7 @@ from tratree_data.errors import BadInputError
 from tratree_data.store.queries import query, query_text
 from tratree_data.store.reader import Store
 from tratree_data.store.release import open_dataset
+from tratree_data.store.schemas import create_statement
 from tratree_data.store.views import create_views, views_for
 
 SAMPLED_TREES = 1_000
@@ -50,11 +51,12 @@ def stats_by_attempts(directory: str | Path, attempts: Sequence[int] = tuple(ran
 
 
 def quality_of(nodes: pa.Table, rollouts: pa.Table) -> dict[str, Any]:
-    """The same row for trees that are not in a store."""
+    """The same row for trees that are not in a store; each rollout already has the score that counts."""
     text = query_text("quality")
     with duckdb.connect() as connection:
         connection.register("nodes", nodes)
-        connection.register("rollouts", rollouts)
+        connection.register("rollouts", rollouts.append_column("duplicate_of", pa.nulls(rollouts.num_rows, pa.string())))
+        connection.execute(create_statement("rollout_scores"))
         create_views(connection, views_for(text))
         row: dict[str, Any] = connection.sql(text).to_arrow_table().to_pylist()[0]
     return row

@@ -1,0 +1,19 @@
+"""What decides the scores that are given later."""
+
+from dataclasses import KW_ONLY, dataclass
+from typing import Annotated
+
+from tratree_data.system.settings import Setting, Settings
+
+
+@dataclass(frozen=True)
+class ScoreSettings(Settings):
+    source: Annotated[
+        str,
+        Setting("A table (.csv, .jsonl, .parquet), module:function, or judge:model=NAME,base_url=URL.", option="with", metavar="SOURCE"),
+    ]
+    _: KW_ONLY
+    name: Annotated[str, Setting("What the source is called in the dataset; by default the file, module:function, or judge:model.")] = ""
+    override: Annotated[bool, Setting("Count these scores also where the log or environment gave one.")] = False
+    rubric: Annotated[str, Setting("What the judge looks for: a text, or a file with it.", metavar="TEXT|FILE")] = ""
+    workers: Annotated[int, Setting("Questions to the judge at the same time.", minimum=1, recorded=False)] = 8
