@@ -28,7 +28,9 @@ CREATE TABLE rollouts (
     duplicate_of        VARCHAR,
     license             VARCHAR,
     source_url          VARCHAR,
-    attribution         VARCHAR
+    attribution         VARCHAR,
+    format              VARCHAR,
+    content_id          VARCHAR
 );
 COMMENT ON TABLE  rollouts                     IS 'One attempt of an agent at a task, success or failure. Written by explore and import.';
 COMMENT ON COLUMN rollouts.rollout_id          IS 'Content hash of the attempt.';
@@ -61,3 +63,5 @@ COMMENT ON COLUMN rollouts.duplicate_of        IS 'The rollout_id of the same ru
 COMMENT ON COLUMN rollouts.license             IS 'The licence of the log, as given at its import.';
 COMMENT ON COLUMN rollouts.source_url          IS 'Where the log was published, as given at its import.';
 COMMENT ON COLUMN rollouts.attribution         IS 'Whom to credit for the log, as given at its import.';
+COMMENT ON COLUMN rollouts.format              IS 'The format of the imported log; NULL if it was explored.';
+COMMENT ON COLUMN rollouts.content_id          IS 'Hash of what was done and seen, white space aside: equal for the same run in another format. NULL if it was explored.';

@@ -54,9 +54,9 @@ def dataset(tmp_path_factory) -> Path:
 
 
 def contents(directory: Path) -> dict[str, list[dict]]:
-    """All but the file the rows came from."""
+    """All but the file the rows came from, and its format."""
     store = open_store(directory)
-    rollouts = store.sql("SELECT * EXCLUDE (source) FROM rollouts ORDER BY rollout_id")
+    rollouts = store.sql("SELECT * EXCLUDE (source, format) FROM rollouts ORDER BY rollout_id")
     return {"rollouts": rollouts.to_pylist(), "steps": store.sql("SELECT * FROM steps ORDER BY rollout_id, step").to_pylist()}
 
 

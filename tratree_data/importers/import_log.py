@@ -51,7 +51,7 @@ def import_log(directory: str | Path, path: str | Path, settings: ImportSettings
     store = create_store(directory)
     lineage = settings.recorded() | {"format": format, "files": len(files), "first": files[0].name} | asdict(options) | beside.recorded()
     with writing(directory):
-        run = Import(Path(directory), create_store(store.path), options, lineage, beside)
+        run = Import(Path(directory), create_store(store.path), options, lineage, beside, format)
         with progress(files) as advance:
             for file in files:
                 for _ in run.take(read_log(format, file, options)):

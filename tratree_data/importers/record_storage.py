@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tratree_data import ids
 from tratree_data.importers.beside import Beside
+from tratree_data.importers.contents import Contents, content_id
 from tratree_data.importers.log_records import LogStep, Options, Problem, Record, Unusable
 from tratree_data.importers.summary import ImportSummary
 from tratree_data.messages import json_text
@@ -50,8 +52,9 @@ class Import:
     options: Options
     settings: dict[str, Any]
     beside: Beside = field(default_factory=Beside)
+    format: str = ""
+    contents: Contents = field(init=False)
     writer: RolloutWriter = field(init=False)
-    origin: dict[str, str | None] = field(init=False)
     known: dict[str, tuple[float | None, bool | None]] = field(default_factory=dict)
     rescored: dict[str, tuple[float | None, bool | None]] = field(default_factory=dict)
     attempts: dict[str, int] = field(default_factory=dict)
@@ -64,11 +67,16 @@ class Import:
     dropped: list[pa.Table] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.origin = {name: storable(getattr(self.options, name)) or None for name in ("license", "source_url", "attribution")}
+        self.contents = Contents(self.format)
+        self.origin: dict[str, str | None] = {"format": self.format or None}
+        self.origin |= {name: storable(getattr(self.options, name)) or None for name in ("license", "source_url", "attribution")}
         self.writer = RolloutWriter(self.directory, STAGE, self.settings, most_steps=STEPS_PER_COMMIT)
         if self.store.has("rollouts"):
             rows = self.store.read("rollouts", ["rollout_id", "score", "success"]).to_pylist()
             self.known = {row["rollout_id"]: (row["score"], row["success"]) for row in rows}
+            columns = ["rollout_id", "content_id", "format", "instruction", "duplicate_of", "attempt"]
+            imported = self.store.read("rollouts", columns, filter=pc.field("content_id").is_valid())
+            self.contents.load(imported.sort_by([("attempt", "ascending"), ("rollout_id", "ascending")]).to_pylist())
             last = self.store.sql("SELECT tree_id, max(attempt) AS attempt FROM rollouts GROUP BY tree_id ORDER BY tree_id").to_pydict()
             self.attempts = {tree: attempt + 1 for tree, attempt in zip(last["tree_id"], last["attempt"], strict=True)}
 
@@ -106,7 +114,10 @@ class Import:
         tree = ids.tree_id(record.environment, record.task_id)
         attempt = self.attempts.get(tree, 0)
         self.attempts[tree] = attempt + 1
-        row = rollout_row(record, rollout, tree, attempt, score) | self.origin
+        content = content_id((step.observation, step.action) for step in record.steps)
+        original = self.contents.find(content, rollout, record.instruction, len(record.steps))
+        self.summary.duplicates += original is not None
+        row = rollout_row(record, rollout, tree, attempt, score) | self.origin | {"content_id": content, "duplicate_of": original}
         self.writer.add(row, map(step_row, record.steps))
         self.counts["rollouts"] += 1
         self.counts["steps"] += len(record.steps)

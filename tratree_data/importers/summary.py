@@ -24,6 +24,8 @@ class ImportSummary:
     empty_actions: int = 0
     longest: int = 0
     longest_source: str = ""
+    duplicates: int = 0
+    """Runs that the dataset already has in another format."""
     unusable: list[str] = field(default_factory=list)
     """Files of which nothing could be used, with the reason."""
     unread: Sequence[str] = ()
@@ -53,6 +55,8 @@ class ImportSummary:
         span = f", from {self.lowest:g} to {self.highest:g}" if self.scored else ""
         yield f"Scores: {self.scored:,} of {self.rollouts:,} rollouts{span}"
         yield f"Longest rollout: {self.longest:,} steps ({self.longest_source}); empty actions: {self.empty_actions:,} of {self.steps:,}"
+        if self.duplicates:
+            yield f"{self.duplicates:,} rollouts are there in another format: kept with duplicate_of, and left out by build"
         yield from self._warnings(dropped)
 
     def _warnings(self, dropped: int) -> Iterator[str]:

@@ -23,7 +23,7 @@ from tratree_data.releases.redaction_rules import Rule, Span, find_secrets, load
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema, table_schema
 
-GLOBAL = {"environment", "environment_version", "split", "agent", "model", "sampling", "license", "source_url", "attribution"}
+GLOBAL = {"environment", "environment_version", "split", "agent", "model", "sampling", "format", "license", "source_url", "attribution"}
 EVERYWHERE = ""
 """The scope of what is numbered per release."""
 REMEMBERED = 5_000_000

@@ -1,0 +1,71 @@
+"""The same run in another format: known by what was done and seen, white space aside.
+
+Formats disagree about the prompt, the first message and thoughts, so neither counts; the request must be the same in both, or part of the
+other's. Two attempts of one log may be equal and still be two, so only runs of another format are compared, the first with the first.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import xxhash
+
+WHITE_SPACE = b" \t\r\n\f\v"
+SEEN, DONE = b"\x1e", b"\x1f"
+FEW_STEPS = 3
+"""Shorter runs without a request in both are not recognised: they may be equal by chance."""
+
+
+def content_id(turns: Iterable[tuple[str, str]]) -> str:
+    """Hash of (observation, action) of each step; the first observation is left out."""
+    said: list[bytes] = []
+    for observation, action in turns:
+        said += (SEEN, observation.encode() if said else b"", DONE, action.encode())
+    return hash_content(b"".join(said))
+
+
+def hash_content(text: bytes) -> str:
+    return xxhash.xxh3_64_hexdigest(text.translate(None, WHITE_SPACE))
+
+
+def same_request(one: str, other: str, steps: int) -> bool:
+    """Whether two instructions can be those of one run."""
+    a, b = ("".join(text.split()) for text in (one, other))
+    return a in b or b in a if a and b else steps >= FEW_STEPS
+
+
+@dataclass
+class Runs:
+    """Runs with one content: those of each format in order, with their instructions."""
+
+    originals: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass
+class Contents:
+    """The runs that a dataset has, by content; `find` says which of them a new run repeats."""
+
+    format: str
+    runs: dict[str, Runs] = field(default_factory=dict)
+
+    def load(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Rows of `rollouts`, in the order in which they were imported."""
+        for row in rows:
+            if row["content_id"] and row["format"]:
+                self._note(row["content_id"], row["format"], row["rollout_id"], row["instruction"], row["duplicate_of"] is not None)
+
+    def find(self, content: str, rollout: str, instruction: str, steps: int) -> str | None:
+        """The rollout_id of the same run in another format; the run is noted either way."""
+        known = self.runs.get(content)
+        place = known.counts.get(self.format, 0) if known else 0
+        others: Sequence[list[tuple[str, str]]] = [runs for name, runs in known.originals.items() if name != self.format] if known else []
+        found = next((runs[place][0] for runs in others if place < len(runs) and same_request(runs[place][1], instruction, steps)), None)
+        self._note(content, self.format, rollout, instruction, found is not None)
+        return found
+
+    def _note(self, content: str, format: str, rollout: str, instruction: str, is_duplicate: bool) -> None:
+        runs = self.runs.setdefault(content, Runs())
+        runs.counts[format] = runs.counts.get(format, 0) + 1
+        if not is_duplicate:
+            runs.originals.setdefault(format, []).append((rollout, instruction))
