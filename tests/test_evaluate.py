@@ -434,3 +434,10 @@ def test_an_expert_and_a_model_are_evaluated_in_webshop(model: Path, tmp_path: P
     assert rows["reward"] == 1.0
     with pytest.raises(BadInputError, match="each run of A needs one of B"):
         compare([tmp_path / "expert"], [tmp_path / "model", tmp_path / "expert"])
+
+
+def test_the_spread_is_that_of_a_two_way_layout() -> None:
+    """By hand: run means .5, .55 and .45; task means 1/30 and 29/30; an interaction of 1/600 per cell."""
+    spread = spread_of([{"a": 0.0, "b": 1.0}, {"a": 0.1, "b": 1.0}, {"a": 0.0, "b": 0.9}])
+    assert (spread.between_runs, spread.runs, spread.tasks) == (pytest.approx(0.0025 / 3), 3, 2)
+    assert spread.between_tasks == pytest.approx((28 / 30) ** 2 / 2 / 2 - 1 / 600 / 6)

@@ -123,6 +123,13 @@ def test_a_first_commit_killed_at_any_of_its_calls_is_made_again_by_the_same_com
         create_store(tmp_path / "mine")
 
 
+def test_an_empty_entry_of_a_log_is_refused(tmp_path: Path) -> None:
+    make_store(tmp_path, *one_rollout())
+    (tmp_path / "rollouts" / "_delta_log" / f"{0:020}.json").write_bytes(b"")
+    with pytest.raises(BadInputError, match=r"rollouts .*00000\.json in its log is empty"):
+        open_store(tmp_path)
+
+
 def test_what_made_a_table_can_be_asked(tmp_path: Path) -> None:
     append(tmp_path, 1)
     append(tmp_path, 2)
