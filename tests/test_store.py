@@ -125,8 +125,8 @@ def test_a_first_commit_killed_at_any_of_its_calls_is_made_again_by_the_same_com
 
 def test_an_empty_entry_of_a_log_is_refused(tmp_path: Path) -> None:
     make_store(tmp_path, *one_rollout())
-    (tmp_path / "rollouts" / "_delta_log" / f"{0:020}.json").write_bytes(b"")
-    with pytest.raises(BadInputError, match=r"rollouts .*00000\.json in its log is empty"):
+    max((tmp_path / "rollouts" / "_delta_log").glob("*.json")).write_bytes(b"")
+    with pytest.raises(BadInputError, match=r"rollouts.*\d\.json in its log is empty"):
         open_store(tmp_path)
 
 
