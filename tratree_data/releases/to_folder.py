@@ -19,7 +19,7 @@ from tratree_data.releases.diff import link
 from tratree_data.store.manifest import CHECKSUMS, Shard, file_hash, read_checksums
 from tratree_data.store.release import VERSIONS, local_versions
 from tratree_data.store.writer import sync
-from tratree_data.system.safe_paths import inside, is_plain_file, is_plain_folder
+from tratree_data.system.safe_paths import inside, is_plain_file, is_plain_folder, open_lock_file
 
 PARTIAL = ".partial-"
 
@@ -35,7 +35,6 @@ class FolderTarget:
             self._need_checksums(self.fetch(version))
 
     def versions(self) -> list[str]:
-        inside(self.folder, VERSIONS)
         return local_versions(self.folder)
 
     def _need_checksums(self, version: Path) -> None:
@@ -56,7 +55,7 @@ class FolderTarget:
     def scratch(self, version: str) -> Iterator[Path]:
         """A folder on the same file system; nothing of it stays unless `put` has moved it. One process publishes at a time."""
         (self.folder / VERSIONS).mkdir(parents=True, exist_ok=True)
-        with open(self.folder / VERSIONS / ".lock", "a") as lock:
+        with open_lock_file(self.folder / VERSIONS / ".lock", self.folder) as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:

@@ -10,14 +10,17 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.schemas import FORMAT_VERSION, table_names
+from tratree_data.system.safe_paths import inside, refuse_links_in
 
 LINEAGE_KEY = "tratree"
+LOG = "_delta_log"
 MOST_OF_AN_ERROR = 200
 
 try:
@@ -55,6 +58,9 @@ class Tables:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.names = delta_tables(folder)
+        for name in self.names:
+            refuse_links_in(folder / name, folder)
+            refuse_links_in(folder / name / LOG, folder)
         self._opened: dict[str, DeltaTable] = {}
         self._lineages: dict[str, list[Lineage | None]] = {}
         self._commits: dict[str, set[str]] = {}
@@ -157,7 +163,8 @@ class Tables:
 
 
 def delta_tables(folder: Path) -> list[str]:
-    return [name for name in table_names() if (folder / name / "_delta_log").is_dir()]
+    """The tables that the folder has; a table, or its log, that is a link is refused."""
+    return [name for name in table_names() if inside(folder, Path(name, LOG)).is_dir()]
 
 
 def address(folder: Path, table: str) -> str:
@@ -167,12 +174,18 @@ def address(folder: Path, table: str) -> str:
 
 def files_of(folder: Path, table: str, delta: DeltaTable) -> tuple[str, ...]:
     """The paths of a version's files; they are not nested and have plain names, so only Delta's escapes of the folder are undone."""
+    for path in delta.get_add_actions(flatten=True)["path"]:
+        if "/" in unquote(name := str(path)):
+            raise BadInputError(
+                f"The log of {folder / table} names a file outside that folder: {name[:MOST_OF_AN_ERROR]!r}.\n"
+                "Next: do not trust this dataset; restore it from a copy"
+            )
     return tuple(str((folder / table).resolve() / uri.rpartition("/")[2]) for uri in delta.file_uris())
 
 
 def read_actions(folder: Path, table: str, version: int, *kinds: str) -> list[tuple[str, dict[str, Any]]]:
     """(kind, action) of a version's entry in the log: one action a line, as Delta's protocol has it."""
-    path = folder / table / "_delta_log" / f"{version:020}.json"
+    path = folder / table / LOG / f"{version:020}.json"
     beginnings = tuple(f'{{"{kind}"' for kind in kinds)
     if not path.stat().st_size:  # Delta takes it for a version that changes nothing, and rows would be missing in silence
         raise _unreadable(folder / table, f"{path.name} in its log is empty")

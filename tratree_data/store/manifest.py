@@ -13,6 +13,7 @@ from tratree_data.errors import BadInputError
 from tratree_data.store.log import Lineage, Source
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import FORMAT_VERSION, table_names
+from tratree_data.system.safe_paths import inside
 
 MANIFEST = "lineage.json"
 CHECKSUMS = "SHA256SUMS"
@@ -68,11 +69,16 @@ def release_store(manifest: Manifest, root: str, path: Path, filesystem: Any = N
         if table in table_names():
             made = entry.get("lineage")
             lineage = Lineage(made["stage"], made["settings"], made["reads"], {}, table, "", made["code"], made["format"]) if made else None
-            files = tuple(f"{root}/{_inside(file)}" for file in manifest.files(table))
+            files = tuple(_address(root, file, filesystem) for file in manifest.files(table))
             sources[table] = Source(files, int(entry["store_version"]), lineage)
     if manifest.dropped:
-        sources["dropped"] = Source((f"{root}/{DROPPED}",), 0, None)
+        sources["dropped"] = Source((_address(root, DROPPED, filesystem),), 0, None)
     return Store(path, sources, label=f"version {manifest.version}", filesystem=filesystem)
+
+
+def _address(root: str, file: str, filesystem: Any) -> str:
+    """Of a file of a release: a local one is not reached through a link; the Hub's client keeps its own links."""
+    return str(inside(Path(root), _inside(file))) if filesystem is None else f"{root}/{_inside(file)}"
 
 
 def read_checksums(folder: Path) -> dict[str, str]:

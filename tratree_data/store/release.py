@@ -12,10 +12,10 @@ from packaging.version import Version
 
 from tratree_data.errors import BadInputError, NotFoundError, suggest
 from tratree_data.store.hub import corrupt_on_hub, open_hub_release
-from tratree_data.store.manifest import MANIFEST, file_hash, read_checksums, read_manifest, release_store
+from tratree_data.store.manifest import CHECKSUMS, MANIFEST, file_hash, read_checksums, read_manifest, release_store
 from tratree_data.store.reader import Store, open_store
 from tratree_data.system.progress import progress
-from tratree_data.system.safe_paths import is_plain_file, is_plain_folder
+from tratree_data.system.safe_paths import inside, is_plain_file
 
 VERSIONS = "versions"
 HUB = "hub:"
@@ -68,6 +68,7 @@ def corrupt_files(release: str | Path) -> list[str]:
     folder = release_folder(text)
     top = Path(text)
     places = [folder, top] if folder.parent == top / VERSIONS and (top / MANIFEST).is_file() else [folder]
+    inside(folder, CHECKSUMS)
     checksums = read_checksums(folder)
     found: list[str] = []
     with progress("check", len(checksums), "files") as advance:
@@ -80,7 +81,7 @@ def corrupt_files(release: str | Path) -> list[str]:
 def _trouble(places: Sequence[Path], name: str, digest: str) -> Iterator[str]:
     """In the version's folder and, where it is a file of its own there, at the top, which `datasets` loads."""
     seen: set[tuple[int, int]] = set()
-    for path in (place / name for place in places):
+    for path in (inside(place, name) for place in places):
         if not path.is_file():
             yield f"{path} is gone"
             continue
@@ -100,7 +101,7 @@ def release_folder(text: str) -> Path:
     published = local_versions(folder)
     if not version:
         found = folder / VERSIONS / published[-1] if published else folder
-        if not (found / MANIFEST).is_file():
+        if not inside(found, MANIFEST).is_file():
             raise NotFoundError(f"{folder} is not a release: it has no {MANIFEST}.\nNext: tratree publish DIR {folder} --version 0.1.0")
         return found
     if version in published:
@@ -117,5 +118,5 @@ def _versioned_folder(text: str) -> tuple[Path, str] | None:
 
 def local_versions(folder: Path) -> list[str]:
     """Published versions in a folder, oldest first; what a killed publish left behind is not one."""
-    named = [path for path in (folder / VERSIONS).glob("*") if re.fullmatch(r"\d+\.\d+\.\d+", path.name) and is_plain_folder(path)]
-    return sorted((path.name for path in named if is_plain_file(path / MANIFEST)), key=Version)
+    names = [path.name for path in inside(folder, VERSIONS).glob("*") if re.fullmatch(r"\d+\.\d+\.\d+", path.name)]
+    return sorted((name for name in names if inside(folder, Path(VERSIONS, name, MANIFEST)).is_file()), key=Version)

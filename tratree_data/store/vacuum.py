@@ -15,11 +15,10 @@ from tratree_data.results import StageResult
 from tratree_data.store.log import Tables, files_of, read_actions
 from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import table_names
-from tratree_data.store.writer import undo_leftovers, writing
+from tratree_data.store.writer import SCRATCH, undo_leftovers, writing
+from tratree_data.system.safe_paths import plain_files_below
 
 SECONDS_PER_DAY = 86_400
-SCRATCH = ".building"
-"""Where `tratree build` has its workers write; while nobody writes, anything in it was left behind."""
 
 
 def vacuum(directory: str | Path, keep_days: float = 7, *, dry_run: bool = False) -> StageResult:
@@ -55,7 +54,7 @@ def unneeded_files(folder: Path, keep_days: float) -> dict[Path, int]:
     """Parquet files that no kept version needs, with their sizes. While we own the writer's lock, none of them is being written."""
     opened = Tables(folder)
     since = time.time() - keep_days * SECONDS_PER_DAY
-    found = sorted((folder / SCRATCH).rglob("*.parquet"))
+    found = sorted(file for file in plain_files_below(folder / SCRATCH) if file.suffix == ".parquet")
     for table in table_names():  # a killed process may have written files of a table without any commit
         needed = needed_files(opened, table, since) if table in opened.names else set()
         found += sorted(file for file in (folder / table).glob("*.parquet") if file.name not in needed)

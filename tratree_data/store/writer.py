@@ -32,7 +32,10 @@ from tratree_data.stages import COLLECTED
 from tratree_data.store.log import LINEAGE_KEY, Lineage, Tables, address, delta_tables, files_of
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.schemas import arrow_schema, check, table_names, table_schema
+from tratree_data.system.safe_paths import inside, open_lock_file
 
+SCRATCH = ".building"
+"""Where `tratree build` has its workers write; while nobody writes, anything in it was left behind."""
 ROWS_PER_FILE = 1_000_000
 ROWS_PER_GROUP = 122_880
 INTACT = "What was there before is intact."
@@ -72,8 +75,10 @@ def _is_begun(entry: Path) -> bool:
 def writing(path: str | Path) -> Iterator[None]:
     """Holds the dataset's one writer's lock; it is released when the process ends, however it ends."""
     folder = Path(path)
+    inside(folder, SCRATCH)
+    delta_tables(folder)  # refuses links to other folders
     try:
-        handle = open(folder / ".lock", "a")  # noqa: SIM115 - closed below, and by the system on a kill
+        handle = open_lock_file(folder / ".lock", folder)  # closed below, and by the system on a kill
     except OSError as error:
         raise BadInputError(f"{folder} cannot be written: {error.strerror}.\nNext: check its permissions and the disk") from error
     try:

@@ -1,7 +1,10 @@
 """Paths below a folder that someone named, without following links: what is inside stays inside, whoever prepared it."""
 
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TextIO
 
 from tratree_data.errors import BadInputError
 
@@ -11,11 +14,40 @@ def inside(folder: Path, name: str | Path) -> Path:
     at = folder
     for part in Path(name).parts:
         at = at / part
-        if part in ("..", os.sep) or at.is_symlink():
-            raise BadInputError(
-                f"{at} is a link, and links below {folder} are not followed.\nNext: remove the link, or name another folder"
-            )
+        if part in ("..", os.sep):
+            raise BadInputError(f"{at} is outside {folder}, and only files inside it are used.\nNext: name another folder")
+        if at.is_symlink():
+            raise link_refused(at, folder)
     return at
+
+
+def link_refused(link: Path, folder: Path) -> BadInputError:
+    return BadInputError(f"{link} is a link, and links below {folder} are not followed.\nNext: remove the link, or name another folder")
+
+
+def refuse_links_in(place: Path, folder: Path) -> None:
+    """None of the entries of `place`, a folder below `folder`, may be a link."""
+    with os.scandir(place) as entries:
+        for entry in entries:
+            if entry.is_symlink():
+                raise link_refused(place / entry.name, folder)
+
+
+def plain_files_below(folder: Path) -> Iterator[Path]:
+    """Regular files at any depth; links, also to folders, and the folder itself if it is a link, are left out."""
+    if is_plain_folder(folder):
+        for place, _, names in os.walk(folder, followlinks=False):
+            yield from (file for file in (Path(place, name) for name in names) if is_plain_file(file))
+
+
+def open_lock_file(path: Path, folder: Path) -> TextIO:
+    """A file to lock, made if there is none; the system itself refuses a link, so nothing is made behind one."""
+    try:
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666), "a")
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise link_refused(path, folder) from error
+        raise
 
 
 def is_plain_file(path: Path) -> bool:

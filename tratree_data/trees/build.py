@@ -17,7 +17,7 @@ from tratree_data.results import StageResult
 from tratree_data.store.outcomes import read_outcomes, store_as_read
 from tratree_data.store.reader import Store, is_current, last_lineage, open_store, versions_read
 from tratree_data.store.tree_chunks import StepChunk, plan_step_chunks, read_step_chunk
-from tratree_data.store.writer import commit, new_file, write_parquet, writing
+from tratree_data.store.writer import SCRATCH, commit, new_file, write_parquet, writing
 from tratree_data.system.engine import Engine, run_each
 from tratree_data.system.progress import progress
 from tratree_data.system.settings import takes
@@ -77,7 +77,7 @@ def build(directory: str | Path, settings: BuildSettings) -> StageResult:
         if is_current(store, "build", TABLES, made.as_dict(), reads):
             return StageResult("build", False, _count_trees(store))
         rollouts, changed = _rollouts_to_build(store, made)
-        scratch = Path(directory) / ".building"
+        scratch = Path(directory) / SCRATCH
         shutil.rmtree(scratch, ignore_errors=True)
         try:
             chunks = plan_step_chunks(store, rollouts, scratch, settings.chunk_steps)
@@ -207,7 +207,7 @@ def build_chunk(directory: Path, chunk: StepChunk, cache: Cache | None, made: Bu
     )
     files = {}
     for name in TABLES:
-        files[name] = new_file(directory / ".building", name)
+        files[name] = new_file(directory / SCRATCH, name)
         write_parquet(getattr(trees, name), name, files[name])
     return Built(
         files=files,
