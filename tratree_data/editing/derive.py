@@ -19,9 +19,10 @@ from tratree_data.environments.exploration_options import exploration_lineage
 from tratree_data.errors import BadInputError, NotFoundError, suggest
 from tratree_data.ids import content_id, tree_id
 from tratree_data.results import StageResult
+from tratree_data.store.purges import Purge, begin_purge, begun_purge, command_id, end_purge
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.release import HUB, open_dataset
-from tratree_data.store.schemas import empty_table, table_from_rows
+from tratree_data.store.schemas import arrow_schema, empty_table, table_from_rows
 from tratree_data.store.vacuum import remove_unneeded
 from tratree_data.store.writer import writing
 from tratree_data.system.whole_folder import whole_folder
@@ -106,16 +107,21 @@ def filter(directory: str | Path, out: str | Path, where: str) -> StageResult:
 
 def delete(directory: str | Path, tasks: Sequence[str], *, environment: str = "", purge: bool = False) -> StageResult:
     """Takes tasks out of a dataset, with everything made of them; `purge` also removes the files of the versions before."""
-    with writing(open_store(directory).path):
+    folder = open_store(directory).path
+    with writing(folder):
         store = open_store(directory)
-        gone = _trees_of(store, tasks, environment)
         every = _rollouts(store)
+        gone = _trees_to_purge(store, tasks, environment) if purge else _trees_of(store, tasks, environment)
         kept = every.filter(pc.invert(pc.is_in(every["tree_id"], pa.array(gone))))
         if not kept.num_rows:
             raise BadInputError(f"This would delete every task in {directory}.\nNext: remove the folder")
-        result = _write(Path(directory), "delete", [Selection(store, kept, True)], {"trees": gone}, stale_as="delete")
         if purge:
-            remove_unneeded(Path(directory), keep_days=0)
+            begun = begun_purge(folder) or Purge()
+            begin_purge(folder, Purge(begun.trees | {*gone}, begun.commands | {command_id(tasks, environment)}))
+        result = _write(folder, "delete", [Selection(store, kept, True)], {"trees": gone}, stale_as="delete")
+        if purge:
+            remove_unneeded(folder, keep_days=0)
+            end_purge(folder)
     return _with_notes(result, (f"{len(gone):,} tasks with {every.num_rows - kept.num_rows:,} rollouts deleted",))
 
 
@@ -216,13 +222,25 @@ def _draw(fractions: Mapping[str, float], seed: int, environment: str, group: st
     return [name for name, fraction in fractions.items() if fraction][-1]
 
 
+def _trees_to_purge(store: Store, tasks: Sequence[str], environment: str) -> list[str]:
+    """The trees of these tasks, and of a purge that was killed, unless their tasks have been added again since."""
+    begun = begun_purge(store.path)
+    if begun is None:
+        return _trees_of(store, tasks, environment)
+    if command_id(tasks, environment) in begun.commands:
+        return sorted(begun.trees)
+    there = set(store.read("rollouts", ["tree_id"])["tree_id"].to_pylist())
+    return sorted({*_trees_of(store, tasks, environment), *(begun.trees - there)})
+
+
 def _trees_of(store: Store, tasks: Sequence[str], environment: str) -> list[str]:
     """The trees of these tasks; of tasks whose rollouts a cut-off delete already took, too."""
     rows = store.sql("SELECT DISTINCT environment, task_id, tree_id FROM rollouts ORDER BY environment, task_id").to_pylist()
     environments = sorted({row["environment"] for row in rows})
     if environment and environment not in environments:
         raise NotFoundError(f"{store.path} has no environment {environment!r}.{suggest(environment, environments)}")
-    left = set(store.sql("SELECT DISTINCT tree_id FROM nodes")["tree_id"].to_pylist()) if store.has("nodes") else set()
+    tables = [table for table in sorted(store.sources) if "tree_id" in arrow_schema(table).names]
+    left = {tree for table in tables for tree in store.sql(f"SELECT DISTINCT tree_id FROM {table}")["tree_id"].to_pylist()}
     found: list[str] = []
     for task in tasks:
         trees = [row["tree_id"] for row in rows if row["task_id"] == task and environment in ("", row["environment"])]

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from tratree_data.files import read_text
+from tratree_data.store.purges import MARK, begun_purge
 from tratree_data.store.queries import check_names
 from tratree_data.store.reader import Store
 from tratree_data.store.release import corrupt_files, names_release, open_dataset
@@ -14,6 +15,7 @@ from tratree_data.store.schemas import table_names, table_schema
 from tratree_data.system.progress import progress
 
 FILES_RULE = "Files of the release that are gone or changed since it was published: restore them from a copy, then check again."
+PURGE_RULE = "Deleted tasks that are still on disk, because a purge was interrupted: run the same tratree delete --purge again."
 RESULT = pa.schema([("check", pa.string()), ("rule", pa.string()), ("offending_rows", pa.int64()), ("example", pa.string())])
 
 
@@ -22,12 +24,20 @@ def check(directory: str | Path) -> pa.Table:
     files = [_files_rule(directory)] if names_release(str(directory)) else []
     if any(row["offending_rows"] for row in files):
         return pa.Table.from_pylist(files, schema=RESULT)
-    return pa.Table.from_pylist(files + _rules_about_rows(open_dataset(str(directory))), schema=RESULT)
+    store = open_dataset(str(directory))
+    return pa.Table.from_pylist(files + _purge_rule(store) + _rules_about_rows(store), schema=RESULT)
 
 
 def _files_rule(release: str | Path) -> dict[str, Any]:
     corrupt = corrupt_files(release)
     return {"check": "files", "rule": FILES_RULE, "offending_rows": len(corrupt), "example": corrupt[0] if corrupt else ""}
+
+
+def _purge_rule(store: Store) -> list[dict[str, Any]]:
+    """A row only where a purge was interrupted, in a dataset's folder."""
+    begun = begun_purge(store.path) if store.filesystem is None and not store.label else None
+    count = max(1, len(begun.trees)) if begun is not None else 0
+    return [{"check": "purge", "rule": PURGE_RULE, "offending_rows": count, "example": str(store.path / MARK)}] if begun is not None else []
 
 
 def _rules_about_rows(store: Store) -> list[dict[str, Any]]:

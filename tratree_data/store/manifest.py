@@ -44,7 +44,8 @@ class Manifest:
     dropped: bool = False
 
     def shards(self, table: str) -> list[Shard]:
-        return [Shard(**shard) for shard in self.tables[table]["shards"]] if table in self.tables else []
+        shards = self.tables[table]["shards"] if table in self.tables else []
+        return [Shard(**{**shard, "path": _inside(shard["path"])}) for shard in shards]
 
     def files(self, table: str) -> list[str]:
         return [shard.path for shard in self.shards(table)]
