@@ -17,10 +17,11 @@ from tratree_data.preferences.pair_filters import PairSettings
 from tratree_data.preferences.pairs import make_pair_chunk, pair_trees
 from tratree_data.preferences.rendering import WITH_TEXTS
 from tratree_data.store import staged as parts_module
+from tratree_data.store.parquet_files import new_file
 from tratree_data.store.reader import open_store
 from tratree_data.store.staged import StagedFiles
 from tratree_data.store.tree_chunks import read_chunks
-from tratree_data.store.writer import commit, create_store, new_file, writing
+from tratree_data.store.writer import commit, create_store, writing
 from tratree_data.tree_search.search import search
 
 SEED = 7

@@ -13,6 +13,7 @@ Messages that equal the derived form are stored as NULL; `messages.messages_of_s
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from tratree_data import ids
@@ -183,6 +184,7 @@ def action_text(call: dict[str, Any]) -> str:
     return f"{call['name']} {canonical_arguments(arguments)}"
 
 
+@lru_cache(4_096)
 def canonical_arguments(text: str) -> str:
     """JSON with sorted keys, whole numbers without a fraction; a text that is not JSON, or has a key twice, as it is."""
     watch = KeyWatch()

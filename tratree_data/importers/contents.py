@@ -48,15 +48,20 @@ class Contents:
 
     format: str
     runs: dict[str, Runs] = field(default_factory=dict)
+    has_others: bool = False
+    """Whether the dataset has runs of another format: without any, nothing has to be compared."""
 
     def load(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Rows of `rollouts`, in the order in which they were imported."""
         for row in rows:
+            self.has_others = self.has_others or row["format"] != self.format
             if row["content_id"] and row["format"]:
                 self._note(row["content_id"], row["format"], row["rollout_id"], row["instruction"], row["duplicate_of"] is not None)
 
     def find(self, content: str, rollout: str, instruction: str, steps: int) -> str | None:
         """The rollout_id of the same run in another format; the run is noted either way."""
+        if not self.has_others:
+            return None
         known = self.runs.get(content)
         place = known.counts.get(self.format, 0) if known else 0
         others: Sequence[list[tuple[str, str]]] = [runs for name, runs in known.originals.items() if name != self.format] if known else []

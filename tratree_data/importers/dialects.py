@@ -29,6 +29,9 @@ HASH_DIGITS = 16
 
 def read_messages(value: Any, name: str) -> list[Message]:
     """A message as OpenAI, Anthropic, ShareGPT and their many relatives write it; tool results among its parts become messages."""
+    plain = _plain_message(value)
+    if plain is not None:
+        return [plain]
     entry = log_records.mapping(value, name)
     role_name = log_records.text(entry.get("role", entry.get("from")), f"{name}.role").lower()
     role = "tool" if role_name in TOOL_ROLES else "developer" if role_name == "developer" else ROLES.get(role_name)
@@ -47,6 +50,45 @@ def read_messages(value: Any, name: str) -> list[Message]:
         message |= {"name": log_records.text(named, f"{name}.name")} if named else {}
     message |= {"metadata": metadata} if metadata else {}
     return _with_results(message, content, name) if isinstance(content, list) else [message]
+
+
+PLAIN_KEYS = {
+    "system": frozenset({"role", "content"}), "user": frozenset({"role", "content"}),
+    "tool": frozenset({"role", "content", "tool_call_id"}), "assistant": frozenset({"role", "content", "tool_calls"}),
+}  # fmt: skip
+
+
+def _plain_message(entry: Any) -> Message | None:
+    """The message that most logs hold, as OpenAI writes it and nothing else; None where there is more to read. Only a shorter way."""
+    role = entry.get("role") if type(entry) is dict else None
+    if type(role) is not str or not entry.keys() <= PLAIN_KEYS.get(role, frozenset()):
+        return None
+    content = entry.get("content")
+    if type(content) is not str and not (content is None and role == "assistant"):
+        return None
+    message: Message = {"role": role, "content": content}
+    if role == "tool":
+        call = entry.get("tool_call_id")
+        if type(call) is not str or not call.strip():
+            return None
+        message["tool_call_id"] = call
+    calls = entry.get("tool_calls")
+    if calls:
+        read = [_plain_call(call) for call in calls] if type(calls) is list else [None]
+        if None in read:
+            return None
+        message["tool_calls"] = read
+    return message
+
+
+def _plain_call(call: Any) -> dict[str, Any] | None:
+    function = call.get("function") if type(call) is dict else None
+    if type(function) is not dict:
+        return None
+    identity, name, arguments = call.get("id"), function.get("name"), function.get("arguments")
+    if type(identity) is not str or type(name) is not str or type(arguments) is not str or not (identity.strip() and name.strip()):
+        return None
+    return {"id": identity, "name": name, "arguments": arguments}
 
 
 def _add_acts(message: Message, entry: dict[str, Any], content: Any, name: str) -> None:

@@ -66,6 +66,8 @@ MUST_SAY = {"no_environment": "--environment webshop, scienceworld or alfworld",
 MISSHAPEN = {"missing_field", "not_json", "other_format", "wrong_type"}
 """Reasons a reader gives for a file of another format; every other reason means the format fits but the record is bad."""
 LOOK_AHEAD = 20
+LOOK_AHEAD_BYTES = 4 * 2**20
+"""Of lines, for readers that would go through a whole file before they find that nothing in it is theirs."""
 MOST_SAMPLES = 50
 MOST = 0.5
 GENERIC = ("messages", "sharegpt")
@@ -148,7 +150,7 @@ def fitting_formats(file: LogFile, options: Options, min_share: float = 0.0) -> 
 def _understood_share(format: str, file: LogFile, guess: Options) -> float:
     if format == "table" and not file.path.name.endswith(ENDINGS["table"]):
         return 0.0
-    beginning = list(islice(FORMATS[format](file, guess), LOOK_AHEAD))
+    beginning = list(islice(FORMATS[format](replace(file, end=LOOK_AHEAD_BYTES), guess), LOOK_AHEAD))
     return sum(_is_theirs(format, item) for item in beginning) / max(len(beginning), 1)
 
 

@@ -24,6 +24,7 @@ from tratree_data.importers.formats import ENDINGS as FORMAT_ENDINGS
 from tratree_data.importers.formats import GENERIC, detect_format, fitting_formats, read_log, refuse_wrong_format
 from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
+from tratree_data.importers.parallel import cut_parts, read_parts
 from tratree_data.importers.record_storage import STAGE, Import, validate
 from tratree_data.importers.settings import AUTO, ImportSettings
 from tratree_data.results import StageResult
@@ -52,10 +53,14 @@ def import_log(directory: str | Path, path: str | Path, settings: ImportSettings
     lineage = settings.recorded() | {"format": format, "files": len(files), "first": files[0].name} | asdict(options) | beside.recorded()
     with writing(directory):
         run = Import(Path(directory), create_store(store.path), options, lineage, beside, format)
-        with progress(files) as advance:
-            for file in files:
-                for _ in run.take(read_log(format, file, options)):
-                    advance(file)
+        parts = cut_parts(format, files, options) if not (settings.scores or settings.tasks) else []
+        if len(parts) > 1:
+            read_parts(run, parts, settings.workers)
+        else:
+            with progress(files) as advance:
+                for file in files:
+                    for _ in run.take(read_log(format, file, options)):
+                        advance(file)
         run.finish({storable(file.name) for file in files})
     if format not in FORMAT_ENDINGS:  # beside those, other files are reports and settings
         run.summary.unread = unread_files(path, files, Path(directory))

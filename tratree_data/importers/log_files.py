@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from tratree_data.importers.log_records import LONGEST_KEY, Item, KeyWatch, Problem, Unusable, repeated_key
+from tratree_data.importers.quick_json import UNSURE, quick_value
 
 MAX_RECORD_BYTES = 32 * 2**20
 CHUNK = 2**20
@@ -34,6 +35,10 @@ class LogFile:
     path: Path
     name: str
     raw: BinaryIO | None = None
+    start: int = 0
+    end: int | None = None
+    """The bytes of the file that `byte_lines` reads: whole lines, of a file that is not packed."""
+    lines_before: int = 0
 
     @property
     def position(self) -> int:
@@ -62,10 +67,11 @@ class LogFile:
 
 def byte_lines(file: LogFile) -> Iterator[tuple[str, bytes | Problem]]:
     """Lines with content. A line that is too long is skipped without being kept in memory."""
-    line_number = 0
+    line_number = file.lines_before
     try:
         with file.open() as handle:
-            while line := handle.readline(MAX_RECORD_BYTES + 1):
+            handle.seek(file.start)
+            while (file.end is None or handle.tell() < file.end) and (line := handle.readline(MAX_RECORD_BYTES + 1)):
                 line_number += 1
                 where = f"{file.name}:{line_number}"
                 if len(line) > MAX_RECORD_BYTES:
@@ -96,6 +102,9 @@ def json_lines(file: LogFile) -> Iterator[Item]:
 
 
 def json_value(where: str, data: bytes) -> Any:
+    value = quick_value(data)
+    if value is not UNSURE:
+        return value
     watch = KeyWatch()
     try:
         value = json.loads(data.decode("utf-8"), object_pairs_hook=watch)
@@ -135,6 +144,11 @@ def is_one_object(file: LogFile) -> bool:
     lines = start.split(b"\n", 1)
     alone = not rest and not (lines[1:] and lines[1].strip())
     return start.startswith(b"{") and (alone or not _one_value_a_line(file))
+
+
+def is_line_of_json(file: LogFile) -> bool:
+    """Whether the file's values are its lines."""
+    return file.path.name.endswith((".jsonl", ".ndjson")) or (not file.path.name.endswith(".gz") and _one_value_a_line(file))
 
 
 def _one_value_a_line(file: LogFile) -> bool:

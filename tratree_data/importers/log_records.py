@@ -16,6 +16,10 @@ LONGEST_KEY = 80
 Scale = tuple[float, float]
 UNIT: Scale = (0.0, 1.0)
 PERCENT: Scale = (0.0, 100.0)
+END_REASONS = {
+    "done", "max_steps", "agent_stopped", "context_overflow", "invalid_actions", "agent_error", "environment_error", "time_out",
+    "server_unavailable", "unknown",
+}  # fmt: skip
 
 
 @dataclass(slots=True)

@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data import ids
 from tratree_data.importers.beside import Beside
 from tratree_data.importers.contents import Contents, content_id
-from tratree_data.importers.log_records import LogStep, Options, Problem, Record, Unusable
+from tratree_data.importers.log_records import END_REASONS, LogStep, Options, Problem, Record, Unusable
 from tratree_data.importers.summary import ImportSummary
 from tratree_data.messages import json_text
 from tratree_data.store.reader import Store
@@ -28,14 +29,11 @@ from tratree_data.store.writer import commit
 
 STAGE = "import"
 STEPS_PER_COMMIT = 100_000
+NUL = b"\\u0000"
 STEP_FIELDS = ("observation", "thought", "action", "response", "reward", "valid", "input_messages", "output_message")
 PROBLEMS_PER_TABLE = 10_000
 DETAIL_CHARACTERS = 300
 QUOTED_CHARACTERS = 60
-END_REASONS = {
-    "done", "max_steps", "agent_stopped", "context_overflow", "invalid_actions", "agent_error", "environment_error", "time_out",
-    "server_unavailable", "unknown",
-}  # fmt: skip
 WHOLE_FILES = ("other_format", "no_episode")
 """Reasons why nothing of a file was usable."""
 STRUCTURED = ("input_messages", "output_message", "metadata")
@@ -54,6 +52,7 @@ class Import:
     beside: Beside = field(default_factory=Beside)
     format: str = ""
     contents: Contents = field(init=False)
+    origin: dict[str, str | None] = field(init=False)
     writer: RolloutWriter = field(init=False)
     known: dict[str, tuple[float | None, bool | None]] = field(default_factory=dict)
     rescored: dict[str, tuple[float | None, bool | None]] = field(default_factory=dict)
@@ -68,8 +67,7 @@ class Import:
 
     def __post_init__(self) -> None:
         self.contents = Contents(self.format)
-        self.origin: dict[str, str | None] = {"format": self.format or None}
-        self.origin |= {name: storable(getattr(self.options, name)) or None for name in ("license", "source_url", "attribution")}
+        self.origin = origin_of(self.options, self.format)
         self.writer = RolloutWriter(self.directory, STAGE, self.settings, most_steps=STEPS_PER_COMMIT)
         if self.store.has("rollouts"):
             rows = self.store.read("rollouts", ["rollout_id", "score", "success"]).to_pylist()
@@ -95,32 +93,34 @@ class Import:
 
     def add(self, record: Record) -> None:
         self.beside.group(record)
-        validate(record, self.options)
-        replaced = clean(record)
-        rollout = identity(record)
-        self.beside.score(record)
-        score = self.options.score(record.reward)
+        row, replaced = prepared_row(record, self.options, self.beside, self.origin)
+        rollout = row["rollout_id"]
         if rollout in self.seen:
             raise Unusable("duplicate", f"the same episode as {self.seen[rollout]}")
         self.seen[rollout] = record.source
         if replaced:
             self.note(Problem(record.source, REPLACED, replacement_detail(replaced)))
-        self.summary.add(record, score)
+        self.summary.add(record, row["score"])
         if rollout in self.known:
-            self.counts["already_there"] += 1
-            if self.known[rollout] != (score, record.success):
-                self.rescored[rollout] = (score, record.success)
+            self.meet_again(rollout, row["score"], record.success)
             return
-        tree = ids.tree_id(record.environment, record.task_id)
-        attempt = self.attempts.get(tree, 0)
-        self.attempts[tree] = attempt + 1
-        content = content_id((step.observation, step.action) for step in record.steps)
-        original = self.contents.find(content, rollout, record.instruction, len(record.steps))
-        self.summary.duplicates += original is not None
-        row = rollout_row(record, rollout, tree, attempt, score) | self.origin | {"content_id": content, "duplicate_of": original}
+        row |= self.place(row["tree_id"], rollout, row["content_id"], record.instruction, len(record.steps))
         self.writer.add(row, map(step_row, record.steps))
         self.counts["rollouts"] += 1
         self.counts["steps"] += len(record.steps)
+
+    def meet_again(self, rollout: str, score: float | None, success: bool | None) -> None:
+        self.counts["already_there"] += 1
+        if self.known[rollout] != (score, success):
+            self.rescored[rollout] = (score, success)
+
+    def place(self, tree: str, rollout: str, content: str, instruction: str, steps: int) -> dict[str, Any]:
+        """What depends on the rest of the dataset: the attempt's number, and the same run in another format."""
+        attempt = self.attempts.get(tree, 0)
+        self.attempts[tree] = attempt + 1
+        original = self.contents.find(content, rollout, instruction, steps)
+        self.summary.duplicates += original is not None
+        return {"attempt": attempt, "duplicate_of": original}
 
     def drop(self, problem: Problem) -> None:
         self.counts["dropped"] += 1
@@ -187,6 +187,24 @@ def _without(dropped: pa.Table, files: set[str]) -> pa.Table:
     return dropped.filter(pa.array([not of_these(stage, subject) for stage, subject in pairs], pa.bool_()))
 
 
+def origin_of(options: Options, format: str) -> dict[str, str | None]:
+    """Where all rollouts of an import come from."""
+    said = {name: storable(getattr(options, name)) or None for name in ("license", "source_url", "attribution")}
+    return {"format": format or None} | said
+
+
+def prepared_row(record: Record, options: Options, beside: Beside, origin: dict[str, str | None]) -> tuple[dict[str, Any], int]:
+    """The record's row, but for what depends on the rest of the dataset, and how many characters had to be replaced."""
+    validate(record, options)
+    replaced = clean(record)
+    rollout = identity(record)
+    beside.score(record)
+    score = options.score(record.reward)
+    tree = ids.tree_id(record.environment, record.task_id)
+    content = content_id((step.observation, step.action) for step in record.steps)
+    return rollout_row(record, rollout, tree, 0, score) | origin | {"content_id": content}, replaced
+
+
 def validate(record: Record, options: Options) -> None:
     """What holds for every record, and what the user said in place of the log."""
     record.environment = record.environment or options.environment
@@ -214,6 +232,8 @@ def _shortened(text: str) -> str:
 
 def clean(record: Record) -> int:
     """Replaces what the tables cannot hold; how many characters that were."""
+    if _is_storable(record):
+        return 0
     texts = ["environment", "environment_version", "split", "task_id", "trajectory_id", "instruction", "prompt", "agent", "end_observation"]
     slots: list[tuple[Any, str]] = [(record, name) for name in [*texts, "model", "sampling", "source"]]
     slots += [(step, name) for step in record.steps for name in ("observation", "thought", "action", "response")]
@@ -233,6 +253,14 @@ def clean(record: Record) -> int:
                 setattr(owner, name, cleaned)
                 replaced += count
     return replaced
+
+
+def _is_storable(record: Record) -> bool:
+    """Whether nothing in it has to be replaced, as far as orjson sees: it refuses lone surrogates, and writes NUL as an escape."""
+    try:
+        return NUL not in orjson.dumps(record)
+    except orjson.JSONEncodeError:
+        return False
 
 
 def clean_value(value: Any) -> tuple[Any, int]:

@@ -40,6 +40,7 @@ class ImportSettings(Settings):
     license: Annotated[str, Setting("Licence of the log, as the Hub spells it.")] = ""
     source_url: Annotated[str, Setting("Where the log was published.")] = ""
     attribution: Annotated[str, Setting("Whom to credit for the log.")] = ""
+    workers: Annotated[int | None, Setting("Processes that read large logs; one per core by default.", minimum=1, recorded=False)] = None
     columns: Annotated[
         Mapping[str, str] | tuple[str, ...],
         Setting("Map a column or JSON path to one of ours, e.g. messages=samples[].messages.", option="column", metavar="OURS=THEIRS"),

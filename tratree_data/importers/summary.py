@@ -3,6 +3,9 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from tratree_data.importers.log_records import Record
 
 LOW_SCORES = 0.05
@@ -40,6 +43,21 @@ class ImportSummary:
         if score is not None:
             self.scored += 1
             self.lowest, self.highest = min(self.lowest, score), max(self.highest, score)
+
+    def add_rows(self, rollouts: pa.Table, empty_actions: int) -> None:
+        """Rows of `rollouts`."""
+        if not rollouts.num_rows:
+            return
+        scores, steps = pc.min_max(rollouts["score"]).as_py(), rollouts["step_count"]
+        self.rollouts += rollouts.num_rows
+        self.steps += pc.sum(steps).as_py()
+        self.empty_actions += empty_actions
+        self.scored += rollouts.num_rows - rollouts["score"].null_count
+        if scores["min"] is not None:
+            self.lowest, self.highest = min(self.lowest, scores["min"]), max(self.highest, scores["max"])
+        longest = pc.max(steps).as_py()
+        if longest > self.longest:
+            self.longest, self.longest_source = longest, rollouts["source"][pc.index(steps, longest).as_py()].as_py()
 
     @property
     def skipped(self) -> list[str]:

@@ -19,9 +19,9 @@ from tratree_data.releases.shards import write_tables
 from tratree_data.releases.version_numbers import Diff
 from tratree_data.store.log import CODE_VERSION
 from tratree_data.store.manifest import CHECKSUMS, DROPPED, MANIFEST, Shard, file_hash, read_checksums
+from tratree_data.store.parquet_files import write_parquet
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import FORMAT_VERSION
-from tratree_data.store.writer import write_parquet
 from tratree_data.system.safe_paths import is_plain_file, read_plain_text
 
 WARNING = "Rules do not find every secret, and code and texts in sessions may be proprietary: publish only what you may."

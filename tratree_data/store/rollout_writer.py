@@ -53,7 +53,7 @@ class RolloutWriter:
         _append(self._rollouts, rollout)
         for number, step in enumerate(steps):
             _append(self._steps, {**step, "rollout_id": rollout["rollout_id"], "step": number})
-            self._characters += sum(map(_characters_in, step.values()))
+            self._characters += _characters_of(step)
 
     def drop(self, subject: str, reason: str, detail: str) -> None:
         """A row of `dropped`, committed with the rollouts of the same batch."""
@@ -68,10 +68,14 @@ class RolloutWriter:
     def _waiting(self) -> int:
         return len(self._rollouts["rollout_id"]) + len(self._dropped)
 
+    @property
+    def is_full(self) -> bool:
+        """Whether what waits should not grow further in memory."""
+        return len(self._steps["step"]) >= self.most_steps or self._characters >= CHARACTERS_PER_COMMIT
+
     def commit_if_due(self) -> None:
         if self._waiting and (
-            len(self._steps["step"]) >= self.most_steps
-            or self._characters >= CHARACTERS_PER_COMMIT
+            self.is_full
             or (self.most_rollouts is not None and self._waiting >= self.most_rollouts)
             or time.monotonic() - self._since >= self.most_seconds
         ):
@@ -95,13 +99,10 @@ class RolloutWriter:
         return commit(self.directory, self.stage, tables, settings=self.settings, reads=self.reads, append=True)
 
 
-def _characters_in(value: Any) -> int:
-    """Of a text, or of the messages in a list or mapping."""
-    if isinstance(value, str):
-        return len(value)
-    if isinstance(value, list):
-        return sum(map(_characters_in, value))
-    return sum(map(_characters_in, value.values())) if isinstance(value, dict) else 0
+def _characters_of(step: Mapping[str, Any]) -> int:
+    """Of its texts; its messages hold the same texts once more."""
+    texts = sum(len(value) for value in step.values() if type(value) is str)
+    return texts if step.get("input_messages") is None and step.get("output_message") is None else 2 * texts
 
 
 def _append(columns: dict[str, list[Any]], row: Mapping[str, Any]) -> None:

@@ -12,8 +12,9 @@ from types import TracebackType
 import pyarrow as pa
 
 from tratree_data.errors import unwritten
+from tratree_data.store.parquet_files import new_file, write_parquet
 from tratree_data.store.schemas import arrow_schema, check, empty_table
-from tratree_data.store.writer import INTACT, new_file, write_parquet
+from tratree_data.store.writer import INTACT
 
 BYTES_PER_FILE = 128 * 2**20
 

@@ -30,6 +30,7 @@ from deltalake.transaction import AddAction
 from tratree_data.errors import BadInputError, StoreBusyError, TratreeError, unwritten
 from tratree_data.stages import COLLECTED
 from tratree_data.store.log import LINEAGE_KEY, Lineage, Tables, address, delta_tables, files_of
+from tratree_data.store.parquet_files import new_file, write_parquet
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.schemas import arrow_schema, check, table_names, table_schema
 from tratree_data.system.safe_paths import inside, open_lock_file
@@ -37,7 +38,6 @@ from tratree_data.system.safe_paths import inside, open_lock_file
 SCRATCH = ".building"
 """Where `tratree build` has its workers write; while nobody writes, anything in it was left behind."""
 ROWS_PER_FILE = 1_000_000
-ROWS_PER_GROUP = 122_880
 INTACT = "What was there before is intact."
 DISK_TROUBLES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 CONSTRAINT = "delta.constraints."
@@ -163,21 +163,6 @@ def with_dropped(store: Store, stage: str, rows: pa.Table) -> pa.Table:
         return rows
     others = store.read("dropped", filter=pc.field("stage") != stage)
     return pa.concat_tables([others, rows])
-
-
-def write_parquet(table: pa.Table, name: str, path: Path) -> None:
-    """One file; identifiers are hashes, so a dictionary would only cost time."""
-    texts = [column for column in table.column_names if not column.endswith("_id") and not column.endswith("_ids")]
-    pq.write_table(
-        table, path, compression="zstd", compression_level=1, use_dictionary=texts, write_page_index=True, row_group_size=ROWS_PER_GROUP
-    )
-
-
-def new_file(path: str | Path, table: str) -> Path:
-    """A name for a Parquet file that a worker writes for a later `commit`."""
-    folder = Path(path) / table
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"part-{uuid.uuid4().hex}.parquet"
 
 
 def _write_files(folder: Path, table: str, rows: Rows) -> list[Path]:

@@ -15,9 +15,10 @@ import pyarrow.compute as pc
 from tratree_data.errors import TratreeError
 from tratree_data.results import StageResult
 from tratree_data.store.outcomes import read_outcomes, store_as_read
+from tratree_data.store.parquet_files import new_file, write_parquet
 from tratree_data.store.reader import Store, is_current, last_lineage, open_store, versions_read
 from tratree_data.store.tree_chunks import StepChunk, plan_step_chunks, read_step_chunk
-from tratree_data.store.writer import SCRATCH, commit, new_file, write_parquet, writing
+from tratree_data.store.writer import SCRATCH, commit, writing
 from tratree_data.system.engine import Engine, run_each
 from tratree_data.system.progress import progress
 from tratree_data.system.settings import takes

@@ -1,0 +1,162 @@
+"""Large logs: the quick readers give what the careful ones give, and several processes give what one gives."""
+
+import json
+import random
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tratree_data import import_log, open_store
+from tratree_data.importers import jsonl, parallel
+from tratree_data.importers.beside import Beside
+from tratree_data.importers.columns import read_batch
+from tratree_data.importers.log_files import json_value
+from tratree_data.importers.log_records import Options, Record, each
+from tratree_data.importers.quick_json import UNSURE, quick_value
+from tratree_data.importers.record_storage import origin_of, prepared_row, step_row
+from tratree_data.store.rollout_writer import RolloutWriter
+from tratree_data.store.schemas import arrow_schema
+
+SCHEMAS = {table: arrow_schema(table) for table in ("rollouts", "steps")}
+SEED = 7
+
+
+def line(task: object = "t", action: object = "a", **more: object) -> dict:
+    steps = [{"observation": "o é", "thought": "th", "action": action}, {"observation": "o2", "action": "b\n c"}]
+    return {"task_id": task, "env": "e", "instruction": "do it", "reward": 0.5, "steps": steps} | more
+
+
+GOOD = [
+    line(), line(7), line(reward=None), line(reward=1), line(trajectory_id="x"), line(trajectory_id=3), line("\U0001f600"),
+    line(success=True, end_reason="odd"), line(agent=None), line(end_observation="end", end_reason="done", environment_version="1"),
+    line(split="dev", agent="me", model="m", prompt="P"),
+    line(steps=[{"observation": "", "action": "a", "thought": None, "response": "r", "reward": 1, "valid": False}]),
+]  # fmt: skip
+DOUBTFUL = [
+    line(unknown=1), line("\x00"), line("\ud800"), line(2**70), line(reward=2), line(reward=True), line(steps=[]), line(action=""),
+    line(" "), line(action=3), line(env=[]), line(success="yes"), line(reward=float("nan")), {"task_id": "t"}, [], 3,
+]  # fmt: skip
+
+
+def careful(lines: list[tuple[str, bytes]], options: Options) -> tuple[list[dict], list[dict], list[str]]:
+    """The rows that the record path makes, and where it refuses."""
+    rollouts, steps, refused = [], [], []
+    values = ((where, json_value(where, data)) for where, data in lines)
+    writer = RolloutWriter(Path(), "import", {}, most_steps=10**9)
+    for item in each(values, partial(jsonl.parse, options)):
+        try:
+            assert isinstance(item, Record)
+            row, _ = prepared_row(item, options, Beside(), origin_of(options, "jsonl"))
+            writer.add(row, map(step_row, item.steps))
+        except Exception:
+            refused.append(item.source if isinstance(item, Record) else item.subject)
+    tables = writer.tables()
+    rollouts, steps = tables["rollouts"].to_pylist(), tables["steps"].to_pylist()
+    return rollouts, steps, refused
+
+
+@pytest.mark.parametrize("options", [Options(), Options("webshop", "dev", "bot", "m", (0, 2), license="mit", mapped_rewards={0.5: 1.0})])
+@pytest.mark.parametrize("ascii", [True, False])
+def test_columns_hold_what_records_hold(options, ascii):
+    lines = [(f"f:{i}", json.dumps(value, ensure_ascii=ascii or "\\ud" in json.dumps(value)).encode()) for i, value in enumerate(GOOD)]
+    read = read_batch(lines, options, "jsonl", SCHEMAS)
+    rollouts, steps, refused = careful(lines, options)
+    assert (read.rest, refused) == ([], [])
+    assert read.rollouts.to_pylist() == rollouts
+    assert read.steps.to_pylist() == steps
+
+
+def test_whatever_needs_a_second_look_is_not_taken():
+    lines = [(f"f:{i}", json.dumps(value).encode()) for i, value in enumerate(DOUBTFUL)]
+    text = json.dumps(line()).encode()
+    twice = [text.replace(b'"env"', b'"env": "x", "env"'), text.replace(b'"action"', b'"act\\u0069on": "x", "action"')]
+    twice.append(text.replace(b'"thought": "th"', b'"thought": "\\\\", "thought": "\\""'))
+    lines += [(f"f:{100 + i}", data) for i, data in enumerate([*twice, b"{", b"\xff", b"\xef\xbb\xbf" + text, text + b" " + text])]
+    good = ("f:200", text)
+    read = read_batch([*lines, good], Options(), "jsonl", SCHEMAS)
+    assert read.taken == [len(lines)]
+    assert read.rest == list(range(len(lines)))
+    assert read.rollouts.num_rows == 1
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+@settings(max_examples=300, deadline=None)
+def test_the_quick_parser_agrees_or_is_unsure(value):
+    for data in (json.dumps(value).encode(), json.dumps(value, ensure_ascii=False, indent=1).encode("utf-8", "surrogatepass")):
+        quick = quick_value(data)
+        assert quick is UNSURE or repr(quick) == repr(json.loads(data))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 1}',
+        '{"a": "\\\\", "b": {"c": "\\"", "c": 2}}',
+        '[{"\\u0061": 1, "a": 2}]',
+        "NaN",
+        "1e999",
+        str(2**64),
+        '"\\ud800"',
+        "{",
+        "",
+    ],
+)
+def test_the_quick_parser_is_unsure_where_the_careful_one_says_more(text):
+    assert quick_value(text.encode()) is UNSURE
+
+
+def tables(directory: Path) -> list[list[dict]]:
+    store = open_store(directory)
+    orders = {"rollouts": "rollout_id", "steps": "rollout_id, step", "dropped": "ALL"}
+    return [store.sql(f"SELECT * FROM {table} ORDER BY {order}").to_pylist() for table, order in orders.items()]
+
+
+@pytest.mark.parametrize("format", ["jsonl", "messages", "several"])
+def test_several_processes_give_what_one_gives(tmp_path, monkeypatch, format):
+    """With bad lines, equal runs, runs that are there already, and tasks whose attempts are in several parts."""
+    print(f"seed {SEED}")
+    rng = random.Random(SEED)
+    said = [{"role": "user", "content": "go"}, {"role": "assistant", "content": "gone"}]
+    made = [
+        line(f"t{i % 5}", f"a{i % 90}")
+        if format != "messages"
+        else {"id": f"t{i % 5}", "messages": [*said, said[0], said[1] | {"content": f"{i % 90}"}]}
+        for i in range(100)
+    ]
+    lines = [json.dumps(value).encode() for value in made]
+    for place in sorted(rng.sample(range(5, 100), 10)):
+        lines[place] = rng.choice([b"nope", b"", json.dumps(line(reward=9)).encode(), lines[place].replace(b'"go', b'"\\u0000go')])
+    if format == "several":
+        (tmp_path / "logs").mkdir()
+        for number in range(4):
+            (tmp_path / f"logs/{number}.jsonl").write_bytes(b"\n".join(lines[25 * number : 25 * number + 25]))
+        log = tmp_path / "logs"
+    else:
+        log = tmp_path / "log.jsonl"
+        log.write_bytes(b"\n".join(lines))
+    first = tmp_path / "first.jsonl"
+    first.write_bytes(b"\n".join(lines[:4]))
+    name = "messages" if format == "messages" else "jsonl"
+    import_log(tmp_path / "one", first, name, environment="e")
+    import_log(tmp_path / "two", first, name, environment="e")
+    one = import_log(tmp_path / "one", log, name, environment="e")
+    monkeypatch.setattr(parallel, "PARALLEL_FROM", 0)
+    monkeypatch.setattr(parallel, "PART_BYTES", 2_000)
+    monkeypatch.setattr(parallel, "CHUNK", 300)
+    monkeypatch.setattr(parallel, "PARTS_PER_COMMIT", 2)
+    two = import_log(tmp_path / "two", log, name, environment="e", workers=2)
+    assert one.counts == two.counts
+    assert one.counts["already_there"] == 4
+    assert sorted(one.notes[:-1]) == sorted(two.notes[:-1]), "but for the command that names the dataset"
+    assert tables(tmp_path / "one") == tables(tmp_path / "two")
+    assert not import_log(tmp_path / "two", log, name, environment="e", workers=2).changed
+    left = {path.name for path in (tmp_path / "two/steps").glob("*.parquet")}
+    assert left == {Path(file).name for file in open_store(tmp_path / "two").sources["steps"].files}, "no file is left behind"

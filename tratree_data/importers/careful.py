@@ -1,0 +1,69 @@
+"""Records → tables, one record after the other: what a worker does with everything that columns.py does not read."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tratree_data.importers import jsonl
+from tratree_data.importers.beside import Beside
+from tratree_data.importers.formats import FORMATS, read_log
+from tratree_data.importers.log_files import LogFile, json_value
+from tratree_data.importers.log_records import Options, Problem, Record, Unusable, each
+from tratree_data.importers.record_storage import STAGE, STEPS_PER_COMMIT, origin_of, prepared_row, step_row
+from tratree_data.store.rollout_writer import RolloutWriter
+from tratree_data.store.storable_text import REPLACED, replacement_detail
+
+Tables = dict[str, pa.Table]
+
+
+@dataclass
+class Careful:
+    """The record path of one part; `take_…` yield tables of bounded size."""
+
+    format: str
+    options: Options
+    directory: Path
+    problems: list[Problem] = field(default_factory=list)
+    replaced: list[Problem] = field(default_factory=list)
+    empty_actions: int = 0
+    origin: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.origin = origin_of(self.options, self.format)
+
+    def take_file(self, file: LogFile) -> Iterator[Tables]:
+        return self._take(read_log(self.format, file, self.options))
+
+    def take_slice(self, file: LogFile) -> Iterator[Tables]:
+        return self._take(FORMATS[self.format](file, self.options))
+
+    def take_lines(self, lines: Sequence[tuple[str, bytes]]) -> Iterator[Tables]:
+        values = ((where, json_value(where, data)) for where, data in lines)
+        return self._take(each(values, partial(jsonl.parse, self.options)))
+
+    def _take(self, items: Iterable[Record | Problem]) -> Iterator[Tables]:
+        writer = self._new_writer()
+        for item in items:
+            if isinstance(item, Problem):
+                self.problems.append(item)
+                continue
+            try:
+                row, replaced = prepared_row(item, self.options, Beside(), self.origin)
+            except Unusable as refusal:
+                self.problems.append(Problem(item.source, refusal.reason, refusal.detail))
+                continue
+            if replaced:
+                self.replaced.append(Problem(item.source, REPLACED, replacement_detail(replaced)))
+            self.empty_actions += sum(not step.action.strip() for step in item.steps)
+            writer.add(row, map(step_row, item.steps))
+            if writer.is_full:
+                yield writer.tables()
+                writer = self._new_writer()
+        yield writer.tables()
+
+    def _new_writer(self) -> RolloutWriter:
+        return RolloutWriter(self.directory, STAGE, {}, most_steps=STEPS_PER_COMMIT)

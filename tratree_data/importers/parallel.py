@@ -1,0 +1,190 @@
+"""Large logs, read by several processes: parts of about equal size, each of which becomes a Parquet file of steps and a table of rollouts.
+
+A part is a run of lines of one file, where a format's records are lines, or some whole files. What depends on the rest of the dataset
+(which rollouts are there already, the number of an attempt) is decided here, part after part in order, so the result does not depend on
+how many processes there are.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tratree_data.importers.formats import FORMATS, LOOK_AHEAD
+from tratree_data.importers.log_files import CHUNK, GZIP_MAGIC, UTF_16, LogFile, is_line_of_json
+from tratree_data.importers.log_records import Options, Problem, Record
+from tratree_data.importers.parts import Part, PartRead, Slice, read_part
+from tratree_data.importers.record_storage import STAGE, Import
+from tratree_data.store.parquet_files import write_parquet
+from tratree_data.store.schemas import arrow_schema
+from tratree_data.store.writer import commit
+from tratree_data.system.engine import run_each
+from tratree_data.system.progress import progress
+
+PARALLEL_FROM = 64 * 2**20
+"""Bytes of a log from which on starting processes pays."""
+PART_BYTES = 16 * 2**20
+PARTS_PER_COMMIT = 8
+BY_LINE = ("jsonl", "messages", "sharegpt")
+"""Formats in which every line is a record of its own."""
+REMEDY = "Next: the same command with --workers 1"
+
+
+def cut_parts(format: str, files: Sequence[LogFile], options: Options) -> list[Part]:
+    """The parts of a large log; none of a small one, or of one that has to be read as a whole."""
+    sizes = [file.path.stat().st_size if file.path.is_file() else 0 for file in files]
+    if sum(sizes) < PARALLEL_FROM or format == "table":
+        return []
+    schemas = {table: arrow_schema(table) for table in ("rollouts", "steps")}
+    cut: list[tuple[Slice, ...]] = []
+    waiting: list[Slice] = []
+    for file, size in zip(files, sizes, strict=True):
+        if size > PART_BYTES and _has_records_in_lines(format, file, options):
+            cut += ((piece,) for piece in _cut_file(file))
+        else:
+            waiting.append(Slice(file.path, file.name))
+            if sum(one.path.stat().st_size for one in waiting) >= PART_BYTES:
+                cut.append(tuple(waiting))
+                waiting = []
+    cut += [tuple(waiting)] if waiting else []
+    return [Part(number, slices, format, options, schemas) for number, slices in enumerate(cut)]
+
+
+def _has_records_in_lines(format: str, file: LogFile, options: Options) -> bool:
+    """Whether each line of the file is a record, as its beginning shows."""
+    if format not in BY_LINE or not is_line_of_json(file):
+        return False
+    return any(isinstance(item, Record) for item in islice(FORMATS[format](LogFile(file.path, file.name), options), LOOK_AHEAD))
+
+
+def _cut_file(file: LogFile) -> Iterator[Slice]:
+    """Runs of whole lines; a line that is longer than a part is a part of its own."""
+    with file.path.open("rb") as handle:
+        beginning = handle.read(2)
+        size = handle.seek(0, os.SEEK_END)
+        if beginning == GZIP_MAGIC or beginning in UTF_16:
+            yield Slice(file.path, file.name)
+            return
+        start = 0
+        while start < size:
+            handle.seek(min(start + PART_BYTES, size))
+            handle.seek(-1, os.SEEK_CUR)
+            while (data := handle.readline(CHUNK)) and not data.endswith(b"\n"):
+                pass
+            yield Slice(file.path, file.name, start, handle.tell())
+            start = handle.tell()
+
+
+def read_parts(run: Import, parts: Sequence[Part], workers: int | None) -> None:
+    """Reads the parts in processes and takes their rows into the dataset in order."""
+    arrived: dict[int, PartRead] = {}
+    taking = _Taking(run)
+    work = [part.into(run.directory) for part in parts]
+    try:
+        with progress(STAGE, len(parts), "parts") as advance:
+            for read in run_each(read_part, work, engine="processes", workers=workers, remedy=REMEDY):
+                arrived[read.part.number] = read
+                while taking.next in arrived:
+                    taking.take(arrived.pop(taking.next))
+                    advance(1)
+        taking.commit()
+    finally:
+        for path in [*taking.files, *(path for read in arrived.values() for path in read.steps)]:
+            path.unlink(missing_ok=True)
+
+
+@dataclass
+class _Taking:
+    """What has been read and waits for the next commit."""
+
+    run: Import
+    next: int = 0
+    files: list[Path] = field(default_factory=list)
+    rollouts: list[pa.Table] = field(default_factory=list)
+    lines: Counter[str] = field(default_factory=Counter)
+    """Of each file that was cut, the lines so far."""
+
+    def take(self, read: PartRead) -> None:
+        self.next += 1
+        run = self.run
+        self._number_lines(read)
+        columns = read.rollouts.select(["rollout_id", "tree_id", "source", "content_id", "instruction", "score", "success", "step_count"])
+        new: list[bool] = []
+        counted: list[bool] = []
+        placed: dict[str, list[Any]] = {"attempt": [], "duplicate_of": []}
+        for rollout, tree, source, content, instruction, score, success, steps in zip(*columns.to_pydict().values(), strict=True):
+            original = run.seen.get(rollout)
+            counted.append(original is None)
+            if original is not None:
+                read.problems.append(Problem(source, "duplicate", f"the same episode as {original}"))
+            else:
+                run.seen[rollout] = source
+            if original is None and rollout in run.known:
+                run.meet_again(rollout, score, success)
+            new.append(original is None and rollout not in run.known)
+            place = run.place(tree, rollout, content, instruction, steps) if new[-1] else {}
+            for name, values in placed.items():
+                values.append(place.get(name, 0 if name == "attempt" else None))
+        for note in read.replaced:
+            run.note(note)
+        for problem in read.problems:
+            run.drop(problem)
+        run.summary.add_rows(read.rollouts.filter(pa.array(counted, pa.bool_())), read.empty_actions)
+        self._keep(read, new, placed)
+        if self.next % PARTS_PER_COMMIT == 0:
+            self.commit()
+
+    def _number_lines(self, read: PartRead) -> None:
+        """A slice counts its lines from 1."""
+        name = read.part.slices[0].name
+        before, self.lines[name] = self.lines[name], self.lines[name] + read.lines
+        if before:
+            place = read.rollouts.schema.get_field_index("source")
+            sources = pa.array([_moved(source, before) for source in read.rollouts["source"].to_pylist()], pa.string())
+            read.rollouts = read.rollouts.set_column(place, read.rollouts.schema.field(place), sources)
+            read.problems, read.replaced = (
+                [replace(problem, subject=_moved(problem.subject, before)) for problem in problems]
+                for problems in (read.problems, read.replaced)
+            )
+
+    def _keep(self, read: PartRead, new: list[bool], placed: dict[str, list[Any]]) -> None:
+        rollouts = read.rollouts
+        for name, values in placed.items():
+            place = rollouts.schema.get_field_index(name)
+            rollouts = rollouts.set_column(place, rollouts.schema.field(name), pa.array(values, rollouts.schema.field(name).type))
+        self.files += read.steps
+        if not all(new):
+            rollouts = rollouts.filter(pa.array(new, pa.bool_()))
+            for path in read.steps:
+                _keep_steps_of(path, rollouts["rollout_id"].combine_chunks(), read.part.schemas["steps"])
+        self.rollouts.append(rollouts)
+        self.run.counts["rollouts"] += rollouts.num_rows
+        self.run.counts["steps"] += pc.sum(rollouts["step_count"]).as_py() or 0
+
+    def commit(self) -> None:
+        rollouts = pa.concat_tables([*self.rollouts, arrow_schema("rollouts").empty_table()])
+        files, self.files, self.rollouts = [path for path in self.files if path.exists()], [], []
+        if rollouts.num_rows:
+            tables: dict[str, Any] = {"steps": files, "rollouts": rollouts}
+            self.run.store = commit(self.run.directory, STAGE, tables, settings=self.run.settings, reads={}, append=True)
+
+
+def _moved(subject: str, lines: int) -> str:
+    name, _, line = subject.rpartition(":")
+    return f"{name}:{int(line) + lines}"
+
+
+def _keep_steps_of(path: Path, rollouts: pa.Array, schema: pa.Schema) -> None:
+    """Takes the steps of other rollouts out of a file that is not committed yet."""
+    steps = pq.read_table(path, schema=schema)
+    path.unlink()
+    kept = steps.filter(pc.is_in(steps["rollout_id"], rollouts))
+    if kept.num_rows:
+        write_parquet(kept, "steps", path)

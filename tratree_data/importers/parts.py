@@ -1,0 +1,199 @@
+"""One part of a large log → a table of rollouts and Parquet files of steps: what a worker process does.
+
+Lines of our own format are read as columns (columns.py) wherever nothing about them needs a second look; everything else goes through
+records (careful.py), as in a small import. This module is light to import, because every worker does.
+"""
+
+import gc
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from importlib.abc import MetaPathFinder
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from tratree_data.importers import columns
+from tratree_data.importers.log_files import BOM, READ_ERRORS, LogFile, byte_lines
+from tratree_data.importers.log_records import Options, Problem
+from tratree_data.store.parquet_files import new_file, write_parquet
+
+if TYPE_CHECKING:
+    from tratree_data.importers.careful import Careful
+
+BATCH_BYTES = 8 * 2**20
+LARGEST_READ = 64 * 2**20
+BYTES_PER_FILE = 128 * 2**20
+LINES = "jsonl"
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A whole file, or the lines of it from `start` to `end`; their numbers count from the slice's first."""
+
+    path: Path
+    name: str
+    start: int = 0
+    end: int | None = None
+
+    def file(self) -> LogFile:
+        return LogFile(self.path, self.name, start=self.start, end=self.end)
+
+
+@dataclass(frozen=True)
+class Part:
+    number: int
+    slices: tuple[Slice, ...]
+    format: str
+    options: Options
+    schemas: dict[str, pa.Schema]
+    directory: Path = Path()
+
+    def into(self, directory: Path) -> "Part":
+        return replace(self, directory=directory)
+
+
+@dataclass
+class PartRead:
+    """The part's rows, before duplicates and attempts are known."""
+
+    part: Part
+    rollouts: pa.Table
+    steps: list[Path]
+    problems: list[Problem]
+    replaced: list[Problem]
+    empty_actions: int
+    lines: int
+    """How many lines the part's slice of a file has."""
+
+
+class _WithoutPandas(MetaPathFinder):
+    """Arrow imports pandas before it makes its first array of a list, which takes a worker longer than a part."""
+
+    @classmethod
+    def find_spec(cls, fullname: str, path: object = None, target: object = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError(name=fullname)
+
+
+def read_part(part: Part) -> PartRead:
+    if _WithoutPandas not in sys.meta_path:
+        sys.meta_path.insert(0, _WithoutPandas)
+    gc.disable()  # a part makes a million small objects and no cycles
+    try:
+        return _Reading(part).run()
+    finally:
+        gc.enable()
+
+
+@dataclass
+class _Reading:
+    part: Part
+    rollouts: list[pa.Table] = field(default_factory=list)
+    steps: list[pa.Table] = field(default_factory=list)
+    files: list[Path] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+    lines: int = 0
+    careful: "Careful | None" = None
+
+    def run(self) -> PartRead:
+        for piece in self.part.slices:
+            if piece.end is None:
+                self.flush_into(self.open_careful().take_file(piece.file()))
+                continue
+            if self.part.format == LINES:
+                self.take_lines(piece)
+            else:
+                self.flush_into(self.open_careful().take_slice(piece.file()))
+            self.lines += _count_lines(piece)
+        self.write()
+        careful = self.careful
+        return PartRead(
+            self.part, pa.concat_tables([*self.rollouts, self.part.schemas["rollouts"].empty_table()]), self.files,
+            [*self.problems, *(careful.problems if careful else [])], careful.replaced if careful else [],
+            careful.empty_actions if careful else 0, self.lines,
+        )  # fmt: skip
+
+    def open_careful(self) -> "Careful":
+        from tratree_data.importers.careful import Careful  # it imports the store, which most parts do without
+
+        self.careful = self.careful or Careful(self.part.format, self.part.options, self.part.directory)
+        return self.careful
+
+    def take_lines(self, piece: Slice) -> None:
+        """As columns; the lines that need a second look come after the others of their batch, and are put in their places."""
+        for batch in _batches(_numbered_lines(piece)):
+            lines = [(where, data) for where, data in batch if isinstance(data, bytes)]
+            self.problems += [data for _, data in batch if isinstance(data, Problem)]
+            read = columns.read_batch(lines, self.part.options, LINES, self.part.schemas)
+            before = len(self.rollouts)
+            self.rollouts.append(read.rollouts)
+            self.steps.append(read.steps)
+            if read.rest:
+                self.flush_into(self.open_careful().take_lines([lines[number] for number in read.rest]))
+                self.rollouts[before:] = [_in_order(pa.concat_tables(self.rollouts[before:]), [where for where, _ in lines])]
+
+    def flush_into(self, tables: Iterable[dict[str, pa.Table]]) -> None:
+        for made in tables:
+            self.rollouts.append(made["rollouts"])
+            self.steps.append(made["steps"])
+            if sum(table.nbytes for table in self.steps) > BYTES_PER_FILE:
+                self.write()
+
+    def write(self) -> None:
+        steps = pa.concat_tables([*self.steps, self.part.schemas["steps"].empty_table()])
+        self.steps = []
+        if steps.num_rows:
+            self.files.append(new_file(self.part.directory, "steps"))
+            write_parquet(steps, "steps", self.files[-1])
+
+
+def _numbered_lines(piece: Slice) -> Iterator[tuple[str, bytes | Problem]]:
+    """The slice's lines, read at once unless one of them is very long."""
+    size = (piece.end or 0) - piece.start
+    if size > LARGEST_READ:
+        yield from byte_lines(piece.file())
+        return
+    try:
+        with piece.path.open("rb") as handle:
+            handle.seek(piece.start)
+            data = handle.read(size)
+    except READ_ERRORS as error:
+        yield f"{piece.name}:1", Problem(f"{piece.name}:1", "unreadable", f"the file is unreadable from here on: {error}")
+        return
+    lines = data.removeprefix(BOM if piece.start == 0 else b"").split(b"\n")
+    yield from ((f"{piece.name}:{number}", line) for number, line in enumerate(lines, 1) if line and not line.isspace())
+
+
+def _count_lines(piece: Slice) -> int:
+    lines, left = 0, (piece.end or 0) - piece.start
+    try:
+        with piece.path.open("rb") as handle:
+            handle.seek(piece.start)
+            while left > 0 and (data := handle.read(min(left, BATCH_BYTES))):
+                lines += data.count(b"\n")
+                left -= len(data)
+    except READ_ERRORS:
+        return lines
+    return lines
+
+
+def _batches(lines: Iterable[tuple[str, bytes | Problem]]) -> Iterator[list[tuple[str, bytes | Problem]]]:
+    batch: list[tuple[str, bytes | Problem]] = []
+    size = 0
+    for line in lines:
+        batch.append(line)
+        size += len(line[1]) if isinstance(line[1], bytes) else 0
+        if size >= BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _in_order(rollouts: pa.Table, sources: list[str]) -> pa.Table:
+    """The rows in the order of their lines."""
+    place = {source: number for number, source in enumerate(sources)}
+    numbers = [place[source] for source in rollouts["source"].to_pylist()]
+    return rollouts.take(pa.array(sorted(range(len(numbers)), key=numbers.__getitem__), pa.int64()))

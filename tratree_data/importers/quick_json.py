@@ -1,0 +1,48 @@
+"""A JSON parser several times as fast as Python's, used where the answer is sure to be the same.
+
+orjson keeps one of two equal keys in silence, and makes a float of an integer that is too large for 64 bits. So the quotes in the text
+are counted: two per key and two per text that came out, or else a key was lost. Whatever it refuses, and every doubt, goes to Python's.
+"""
+
+from typing import Any
+
+import orjson
+
+UNSURE = object()
+LARGEST = 2.0**63
+
+
+def quick_value(data: bytes) -> Any:
+    """The value, or UNSURE where only the careful parser can say what it is, or what is wrong with it."""
+    try:
+        value = orjson.loads(data)
+    except (orjson.JSONDecodeError, RecursionError):
+        return UNSURE
+    return value if quotes_of(value) == quotes_in(data) else UNSURE
+
+
+def quotes_in(data: bytes) -> int:
+    """Those that begin or end a text of valid JSON: an escaped one follows an odd number of backslashes."""
+    if b"\\" not in data:
+        return data.count(b'"')
+    pairless = data.replace(b"\\\\", b"") if b"\\\\" in data else data
+    return pairless.count(b'"') - pairless.count(b'\\"')
+
+
+def quotes_of(value: Any) -> int:
+    """How many a value takes; -1 if it holds a number that may have been an integer."""
+    texts = 0
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        kind = type(item)
+        if kind is str:
+            texts += 1
+        elif kind is dict:
+            texts += len(item)
+            waiting.extend(item.values())
+        elif kind is list:
+            waiting.extend(item)
+        elif kind is float and not -LARGEST < item < LARGEST:
+            return -1
+    return 2 * texts
