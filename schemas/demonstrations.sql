@@ -9,7 +9,9 @@ CREATE TABLE demonstrations (
     rollout_id       VARCHAR,
     score            DOUBLE CHECK (score >= 0 AND score <= 1),
     replayed         BOOLEAN,
-    messages         STRUCT(role VARCHAR, content VARCHAR)[] NOT NULL,
+    messages         STRUCT(role VARCHAR, content VARCHAR, reasoning_content VARCHAR, tool_calls VARCHAR[], tool_call_id VARCHAR, name VARCHAR)[] NOT NULL,
+    form             VARCHAR CHECK (form IN ('chat', 'react')),
+    tools            VARCHAR[],
     CHECK (path_id IS NULL OR rollout_id IS NULL),
     CHECK (path_id IS NOT NULL OR rollout_id IS NOT NULL)
 );
@@ -24,4 +26,6 @@ COMMENT ON COLUMN demonstrations.path_id          IS 'The path it renders; NULL 
 COMMENT ON COLUMN demonstrations.rollout_id       IS 'The rollout it renders; NULL for paths.';
 COMMENT ON COLUMN demonstrations.score            IS 'The path''s value or the rollout''s score.';
 COMMENT ON COLUMN demonstrations.replayed         IS 'Whether replay in the environment confirmed the path; NULL if not replayed or a whole rollout.';
-COMMENT ON COLUMN demonstrations.messages         IS 'User and assistant in turn, starting with the environment''s instruction and ending with the last action.';
+COMMENT ON COLUMN demonstrations.messages         IS 'The conversation, ending with the last action. Each tool call is JSON in OpenAI form: {"id", "type", "function": {"name", "arguments"}}; what a message does not have is NULL.';
+COMMENT ON COLUMN demonstrations.form             IS 'chat: messages as they were, with tool calls and results; react: Thought and Action as text, with role and content only. NULL in older files, which are react.';
+COMMENT ON COLUMN demonstrations.tools            IS 'JSON of each tool that the agent could call, in OpenAI form; NULL if there was none, and in react.';

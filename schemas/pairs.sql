@@ -15,9 +15,11 @@ CREATE TABLE pairs (
     margin              DOUBLE NOT NULL CHECK (margin > 0),
     margin_z            DOUBLE,
     preference_id       VARCHAR,
-    prompt              STRUCT(role VARCHAR, content VARCHAR)[] NOT NULL,
-    chosen              STRUCT(role VARCHAR, content VARCHAR)[] NOT NULL,
-    rejected            STRUCT(role VARCHAR, content VARCHAR)[] NOT NULL
+    prompt              STRUCT(role VARCHAR, content VARCHAR, reasoning_content VARCHAR, tool_calls VARCHAR[], tool_call_id VARCHAR, name VARCHAR)[] NOT NULL,
+    chosen              STRUCT(role VARCHAR, content VARCHAR, reasoning_content VARCHAR, tool_calls VARCHAR[], tool_call_id VARCHAR, name VARCHAR)[] NOT NULL,
+    rejected            STRUCT(role VARCHAR, content VARCHAR, reasoning_content VARCHAR, tool_calls VARCHAR[], tool_call_id VARCHAR, name VARCHAR)[] NOT NULL,
+    form                VARCHAR CHECK (form IN ('chat', 'react')),
+    tools               VARCHAR[]
 );
 COMMENT ON TABLE  pairs                     IS 'A preference between two continuations of one prompt. Written by pairs.';
 COMMENT ON COLUMN pairs.pair_id             IS 'Content hash of kind, nodes and rollouts.';
@@ -36,6 +38,8 @@ COMMENT ON COLUMN pairs.rejected_score      IS 'Aggregated score of the worse si
 COMMENT ON COLUMN pairs.margin              IS 'chosen_score minus rejected_score.';
 COMMENT ON COLUMN pairs.margin_z            IS 'The margin in standard errors, with the noise of both sides: difference of the two posterior means (Beta, uniform prior, one observation per scored rollout) over the root of their summed variances. Negative where the better side has too few rollouts to prove anything; NULL for unstructured and expert pairs, which compare single rollouts.';
 COMMENT ON COLUMN pairs.preference_id       IS 'Content hash of what is compared, independent of the kind: rows of kind divergence, step and siblings that compare the same two children share it.';
-COMMENT ON COLUMN pairs.prompt              IS 'Messages both sides share, word for word; ends with the observation before they diverge.';
+COMMENT ON COLUMN pairs.prompt              IS 'Messages both sides share, word for word; ends with what both saw before they diverge. Tool calls are JSON in OpenAI form.';
 COMMENT ON COLUMN pairs.chosen              IS 'Messages of the better continuation, starting with the assistant.';
 COMMENT ON COLUMN pairs.rejected            IS 'Messages of the worse continuation, starting with the assistant.';
+COMMENT ON COLUMN pairs.form                IS 'chat: messages as they were, with tool calls and results; react: Thought and Action as text, with role and content only. NULL in older files, which are react.';
+COMMENT ON COLUMN pairs.tools               IS 'JSON of each tool that the agent could call, in OpenAI form; NULL if there was none, and in react.';

@@ -4,13 +4,15 @@ CREATE TABLE step_labels (
     environment VARCHAR NOT NULL,
     task_id     VARCHAR NOT NULL,
     split       VARCHAR NOT NULL,
-    prompt      STRUCT(role VARCHAR, content VARCHAR)[] NOT NULL,
-    completion  STRUCT(role VARCHAR, content VARCHAR)[] NOT NULL,
+    prompt      STRUCT(role VARCHAR, content VARCHAR, reasoning_content VARCHAR, tool_calls VARCHAR[], tool_call_id VARCHAR, name VARCHAR)[] NOT NULL,
+    completion  STRUCT(role VARCHAR, content VARCHAR, reasoning_content VARCHAR, tool_calls VARCHAR[], tool_call_id VARCHAR, name VARCHAR)[] NOT NULL,
     label       BOOLEAN NOT NULL,
     value       DOUBLE NOT NULL,
     advantage   DOUBLE NOT NULL,
     low         DOUBLE NOT NULL,
-    high        DOUBLE NOT NULL
+    high        DOUBLE NOT NULL,
+    form        VARCHAR CHECK (form IN ('chat', 'react')),
+    tools       VARCHAR[]
 );
 COMMENT ON TABLE  step_labels             IS 'A step with its credit, for KTO, process rewards and value heads. Written by pairs.';
 COMMENT ON COLUMN step_labels.tree_id     IS 'The tree.';
@@ -25,3 +27,5 @@ COMMENT ON COLUMN step_labels.value       IS 'Mean score of the rollouts through
 COMMENT ON COLUMN step_labels.advantage   IS 'node_values.advantage of the node.';
 COMMENT ON COLUMN step_labels.low         IS 'Lower end of the 95 % interval of value.';
 COMMENT ON COLUMN step_labels.high        IS 'Upper end of that interval.';
+COMMENT ON COLUMN step_labels.form        IS 'chat: messages as they were, with tool calls and results; react: Thought and Action as text, with role and content only. NULL in older files, which are react.';
+COMMENT ON COLUMN step_labels.tools       IS 'JSON of each tool that the agent could call, in OpenAI form; NULL if there was none, and in react.';

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from benchmarks.reference import Rollout
 from tratree_data.errors import BadInputError, NotFoundError
-from tratree_data.messages import conversation
+from tratree_data.messages import conversation, row_messages
 from tratree_data.preferences.demonstrations import NO_NODES, demonstrate_trees, demonstrations
 from tratree_data.preferences.pairs import pairs
 from tratree_data.preferences.settings import DemonstrationSettings
@@ -44,7 +44,7 @@ def test_rollouts_are_shown_in_their_own_words(rollouts: list[Rollout]) -> None:
     scored = [one for one in rollouts if one.score is not None and one.steps]
     found, _ = extract(make_tables([rollouts]), kinds=("success", "best"), keep_duplicates=True)
     shown = [row for row in found if row["kind"] == "success"]
-    assert {row["rollout_id"]: row["messages"] for row in shown} == {name: whole(one) for name, one in solved.items()}
+    assert {row["rollout_id"]: row_messages(row["messages"]) for row in shown} == {name: whole(one) for name, one in solved.items()}
     best = [min(scored, key=lambda one: (-one.score, len(one.steps), one.attempt)).rollout_id] if scored else []
     assert [row["rollout_id"] for row in found if row["kind"] == "best"] == best
 
@@ -52,7 +52,7 @@ def test_rollouts_are_shown_in_their_own_words(rollouts: list[Rollout]) -> None:
 def test_paths_are_shown_in_their_founders_words() -> None:
     attempts = [rollout("t", 0, "ab", 0.2), rollout("t", 1, "ac", 1.0), rollout("t", 2, "ac", 1.0)]
     found, _ = extract(make_tables([attempts]))
-    assert found[0]["messages"] == conversation(
+    assert row_messages(found[0]["messages"]) == conversation(
         "You act in a test.", "Do it.", [("after ", "thought 0", "a"), ("after a", "thought 1", "c")]
     )
     assert (found[0]["score"], found[0]["rollout_id"], found[0]["replayed"]) == (1.0, None, None)

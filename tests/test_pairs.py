@@ -15,7 +15,7 @@ from benchmarks.reference import Rollout, advantage_in_state, divergence_pairs, 
 from tratree_data import import_log
 from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.ids import tree_id
-from tratree_data.messages import conversation
+from tratree_data.messages import conversation, row_messages
 from tratree_data.preferences.candidates import KINDS, find_candidates, read_states
 from tratree_data.preferences.pairs import PairChunk, make_pair_chunk, pair_trees, pairs, select
 from tratree_data.preferences.settings import PairSettings
@@ -102,9 +102,9 @@ def test_golden_pair() -> None:
     attempts = [rollout("t", 0, "ab", 1.0), rollout("t", 1, "ac", 0.0)]
     (row,), _, dropped, _ = extract(make_tables([attempts]))
     opening = conversation("You act in a test.", "Do it.", [("after ", "thought 0", "a")])
-    assert row["prompt"] == [*opening, {"role": "user", "content": "after a"}]
-    assert row["chosen"] == [{"role": "assistant", "content": "Thought: thought 0\nAction: b"}]
-    assert row["rejected"] == [{"role": "assistant", "content": "Thought: thought 1\nAction: c"}]
+    assert row_messages(row["prompt"]) == [*opening, {"role": "user", "content": "after a"}]
+    assert row_messages(row["chosen"]) == [{"role": "assistant", "content": "Thought: thought 0\nAction: b"}]
+    assert row_messages(row["rejected"]) == [{"role": "assistant", "content": "Thought: thought 1\nAction: c"}]
     assert (row["task_id"], row["split"], row["environment"], row["margin"]) == ("t", "train", ENVIRONMENT, 1.0)
     assert dropped == []
 
@@ -384,5 +384,5 @@ def test_real_pairs_are_what_two_rollouts_said(log: str, tmp_path) -> None:
             rollout_id = pair[f"{side}_rollout_id"]
             whole = conversation(*begun[rollout_id], [(row["observation"], row["thought"], row["action"]) for row in said[rollout_id]])
             start = len(pair["prompt"])
-            assert pair[side] == whole[start:] if pair["kind"] != "step" else pair[side] == whole[start : start + 1]
+            assert row_messages(pair[side]) == (whole[start:] if pair["kind"] != "step" else whole[start : start + 1])
             assert contents(pair["prompt"])[::2] == contents(whole)[:start:2], "both saw the prompt's observations"

@@ -33,7 +33,7 @@ from tratree_data.store.manifest import read_manifest
 from tratree_data.store.queries import query
 from tratree_data.store.reader import open_store
 from tratree_data.store.release import local_versions, open_dataset, open_release
-from tratree_data.store.schemas import arrow_schema, table_from_rows
+from tratree_data.store.schemas import arrow_schema, released_schema, table_from_rows
 from tratree_data.store.writer import commit, writing
 from tratree_data.tree_search.search import search
 
@@ -80,7 +80,7 @@ def test_every_configuration_loads_with_its_written_schema_and_all_rows(release,
         assert set(loaded) == {"train", "dev"}
         for part in loaded.values():
             have = part.features
-            assert have == datasets.Features.from_arrow_schema(arrow_schema(table)), table
+            assert have == datasets.Features.from_arrow_schema(released_schema(table)), table
 
 
 def test_rows_of_a_task_stay_in_one_split_in_every_table(release, dataset, tmp_path):

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-Message = dict[str, str]
+Message = Mapping[str, Any]
 
 
 def opening(prompt: str, instruction: str, observation: str) -> str:
@@ -38,9 +38,9 @@ def answers(thoughts: pa.Array, actions: pa.Array) -> pa.Array:
     return pc.if_else(silent, pc.binary_join_element_wise(pa.scalar("Action: ", thoughts.type), actions, nothing), spoken)
 
 
-def conversation(prompt: str, instruction: str, steps: Iterable[tuple[str, str, str]]) -> list[Message]:
+def conversation(prompt: str, instruction: str, steps: Iterable[tuple[str, str, str]]) -> list[dict[str, str]]:
     """(observation, thought, action) of each step → messages; the last is the last action."""
-    messages: list[Message] = []
+    messages: list[dict[str, str]] = []
     for observation, thought, action in steps:
         user = observation if messages else opening(prompt, instruction, observation)
         messages += [{"role": "user", "content": user}, {"role": "assistant", "content": answer(thought, action)}]
@@ -103,6 +103,35 @@ def openai_message(message: Mapping[str, Any], *, decode: bool = False) -> dict[
     return {**message, "tool_calls": [
         {"id": call["id"], "type": "function", "function": function} for call, function in zip(calls, functions, strict=True)
     ]}  # fmt: skip
+
+
+def row_messages(stored: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The messages of a training row as chat templates take them: calls as objects, and without what a message does not have."""
+    messages = []
+    for message in stored:
+        said = {name: value for name, value in message.items() if value is not None}
+        if "tool_calls" in said:
+            said["tool_calls"] = [json.loads(call) for call in said["tool_calls"]]
+        messages.append(said)
+    return messages
+
+
+def row_text(message: Mapping[str, Any]) -> str:
+    """What a message of a training row says, for people: reasoning, content, and each call as `name {arguments}`."""
+    functions = [json.loads(call)["function"] for call in message.get("tool_calls") or ()]
+    calls = [f"{called['name']} {json.dumps(called['arguments'], ensure_ascii=False)}" for called in functions]
+    return "\n".join(part for part in (message.get("reasoning_content"), message["content"], *calls) if part)
+
+
+def stored_row_message(message: Mapping[str, Any]) -> dict[str, Any]:
+    """The reverse: calls as JSON text."""
+    calls = message.get("tool_calls")
+    return {**message, "tool_calls": [json.dumps(call, ensure_ascii=False) for call in calls] if calls else None}
+
+
+def row_tools(stored: Iterable[str] | None) -> list[Any] | None:
+    """The tools of a training row."""
+    return None if stored is None else [json.loads(tool) for tool in stored]
 
 
 def _decoded(arguments: str | None) -> Any:

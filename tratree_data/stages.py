@@ -59,7 +59,7 @@ STAGES = (
         ("nodes", "step_nodes", "rollouts"),
         ("pairs", "step_labels"),
         "tratree pairs DIR",
-        may_read=LATER_SCORES,
+        may_read=("steps", *LATER_SCORES),
         committed_last="pairs",
         by_tree=True,
     ),

@@ -1,5 +1,7 @@
--- Demonstrations whose messages do not alternate between user and assistant, starting with the user and ending with the assistant.
+-- Demonstrations that do not end with the agent; and in the form react, those whose messages do not alternate, starting with the user.
 SELECT demonstration_id FROM demonstrations
-WHERE len(messages) % 2 <> 0 OR len(messages) = 0
-    OR list_transform(messages, lambda message: message.role) <> list_transform(range(len(messages)), lambda i: CASE WHEN i % 2 = 0 THEN 'user' ELSE 'assistant' END)
+WHERE len(messages) = 0 OR messages[-1].role <> 'assistant' OR (
+    form IS DISTINCT FROM 'chat'
+    AND list_transform(messages, lambda message: message.role) <> list_transform(range(len(messages)), lambda i: CASE WHEN i % 2 = 0 THEN 'user' ELSE 'assistant' END)
+)
 ORDER BY demonstration_id

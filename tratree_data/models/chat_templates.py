@@ -3,10 +3,11 @@
 A template's `{% generation %}` markers are taken at their word only after a probe: they must hold all that the agent says and the
 token that ends its turn, nothing of the observations, and earlier turns must read the same when more follow. The mask is made from
 the markers' characters, without the white space at their ends; transformers' own mask runs on to the end of the conversation where a
-tokenizer drops the white space before `{% endgeneration %}`.
+tokenizer drops the white space before `{% endgeneration %}`. Without markers, `spans_of_turns` finds the same characters.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from tratree_data.errors import BadInputError
@@ -42,11 +43,16 @@ PROBE: list[Message] = [
     {"role": "assistant", "content": "Action: second probe"},
 ]
 NEXT = "Next: add --chat-template FILE with a template that does, or --chat-template chatml"
+UNSTABLE = "changes earlier turns when more follow, so prompts would not match their answers"
 Spans = list[tuple[int, int]]
+Tools = list[Any] | None
 
 
 def training_template(tokenizer: Any, chat_template: str | None = None) -> str:
-    """The chat template to train with: the given one, the tokenizer's own, or TRL's marked version of a well-known one."""
+    """The chat template to train with: the given one, TRL's marked version of a well-known one, or the tokenizer's own.
+
+    Without markers, what the agent wrote is found turn by turn (`spans_of_turns`), if the template never changes earlier turns.
+    """
     template = _find_template(tokenizer, chat_template)
     end_of_turn(tokenizer, template)
     return template
@@ -59,11 +65,6 @@ def _find_template(tokenizer: Any, chat_template: str | None) -> str:
     if chat_template in TEMPLATES:
         return TEMPLATES[chat_template]
     if chat_template is not None:
-        if not has_generation_markers(chat_template):
-            raise BadInputError(
-                "The chat template has no {% generation %} markers, and without them observations would be trained on.\n"
-                "Next: put {% generation %}…{% endgeneration %} around the assistant's content and its end-of-turn token"
-            )
         return chat_template
     if not tokenizer.chat_template:
         raise BadInputError(f"{name} has no chat template.\nNext: add --chat-template chatml, or --chat-template FILE with one of your own")
@@ -71,11 +72,8 @@ def _find_template(tokenizer: Any, chat_template: str | None) -> str:
         return str(tokenizer.chat_template)
     try:
         return str(get_training_chat_template(tokenizer))
-    except ValueError as error:
-        raise BadInputError(
-            f"The chat template of {name} has no {{% generation %}} markers, and TRL knows no marked version of it.\n"
-            "Next: add --chat-template FILE with the markers around the assistant's content, or --chat-template chatml"
-        ) from error
+    except ValueError:  # TRL knows no marked version of it
+        return str(tokenizer.chat_template)
 
 
 def name_of(tokenizer: Any) -> str:
@@ -83,17 +81,52 @@ def name_of(tokenizer: Any) -> str:
 
 
 def render(
-    tokenizer: Any, template: str, conversations: Sequence[Sequence[Message]], *, to_answer: bool = False
+    tokenizer: Any,
+    template: str,
+    conversations: Sequence[Sequence[Mapping[str, Any]]],
+    *,
+    to_answer: bool = False,
+    tools: Sequence[Tools] | None = None,
 ) -> tuple[list[str], list[Spans]]:
-    """(text, spans between the markers) of each conversation; `to_answer` ends the text where the agent's next turn begins."""
+    """(text, spans of what the agent wrote) of each conversation; `to_answer` ends the text where the agent's next turn begins.
+
+    `tools` are those of each conversation. The spans are those between a template's markers; where it has none, they are found by
+    writing each conversation up to every turn (`spans_of_turns`).
+    """
+    from trl.chat_template_utils import has_generation_markers
+
+    marked = has_generation_markers(template)
+    texts: list[str] = []
+    spans: list[Spans] = []
+    owned = tools if tools is not None else [None] * len(conversations)
+    for tool_set, group in groupby(zip(owned, conversations, strict=True), key=lambda pair: pair[0]):
+        spoken = [template_messages(messages) for _, messages in group]
+        written, found = _write(tokenizer, template, spoken, to_answer, tool_set, marked)
+        if not marked:
+            found = [spans_of_turns(tokenizer, template, *one, tool_set) for one in zip(spoken, written, strict=True)]
+        texts += written
+        spans += found
+    return texts, spans
+
+
+def template_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """As transformers hands them to a template: without what is None, and reasoning also under the name that GPT-OSS reads."""
+    spoken = [{name: value for name, value in message.items() if value is not None} for message in messages]
+    return [{"thinking": said["reasoning_content"], **said} if "reasoning_content" in said else said for said in spoken]
+
+
+def _write(
+    tokenizer: Any, template: str, conversations: list[list[dict[str, Any]]], to_answer: bool, tools: Tools, marked: bool
+) -> tuple[list[str], list[Spans]]:
     from jinja2 import TemplateError
     from transformers.utils.chat_template_utils import render_jinja_template
 
     try:
         texts, spans = render_jinja_template(
-            conversations=[list(messages) for messages in conversations],
+            conversations=conversations,
+            tools=tools,
             chat_template=template,
-            return_assistant_tokens_mask=True,
+            return_assistant_tokens_mask=marked,
             add_generation_prompt=to_answer,
             **tokenizer.special_tokens_map,
         )
@@ -103,6 +136,27 @@ def render(
             "Next: fix it, or add --chat-template FILE, or --chat-template chatml"
         ) from error
     return texts, spans
+
+
+def spans_of_turns(tokenizer: Any, template: str, messages: list[dict[str, Any]], text: str, tools: Tools) -> Spans:
+    """What the agent wrote, without markers: what each of its turns adds to the conversation before it."""
+
+    def write(count: int, to_answer: bool) -> str:
+        return _write(tokenizer, template, [messages[:count]], to_answer, tools, False)[0][0]
+
+    spans = []
+    for i in [i for i, message in enumerate(messages) if message["role"] == "assistant"]:
+        start = common_length(write(i, True), text) if i else 0
+        after = write(i + 1, False).rstrip()
+        if not text.startswith(after) or (i and start < len(write(i, False).rstrip())):
+            raise BadInputError(f"The chat template of {name_of(tokenizer)} {UNSTABLE}.\n{NEXT}")
+        spans.append((start, len(after)))
+    return spans
+
+
+def common_length(left: str, right: str) -> int:
+    """How many characters both begin with."""
+    return next((i for i, (one, other) in enumerate(zip(left, right, strict=False)) if one != other), min(len(left), len(right)))
 
 
 def end_of_turn(tokenizer: Any, template: str) -> int:
@@ -122,7 +176,7 @@ def end_of_turn(tokenizer: Any, template: str) -> int:
     for messages in (PROBE[:1], PROBE[:3]):
         prompt = render(tokenizer, template, [messages], to_answer=True)[0][0]
         if not text.startswith(prompt[: prompt.index(messages[-1]["content"])]):
-            raise BadInputError(f"{name} changes earlier turns when more follow, so prompts would not match their answers.\n{NEXT}")
+            raise BadInputError(f"{name} {UNSTABLE}.\n{NEXT}")
     return _end_token(tokenizer, text, text.index(said[0]) + len(said[0]), spans)
 
 

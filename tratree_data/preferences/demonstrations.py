@@ -18,8 +18,20 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tratree_data.preferences.forms import read_forms
 from tratree_data.preferences.pair_filters import KEPT, cap, repeats
-from tratree_data.preferences.rendering import WITH_TEXTS, Conversations, Texts, batches, paths, read_texts, whole_rollouts
+from tratree_data.preferences.rendering import (
+    WITH_TEXTS,
+    Conversations,
+    Texts,
+    batches,
+    form_columns,
+    founding_rollouts,
+    paths,
+    read_spoken,
+    read_texts,
+    whole_rollouts,
+)
 from tratree_data.preferences.settings import DemonstrationSettings
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
@@ -40,7 +52,6 @@ from tratree_data.store.tree_arrays import (
     positions,
     read_tree_arrays,
 )
-from tratree_data.store.tree_chunks import read_chunks
 from tratree_data.store.writer import commit, with_dropped, writing
 from tratree_data.system.hashing import hash_texts, hex_column
 from tratree_data.system.progress import progress
@@ -66,6 +77,7 @@ class Trajectories:
     score: Floats
     success: Flags
     replayed: pa.Array
+    speaker: Ints  # the rollout whose tools are named
     refused: Ints
     messages: Conversations
 
@@ -78,6 +90,7 @@ class Trajectories:
             self.score[rows],
             self.success[rows],
             self.replayed.take(picked),
+            self.speaker[rows],
             self.refused[rows],
             self.messages.take(rows),
         )
@@ -100,7 +113,7 @@ def demonstrations(directory: str | Path, settings: DemonstrationSettings) -> St
         left_out: Counter[str] = Counter()
         with StagedFiles(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
             refused = NO_NODES if settings.max_refused is None else query(store, "refused_nodes")["node_id"]
-            for tables in read_chunks(store, {table: COLUMNS[table] for table in by_tree}):
+            for tables in read_forms(store, {table: COLUMNS[table] for table in by_tree}, settings.form):
                 for name, table in demonstrate_trees(tables, settings, left_out, refused):
                     parts.add(name, table)
                 advance(tables["nodes"].num_rows)
@@ -115,7 +128,7 @@ def demonstrate_trees(
     """Pieces of the tables demonstrations and dropped of a chunk of trees; counts what is left out by its reason."""
     nodes, step_nodes, rollouts = (tables[name] for name in ("nodes", "step_nodes", "rollouts"))
     arrays = read_tree_arrays(nodes, step_nodes, rollouts)
-    texts = read_texts(arrays, nodes, step_nodes, rollouts)
+    texts = read_spoken(arrays, tables["steps"], rollouts) if "steps" in tables else read_texts(arrays, nodes, step_nodes, rollouts)
     if settings.kinds != ("path",):
         idle = np.setdiff1d(np.arange(rollouts.num_rows), arrays.rollout_row)
         yield (
@@ -169,6 +182,7 @@ def of_rollouts(arrays: TreeArrays, texts: Texts, kind: str, rollouts: Ints, sol
         score=arrays.score[rollouts],
         success=solved[rollouts],
         replayed=pa.nulls(len(rollouts), pa.bool_()),
+        speaker=rollouts,
         refused=(before[arrays.step_start[1:]] - before[arrays.step_start[:-1]])[rollouts],
         messages=whole_rollouts(arrays, texts, rollouts),
     )
@@ -202,6 +216,7 @@ def of_paths(arrays: TreeArrays, texts: Texts, found: pa.Table, solved: Flags, i
         score=floats(found["value"]),
         success=failures == 0,
         replayed=as_array(found["replayed"]),
+        speaker=founding_rollouts(arrays, texts, ends),
         refused=before[offsets[1:]] - before[offsets[:-1]],
         messages=paths(arrays, texts, ends),
     )
@@ -236,5 +251,6 @@ def demonstration_table(arrays: TreeArrays, rollouts: pa.Table, texts: Texts, fo
         "score": pa.array(found.score, mask=np.isnan(found.score)),
         "replayed": found.replayed,
         "messages": found.messages.to_arrow(texts),
+        **form_columns(texts, rollouts, found.speaker),
     }
     return pa.table(columns, schema=arrow_schema(STAGE))

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.preferences.candidates import KINDS, NODE_KIND_NUMBERS, Candidates, States, find_candidates, join, read_states
+from tratree_data.preferences.forms import read_forms
 from tratree_data.preferences.pair_filters import (
     KEPT,
     by_priority,
@@ -32,7 +33,11 @@ from tratree_data.preferences.rendering import (
     Texts,
     batches,
     continuations,
+    form_columns,
+    founding_rollouts,
+    has_prompt,
     path_prompts,
+    read_spoken,
     read_texts,
 )
 from tratree_data.preferences.settings import PairSettings
@@ -73,6 +78,10 @@ class PairChunk:
     action: Ints  # [N] equal for equal actions
     rollouts: pa.Table  # in the arrays's order
     tables: tuple[pa.Table, pa.Table, pa.Table]
+    steps: pa.Table | None = None  # of trees in the form chat
+
+    def texts(self) -> Texts:
+        return read_texts(self.arrays, *self.tables) if self.steps is None else read_spoken(self.arrays, self.steps, self.tables[2])
 
 
 @takes(PairSettings)
@@ -88,26 +97,28 @@ def pairs(directory: str | Path, settings: PairSettings) -> StageResult:
         left_out: Counter[str] = Counter()
         with StagedFiles(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
             task_caps = balanced_caps(store, settings) if settings.balance else None
-            for chunk in read_pair_chunks(store, WITH_TEXTS):
+            for tables in read_forms(store, WITH_TEXTS, settings.form):
+                chunk = make_pair_chunk(**tables)
                 for name, table in pair_trees(chunk, settings, left_out, task_caps):
                     parts.add(name, table)
                 advance(len(chunk.arrays.parent))
             dropped = with_dropped(store, STAGE, parts.table("dropped"))
-            tables = {"dropped": dropped, "step_labels": parts.files("step_labels"), "pairs": parts.files("pairs")}
-            commit(directory, STAGE, tables, settings=settings.recorded(), reads=reads)
+            written = {"dropped": dropped, "step_labels": parts.files("step_labels"), "pairs": parts.files("pairs")}
+            commit(directory, STAGE, written, settings=settings.recorded(), reads=reads)
     return StageResult(STAGE, True, {"pairs": parts.rows["pairs"], "step labels": parts.rows["step_labels"]}, reason_table(left_out))
 
 
 def read_pair_chunks(store: Store, columns: Mapping[str, Sequence[str]]) -> Iterator[PairChunk]:
     for tables in read_chunks(store, columns):
-        yield make_pair_chunk(tables["nodes"], tables["step_nodes"], tables["rollouts"])
+        yield make_pair_chunk(**tables)
 
 
-def make_pair_chunk(nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) -> PairChunk:
+def make_pair_chunk(nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table, steps: pa.Table | None = None) -> PairChunk:
+    """A chunk in the form react, or in chat with its steps."""
     arrays = read_tree_arrays(nodes, step_nodes, rollouts)
     action = nodes["action"].combine_chunks().take(pa.array(arrays.node_row)).fill_null("").dictionary_encode().indices
     in_order = rollouts.take(pa.array(arrays.rollout_row))
-    return PairChunk(arrays, read_states(arrays), numbers(action), in_order, (nodes, step_nodes, rollouts))
+    return PairChunk(arrays, read_states(arrays), numbers(action), in_order, (nodes, step_nodes, rollouts), steps)
 
 
 def balanced_caps(store: Store, settings: PairSettings) -> Ints:
@@ -129,7 +140,7 @@ def pair_trees(
 
     `task_caps` holds the most pairs per task of each kind, where the dataset is balanced.
     """
-    texts = read_texts(chunk.arrays, *chunk.tables)
+    texts = chunk.texts()
     reasons: list[tuple[str, str, str]] = []
     candidates, counts = select(chunk, settings, texts, reasons, task_caps)
     left_out.update(counts)
@@ -139,7 +150,9 @@ def pair_trees(
     size = prompts.byte_counts(texts) + chosen.byte_counts(texts) + rejected.byte_counts(texts)
     for rows in batches(size):
         messages = {"prompt": prompts, "chosen": chosen, "rejected": rejected}
-        yield "pairs", pair_table(chunk, kept.take(rows), {name: side.take(rows).to_arrow(texts) for name, side in messages.items()})
+        rendered = {name: side.take(rows).to_arrow(texts) for name, side in messages.items()}
+        speakers = founding_rollouts(chunk.arrays, texts, kept.founder[rows])
+        yield "pairs", pair_table(chunk, kept.take(rows), rendered | form_columns(texts, chunk.rollouts, speakers))
     for table in label_steps(chunk.arrays, chunk.states, chunk.rollouts, texts, settings.labels):
         yield "step_labels", table
 
@@ -155,6 +168,7 @@ def select(
     candidates = candidates.take(by_priority(arrays, candidates))
     why = judge(arrays, chunk.action, candidates, settings).astype("U24")
     if texts is not None:
+        strike(why, "no_prompt", lambda rows: ~has_prompt(texts, candidates.founder[rows]))
         strike(why, "same_words", lambda rows: say_the_same(arrays, texts, candidates.take(rows)))
     if texts is not None and not settings.keep_duplicates:
         strike(why, "duplicate", lambda rows: find_repeats(chunk, texts, candidates.take(rows)))

@@ -13,11 +13,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.messages import answers, opening
-from tratree_data.store.schemas import arrow_schema
+from tratree_data.preferences.forms import CHAT, REACT, Spoken, messages_type, tools_column
 from tratree_data.store.tree_arrays import (
+    NO_NODE,
     NODE_COLUMNS,
     ROLLOUT_COLUMNS,
     STEP_COLUMNS,
+    Flags,
     Ints,
     TreeArrays,
     as_array,
@@ -41,12 +43,17 @@ WITH_TEXTS = {
 class Texts:
     """The messages of a chunk. A step that shares its node's text shares its number."""
 
-    pool: pa.Array  # [P] each message's text
+    pool: pa.Array  # [P] each message's text; in the form chat, what the messages of a turn say
     length: Ints  # [P] bytes
     node_user: Ints  # [N] what a node's founder saw
     node_answer: Ints  # [N] what it answered
     step_user: Ints  # [S] what the agent saw at a step
     step_answer: Ints  # [S] what it answered
+    spoken: Spoken | None = None  # in the form chat, the messages themselves
+
+    @property
+    def form(self) -> str:
+        return REACT if self.spoken is None else CHAT
 
 
 @dataclass(frozen=True)
@@ -82,13 +89,18 @@ class Conversations:
         return sums[self.offsets[1:]] - sums[self.offsets[:-1]]
 
     def to_arrow(self, texts: Texts) -> pa.Array:
+        if texts.spoken is not None:
+            turns = texts.spoken.messages.take(pa.array(self.message))
+            ends = offsets_of(numbers(pc.list_value_length(turns)))
+            return pa.ListArray.from_arrays(pa.array(ends[self.offsets], pa.int32()), turns.flatten(), type=messages_type())
         position = np.arange(len(self.message)) - np.repeat(self.offsets[:-1], np.diff(self.offsets))
         roles = ROLES.take(pa.array((position + self.first_role) % 2))
-        kind = arrow_schema("demonstrations").field("messages").type
-        messages = pa.StructArray.from_arrays(
-            [roles, texts.pool.take(pa.array(self.message)).cast(pa.string())], fields=list(kind.value_type)
-        )
-        return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), messages, type=kind)
+        said = texts.pool.take(pa.array(self.message)).cast(pa.string())
+        fields = list(messages_type().value_type)
+        known = {"role": roles, "content": said}
+        columns = [known[field.name] if field.name in known else pa.nulls(len(said), field.type) for field in fields]
+        messages = pa.StructArray.from_arrays(columns, fields=fields)
+        return pa.ListArray.from_arrays(pa.array(self.offsets, pa.int32()), messages, type=messages_type())
 
 
 def read_texts(arrays: TreeArrays, nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) -> Texts:
@@ -111,6 +123,22 @@ def read_texts(arrays: TreeArrays, nodes: pa.Table, step_nodes: pa.Table, rollou
         numbering[steps] = start + np.arange(len(texts))
         start += len(texts)
     return Texts(pool, numbers(pc.binary_length(pool)), arrays.node_row, arrays.node_row + len(users), step_user, step_answer)
+
+
+def read_spoken(arrays: TreeArrays, steps: pa.Table, rollouts: pa.Table) -> Texts:
+    """The same for the form chat: a turn's messages, as its own rollout had them, are one text of the pool."""
+    spoken = Spoken(arrays, steps, rollouts)
+    step_user = np.arange(len(arrays.step_node))
+    step_answer = step_user + len(step_user)
+    return Texts(
+        spoken.keys,
+        numbers(pc.binary_length(spoken.keys)),
+        spoken.founder,
+        np.where(spoken.founder == NO_NODE, NO_NODE, spoken.founder + len(step_user)),
+        step_user,
+        step_answer,
+        spoken,
+    )
 
 
 def texts_of(table: pa.Table, column: str) -> pa.Array:
@@ -165,14 +193,29 @@ class Openings:
 
 def path_prompts(arrays: TreeArrays, texts: Texts, nodes: Ints, founders: Ints) -> Conversations:
     """The path to each node, then what the founder of a state beneath it saw: the prompt of all decisions in that state."""
-    offsets, path = arrays.paths_to(nodes)
+    offsets, users, answered = path_turns(arrays, texts, nodes, founders)
     lengths = 2 * np.diff(offsets) + 1
     starts = offsets_of(lengths)
     message = np.empty(starts[-1], dtype=np.int64)
     at = interleaved(starts, offsets)
-    message[at], message[at + 1] = texts.node_user[path], texts.node_answer[path]
+    message[at], message[at + 1] = users, answered
     message[starts[1:] - 1] = texts.node_user[founders]
     return Conversations(starts, message, first_role=0)
+
+
+def path_turns(arrays: TreeArrays, texts: Texts, nodes: Ints, speakers: Ints) -> tuple[Ints, Ints, Ints]:
+    """(offsets, what was seen, what was answered) on the path to each node.
+
+    In `react` each node speaks in its founder's words. In `chat` the whole path is in the words of one rollout, the founder of the
+    speaker, a node at or beneath the path's end: only one rollout's calls and results have ids that fit each other.
+    """
+    if texts.spoken is None:
+        offsets, path = arrays.paths_to(nodes)
+        return offsets, texts.node_user[path], texts.node_answer[path]
+    depth = arrays.depth[nodes]
+    begins = texts.spoken.founder[speakers] - arrays.depth[speakers] + 1
+    steps = concat_ranges(begins, depth)
+    return offsets_of(depth), texts.step_user[steps], texts.step_answer[steps]
 
 
 def interleaved(starts: Ints, offsets: Ints) -> Ints:
@@ -183,10 +226,10 @@ def interleaved(starts: Ints, offsets: Ints) -> Ints:
 
 
 def paths(arrays: TreeArrays, texts: Texts, ends: Ints) -> Conversations:
-    """Whole paths, in the words of their nodes' founders."""
-    offsets, path = arrays.paths_to(ends)
-    message = np.empty(2 * len(path), dtype=np.int64)
-    message[0::2], message[1::2] = texts.node_user[path], texts.node_answer[path]
+    """Whole paths, in the words of founders."""
+    offsets, users, answered = path_turns(arrays, texts, ends, ends)
+    message = np.empty(2 * len(users), dtype=np.int64)
+    message[0::2], message[1::2] = users, answered
     return Conversations(2 * offsets, message, first_role=0)
 
 
@@ -206,6 +249,28 @@ def whole_rollouts(arrays: TreeArrays, texts: Texts, rollouts: Ints) -> Conversa
     message = np.empty(2 * len(steps), dtype=np.int64)
     message[0::2], message[1::2] = texts.step_user[steps], texts.step_answer[steps]
     return Conversations(offsets_of(2 * counts), message, first_role=0)
+
+
+def has_prompt(texts: Texts, founders: Ints) -> Flags:
+    """Which decisions answer a message; an agent that speaks first, or twice in a row, answers none, and trainers need one."""
+    if texts.spoken is None:
+        return np.ones(len(founders), dtype=bool)
+    return texts.spoken.has_input[texts.spoken.founder[founders]]
+
+
+def form_columns(texts: Texts, rollouts: pa.Table, rows: Ints) -> dict[str, pa.Array]:
+    """`form` and `tools` of rows; `rows` are the rollouts, in the arrays' order, whose tools those are."""
+    if texts.spoken is None:
+        return {"form": pa.array([REACT] * len(rows), pa.string()), "tools": pa.nulls(len(rows), pa.list_(pa.string()))}
+    return {"form": pa.array([CHAT] * len(rows), pa.string()), "tools": tools_column(rollouts["tools"].take(pa.array(rows)).to_pylist())}
+
+
+def founding_rollouts(arrays: TreeArrays, texts: Texts, nodes: Ints) -> Ints:
+    """The rollout whose words, in the form chat, a path to each node is in; the tree's first in `react`."""
+    if texts.spoken is None:
+        return np.searchsorted(arrays.rollout_tree, arrays.tree[nodes])
+    found: Ints = arrays.step_rollout[texts.spoken.founder[nodes]]
+    return found
 
 
 def batches(byte_counts: Ints, bytes_a_batch: int = BYTES_PER_BATCH) -> Iterator[Ints]:

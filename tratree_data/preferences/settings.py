@@ -10,11 +10,13 @@ from tratree_data.system.settings import Setting, Settings
 PAIR_KINDS = ("divergence", "step", "siblings", "unstructured", "expert")
 DEMONSTRATION_KINDS = ("path", "best", "success", "expert")
 EXPERT_HELP = "The agent that counts as the expert."
+FORM_HELP = "chat (messages with tool calls) or react (Thought and Action as text); by default that of each tree's log."
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairSettings(Settings):
     kinds: Annotated[Sequence[str], Setting("divergence (default), step, siblings, unstructured, expert.", option="kind")] = ("divergence",)
+    form: Annotated[Literal["chat", "react"] | None, Setting(FORM_HELP)] = None
     siblings: Annotated[Literal["adjacent", "all"], Setting("Which pairs of kind siblings: adjacent (neighbours by value), or all.")] = (
         "adjacent"
     )
@@ -38,6 +40,7 @@ class PairSettings(Settings):
 @dataclass(frozen=True, kw_only=True)
 class DemonstrationSettings(Settings):
     kinds: Annotated[Sequence[str], Setting("path (default), best, success, expert.", option="kind")] = ("path",)
+    form: Annotated[Literal["chat", "react"] | None, Setting(FORM_HELP)] = None
     success_only: Annotated[bool, Setting("Keep only trajectories that solved their task.")] = False
     min_score: Annotated[float | None, Setting("Minimum score.", minimum=0, maximum=1)] = None
     replayed_only: Annotated[bool, Setting("Keep only paths that a replay confirmed.")] = False

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from tratree_data.preferences.candidates import States
-from tratree_data.preferences.rendering import Conversations, Texts, batches, path_prompts
+from tratree_data.preferences.rendering import Conversations, Texts, batches, form_columns, founding_rollouts, has_prompt, path_prompts
 from tratree_data.store.schemas import arrow_schema
 from tratree_data.store.tree_arrays import NO_NODE, Ints, TreeArrays, advantages, as_array
 from tratree_data.system.intervals import wilson_interval
@@ -21,7 +21,9 @@ def label_steps(arrays: TreeArrays, states: States, rollouts: pa.Table, texts: T
     advantage, _ = advantages(arrays)
     low, high = wilson_interval(arrays.mean, arrays.scored_visits)
     nodes = labelled_nodes(arrays, states, labels)
-    prompts = path_prompts(arrays, texts, arrays.parent[nodes], states.founder[states.group[nodes]])
+    nodes = nodes[has_prompt(texts, states.founder[states.group[nodes]])]
+    founders = states.founder[states.group[nodes]]
+    prompts = path_prompts(arrays, texts, arrays.parent[nodes], founders)
     completions = Conversations(np.arange(len(nodes) + 1), texts.node_answer[nodes], first_role=1)
     for rows in batches(prompts.byte_counts(texts) + completions.byte_counts(texts)):
         picked = nodes[rows]
@@ -37,6 +39,7 @@ def label_steps(arrays: TreeArrays, states: States, rollouts: pa.Table, texts: T
             "advantage": pa.array(advantage[picked]),
             "low": pa.array(low[picked]),
             "high": pa.array(high[picked]),
+            **form_columns(texts, rollouts, founding_rollouts(arrays, texts, founders[rows])),
         }
         yield pa.table(columns, schema=arrow_schema("step_labels"))
 

@@ -80,6 +80,7 @@ def _facts(store: Store, manifest: Manifest) -> dict[str, Any]:
         "quality": quality,
         "limits": warnings(quality) if quality else [],
         "dropped": _dropped(store),
+        "forms": _forms(store),
         "questions": _questions(store),
         "default": default_table(manifest),
         "has": {name: bool(entry["shards"]) for name, entry in manifest.tables.items()},
@@ -176,6 +177,16 @@ def _dropped(store: Store) -> str:
             "GROUP BY ALL ORDER BY stage, rows DESC, reason LIMIT 20"
         ).to_pylist()
     )
+
+
+def _forms(store: Store) -> str:
+    """How many rows of each training table are in which form; older rows, which do not say, are react."""
+    tables = [table for table in ("pairs", "step_labels", "demonstrations") if store.has(table) and store.count(table)]
+    counted = [
+        f"SELECT '{table}' AS configuration, coalesce(form, 'react') AS form, count(*) AS rows FROM {table} GROUP BY ALL"
+        for table in tables
+    ]
+    return _table_of(store.sql(" UNION ALL ".join(counted) + " ORDER BY ALL").to_pylist()) if counted else ""
 
 
 def _questions(store: Store) -> list[dict[str, str]]:

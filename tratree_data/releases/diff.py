@@ -19,7 +19,7 @@ from tratree_data.files import read_text
 from tratree_data.releases.ordering import BATCH_ROWS
 from tratree_data.releases.shards import as_it_is, write_shards
 from tratree_data.store.manifest import Shard
-from tratree_data.store.schemas import arrow_schema, quote, table_schema
+from tratree_data.store.schemas import arrow_schema, quote, released_schema, table_schema
 
 SMALL_SHARDS = 8
 """How many shards below a quarter of the size limit a split may have; the version that would add one more rewrites them as one."""
@@ -80,7 +80,7 @@ def keep_shards(
     both = [shard for shard in new.shards if shard.path in same]
     old_rest, new_rest = old.without(same), new.without(same)
     whole = {path for (path,) in connection.execute(read_text("publish/queries", "kept_shards.sql")).fetchall()}
-    kept = [shard for shard in old_rest.shards if shard.path in whole and pq.read_schema(old.path(shard)).equals(arrow_schema(table))]
+    kept = [shard for shard in old_rest.shards if shard.path in whole and pq.read_schema(old.path(shard)).equals(released_schema(table))]
     if change:
         kept = _without_too_many_small(kept, shard_bytes)
     if not kept or not new_rest.shards:

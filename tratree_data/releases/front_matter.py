@@ -6,7 +6,7 @@ import yaml
 
 from tratree_data.releases.markdown import INVISIBLE
 from tratree_data.store.manifest import Manifest
-from tratree_data.store.schemas import arrow_schema
+from tratree_data.store.schemas import released_schema
 
 TAGS = ["agents", "trajectories", "trajectory-trees", "preference-data", "weak-to-strong", "tratree-data"]
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
@@ -49,7 +49,7 @@ def _info(table: str, entry: dict[str, Any]) -> dict[str, Any]:
         info["num_bytes"] += shard["memory_bytes"]
         info["num_examples"] += shard["rows"]
     information = DatasetInfo(
-        features=Features.from_arrow_schema(arrow_schema(table)),
+        features=Features.from_arrow_schema(released_schema(table)),
         config_name=table,
         splits=splits,
         download_size=sum(shard["bytes"] for shard in entry["shards"]),

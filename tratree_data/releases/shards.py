@@ -16,7 +16,7 @@ from tratree_data.releases.ordering import load_splits, ordered_batches, work_co
 from tratree_data.stages import published_tables
 from tratree_data.store.manifest import Shard, file_hash
 from tratree_data.store.reader import Store
-from tratree_data.store.schemas import arrow_schema
+from tratree_data.store.schemas import arrow_schema, released_schema
 
 ROW_GROUP_BYTES = 32 * 2**20
 ROW_GROUP_ROWS = 128 * 1024
@@ -108,11 +108,12 @@ class _Writer:
         self.number = number
         self.partial = target / f"{split}-{number:05}.partial"
         self.sink = pa.OSFile(str(self.partial), "wb")
-        self.writer = pq.ParquetWriter(self.sink, arrow_schema(table), **parquet_settings(table))
+        self.schema = released_schema(table)
+        self.writer = pq.ParquetWriter(self.sink, self.schema, **parquet_settings(table))
         self.rows = 0
 
     def write(self, rows: pa.Table) -> None:
-        self.writer.write_table(rows, row_group_size=max(1, rows.num_rows))
+        self.writer.write_table(rows.cast(self.schema), row_group_size=max(1, rows.num_rows))
         self.rows += rows.num_rows
 
     def size(self) -> int:

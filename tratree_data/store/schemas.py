@@ -91,6 +91,38 @@ def arrow_schema(name: str) -> pa.Schema:
     return table_schema(name).arrow
 
 
+JSON_IN_RELEASES = ("tool_calls", "tools")
+"""Lists of JSON text, which a release marks as JSON: `datasets` then returns objects, and trainers take the rows as they are."""
+
+
+def released_schema(name: str) -> pa.Schema:
+    """The table's schema in a release: the same values, and lists of JSON known as such."""
+    schema = arrow_schema(name)
+    return pa.schema([pa.field(field.name, _released(field.name, field.type), field.nullable) for field in schema])
+
+
+def _released(name: str, kind: pa.DataType) -> pa.DataType:
+    if not pa.types.is_list(kind):
+        return kind
+    item = kind.value_field
+    if name in JSON_IN_RELEASES:
+        return pa.list_(item.with_type(pa.json_(pa.string())))
+    if not pa.types.is_struct(item.type):
+        return kind
+    return pa.list_(item.with_type(pa.struct([field.with_type(_released(field.name, field.type)) for field in item.type])))
+
+
+def storage_type(kind: pa.DataType) -> pa.DataType:
+    """The type with JSON as the text that it is."""
+    if isinstance(kind, pa.BaseExtensionType):
+        return kind.storage_type
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(storage_type(kind.value_type)))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(storage_type(field.type)) for field in kind])
+    return kind
+
+
 def changed_since(table: str, format: int) -> bool:
     """Whether a table written in this format has columns that are called otherwise today."""
     return any(table in tables for number, tables in CHANGED_TABLES.items() if number > format)

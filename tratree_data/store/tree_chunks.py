@@ -165,7 +165,10 @@ def read_place(group: RowGroup, rows: int, columns: Sequence[str], batch_rows: i
 def read_chunks(
     store: Store, columns: Mapping[str, Sequence[str]] = STRUCTURE, nodes_per_chunk: int = NODES_PER_CHUNK
 ) -> Iterator[dict[str, pa.Table]]:
-    """These columns of these tables, for at most about so many nodes at a time; every tree is in exactly one chunk, whole."""
+    """These columns of these tables, for at most about so many nodes at a time; every tree is in exactly one chunk, whole.
+
+    Steps do not name their tree, so theirs are those of the chunk's rollouts.
+    """
     if not store.count("nodes"):
         return
     tree_ids, chunk_of_tree = plan_chunks(store, columns["nodes"], nodes_per_chunk)
@@ -173,13 +176,32 @@ def read_chunks(
     places = {}
     for table in columns:
         groups = list_row_groups(store.sources[table].files)
-        places[table] = place_chunks(groups, find_trees(read_runs(groups, "tree_id"), tree_ids, np.arange(len(tree_ids))), chunk_of_tree)
+        keys, tree_of_key = _rollouts_of(store, tree_ids) if table == "steps" else (tree_ids, np.arange(len(tree_ids)))
+        found = find_trees(read_runs(groups, _named_by(table)), keys, tree_of_key)
+        places[table] = place_chunks(groups, found, chunk_of_tree)
     for number in range(int(chunk_of_tree.max()) + 1):
         mine = tree_ids.filter(pa.array(chunk_of_tree == number))
-        tables = {table: read_rows(table, places[table].get(number, []), names, mine) for table, names in columns.items()}
-        if later is not None and "rollouts" in tables:
-            tables["rollouts"] = with_scores(tables["rollouts"], later)
-        yield tables
+        chunk = {
+            table: read_rows(table, places[table].get(number, []), names, mine) for table, names in columns.items() if table != "steps"
+        }
+        if "steps" in columns:
+            names = chunk["rollouts"]["rollout_id"].combine_chunks()
+            chunk["steps"] = read_rows("steps", places["steps"].get(number, []), columns["steps"], names)
+        if later is not None and "rollouts" in chunk:
+            chunk["rollouts"] = with_scores(chunk["rollouts"], later)
+        yield chunk
+
+
+def _named_by(table: str) -> str:
+    return "rollout_id" if table == "steps" else "tree_id"
+
+
+def _rollouts_of(store: Store, tree_ids: pa.Array) -> tuple[pa.Array, Ints]:
+    """(rollout_ids of these trees, the index of each one's tree)."""
+    rollouts = store.read("rollouts", ["rollout_id", "tree_id"])
+    tree = pc.index_in(rollouts["tree_id"].combine_chunks(), tree_ids)
+    known = tree.is_valid()
+    return rollouts["rollout_id"].combine_chunks().filter(known), tree.filter(known).to_numpy().astype(np.int64)
 
 
 def read_tree_arrays_by_chunk(store: Store) -> Iterator[TreeArrays]:
@@ -205,13 +227,13 @@ def sample_bytes_per_row(group: RowGroup, columns: Sequence[str]) -> float:
     return batch.nbytes / max(batch.num_rows, 1) if batch is not None else 0.0
 
 
-def read_rows(table: str, places: Sequence[tuple[RowGroup, int]], columns: Sequence[str], tree_ids: pa.Array) -> pa.Table:
+def read_rows(table: str, places: Sequence[tuple[RowGroup, int]], columns: Sequence[str], names: pa.Array) -> pa.Table:
     """As the schema has them: older files may lack a column, and those that Delta rewrote to delete a tree hold texts of another type."""
     kept = [empty_table(table).select(columns)]
     for group, needed in places:
         for batch in read_place(group, needed, columns, batch_rows=ROWS_PER_READ):
             rows = with_columns(table, pa.Table.from_batches([batch]), columns)
-            kept.append(rows.filter(pc.is_in(rows["tree_id"], tree_ids)))
+            kept.append(rows.filter(pc.is_in(rows[_named_by(table)], names)))
     return pa.concat_tables(kept)
 
 

@@ -211,8 +211,12 @@ def _table_for_commit(opened: Tables, table: str, keep: bool) -> DeltaTable:
 
 
 def _fits(delta: DeltaTable, table: str) -> bool:
-    """Whether Delta has the columns of today's schema, and no others."""
-    return {field.name for field in delta.schema().fields} == set(arrow_schema(table).names)
+    """Whether Delta has the columns of today's schema, and no others; also those of messages."""
+    return _columns(delta) == {field.name: field.type for field in DeltaSchema.from_arrow(arrow_schema(table)).fields}
+
+
+def _columns(delta: DeltaTable) -> dict[str, Any]:
+    return {field.name: field.type for field in delta.schema().fields}
 
 
 def _add_columns(opened: Tables, table: str) -> None:

@@ -5,12 +5,13 @@ markers say which tokens those are, the same way for imitation and for preferenc
 nothing; here it is cut after an agent's turn, or dropped, and every such row is on record.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tratree_data.messages import Message
-from tratree_data.models.chat_templates import Spans, agent_mask, render
+from tratree_data.messages import Message, stored_row_message
+from tratree_data.models.chat_templates import Spans, Tools, agent_mask, render
 
 
 @dataclass
@@ -31,15 +32,19 @@ class Lengths:
 
 
 def tokenize(
-    tokenizer: Any, template: str, conversations: Sequence[Sequence[Message]], prompts: Sequence[Spans] | None = None
+    tokenizer: Any,
+    template: str,
+    conversations: Sequence[Sequence[Message]],
+    prompts: Sequence[Spans] | None = None,
+    tools: Sequence[Tools] | None = None,
 ) -> tuple[list[list[int]], list[list[int]]]:
-    """(ids, mask) of each conversation; the mask is 1 on what the agent wrote, its end-of-turn token included.
+    """(ids, mask) of each conversation with its tools; the mask is 1 on what the agent wrote, its end-of-turn token included.
 
     Of `prompts`, the spans that each conversation's prompt has, as many turns at its start are left out of the mask.
     """
     if not conversations:
         return [], []
-    texts, spans = render(tokenizer, template, conversations)
+    texts, spans = render(tokenizer, template, conversations, tools=tools)
     encoded = tokenizer(texts, add_special_tokens=False)
     skipped = [len(prompt) for prompt in prompts] if prompts is not None else [0] * len(texts)
     masks = [agent_mask(encoded, i, text, found[skip:]) for i, (text, found, skip) in enumerate(zip(texts, spans, skipped, strict=True))]
@@ -59,11 +64,16 @@ def fit(ids: list[int], mask: list[int], start: int, limit: int | None) -> int:
 
 
 def demonstration_rows(
-    tokenizer: Any, template: str, demonstrations: Sequence[tuple[Sequence[Message]]], lengths: Lengths
+    tokenizer: Any,
+    template: str,
+    demonstrations: Sequence[tuple[Sequence[Message]]],
+    lengths: Lengths,
+    tools: Sequence[Tools] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows for SFTTrainer: `input_ids` and `labels`, -100 where nothing is learnt."""
     rows = []
-    for row, (ids, mask) in enumerate(zip(*tokenize(tokenizer, template, [messages for (messages,) in demonstrations]), strict=True)):
+    conversations = [messages for (messages,) in demonstrations]
+    for row, (ids, mask) in enumerate(zip(*tokenize(tokenizer, template, conversations, tools=tools), strict=True)):
         kept = _keep(lengths, row, "messages", ids=ids, mask=mask)
         if kept:
             labels = [token if learnt else -100 for token, learnt in zip(ids[:kept], mask, strict=False)]
@@ -72,15 +82,26 @@ def demonstration_rows(
 
 
 def labelled_rows(
-    tokenizer: Any, template: str, steps: Sequence[tuple[Sequence[Message], Sequence[Message], bool]], lengths: Lengths
+    tokenizer: Any,
+    template: str,
+    steps: Sequence[tuple[Sequence[Message], Sequence[Message], bool]],
+    lengths: Lengths,
+    tools: Sequence[Tools] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows for KTOTrainer, which makes the tokens itself: a completion is one turn of the agent, kept whole or dropped."""
     rows = []
-    ids, masks = tokenize(tokenizer, template, [[*prompt, *completion] for prompt, completion, _ in steps])
+    ids, masks = tokenize(tokenizer, template, [[*prompt, *completion] for prompt, completion, _ in steps], tools=tools)
     for row, (prompt, completion, label) in enumerate(steps):
         lengths.longest = max(lengths.longest, len(ids[row]))
         if len(ids[row]) <= (lengths.max_length or len(ids[row])) and any(masks[row]):
-            rows.append({"prompt": prompt, "completion": completion, "label": label})
+            rows.append(
+                {
+                    "prompt": list(map(stored_row_message, prompt)),
+                    "completion": list(map(stored_row_message, completion)),
+                    "label": label,
+                    "tools": json.dumps(tools[row]) if tools is not None and tools[row] else None,
+                }
+            )
         else:
             lengths.note(row, "completion", "dropped", len(ids[row]), 0)
     return rows
@@ -91,12 +112,13 @@ def preference_rows(
     template: str,
     pairs: Sequence[tuple[Sequence[Message], Sequence[Message], Sequence[Message]]],
     lengths: Lengths,
+    tools: Sequence[Tools] | None = None,
 ) -> list[dict[str, Any]]:
     """Rows for DPOTrainer: ids of prompt, chosen and rejected, and the mask of what the agent wrote in the last two."""
-    opened, spans = render(tokenizer, template, [prompt for prompt, _, _ in pairs], to_answer=True)
+    opened, spans = render(tokenizer, template, [prompt for prompt, _, _ in pairs], to_answer=True, tools=tools)
     prompts = tokenizer(opened, add_special_tokens=False)["input_ids"]
-    chosen_ids, chosen_masks = tokenize(tokenizer, template, [[*prompt, *chosen] for prompt, chosen, _ in pairs], spans)
-    rejected_ids, rejected_masks = tokenize(tokenizer, template, [[*prompt, *rejected] for prompt, _, rejected in pairs], spans)
+    chosen_ids, chosen_masks = tokenize(tokenizer, template, [[*prompt, *chosen] for prompt, chosen, _ in pairs], spans, tools)
+    rejected_ids, rejected_masks = tokenize(tokenizer, template, [[*prompt, *rejected] for prompt, _, rejected in pairs], spans, tools)
     rows = []
     for row, prompt in enumerate(prompts):
         shared = min(common_prefix(prompt, chosen_ids[row]), common_prefix(prompt, rejected_ids[row]))

@@ -14,9 +14,12 @@ from typing import Any
 import pyarrow as pa
 
 from tratree_data.errors import BadInputError, TratreeError, missing_package, unwritten
+from tratree_data.messages import row_messages, row_tools
 from tratree_data.models.chat_templates import TEMPLATES, end_of_turn, spoken_template, training_template
 from tratree_data.models.find import RECORD, need_model, quiet
+from tratree_data.models.template_limits import expressible_rows
 from tratree_data.results import StageResult
+from tratree_data.store.schemas import arrow_schema, released_schema, storage_type
 from tratree_data.system.settings import takes
 from tratree_data.training.provenance import provenance
 from tratree_data.training.runs import find_run, is_first, last_checkpoint, training_in, write_record
@@ -30,11 +33,11 @@ __all__ = ["MESSAGES", "TrainSettings", "parse_settings", "prepare", "settings_f
 CHUNK = 1000
 TEXTS = {"demonstrations": ["messages"], "pairs": ["prompt", "chosen", "rejected"], "step_labels": ["prompt", "completion", "label"]}
 IDS, MASK = pa.list_(pa.int32()), pa.list_(pa.int8())
-MESSAGES = pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))
+MESSAGES, MARKED = (schema("step_labels").field("prompt").type for schema in (arrow_schema, released_schema))
 ROWS = {
     "demonstrations": pa.schema({"input_ids": IDS, "labels": IDS}),
     "pairs": pa.schema({"prompt_ids": IDS, "chosen_ids": IDS, "rejected_ids": IDS, "chosen_mask": MASK, "rejected_mask": MASK}),
-    "step_labels": pa.schema({"prompt": MESSAGES, "completion": MESSAGES, "label": pa.bool_()}),
+    "step_labels": pa.schema({"prompt": MARKED, "completion": MARKED, "label": pa.bool_(), "tools": pa.string()}),
 }
 PREFERENCES = ("tree-dpo", "unstructured-dpo", "eto")
 FULL_DISK = ("no space left", "os error 28", "os error 27", "file too large", "disk quota", "pytorchstreamwriter", "file write failed")
@@ -92,6 +95,7 @@ def _notes(folder: Path, record: dict[str, Any], changed: bool) -> tuple[str, ..
         notes.append(
             f"{counts['cut']} rows were cut after a turn and {counts['dropped']} dropped: {why} (see too_long in {folder / RECORD})"
         )
+    notes += [f"{count:,} rows were left out: the chat template {reason}" for reason, count in record.get("refused", {}).items()]
     return tuple(notes)
 
 
@@ -113,7 +117,9 @@ def _run(folder: Path, rows: pa.Table, plan: dict[str, Any], settings: TrainSett
     tokenizer = load_tokenizer(plan["model"])
     template = training_template(tokenizer, _template_text(settings.chat_template))
     lengths = Lengths(longest_row(plan["model"], settings.max_length), settings.too_long)
-    prepared = prepare(rows, plan["data"]["table"], tokenizer, template, lengths)
+    table = plan["data"]["table"]
+    rows, refused = expressible_rows(rows, TEXTS[table], tokenizer, template)
+    prepared = prepare(rows, table, tokenizer, template, lengths)
     if not prepared.num_rows:
         raise _nothing_left(rows, lengths)
     preparation = time.monotonic() - started
@@ -130,6 +136,7 @@ def _run(folder: Path, rows: pa.Table, plan: dict[str, Any], settings: TrainSett
     tokenizer.chat_template = spoken
     trainer.save_model(str(folder))
     record = {**plan, "finished": True, **_results(trainer, rows, lengths, prepared.num_rows)}
+    record["refused"] = refused
     record["seconds"], record["seconds_of_preparation"] = round(time.monotonic() - started, 1), round(preparation, 1)
     if is_first():
         tokenizer.save_pretrained(folder)
@@ -176,10 +183,27 @@ def prepare(rows: pa.Table, table: str, tokenizer: Any, template: str, lengths: 
     }
     parts = []
     for start in range(0, rows.num_rows, CHUNK):
-        chunk = rows.slice(start, CHUNK).select(TEXTS[table]).to_pylist()
+        chunk = rows.slice(start, CHUNK)
         lengths.offset = start
-        parts.append(pa.Table.from_pylist(makers[table](tokenizer, template, [tuple(row.values()) for row in chunk], lengths), ROWS[table]))
+        made = makers[table](tokenizer, template, _spoken_rows(chunk, table), lengths, _tools(chunk))
+        parts.append(_as_arrow(made, ROWS[table]))
     return pa.concat_tables(parts)
+
+
+def _spoken_rows(rows: pa.Table, table: str) -> list[tuple[Any, ...]]:
+    """The messages of each row, and what else its trainer needs."""
+    columns = rows.select(TEXTS[table]).to_pylist()
+    return [tuple(row_messages(value) if isinstance(value, list) else value for value in row.values()) for row in columns]
+
+
+def _tools(rows: pa.Table) -> list[Any]:
+    return [row_tools(tools) for tools in rows["tools"].to_pylist()] if "tools" in rows.column_names else [None] * rows.num_rows
+
+
+def _as_arrow(rows: list[dict[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Arrow makes extension types from their storage only."""
+    plain = pa.schema([field.with_type(storage_type(field.type)) for field in schema])
+    return pa.Table.from_pylist(rows, plain).cast(schema)
 
 
 def _template_text(chat_template: str | None) -> str | None:

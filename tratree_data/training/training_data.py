@@ -34,9 +34,9 @@ METHODS = {
     "kto": Method("step_labels", (), "raise desirable steps, lower the others"),
 }
 COLUMNS = {
-    "demonstrations": ["demonstration_id", "kind", "split", "score", "messages"],
-    "pairs": ["pair_id", "kind", "split", "margin", "prompt", "chosen", "rejected"],
-    "step_labels": ["node_id", "split", "prompt", "completion", "label"],
+    "demonstrations": ["demonstration_id", "kind", "split", "score", "messages", "form", "tools"],
+    "pairs": ["pair_id", "kind", "split", "margin", "prompt", "chosen", "rejected", "form", "tools"],
+    "step_labels": ["node_id", "split", "prompt", "completion", "label", "form", "tools"],
 }
 KEYS = {"demonstrations": "demonstration_id", "pairs": "pair_id", "step_labels": "node_id"}
 

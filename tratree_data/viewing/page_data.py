@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tratree_data.errors import NotFoundError
+from tratree_data.messages import row_text
 from tratree_data.stages import DISPLAYED
 from tratree_data.store.log import Source
 from tratree_data.store.queries import query
@@ -191,7 +192,7 @@ def _pairs(store: Store, tree_id: str, texts: Texts, places: dict[str, int], rol
         pair |= {name: places.get(row[f"{name}_id"], -1) for name in ("node", "chosen_node", "rejected_node")}
         pair |= {name: rollouts.get(row[f"{name}_id"], -1) for name in ("chosen_rollout", "rejected_rollout")}
         for side in ("prompt", "chosen", "rejected"):
-            pair[side] = [[texts.add(message["role"]), texts.add(message["content"])] for message in row[side]]
+            pair[side] = [[texts.add(message["role"]), texts.add(row_text(message))] for message in row[side]]
         pairs.append(pair)
     return pairs, int(rows[0]["pair_count"]) if rows else 0
 
