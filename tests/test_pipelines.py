@@ -3,14 +3,16 @@
 import json
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from helpers.small import make_store, tables
 
-from tratree_data.errors import TratreeError
+from tratree_data.errors import RefusedError, TratreeError
 from tratree_data.files import file_names
 from tratree_data.pipelines import read_recipe, run
 from tratree_data.stages import stages_of_recipes
 from tratree_data.store.reader import open_store
+from tratree_data.store.writer import commit, writing
 
 RECIPE = """
 description = "A small one."
@@ -109,3 +111,33 @@ def test_the_demo_keeps_every_rule_and_ends_with_what_to_do(demo_run: Path) -> N
     text = summarise_run(demo_run / "demo").plain
     assert "A preference pair" in text
     assert text.count("\n  tratree ") == 3
+
+
+def test_trees_is_the_second_command_for_logs_without_scores(tmp_path: Path) -> None:
+    """Sessions of a coding agent: trees and values of nothing, no pairs, and every rule holds."""
+    from tratree_data import import_log
+
+    session = next((Path(__file__).parent / "data/logs/claude-code").glob("*.jsonl"))
+    result = import_log(tmp_path / "d", session)
+    assert any(note.startswith("Warning: no rollout has a score") for note in result.notes)
+    results = {result.stage: result for result in run("trees", tmp_path / "d")}
+    assert list(results) == ["build", "search", "pairs", "demonstrations", "check"]
+    assert results["build"].counts["trees"] > 0
+    assert (results["pairs"].counts["pairs"], results["check"].counts["broken"]) == (0, 0)
+    assert [result.stage for result in run("trees", tmp_path / "d") if result.changed] == ["check"]
+
+
+def test_a_recipe_that_ends_with_a_broken_rule_fails(tmp_path: Path) -> None:
+    make_store(tmp_path / "d", *tables([("t", 0, 1.0, [("o", "", "a")])]))
+    recipe = tmp_path / "own.toml"
+    recipe.write_text("[check]\n")
+    store = open_store(tmp_path / "d")
+    with writing(tmp_path / "d"):
+        rows = store.read("rollouts")
+        more = rows.set_column(rows.schema.get_field_index("step_count"), rows.schema.field("step_count"), pa.array([2], pa.int32()))
+        commit(tmp_path / "d", "test", {"rollouts": more}, settings={}, reads={})
+    with pytest.raises(RefusedError, match=r"breaks 1 rules, the first step_counts\.\nNext: tratree check"):
+        list(run(recipe, tmp_path / "d"))
+    recipe.write_text("[check]\nstrict = true\n")
+    with pytest.raises(TratreeError, match="has no settings"):
+        list(run(recipe, tmp_path / "d"))

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import tratree_data
-from tratree_data.errors import BadInputError, NotFoundError, suggest
+from tratree_data.errors import BadInputError, NotFoundError, RefusedError, suggest
 from tratree_data.files import file_names, read_text
 from tratree_data.results import StageResult
 from tratree_data.stages import Stage, stage, stages_of_recipes
 
 RECIPE_FILE = "recipe.toml"
+CHECK = "check"
+"""A table of a recipe that is no stage: the dataset is checked after all of them."""
 
 
 def run(recipe: str | Path, directory: str | Path) -> Iterator[StageResult]:
@@ -28,6 +30,18 @@ def run(recipe: str | Path, directory: str | Path) -> Iterator[StageResult]:
     for name, settings in stages:
         yield _run_stage(name, directory, settings)
         Path(directory, RECIPE_FILE).write_text(text, encoding="utf-8")
+    if CHECK in tomllib.loads(text):
+        yield from _check(directory)
+
+
+def _check(directory: str | Path) -> Iterator[StageResult]:
+    """What `tratree check` says, as the last line of a run; broken rules end it as they end the verb."""
+    rules = tratree_data.check(directory).to_pylist()
+    broken = [rule for rule in rules if rule["offending_rows"]]
+    notes = tuple(f"{rule['check']}: {rule['offending_rows']:,} rows. {rule['rule']}" for rule in broken)
+    yield StageResult(CHECK, True, {"rules": len(rules), "broken": len(broken)}, notes)
+    if broken:
+        raise RefusedError(f"{directory} breaks {len(broken)} rules, the first {broken[0]['check']}.\nNext: tratree check {directory}")
 
 
 def read_recipe(recipe: str | Path) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
@@ -38,6 +52,8 @@ def read_recipe(recipe: str | Path) -> tuple[str, list[tuple[str, dict[str, Any]
     except tomllib.TOMLDecodeError as error:
         raise BadInputError(f"The recipe {recipe} is not valid TOML: {error}.\nNext: fix that line") from error
     tables.pop("description", None)
+    if tables.pop(CHECK, {}):
+        raise BadInputError(f"[{CHECK}] in the recipe {recipe} has no settings.\nNext: leave it empty")
     if "arms" in tables:
         raise BadInputError(f"The recipe {recipe} describes an experiment, not a dataset.\nNext: tratree reproduce my-run --scale {recipe}")
     known = {stage.name: stage for stage in stages_of_recipes()}
