@@ -468,7 +468,28 @@ def test_checks_find_what_is_broken(tmp_path: Path) -> None:
         commit(
             tmp_path, "break", {"nodes": pa.Table.from_pylist([*nodes, nodes[3]], schema=store.read("nodes").schema)}, settings={}, reads={}
         )
-    assert {"visits", "orphans", "not_rebuilt", "nodes_key", "cycles", "edges_differ"} <= set(broken(tmp_path))
+    assert {"visits", "orphans", "not_rebuilt", "nodes_key", "edges_differ"} <= set(broken(tmp_path))
+
+
+def test_checks_find_a_node_below_itself(tmp_path: Path) -> None:
+    make_store(tmp_path, *tables(attempts(range(2), range(2))))
+    build(tmp_path, embedder="exact")
+    nodes = open_store(tmp_path).read("nodes")
+    rows = nodes.to_pylist()
+    deepest = max(rows, key=lambda row: row["depth"])
+    above = next(row for row in rows if row["node_id"] == deepest["parent_id"])
+    above["parent_id"] = deepest["node_id"]
+    with writing(tmp_path):
+        commit(tmp_path, "break", {"nodes": pa.Table.from_pylist(rows, schema=nodes.schema)}, settings={}, reads={})
+    assert "depths" in broken(tmp_path)
+
+
+def test_a_check_takes_no_longer_for_a_rollout_that_is_deep(tmp_path: Path) -> None:
+    """A recursive rule needed minutes for this many steps."""
+    steps = [(f"room {number}", "", f"go {number}") for number in range(20_000)]
+    make_store(tmp_path, *tables([("t", attempt, float(attempt), steps) for attempt in range(2)]))
+    build(tmp_path, embedder="exact")
+    assert broken(tmp_path) == []
 
 
 def test_verbs_are_functions_of_the_package(tmp_path: Path) -> None:
