@@ -147,3 +147,38 @@ def test_trl_takes_a_release_as_it_is(dataset: Path, tmp_path: Path) -> None:
         model, args=trl.KTOConfig(**common, per_device_train_batch_size=2), train_dataset=rows("step_labels"), processing_class=tokenizer
     )
     kto.train()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "template", "refused"), [("mcts-sft", "qwen3", 0), ("tree-dpo", "llama3_1", 2), ("kto", "qwen3", 0)])
+def test_our_training_takes_chat_rows(dataset: Path, tmp_path: Path, method: str, template: str, refused: int) -> None:
+    """Rows that the template cannot express are left out, and the record says why."""
+    pytest.importorskip("trl", reason="trl is not installed")
+    from tratree_data import train
+    from tratree_data.experiments.small_models import make_model
+
+    tokenizer = byte_tokenizer(trl_template(template), {"qwen3": "<|im_end|>", "llama3_1": "<|eot_id|>"}[template], None)
+    model = make_model(tmp_path / "model", tokenizer, width=32, layers=1)
+    sizes: dict[str, Any] = {
+        "batch": 2,
+        "device_batch": 2,
+        "max_steps": 1,
+        "full": True,
+        "kinds": ("step",) if method == "tree-dpo" else (),
+    }
+    report = train(dataset / "release", model=model, out=tmp_path / "out", method=method, **sizes)
+    record = json.loads((tmp_path / "out" / "training.json").read_text(encoding="utf-8"))
+    assert sum(record["refused"].values()) == refused
+    assert any("single tool-calls" in note for note in report.notes) == bool(refused)
+    assert (
+        report.counts["trained_rows"] + refused
+        == open_store(dataset / "data")
+        .sql(
+            {
+                "mcts-sft": "SELECT count(*) AS n FROM demonstrations WHERE kind = 'path'",
+                "tree-dpo": "SELECT count(*) AS n FROM pairs WHERE kind = 'step'",
+                "kto": "SELECT count(*) AS n FROM step_labels",
+            }[method]
+        )
+        .to_pylist()[0]["n"]
+    )
