@@ -357,3 +357,145 @@ def continuation(rollout: Rollout, depth: int, one_step: bool) -> list[str]:
 
 def said(thought: str, action: str | None) -> str:
     return f"Thought: {thought}\nAction: {action}" if thought else f"Action: {action}"
+
+
+# ---- states and credit: docs/states.md
+
+
+@dataclass
+class Attempt:
+    """A rollout: its steps are (observation, action)."""
+
+    steps: list[tuple[str, str]]
+    score: float | None
+    solved: bool
+
+
+Place = tuple[int, int]
+"""(attempt, step)."""
+
+
+def state_of(attempt: Attempt, step: int, history: float) -> tuple[Any, ...]:
+    """What must be the same: the observation, and the steps before, as far back as asked."""
+    first = max(0, step - history) if history != math.inf else 0
+    return (*attempt.steps[int(first) : step], attempt.steps[step][0])
+
+
+def states_of(attempts: Sequence[Attempt], history: float, silent: Callable[[str], bool]) -> dict[tuple[Any, ...], list[Place]]:
+    """The steps in each state of a task; a step in which the observation says nothing is in none, but for the first of an attempt."""
+    states: dict[tuple[Any, ...], list[Place]] = {}
+    for number, attempt in enumerate(attempts):
+        for step, (observation, _) in enumerate(attempt.steps):
+            if step == 0 or not silent(observation):
+                states.setdefault(state_of(attempt, step, history), []).append((number, step))
+    return states
+
+
+def returns_of(attempts: Sequence[Attempt], discount: float) -> dict[Place, float]:
+    """The discounted return of every step of a scored attempt."""
+    return {
+        (number, step): attempt.score * discount ** (len(attempt.steps) - 1 - step)
+        for number, attempt in enumerate(attempts)
+        if attempt.score is not None
+        for step in range(len(attempt.steps))
+    }
+
+
+def standardised(value: float, values: Sequence[float], scale: bool) -> float:
+    if len(values) < 2:
+        return 0.0
+    mean = sum(values) / len(values)
+    spread = math.sqrt(sum((other - mean) ** 2 for other in values) / (len(values) - 1))
+    return (value - mean) / (spread + 1e-6) if scale else value - mean
+
+
+def step_advantages(
+    attempts: Sequence[Attempt], history: float, silent: Callable[[str], bool], discount: float, scale: bool
+) -> dict[Place, tuple[float, int]]:
+    """(GiGPO's step advantage, size of the group) of every scored step; (0, 0) for one in no state."""
+    returns = returns_of(attempts, discount)
+    found = dict.fromkeys(returns, (0.0, 0))
+    for places in states_of(attempts, history, silent).values():
+        scored = [place for place in places if place in returns]
+        for place in scored:
+            found[place] = (standardised(returns[place], [returns[other] for other in scored], scale), len(scored))
+    return found
+
+
+def gigpo(
+    attempts: Sequence[Attempt], history: float, silent: Callable[[str], bool], discount: float, omega: float, scale: bool = True
+) -> dict[Place, float]:
+    """Episode advantage plus ω times the step advantage."""
+    scores = [attempt.score for attempt in attempts if attempt.score is not None and attempt.steps]
+    step = step_advantages(attempts, history, silent, discount, scale)
+    return {place: standardised(attempts[place[0]].score or 0.0, scores, scale) + omega * step[place][0] for place in step}
+
+
+def hgpo(
+    attempts: Sequence[Attempt], histories: Sequence[int], silent: Callable[[str], bool], discount: float, omega: float, alpha: float
+) -> dict[Place, float]:
+    """The step advantages of several histories, weighted by (k + 1)^α over those in which the step is not alone."""
+    scores = [attempt.score for attempt in attempts if attempt.score is not None and attempt.steps]
+    by_history = [step_advantages(attempts, history, silent, discount, True) for history in histories]
+    found = {}
+    for place in by_history[0]:
+        weighted = [((k + 1) ** alpha, steps[place][0]) for k, steps in zip(histories, by_history, strict=True) if steps[place][1] > 1]
+        total = sum(weight for weight, _ in weighted)
+        step = sum(weight * advantage for weight, advantage in weighted) / total if weighted else 0.0
+        found[place] = standardised(attempts[place[0]].score or 0.0, scores, True) + omega * step
+    return found
+
+
+def leave_one_out(attempts: Sequence[Attempt], history: float, silent: Callable[[str], bool], discount: float) -> dict[Place, float]:
+    returns = returns_of(attempts, discount)
+    found = dict.fromkeys(returns, 0.0)
+    for places in states_of(attempts, history, silent).values():
+        scored = [place for place in places if place in returns]
+        for place in scored:
+            others = [returns[other] for other in scored if other != place]
+            found[place] = returns[place] - sum(others) / len(others) if others else 0.0
+    return found
+
+
+def graph_of(attempts: Sequence[Attempt], history: float, silent: Callable[[str], bool]) -> tuple[dict[Place, Any], dict[Any, float]]:
+    """(state of each step that is in one, distance of each state to a solved end)."""
+    state = {place: key for key, places in states_of(attempts, history, silent).items() for place in places}
+    distance: dict[Any, float] = dict.fromkeys(state.values(), math.inf)
+    for _ in range(len(distance) + 1):
+        for (number, step), key in state.items():
+            is_end = step == len(attempts[number].steps) - 1
+            beyond = distance[state[number, step + 1]] if (number, step + 1) in state else math.inf
+            reached = 0.0 if is_end and attempts[number].solved else math.inf if is_end else beyond
+            distance[key] = min(distance[key], reached + 1)
+    return state, distance
+
+
+def progress(attempts: Sequence[Attempt], history: float, silent: Callable[[str], bool]) -> dict[Place, float | None]:
+    """How much nearer to a solved end each scored step led; None where that is not known."""
+    state, distance = graph_of(attempts, history, silent)
+    found: dict[Place, float | None] = {}
+    for number, attempt in enumerate(attempts):
+        for step in range(len(attempt.steps)) if attempt.score is not None else ():
+            here = distance.get(state.get((number, step)), math.inf)
+            at_end = step == len(attempt.steps) - 1
+            there = (0.0 if attempt.solved else math.inf) if at_end else distance.get(state.get((number, step + 1)), math.inf)
+            found[number, step] = here - there if math.isfinite(here) and math.isfinite(there) else None
+    return found
+
+
+def temporal_difference(attempts: Sequence[Attempt], history: float, silent: Callable[[str], bool]) -> dict[Place, float | None]:
+    """The mean score of the next state, or the score at an end, minus that of this one."""
+    mean: dict[Any, float] = {}
+    state: dict[Place, Any] = {}
+    for key, places in states_of(attempts, history, silent).items():
+        scores = [score for number, _ in places if (score := attempts[number].score) is not None]
+        state |= dict.fromkeys(places, key)
+        if scores:
+            mean[key] = sum(scores) / len(scores)
+    found: dict[Place, float | None] = {}
+    for number, attempt in enumerate(attempts):
+        for step in range(len(attempt.steps)) if attempt.score is not None else ():
+            here = mean.get(state.get((number, step)))
+            there = attempt.score if step == len(attempt.steps) - 1 else mean.get(state.get((number, step + 1)))
+            found[number, step] = None if here is None or there is None else there - here
+    return found

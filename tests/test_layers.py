@@ -66,6 +66,7 @@ LEVELS = (
 """Modules of the root and folders, from the ground up. Those of one level do not know each other: stages meet in tables."""
 ALLOWED = {
     ("agents", "environments"): "an expert asks its environment what to do",
+    ("state_graphs", "trees"): "states compare steps as trees do",
     ("evaluation", "exploration"): "an evaluation is an exploration",
     ("exporters", "importers"): "an exporter writes the records that an importer reads",
     ("experiments", "cli"): "an experiment trains each model in a process of its own, started by its command",

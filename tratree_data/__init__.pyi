@@ -15,6 +15,7 @@ from .preferences.demonstrations import demonstrations as demonstrations
 from .preferences.pairs import pairs as pairs
 from .releases.publish import publish as publish
 from .scoring.score import score as score
+from .state_graphs.states import states as states
 from .store.checks import check as check
 from .store.reader import open_store as open_store
 from .store.release import open_dataset as open_dataset

@@ -7,6 +7,7 @@ import typer
 from tratree_data.cli.app import Dataset, app, messages, report, verb
 from tratree_data.preferences.settings import DemonstrationSettings, PairSettings
 from tratree_data.scoring.settings import ScoreSettings
+from tratree_data.state_graphs.settings import StatesSettings
 from tratree_data.tree_search.settings import ReplaySettings, SearchSettings
 from tratree_data.trees.settings import BuildSettings
 
@@ -45,6 +46,14 @@ def build() -> None:
     """Merges rollouts into trajectory trees: equal actions from similar observations become one node.
 
     Example: `tratree build demo --embedder lexical --min-similarity auto --normalise numbers`
+    """
+
+
+@verb(StatesSettings, PANEL)
+def states() -> None:
+    """Group equal observations of each task into states, and say what each step contributed.
+
+    Example: `tratree states demo --history 0 --history 2 --method gigpo --method hgpo`
     """
 
 

@@ -1,0 +1,169 @@
+"""States and credit: equal to the plain reference on random logs, and what people may rely on."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from helpers.small import make_store, tables
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from benchmarks import reference
+from tratree_data import build, check, open_store, states
+from tratree_data.errors import BadInputError
+from tratree_data.state_graphs.settings import ALL, StatesSettings
+from tratree_data.state_graphs.states import Comparing, graph_of_steps
+
+SILENT = "Nothing happens."
+ATTEMPTS = st.lists(
+    st.tuples(
+        st.lists(st.tuples(st.sampled_from(["a", "b", "c", SILENT, " "]), st.sampled_from("xyz")), min_size=1, max_size=7),
+        st.sampled_from([None, 0.0, 0.25, 0.5, 1.0]),
+    ),
+    min_size=1,
+    max_size=6,
+)
+ALL_METHODS = ("return", "gigpo", "gigpo-mean", "hgpo", "loo", "td", "progress", "awr", "rwr")
+
+
+def silent(text: str) -> bool:
+    return text == SILENT or not text.strip()
+
+
+def graph(attempts: list[tuple[Any, Any]], **chosen: Any) -> dict[str, pa.Table]:
+    log = [("t", i, score, [(seen, "", did) for seen, did in steps]) for i, (steps, score) in enumerate(attempts)]
+    rollouts, steps = tables(log)
+    return graph_of_steps(rollouts, steps, StatesSettings(**chosen), Comparing((), (), pa.array([SILENT])))
+
+
+def by_place(table: pa.Table, attempts: int, method: str, column: str = "advantage") -> dict[tuple[int, int], Any]:
+    """Attempts are in the order of their rollouts' numbers."""
+    names = {name: number for number, name in enumerate(dict.fromkeys(row["rollout_id"] for row in table.to_pylist()))}
+    assert len(names) <= attempts
+    return {(names[row["rollout_id"]], row["step"]): row[column] for row in table.to_pylist() if row["method"].startswith(f"{method}(")}
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(ATTEMPTS, st.sampled_from(["0", "1", "3", ALL]), st.sampled_from([1.0, 0.9]))
+def test_states_and_credits_are_the_references(log: list[tuple[Any, Any]], history: str, discount: float) -> None:
+    made = graph(log, history=(history,), method=ALL_METHODS, discount=discount, omega=0.5, beta=0.7)
+    deep = math.inf if history == ALL else int(history)
+    attempts = [reference.Attempt(steps, score, score == 1.0) for steps, score in log]
+    expected = reference.states_of(attempts, deep, silent)
+    assert sorted(made["states"]["visits"].to_pylist()) == sorted(map(len, expected.values()))
+    assert sorted(made["states"]["rollouts"].to_pylist()) == sorted(len({number for number, _ in places}) for places in expected.values())
+    _, far = reference.graph_of(attempts, deep, silent)
+    assert sorted(d or math.inf for d in made["states"]["distance"].to_pylist()) == sorted(far.values())
+    assert sum(made["transitions"]["visits"].to_pylist()) == sum(map(len, expected.values()))
+    # only scored attempts have credits, numbered as they come
+    scored = [number for number, attempt in enumerate(attempts) if attempt.score is not None]
+    oracles = {
+        "gigpo": reference.gigpo(attempts, deep, silent, discount, 0.5),
+        "gigpo-mean": reference.gigpo(attempts, deep, silent, discount, 0.5, scale=False),
+        "loo": reference.leave_one_out(attempts, deep, silent, discount),
+        "progress": reference.progress(attempts, deep, silent),
+        "td": reference.temporal_difference(attempts, deep, silent),
+    }
+    for method, oracle in oracles.items():
+        found = by_place(made["step_credits"], len(scored), method)
+        wanted = {(scored.index(number), step): value for (number, step), value in oracle.items()}
+        assert found == {place: None if value is None else pytest.approx(value, abs=1e-6) for place, value in wanted.items()}, method
+    returned = by_place(made["step_credits"], len(scored), "return", "return_to_go")
+    assert returned == {(scored.index(n), s): pytest.approx(v) for (n, s), v in reference.returns_of(attempts, discount).items()}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(ATTEMPTS, st.sampled_from([(0, 1), (0, 2, 4)]))
+def test_nested_groups_are_the_references(log: list[tuple[Any, Any]], histories: tuple[int, ...]) -> None:
+    made = graph(log, history=tuple(map(str, histories)), method=("hgpo",), discount=0.9, alpha=2.0)
+    attempts = [reference.Attempt(steps, score, score == 1.0) for steps, score in log]
+    scored = [number for number, attempt in enumerate(attempts) if attempt.score is not None]
+    wanted = reference.hgpo(attempts, histories, silent, 0.9, 1.0, 2.0)
+    found = by_place(made["step_credits"], len(scored), "hgpo")
+    assert found == {(scored.index(n), s): pytest.approx(v, abs=1e-6) for (n, s), v in wanted.items()}
+
+
+LOG = [
+    ("t", 0, 1.0, [("hall", "", "left"), ("kitchen", "", "take")]),
+    ("t", 1, 0.0, [("hall", "", "right"), ("cellar", "", "back"), ("hall", "", "right"), ("cellar", "", "stay")]),
+    ("t", 2, 1.0, [("hall", "", "right"), ("cellar", "", "back"), ("hall", "", "left"), ("kitchen", "", "take")]),
+]
+
+
+def test_the_verb_writes_a_graph_that_sql_reads(tmp_path: Path) -> None:
+    make_store(tmp_path, *tables(LOG))
+    report = states(tmp_path, history=("0", "all"))
+    assert report.changed
+    assert not states(tmp_path, history=["all", "0"]).changed, "the order of histories does not matter"
+    store = open_store(tmp_path)
+    rows = store.sql("SELECT observation, visits, rollouts, actions, ends, distance FROM states WHERE history = '0' ORDER BY 1").to_pylist()
+    assert [tuple(row.values()) for row in rows] == [("cellar", 3, 2, 2, 1, 3), ("hall", 5, 3, 2, 0, 2), ("kitchen", 2, 2, 1, 2, 1)]
+    loops = store.sql("SELECT count(*) AS n FROM transitions WHERE history = '0' AND ends = 0 AND next_state_id IS NULL")
+    assert loops.to_pylist() == [{"n": 0}]
+    credits = store.sql("SELECT DISTINCT method FROM step_credits ORDER BY 1")["method"].to_pylist()
+    assert credits == ["gigpo(history=0,discount=0.95,omega=1)", "gigpo(history=all,discount=0.95,omega=1)", "return(discount=0.95)"]
+    assert not any(row["offending_rows"] for row in check(tmp_path).to_pylist())
+
+
+def test_the_whole_history_gives_the_trees_states(tmp_path: Path) -> None:
+    make_store(tmp_path, *tables(LOG))
+    build(tmp_path, embedder="exact")
+    states(tmp_path, history="all")
+    store = open_store(tmp_path)
+    tree = store.sql("SELECT count(DISTINCT (parent_id, state)) AS n FROM nodes WHERE depth > 0").to_pylist()
+    assert store.count("states") == tree[0]["n"]
+
+
+def test_observations_that_answer_everything_are_no_state(tmp_path: Path) -> None:
+    said = [(f"room {i}", "", f"do {i}") for i in range(6)]
+    steps = [pair for step in said for pair in (step, (SILENT, "", "wait"))]
+    make_store(tmp_path, *tables([("t", 0, 1.0, steps), ("t", 1, None, steps[:4])]))
+    report = states(tmp_path)
+    store = open_store(tmp_path)
+    assert SILENT not in store.read("states")["observation"].to_pylist()
+    dropped = store.sql("SELECT reason, detail FROM dropped WHERE stage = 'states'").to_pylist()
+    assert dropped == [{"reason": "uninformative", "detail": f"8 steps whose observation says nothing about the state, such as {SILENT!r}"}]
+    assert any("1 rollouts without a score" in note for note in report.notes)
+    assert store.sql("SELECT count(*) AS n FROM step_credits WHERE state_id IS NULL AND method LIKE 'gigpo%'").to_pylist() == [{"n": 6}]
+
+
+def test_logs_without_scores_have_states_and_no_credit(tmp_path: Path) -> None:
+    make_store(tmp_path, *tables([("t", i, None, steps) for i, (_, _, _, steps) in enumerate(LOG)]))
+    states(tmp_path)
+    store = open_store(tmp_path)
+    assert (store.count("states"), store.count("step_credits")) == (3, 0)
+    assert set(store.read("states")["mean"].to_pylist()) == {None}
+
+
+def test_normalisers_are_those_of_the_trees_unless_named(tmp_path: Path) -> None:
+    log = [("t", i, float(i), [(f"Page {i}", "", "go"), (f"shop {i}", "", "buy")]) for i in range(2)]
+    make_store(tmp_path, *tables(log))
+    build(tmp_path, embedder="exact", normalise="numbers")
+    states(tmp_path)
+    assert open_store(tmp_path).count("states") == 2
+    states(tmp_path, normalise="letter-case")
+    assert open_store(tmp_path).count("states") == 4
+
+
+def test_a_crowd_in_one_state_is_bounded(tmp_path: Path) -> None:
+    make_store(tmp_path, *tables([("t", 0, 1.0, [("same", "", f"do {i % 3}") for i in range(20_000)]), ("t", 1, 0.0, [("same", "", "x")])]))
+    states(tmp_path, history=("0", "2"), method=ALL_METHODS)
+    assert open_store(tmp_path).sql("SELECT max(visits) AS n FROM states WHERE history = '0'").to_pylist() == [{"n": 20_001}]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"history": "-1"}, "history must be"),
+        ({"history": "x"}, "history must be"),
+        ({"method": "ppo"}, "Unknown method 'ppo'"),
+        ({"discount": 0.0}, "discount must be"),
+        ({"beta": 0.0}, "beta must be"),
+        ({"omega": math.nan}, "omega must be"),
+    ],
+)
+def test_wrong_settings_are_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInputError, match=message):
+        StatesSettings(**wrong)
