@@ -17,9 +17,11 @@ from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.exporters import FORMATS, adp, agenttraj, atif, sts, verifiers
 from tratree_data.exporters.trajectories import Trajectory
 from tratree_data.importers import jsonl
+from tratree_data.importers.chat import record_of_chat
 from tratree_data.importers.formats import FORMATS as IMPORT_FORMATS
 from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options, Record
+from tratree_data.messages import messages_of_steps
 from tratree_data.store.schemas import arrow_schema, table_from_rows
 from tratree_data.store.writer import commit, writing
 
@@ -115,6 +117,40 @@ def test_any_texts_survive(tmp_path, format, line):
     assert found.rollout_id == "0123456789abcdef"
 
 
+names = st.text("abcdef_", min_size=1, max_size=6)
+arguments = st.one_of(st.sampled_from(["", "{}", "null", "not json", '{"b": 1.0, "a": "é"}', '{"a": 1, "a": 2}', "[1]"]), texts)
+tool_calls = st.lists(st.fixed_dictionaries({"id": st.none() | names, "name": names, "arguments": arguments}), max_size=3)
+said_to_it = st.fixed_dictionaries(
+    {"role": st.sampled_from(["system", "developer", "user", "tool"]), "content": st.none() | texts},
+    optional={"tool_call_id": names, "name": names},
+)
+said_by_it = st.fixed_dictionaries(
+    {"role": st.just("assistant"), "content": st.none() | texts}, optional={"reasoning_content": texts, "tool_calls": tool_calls}
+)
+LAST = {"role": "assistant", "content": None, "tool_calls": [{"id": "x", "name": "end", "arguments": "{}"}]}
+chats = st.lists(said_to_it | said_by_it, min_size=1, max_size=6).map(lambda messages: [*messages, LAST])
+
+
+@pytest.mark.parametrize("format", ["atif", "sts", "verifiers"])
+@seed(11)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(messages=chats, tools=st.none() | st.just([{"type": "function", "function": {"name": "end", "parameters": {}}}]))
+def test_any_conversation_survives(tmp_path, format, messages, tools):
+    made = record_of_chat(messages, source="x", environment="e", task_id="t", tools=tools)
+    rollout = {name: getattr(made, name, None) for name in arrow_schema("rollouts").names}
+    rollout |= {"rollout_id": "0123456789abcdef", "attempt": 0, "score": None, "split": "train", "agent": "me"}
+    rollout |= {"tools": json.dumps(tools) if tools else None}
+    steps = [asdict(step) for step in made.steps]
+    written = Trajectory(rollout, steps)
+    assert written.messages() == messages
+    (tmp_path / "chat.jsonl").write_text(WRITE[format](written), encoding="utf-8")
+    (found,) = IMPORT_FORMATS[format](LogFile(tmp_path / "chat.jsonl", "x"), Options())
+    assert isinstance(found, Record), found
+    end = found.end_observation if found.end_messages is None else found.end_messages
+    assert messages_of_steps(found.prompt, [asdict(step) for step in found.steps], end) == messages
+    assert (found.tools or None) == tools
+
+
 @needs_shared
 def test_real_logs_survive(tmp_path):
     import_log(tmp_path / "d", SHARED / "trajectories/fireact_hotpotqa/normalized.jsonl", "jsonl")
@@ -164,7 +200,7 @@ def test_sts_has_what_the_hub_asks_for(dataset, tmp_path):
     for path in (tmp_path / "out").iterdir():
         header, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
         assert (header["type"], header["id"]) == ("session", path.stem.partition("-")[2])
-        assert header["harness"] == "tratree"
+        assert header["harness"] == "llama.app", "the one that the Hub's viewer knows"
         assert {line["type"] for line in lines} == {"message"}
         assert {line["message"]["role"] for line in lines} <= {"system", "user", "assistant"}
         assert all(isinstance(line["message"]["content"], str) for line in lines)

@@ -1,11 +1,17 @@
-"""STS, the Hub's Session Trace Simple Format: a file for each trajectory, a header line and a line for each message."""
+"""STS, the Hub's Session Trace Simple Format: a file for each trajectory, a header line and a line for each message.
+
+The Hub's viewer renders the sessions of harnesses that it knows, so ours is one of those; the agent's name is beside it.
+"""
 
 from typing import Any
 
 from tratree_data.exporters.trajectories import Trajectory
-from tratree_data.messages import openai_message
+from tratree_data.importers.dialects import read_messages
+from tratree_data.importers.log_records import Unusable
+from tratree_data.messages import INSTRUCTING, openai_message
 
-HARNESS = "tratree"
+HARNESS = "llama.app"
+NAMES = {"reasoning_content": "reasoningContent", "tool_calls": "toolCalls", "tool_call_id": "toolCallId"}
 
 
 def render(trajectory: Trajectory) -> list[dict[str, Any]]:
@@ -16,7 +22,7 @@ def render(trajectory: Trajectory) -> list[dict[str, Any]]:
         acts = iter(range(len(trajectory.steps)))
         for message in trajectory.messages():
             facts = trajectory.step_facts(next(acts)) if message["role"] == "assistant" else {}
-            lines.append(_message(openai_message(message) | facts))
+            lines.append(_message(_chat_message(message) | facts))
         return lines
     if rollout["prompt"]:
         lines.append(_message({"role": "system", "content": rollout["prompt"]}))
@@ -28,6 +34,22 @@ def render(trajectory: Trajectory) -> list[dict[str, Any]]:
     if rollout["end_observation"]:
         lines.append(_message({"role": "user", "content": rollout["end_observation"]}))
     return lines
+
+
+def _chat_message(message: dict[str, Any]) -> dict[str, Any]:
+    """Under the names of STS, where every message has a text; `original` keeps what it cannot say."""
+    said = {NAMES.get(name, name): value for name, value in openai_message(message).items()} | {"content": message["content"] or ""}
+    if message["role"] in INSTRUCTING:
+        said["role"] = "system"
+    same = _says_the_same(said, message)
+    return said if same else said | {"original": openai_message(message)}
+
+
+def _says_the_same(said: dict[str, Any], message: dict[str, Any]) -> bool:
+    try:
+        return read_messages(said, "message") == [message]
+    except Unusable:
+        return False
 
 
 def _message(message: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 from tratree_data.importers import log_records
 from tratree_data.importers.chat import Message, record_of_chat_with_metadata
-from tratree_data.importers.dialects import content_of, read_call, read_messages, read_tools
+from tratree_data.importers.dialects import content_of, read_call, read_exactly, read_tools
 from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 
@@ -33,7 +33,8 @@ def _parse(options: Options, where: str, value: Any) -> Record:
     log = [
         log_records.mapping(step, f"steps[{i}]") for i, step in enumerate(log_records.items_of(log_records.need(entry, "steps"), "steps"))
     ]
-    spoken = [said for i, step in enumerate(log) for said in _messages(step, f"steps[{i}]")]
+    ours = facts.get("exporter") == log_records.EXPORTER
+    spoken = [said for i, step in enumerate(log) for said in _messages(step, f"steps[{i}]", ours)]
     record = record_of_chat_with_metadata(spoken, facts, where, options.environment)
     record.agent = record.agent or log_records.optional_text(agent.get("name"), "agent.name")
     record.model = record.model or log_records.optional_text(agent.get("model_name"), "agent.model_name") or None
@@ -57,11 +58,11 @@ def _acts(step: dict[str, Any]) -> bool:
     return step.get("source") == "agent" and not step.get("is_copied_context")
 
 
-def _messages(step: dict[str, Any], name: str) -> Iterator[Message]:
-    ours = log_records.at(step, "extra", "message")
-    if isinstance(ours, dict):  # our own exporter's, which keeps what ATIF has no place for
-        for message in (ours, *log_records.mappings(log_records.at(step, "extra", "results"), f"{name}.extra.results")):
-            yield from read_messages(message, name)
+def _messages(step: dict[str, Any], name: str, ours: bool) -> Iterator[Message]:
+    original = log_records.at(step, "extra", "message") if ours else None
+    if isinstance(original, dict):  # our own exporter's, which keeps what ATIF has no place for
+        for message in (original, *log_records.mappings(log_records.at(step, "extra", "results"), f"{name}.extra.results")):
+            yield from read_exactly(message, name)
         return
     role = SOURCES.get(log_records.text(step.get("source"), f"{name}.source"))
     if role is None:

@@ -52,6 +52,33 @@ def read_messages(value: Any, name: str) -> list[Message]:
     return _with_results(message, content, name) if isinstance(content, list) else [message]
 
 
+def read_exactly(value: Any, name: str) -> list[Message]:
+    """A message that our own exporters wrote in OpenAI's form, with nothing derived: texts, ids and empty lists are what they were."""
+    entry = log_records.mapping(value, name)
+    message: Message = {"role": log_records.text(entry.get("role"), f"{name}.role"), "content": _text_or_none(entry.get("content"), name)}
+    if message["role"] not in ("system", "developer", "user", "assistant", "tool"):
+        raise Unusable("unknown_role", f"{name}.role is {message['role']!r}")
+    for key in ("reasoning_content", "tool_call_id", "name"):
+        if entry.get(key) is not None:
+            message[key] = log_records.text(entry[key], f"{name}.{key}")
+    if entry.get("tool_calls") is not None:
+        calls = [
+            log_records.mapping(call, f"{name}.tool_calls") for call in log_records.items_of(entry["tool_calls"], f"{name}.tool_calls")
+        ]
+        message["tool_calls"] = [_exact_call(call, f"{name}.tool_calls") for call in calls]
+    return [message]
+
+
+def _exact_call(call: dict[str, Any], name: str) -> dict[str, Any]:
+    function = log_records.mapping(call.get("function"), f"{name}.function")
+    texts = {"id": call.get("id"), "name": function.get("name"), "arguments": function.get("arguments")}
+    return {key: _text_or_none(value, f"{name}.{key}") for key, value in texts.items()}
+
+
+def _text_or_none(value: Any, name: str) -> str | None:
+    return None if value is None else log_records.text(value, name)
+
+
 PLAIN_KEYS = {
     "system": frozenset({"role", "content"}), "user": frozenset({"role", "content"}),
     "tool": frozenset({"role", "content", "tool_call_id"}), "assistant": frozenset({"role", "content", "tool_calls"}),

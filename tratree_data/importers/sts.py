@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from tratree_data.importers import conversations, log_records
-from tratree_data.importers.chat import record_of_chat_with_metadata
-from tratree_data.importers.dialects import read_messages
+from tratree_data.importers.chat import Message, record_of_chat_with_metadata
+from tratree_data.importers.dialects import read_exactly, read_messages
 from tratree_data.importers.log_files import LogFile, json_lines
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 
@@ -44,10 +44,11 @@ def _finish(options: Options, where: str, header: dict[str, Any], messages: list
 
 
 def _parse(options: Options, where: str, header: dict[str, Any], messages: list[Any]) -> Record:
-    spoken = [said for i, message in enumerate(messages) for said in read_messages(message, f"message {i + 1}")]
+    ours = header.get("exporter") == log_records.EXPORTER
+    spoken = [said for i, message in enumerate(messages) for said in _messages(message, f"message {i + 1}", ours)]
     record = record_of_chat_with_metadata(spoken, header, where, options.environment)
     record.trajectory_id = record.trajectory_id or log_records.identifier(log_records.need(header, "id"), "id")
-    record.agent = record.agent or log_records.optional_text(header.get("harness"), "harness")
+    record.agent = record.agent or ("" if ours else log_records.optional_text(header.get("harness"), "harness"))
     acts = [
         message
         for message in messages
@@ -61,3 +62,9 @@ def _parse(options: Options, where: str, header: dict[str, Any], messages: list[
         step.valid = log_records.truth(message.get("valid"), "valid")
         step.response = log_records.optional_text(message.get("response"), "response") or step.response
     return record
+
+
+def _messages(message: Any, name: str, ours: bool) -> list[Message]:
+    """Our own exporter keeps what STS has no place for."""
+    original = message.get("original") if ours and isinstance(message, dict) else None
+    return read_messages(message, name) if original is None else read_exactly(original, name)

@@ -4,12 +4,12 @@ Of a trace the final branch is read, as the library itself does; messages that n
 cut off. The reward is the weighted sum of a trace's rewards.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from tratree_data.importers import conversations, log_records
 from tratree_data.importers.chat import Message, record_of_chat_with_metadata
-from tratree_data.importers.dialects import read_messages, read_tools
+from tratree_data.importers.dialects import read_exactly, read_messages, read_tools
 from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Item, Options, Problem, Record, Unusable
 from tratree_data.messages import INSTRUCTING
@@ -44,7 +44,8 @@ def _trace(options: Options, where: str, episode: dict[str, Any], value: Any) ->
         log_records.mapping(node, f"nodes[{i}]") for i, node in enumerate(log_records.items_of(log_records.need(trace, "nodes"), "nodes"))
     ]
     named = options.environment or log_records.optional_text(facts.get("environment") or environment.get("id"), "env.id")
-    record = record_of_chat_with_metadata(_messages(_final_branch(nodes)), facts, where, named)
+    exact = facts.get("exporter") == log_records.EXPORTER and facts.get("form") == "chat"
+    record = record_of_chat_with_metadata(_messages(_final_branch(nodes), read_exactly if exact else read_messages), facts, where, named)
     if facts.get("task_id") is None:
         key = next((data[name] for name in ("id", "name", "idx") if data.get(name) is not None), task.get("key"))
         record.task_id = record.task_id if key is None else log_records.identifier(key, "task")
@@ -88,11 +89,9 @@ def _final_branch(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return branch[::-1]
 
 
-def _messages(branch: list[dict[str, Any]]) -> list[Message]:
+def _messages(branch: list[dict[str, Any]], read: Callable[[Any, str], list[Message]]) -> list[Message]:
     """What was said, without examples; who sampled it counts for every message of a node."""
-    said = [
-        (message, node.get("sampled") is True) for node in branch for message in read_messages(log_records.need(node, "message"), "message")
-    ]
+    said = [(message, node.get("sampled") is True) for node in branch for message in read(log_records.need(node, "message"), "message")]
     spoken, sampled = [message for message, _ in said], [model for _, model in said]
     if not any(sampled):
         return spoken
