@@ -139,7 +139,8 @@ def _step(prompt: str | None, waiting: list[Message], calls: list[dict[str, Any]
     step = _acted(observation, message, react)
     if inputs != [{"role": "user", "content": observation}]:
         step.input_messages = inputs
-    if output_of({"thought": step.thought, "action": step.action, "response": step.response}) != _bare(message):
+    derived = {"thought": step.thought, "action": step.action, "response": step.response}
+    if message.get("tool_calls") or output_of(derived) != _bare(message):
         step.output_message = _output(message)
     metadata = dict(message.get("metadata") or {})
     about_inputs = _metadata_of(waiting)
@@ -167,7 +168,8 @@ def result_texts(messages: Iterable[Message], calls: Sequence[dict[str, Any]] = 
     """The messages' texts, with results of the given calls sorted so that the order of parallel calls does not matter."""
     said = list(messages)
     texts = [message["content"] or "" for message in said]
-    action_of = {call.get("id"): action_text(call) for call in calls if call.get("id")}
+    results = sum(message["role"] == "tool" for message in said)
+    action_of = {call.get("id"): action_text(call) for call in calls if call.get("id")} if results > 1 else {}
     places = [i for i, message in enumerate(said) if message["role"] == "tool" and message.get("tool_call_id") in action_of]
     if len(places) > 1:
         ordered = sorted((action_of[said[i]["tool_call_id"]], texts[i]) for i in places)

@@ -2,6 +2,7 @@
 
 orjson keeps one of two equal keys in silence, and makes a float of an integer that is too large for 64 bits. So the quotes in the text
 are counted: two per key and two per text that came out, or else a key was lost. Whatever it refuses, and every doubt, goes to Python's.
+What came out is written again to count it, unless the text has a number of many digits: then it is walked through.
 """
 
 from typing import Any
@@ -10,6 +11,9 @@ import orjson
 
 UNSURE = object()
 LARGEST = 2.0**63
+LONG_NUMBER = b"0" * 19
+ONLY_DIGITS = bytes(ord("0") if chr(byte).isdigit() and byte < 128 else ord(" ") for byte in range(256))
+"""Every digit as 0: whether there is an integer too large for 64 bits shows in one look."""
 
 
 def quick_value(data: bytes) -> Any:
@@ -18,7 +22,8 @@ def quick_value(data: bytes) -> Any:
         value = orjson.loads(data)
     except (orjson.JSONDecodeError, RecursionError):
         return UNSURE
-    return value if quotes_of(value) == quotes_in(data) else UNSURE
+    written = quotes_in(orjson.dumps(value)) if LONG_NUMBER not in data.translate(ONLY_DIGITS) else quotes_of(value)
+    return value if written == quotes_in(data) else UNSURE
 
 
 def quotes_in(data: bytes) -> int:

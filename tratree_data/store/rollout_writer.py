@@ -51,9 +51,12 @@ class RolloutWriter:
         """A rollout with its steps in order; columns that a row does not name are NULL."""
         self._start_clock()
         _append(self._rollouts, rollout)
-        for number, step in enumerate(steps):
-            _append(self._steps, {**step, "rollout_id": rollout["rollout_id"], "step": number})
-            self._characters += _characters_of(step)
+        taken = list(steps)
+        for name, values in self._steps.items():
+            values += [step.get(name) for step in taken]
+        self._steps["rollout_id"][len(self._steps["rollout_id"]) - len(taken) :] = [rollout["rollout_id"]] * len(taken)
+        self._steps["step"][len(self._steps["step"]) - len(taken) :] = range(len(taken))
+        self._characters += sum(map(_characters_of, taken))
 
     def drop(self, subject: str, reason: str, detail: str) -> None:
         """A row of `dropped`, committed with the rollouts of the same batch."""
