@@ -12,7 +12,7 @@ from tratree_data.importers import jsonl
 from tratree_data.importers.beside import Beside
 from tratree_data.importers.formats import FORMATS, read_log
 from tratree_data.importers.log_files import LogFile, json_value
-from tratree_data.importers.log_records import Options, Problem, Record, Unusable, each
+from tratree_data.importers.log_records import Options, Problem, Record, StreamedSteps, Unusable, each
 from tratree_data.importers.record_storage import STAGE, STEPS_PER_COMMIT, origin_of, prepared_row, step_row
 from tratree_data.store.rollout_writer import RolloutWriter
 from tratree_data.store.storable_text import REPLACED, replacement_detail
@@ -30,6 +30,8 @@ class Careful:
     problems: list[Problem] = field(default_factory=list)
     replaced: list[Problem] = field(default_factory=list)
     empty_actions: int = 0
+    spilled: list[Path] = field(default_factory=list)
+    """Files of steps of rollouts that are too long to hold."""
     origin: dict[str, Any] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -58,12 +60,19 @@ class Careful:
                 continue
             if replaced:
                 self.replaced.append(Problem(item.source, REPLACED, replacement_detail(replaced)))
-            self.empty_actions += sum(not step.action.strip() for step in item.steps)
+            steps = item.steps
+            self.empty_actions += (
+                steps.empty_actions if isinstance(steps, StreamedSteps) else sum(not step.action.strip() for step in steps)
+            )
             writer.add(row, map(step_row, item.steps))
             if writer.is_full:
-                yield writer.tables()
+                yield self._tables(writer)
                 writer = self._new_writer()
-        yield writer.tables()
+        yield self._tables(writer)
+
+    def _tables(self, writer: RolloutWriter) -> Tables:
+        self.spilled += writer.spilled
+        return writer.tables()
 
     def _new_writer(self) -> RolloutWriter:
         return RolloutWriter(self.directory, STAGE, {}, most_steps=STEPS_PER_COMMIT)

@@ -11,7 +11,7 @@ Messages that equal the derived form are stored as NULL; `messages.messages_of_s
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -108,23 +108,29 @@ def steps_of_chat(messages: Sequence[Message], react: bool | None = None) -> Con
     """Turns of the assistant as steps, each with what was said since the one before."""
     react = not any(message.get("tool_calls") for message in messages) if react is None else react
     result = Conversation()
+    result.steps = list(stream_steps(messages, react, result))
+    if not result.steps:
+        raise Unusable("empty_steps", "no assistant turn, so there are no steps")
+    return result
+
+
+def stream_steps(messages: Iterable[Message], react: bool, result: Conversation) -> Iterator[LogStep]:
+    """One step after the other; `result` gets the prompt with the first, and what is after the last turn at the end."""
     waiting: list[Message] = []
     calls: list[dict[str, Any]] = []
+    acted = False
     for message in messages:
         if message["role"] != "assistant":
             waiting.append(message)
             continue
-        if not result.steps:
+        if not acted:
             result.prompt = "\n\n".join(said["content"] or "" for said in waiting if said["role"] in INSTRUCTING)
-        result.steps.append(_step(result.prompt if not result.steps else None, waiting, calls, message, react))
-        waiting, calls = [], message.get("tool_calls") or []
-    if not result.steps:
-        raise Unusable("empty_steps", "no assistant turn, so there are no steps")
+        yield _step(None if acted else result.prompt, waiting, calls, message, react)
+        waiting, calls, acted = [], message.get("tool_calls") or [], True
     result.end_observation = observed(waiting, calls)
     result.end_metadata = _metadata_of(waiting)
     derived = [{"role": "user", "content": result.end_observation}] if result.end_observation else []
     result.end_messages = None if (said := list(map(_input, waiting))) == derived else said
-    return result
 
 
 def _step(prompt: str | None, waiting: list[Message], calls: list[dict[str, Any]], message: Message, react: bool) -> LogStep:

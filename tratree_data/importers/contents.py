@@ -12,16 +12,40 @@ import xxhash
 
 WHITE_SPACE = b" \t\r\n\f\v"
 SEEN, DONE = b"\x1e", b"\x1f"
+HASHED_AT_ONCE = 1_024
 FEW_STEPS = 3
 """Shorter runs without a request in both are not recognised: they may be equal by chance."""
 
 
 def content_id(turns: Iterable[tuple[str, str]]) -> str:
     """Hash of (observation, action) of each step; the first observation is left out."""
-    said: list[bytes] = []
+    content = ContentHash()
     for observation, action in turns:
-        said += (SEEN, observation.encode() if said else b"", DONE, action.encode())
-    return hash_content(b"".join(said))
+        content.add(observation, action)
+    return content.hexdigest()
+
+
+class ContentHash:
+    """The same, step by step."""
+
+    def __init__(self) -> None:
+        self.digest = xxhash.xxh3_64()
+        self.waiting: list[bytes] = []
+        self.began = False
+
+    def add(self, observation: str, action: str) -> None:
+        self.waiting += (SEEN, observation.encode() if self.began else b"", DONE, action.encode())
+        self.began = True
+        if len(self.waiting) >= HASHED_AT_ONCE:
+            self._hash()
+
+    def _hash(self) -> None:
+        self.digest.update(b"".join(self.waiting).translate(None, WHITE_SPACE))
+        self.waiting = []
+
+    def hexdigest(self) -> str:
+        self._hash()
+        return self.digest.hexdigest()
 
 
 def hash_content(text: bytes) -> str:

@@ -5,6 +5,7 @@ Memory is bounded: a value may have MAX_RECORD_BYTES, and nothing else is kept. 
 
 import codecs
 import gzip
+import io
 import json
 import re
 import zlib
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
-from tratree_data.importers.log_records import LONGEST_KEY, Item, KeyWatch, Problem, Unusable, repeated_key
+from tratree_data.importers.log_records import LONGEST_KEY, Item, KeyWatch, Problem, TooLong, Unusable, repeated_key
 from tratree_data.importers.quick_json import UNSURE, quick_value
 
 MAX_RECORD_BYTES = 32 * 2**20
@@ -75,8 +76,10 @@ def byte_lines(file: LogFile) -> Iterator[tuple[str, bytes | Problem]]:
                 line_number += 1
                 where = f"{file.name}:{line_number}"
                 if len(line) > MAX_RECORD_BYTES:
+                    start = handle.tell() - len(line)
                     length = len(line) + _skip_line(handle, line)
-                    yield where, Problem(where, "too_long", f"the line has {length:,} bytes, more than the limit of {MAX_RECORD_BYTES:,}")
+                    detail = f"the line has {length:,} bytes, more than the limit of {MAX_RECORD_BYTES:,}"
+                    yield where, TooLong(where, "too_long", detail, start, length)
                     continue
                 line = line.removeprefix(BOM) if line_number == 1 else line
                 if line.strip():
@@ -131,6 +134,36 @@ def json_members(file: LogFile, inside: tuple[str, ...] = ()) -> Iterator[Item]:
     Of members named in `inside`, objects give way to their own members, and lists come as one pair for each element.
     """
     yield from _streamed(file, lambda file, stream: _members(file, stream, inside))
+
+
+class _Window(io.RawIOBase):
+    """Some bytes of a file, as a file."""
+
+    def __init__(self, handle: BinaryIO, length: int) -> None:
+        self.handle, self.left = handle, length
+
+    def read(self, size: int = -1) -> bytes:
+        data = self.handle.read(self.left if size < 0 else min(size, self.left))
+        self.left -= len(data)
+        return data
+
+
+def members_of_line(file: LogFile, line: TooLong, inside: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+    """The members of the object in a line of any length, as `json_members` gives them; what is wrong with it is raised."""
+    try:
+        with file.open() as handle:
+            handle.seek(line.start)
+            stream = _JsonStream(cast(BinaryIO, _Window(handle, line.length)))
+            for _, item in _members(file, stream, inside, set()):
+                if isinstance(item, Problem):
+                    raise Unusable(item.reason, item.detail)
+                yield item
+            if stream.next():
+                raise Unusable("not_json", "not valid JSON: the line goes on after its value")
+    except UnicodeDecodeError as error:
+        raise Unusable("not_utf8", f"a byte is not UTF-8 ({error.reason})") from error
+    except READ_ERRORS as error:
+        raise Unusable("unreadable", f"the file is unreadable: {error}") from error
 
 
 def is_one_object(file: LogFile) -> bool:
@@ -275,13 +308,18 @@ def _list(file: LogFile, stream: _JsonStream) -> Iterator[Item]:
         mark = stream.take(",]")
 
 
-def _members(file: LogFile, stream: _JsonStream, inside: tuple[str, ...]) -> Iterator[Item]:
+def _members(file: LogFile, stream: _JsonStream, inside: tuple[str, ...], seen: set[str] | None = None) -> Iterator[Item]:
+    """With `seen`, a key that appears twice is raised; otherwise that is up to the reader."""
     stream.take("{")
     mark = stream.take("}") if stream.next() == "}" else ","
     while mark == ",":
         if stream.next() != '"':
             raise Unusable("not_json", "not valid JSON: expected a key")
         key = stream.value()
+        if seen is not None:
+            if key in seen:
+                raise Unusable("repeated_key", repeated_key("", key).detail)
+            seen.add(key)
         stream.take(":")
         if key in inside and stream.next() == "{":
             yield from _members(file, stream, ())

@@ -73,6 +73,28 @@ class Problem:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class TooLong(Problem):
+    """A line that is too long to hold, and where it is: some formats can read it piece by piece."""
+
+    start: int
+    length: int
+
+
+class StreamedSteps(list[LogStep]):
+    """Steps that are read whenever they are iterated over, because they are too many to hold; a list only to those who ask its type."""
+
+    def __init__(self, length: int, empty_actions: int, replaced: int, content: str, read: Callable[[], Iterator[LogStep]]) -> None:
+        super().__init__()
+        self.length, self.empty_actions, self.replaced, self.content, self.read = length, empty_actions, replaced, content, read
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __iter__(self) -> Iterator[LogStep]:
+        return self.read()
+
+
 @dataclass(frozen=True)
 class Options:
     """What the user says about a log that the log does not say itself."""

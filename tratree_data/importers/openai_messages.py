@@ -11,7 +11,7 @@ from tratree_data.importers import log_records
 from tratree_data.importers.chat import first_request, record_of_chat
 from tratree_data.importers.dialects import read_messages, read_tools
 from tratree_data.importers.log_files import LogFile, json_records
-from tratree_data.importers.log_records import Options, Problem, Record
+from tratree_data.importers.log_records import Options, Problem, Record, TooLong
 
 LOGS = ("traj", "messages", "trajectory", "conversation")
 TASKS = ("task_id", "id", "instance_id", "prompt_id")
@@ -20,7 +20,18 @@ KNOWN = {*TASKS, *TRIALS, "environment", "env", "split", "model", "reward", "sco
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
-    return log_records.each(json_records(file), lambda where, value: parse(file, options, where, value))
+    """A line that is too long to hold is read message by message."""
+    for where, value in json_records(file):
+        if isinstance(value, TooLong):
+            yield from log_records.each([(where, None)], lambda where, _, line=value: _long(file, options, where, line))  # type: ignore[misc]
+        else:
+            yield from log_records.each([(where, value)], lambda where, value: parse(file, options, where, value))
+
+
+def _long(file: LogFile, options: Options, where: str, line: TooLong) -> Record:
+    from tratree_data.importers.long_records import read_long  # it stores, and storing knows the formats
+
+    return read_long(file, line, LOGS, lambda entry: parse(file, options, where, entry))
 
 
 def parse(file: LogFile, options: Options, where: str, value: Any) -> Record:

@@ -110,7 +110,8 @@ class _Reading:
         self.write()
         careful = self.careful
         return PartRead(
-            self.part, pa.concat_tables([*self.rollouts, self.part.schemas["rollouts"].empty_table()]), self.files,
+            self.part, pa.concat_tables([*self.rollouts, self.part.schemas["rollouts"].empty_table()]),
+            [*self.files, *(careful.spilled if careful else [])],
             [*self.problems, *(careful.problems if careful else [])], careful.replaced if careful else [],
             careful.empty_actions if careful else 0, self.lines,
         )  # fmt: skip

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from tratree_data import ids
 from tratree_data.importers.beside import Beside
 from tratree_data.importers.contents import Contents, content_id
-from tratree_data.importers.log_records import END_REASONS, LogStep, Options, Problem, Record, Unusable
+from tratree_data.importers.log_records import END_REASONS, LogStep, Options, Problem, Record, StreamedSteps, Unusable
 from tratree_data.importers.summary import ImportSummary
 from tratree_data.messages import json_text
 from tratree_data.store.reader import Store
@@ -201,7 +201,8 @@ def prepared_row(record: Record, options: Options, beside: Beside, origin: dict[
     beside.score(record)
     score = options.score(record.reward)
     tree = ids.tree_id(record.environment, record.task_id)
-    content = content_id((step.observation, step.action) for step in record.steps)
+    steps = record.steps
+    content = steps.content if isinstance(steps, StreamedSteps) else content_id((step.observation, step.action) for step in steps)
     return rollout_row(record, rollout, tree, 0, score) | origin | {"content_id": content}, replaced
 
 
@@ -217,7 +218,7 @@ def validate(record: Record, options: Options) -> None:
         raise Unusable("missing_field", "the task has no id")
     if not record.steps:
         raise Unusable("empty_steps", "the trajectory has no steps")
-    for number, step in enumerate(record.steps):
+    for number, step in enumerate(() if isinstance(record.steps, StreamedSteps) else record.steps):
         if not step.action.strip() and step.output_message is None and (step.thought.strip() or (step.response or "").strip()):
             raise Unusable(
                 "empty_action", f"steps[{number}] has no action, though the agent wrote {_shortened(step.response or step.thought)!r}"
@@ -233,26 +234,33 @@ def _shortened(text: str) -> str:
 def clean(record: Record) -> int:
     """Replaces what the tables cannot hold; how many characters that were."""
     if _is_storable(record):
-        return 0
+        return record.steps.replaced if isinstance(record.steps, StreamedSteps) else 0
     texts = ["environment", "environment_version", "split", "task_id", "trajectory_id", "instruction", "prompt", "agent", "end_observation"]
     slots: list[tuple[Any, str]] = [(record, name) for name in [*texts, "model", "sampling", "source"]]
-    slots += [(step, name) for step in record.steps for name in ("observation", "thought", "action", "response")]
-    replaced = 0
-    for owner, name in slots:
-        value = getattr(owner, name)
-        if value is not None:
-            text, count = replace_unstorable(value)
-            if count:
-                setattr(owner, name, text)
-                replaced += count
-    for owner, name in [*((step, name) for step in record.steps for name in STRUCTURED), *((record, name) for name in RECORD_STRUCTURED)]:
-        value = getattr(owner, name)
-        if value:
-            cleaned, count = clean_value(value)
-            if count:
-                setattr(owner, name, cleaned)
-                replaced += count
-    return replaced
+    replaced = sum(_clean_text(owner, name) for owner, name in slots)
+    replaced += sum(_clean_value(record, name) for name in RECORD_STRUCTURED)
+    return replaced + (record.steps.replaced if isinstance(record.steps, StreamedSteps) else sum(map(clean_step, record.steps)))
+
+
+def clean_step(step: LogStep) -> int:
+    texts = sum(_clean_text(step, name) for name in ("observation", "thought", "action", "response"))
+    return texts + sum(_clean_value(step, name) for name in STRUCTURED)
+
+
+def _clean_text(owner: Any, name: str) -> int:
+    value = getattr(owner, name)
+    text, count = replace_unstorable(value) if value is not None else (None, 0)
+    if count:
+        setattr(owner, name, text)
+    return count
+
+
+def _clean_value(owner: Any, name: str) -> int:
+    value = getattr(owner, name)
+    cleaned, count = clean_value(value) if value else (None, 0)
+    if count:
+        setattr(owner, name, cleaned)
+    return count
 
 
 def _is_storable(record: Record) -> bool:

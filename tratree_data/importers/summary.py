@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.importers.log_records import Record
+from tratree_data.importers.log_records import Record, StreamedSteps
 
 LOW_SCORES = 0.05
 MANY_EMPTY = 0.05
@@ -37,7 +37,8 @@ class ImportSummary:
     def add(self, record: Record, score: float | None) -> None:
         self.rollouts += 1
         self.steps += len(record.steps)
-        self.empty_actions += sum(not step.action.strip() for step in record.steps)
+        steps = record.steps
+        self.empty_actions += steps.empty_actions if isinstance(steps, StreamedSteps) else sum(not step.action.strip() for step in steps)
         if len(record.steps) > self.longest:
             self.longest, self.longest_source = len(record.steps), record.source
         if score is not None:

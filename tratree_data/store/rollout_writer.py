@@ -6,17 +6,20 @@ visible with them (log.py), so a kill between the two leaves nothing half-visibl
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from tratree_data.store.parquet_files import new_file, write_parquet
 from tratree_data.store.reader import Store, open_store
-from tratree_data.store.schemas import arrow_schema, table_from_columns
+from tratree_data.store.schemas import arrow_schema, check, table_from_columns
 from tratree_data.store.staged import dropped_rows
 from tratree_data.store.writer import commit
 
 CHARACTERS_PER_COMMIT = 64 * 2**20
+STEPS_AT_ONCE = 5_000
 MANY_FILES = 20
 BYTES_PER_CHUNK = 256 * 2**20
 
@@ -38,6 +41,7 @@ class RolloutWriter:
         self.directory, self.stage, self.settings, self.reads = directory, stage, settings, reads or {}
         self.most_steps, self.most_rollouts, self.most_seconds = most_steps, most_rollouts, most_seconds
         self.rollouts_committed = self.steps_committed = 0
+        self.spilled: list[Path] = []
         self._clear()
 
     def _clear(self) -> None:
@@ -51,12 +55,26 @@ class RolloutWriter:
         """A rollout with its steps in order; columns that a row does not name are NULL."""
         self._start_clock()
         _append(self._rollouts, rollout)
-        taken = list(steps)
-        for name, values in self._steps.items():
-            values += [step.get(name) for step in taken]
-        self._steps["rollout_id"][len(self._steps["rollout_id"]) - len(taken) :] = [rollout["rollout_id"]] * len(taken)
-        self._steps["step"][len(self._steps["step"]) - len(taken) :] = range(len(taken))
-        self._characters += sum(map(_characters_of, taken))
+        rows, number = iter(steps), 0
+        while taken := list(islice(rows, STEPS_AT_ONCE)):
+            if number and self.is_full:
+                self._spill()
+            before = len(self._steps["step"])
+            for name, values in self._steps.items():
+                values += [step.get(name) for step in taken]
+            self._steps["rollout_id"][before:] = [rollout["rollout_id"]] * len(taken)
+            self._steps["step"][before:] = range(number, number + len(taken))
+            self._characters += sum(map(_characters_of, taken))
+            number += len(taken)
+
+    def _spill(self) -> None:
+        """Steps of a rollout that is too long to hold go to a file of their own, which the next commit takes along."""
+        path = new_file(self.directory, "steps")
+        write_parquet(check("steps", table_from_columns("steps", self._steps)), "steps", path)
+        self.spilled.append(path)
+        self.steps_committed += len(self._steps["step"])
+        self._steps = {name: [] for name in self._steps}
+        self._characters = 0
 
     def drop(self, subject: str, reason: str, detail: str) -> None:
         """A row of `dropped`, committed with the rollouts of the same batch."""
@@ -95,9 +113,11 @@ class RolloutWriter:
         """The dataset with this batch; None if nothing was waiting."""
         if not self._waiting:
             return None
-        tables = self.tables()
+        tables: dict[str, Any] = self.tables()
         self.rollouts_committed += tables["rollouts"].num_rows
         self.steps_committed += tables["steps"].num_rows
+        tables["steps"] = [*self.spilled, tables["steps"]]
+        self.spilled = []
         self._clear()  # before the commit: after a Ctrl-C right behind it, the last flush must not commit the same rows again
         return commit(self.directory, self.stage, tables, settings=self.settings, reads=self.reads, append=True)
 
