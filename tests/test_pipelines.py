@@ -121,7 +121,7 @@ def test_trees_is_the_second_command_for_logs_without_scores(tmp_path: Path) -> 
     result = import_log(tmp_path / "d", session)
     assert any(note.startswith("Warning: no rollout has a score") for note in result.notes)
     results = {result.stage: result for result in run("trees", tmp_path / "d")}
-    assert list(results) == ["build", "search", "pairs", "demonstrations", "check"]
+    assert list(results) == ["build", "search", "states", "pairs", "demonstrations", "check"]
     assert results["build"].counts["trees"] > 0
     assert (results["pairs"].counts["pairs"], results["check"].counts["broken"]) == (0, 0)
     assert [result.stage for result in run("trees", tmp_path / "d") if result.changed] == ["check"]
