@@ -90,6 +90,12 @@ def test_react_can_be_asked_for(dataset: Path, tmp_path: Path) -> None:
     assert open_store(tmp_path).sql("SELECT DISTINCT form FROM pairs").to_pylist() == [{"form": "chat"}]
 
 
+def test_the_card_says_which_form_and_what_plain_trl_learns_from(dataset: Path) -> None:
+    card = (dataset / "release" / "README.md").read_text(encoding="utf-8")
+    assert "| pairs | chat | 16 |" in card
+    assert "pairs of kind `step` have none and are exact" in card
+
+
 @pytest.mark.slow
 def test_trl_takes_a_release_as_it_is(dataset: Path, tmp_path: Path) -> None:
     """SFT, DPO, KTO and reward trainers learn from the very tokens of the log's conversations, with tools."""

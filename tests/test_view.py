@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers.tool_chats import write_log
 from helpers.viewing import Row, merge_by_similarity, pair_rows, search_rows, toy_rollouts, toy_store, toy_tree, write_store
 
+from tratree_data import build, import_log, pairs
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.queries import query
 from tratree_data.store.reader import open_store
@@ -302,6 +304,31 @@ def test_merges_by_similarity_show_both_texts_and_the_cosine(browser: Any, folde
         sides = visit.page.locator(".merge .beside .text").all_inner_texts()
         assert sides == [node["observation"], row["observation"]]
         assert visit.page.locator(".merge mark").all_inner_texts() == ["large"]
+
+
+@needs_chromium
+def test_tool_calls_are_shown_as_calls_with_the_arguments_that_differ(browser: Any, tmp_path: Path) -> None:
+    import_log(tmp_path / "data", write_log(tmp_path), environment="weather")
+    build(tmp_path / "data", embedder="exact")
+    pairs(tmp_path / "data", kinds=("step",))
+    store = open_store(tmp_path / "data")
+    pair = store.sql("SELECT * FROM pairs WHERE len(prompt) = 2 ORDER BY pair_id LIMIT 1").to_pylist()[0]
+    page_file = tmp_path / "page.html"
+    view(tmp_path / "data", out=page_file)
+    with Visit(browser, f"{page_file.as_uri()}#tree={pair['tree_id']}&pair={pair['pair_id']}") as visit:
+        page = visit.page
+        page.wait_for_selector("#compare[open]")
+        assert page.inner_text(".chosen .parts .call-name") == "look"
+        assert page.locator(".chosen .parts .argument.differs mark").count() == 1
+        assert page.locator(".rejected .parts .call").count() == 2
+        page.keyboard.press("Escape")
+        page.evaluate(f"location.hash = '#tree={pair['tree_id']}&node={pair['chosen_node_id']}'")
+        page.wait_for_selector("#side-body .call")
+        assert page.inner_text("#side-body .call .argument").split() == ["city", valued(pair)]
+
+
+def valued(pair: dict[str, Any]) -> str:
+    return str(json.loads(pair["chosen"][0]["tool_calls"][0])["function"]["arguments"]["city"])
 
 
 @needs_chromium

@@ -9,7 +9,7 @@ function turn(kind, who, body, className = '') {
 function stepTurns(model, i, { observation, thought, pinned, link }) {
   const turns = [];
   if (observation) turns.push(turn('environment', ['Environment'], clamped(written('div', '', observation))));
-  const body = [thought ? written('div', 'thought', thought) : null, written('div', 'action', actionOf(model, i))];
+  const body = [thought ? written('div', 'thought', thought) : null, withCalls(actionOf(model, i)) || written('div', 'action', actionOf(model, i))];
   const who = [`Agent, step ${model.depth[i]}`, link ? element('a', { href: linkTo({ node: model.data.nodes.id[i] }) }, score(meanOf(model, i))) : null];
   turns.push(turn('agent', who, body, pinned ? 'pinned' : ''));
   return turns;
@@ -190,12 +190,14 @@ function showPair(model, pair) {
   const content = (message) => model.data.texts[message[1]];
   const turns = (messages, side) => messages.map((message, i) => {
     const agent = model.data.texts[message[0]] === 'assistant';
-    return turn(agent ? 'agent' : 'environment', i === 0 && side ? ['Agent, where they diverge'] : [agent ? 'Agent' : 'Environment'], i === 0 && side ? side : clamped(written('div', '', content(message))), i === 0 && side ? 'parts' : '');
+    return turn(agent ? 'agent' : 'environment', i === 0 && side ? ['Agent, where they diverge'] : [agent ? 'Agent' : 'Environment'], i === 0 && side ? side : (agent && withCalls(content(message))) || clamped(written('div', '', content(message))), i === 0 && side ? 'parts' : '');
   });
-  const [better, worse] = pair.chosen.length && pair.rejected.length ? differingWords(content(pair.chosen[0]), content(pair.rejected[0])) : [null, null];
+  const firsts = pair.chosen.length && pair.rejected.length ? [content(pair.chosen[0]), content(pair.rejected[0])] : null;
+  const words = firsts ? differingWords(...firsts).map((parts) => element('div', { class: 'text', dir: 'auto' }, parts)) : [null, null];
+  const [better, worse] = firsts ? [withCalls(firsts[0], firsts[1], 0) || words[0], withCalls(firsts[1], firsts[0], 1) || words[1]] : words;
   const column = (name, title, messages, value, parts) => element('section', { class: name },
     element('h3', {}, element('span', {}, title), element('span', { class: 'number' }, score(value))),
-    turns(messages, parts && element('div', { class: 'text', dir: 'auto' }, parts)));
+    turns(messages, parts));
   const prompt = element('details', { class: 'shared' }, element('summary', {}, `Shared prompt (${plural(pair.prompt.length, 'message')})`), turns(pair.prompt, null));
   const body = element('div', { class: 'dialog-body' }, prompt, element('div', { class: 'sides' },
     column('chosen', '+ Chosen', pair.chosen, pair.chosen_score, better), column('rejected', '− Rejected', pair.rejected, pair.rejected_score, worse)));
