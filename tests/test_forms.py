@@ -11,6 +11,7 @@ from helpers.tool_chats import TOOLS, attempts, write_log
 
 from tratree_data import build, check, demonstrations, import_log, open_store, pairs, publish, search
 from tratree_data.messages import row_messages, row_tools
+from tratree_data.preferences.forms import meaning, stored_message
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 KINDS = ("divergence", "step", "siblings", "unstructured")
@@ -77,6 +78,26 @@ def test_both_sides_of_a_pair_are_a_rollouts_own_words(dataset: Path) -> None:
         assert row_messages(row["completion"])[0]["role"] == "assistant"
         assert row["form"] == "chat"
     assert sum(check(dataset / "data")["offending_rows"].to_pylist()) == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stored"),
+    [('{"b": 1.0, "a": "é"}', {"b": 1.0, "a": "é"}), ("", {}), ("ls -l", "ls -l"), ("[1]", "[1]"), ('{"a": NaN}', '{"a": NaN}')],
+)
+def test_arguments_are_objects_wherever_they_are_json_objects(arguments: str, stored: Any) -> None:
+    message = {"role": "assistant", "content": None, "tool_calls": [{"id": None, "name": "f", "arguments": arguments}]}
+    (call,) = stored_message(message)["tool_calls"]
+    assert json.loads(call) == {"id": None, "type": "function", "function": {"name": "f", "arguments": stored}}
+
+
+def test_calls_that_differ_in_their_ids_only_say_the_same() -> None:
+    first, second = attempts()[0]["messages"][2], attempts()[3]["messages"][2]
+    one, other = (
+        {**m, "content": None, "tool_calls": [{"id": c["id"], **c["function"]} for c in m["tool_calls"]]} for m in (first, second)
+    )
+    assert one["tool_calls"] != other["tool_calls"]
+    assert meaning([one]) == meaning([other])
+    assert meaning([one]) != meaning([{**one, "reasoning_content": "Hm."}])
 
 
 def test_react_can_be_asked_for(dataset: Path, tmp_path: Path) -> None:

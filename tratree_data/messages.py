@@ -136,10 +136,15 @@ def row_tools(stored: Iterable[str] | None) -> list[Any] | None:
 
 def _decoded(arguments: str | None) -> Any:
     try:
-        value = json.loads(arguments or "{}")
+        value = json.loads(arguments or "{}", parse_constant=_refuse)
     except (ValueError, RecursionError):
         return arguments
     return value if isinstance(value, dict) else arguments
+
+
+def _refuse(constant: str) -> None:
+    """NaN and Infinity are Python's, not JSON's: arguments with them stay text."""
+    raise ValueError(constant)
 
 
 def json_text(value: Any) -> str:

@@ -114,15 +114,19 @@ def stored_message(message: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def meaning(messages: Sequence[Mapping[str, Any]]) -> str:
-    """The messages without the ids of their calls, which differ from run to run."""
-    plain = [
-        {
-            **{name: value for name, value in message.items() if name not in ("tool_call_id", "tool_calls")},
-            "calls": [[call["name"], call["arguments"]] for call in message.get("tool_calls") or ()],
-        }
-        for message in messages
-    ]
-    return json.dumps(plain, ensure_ascii=False, sort_keys=True)
+    """The messages without the ids of their calls, which differ from run to run: equal where the same was said."""
+    return repr(
+        [
+            (
+                message["role"],
+                message["content"],
+                message.get("reasoning_content"),
+                message.get("name"),
+                [(call["name"], call["arguments"]) for call in message.get("tool_calls") or ()],
+            )
+            for message in messages
+        ]
+    )
 
 
 def tools_column(tools: Sequence[str | None]) -> pa.Array:
