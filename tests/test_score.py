@@ -211,6 +211,8 @@ def test_scores_go_where_their_rollouts_go(tmp_path):
     build(directory)
     filter(directory, tmp_path / "kept", "trajectory_id = 'x0'")
     assert scores(tmp_path / "kept") == {"x0": 1.0}
+    filter(directory, tmp_path / "good", "score >= 0.5 AND NOT success")
+    assert scores(tmp_path / "good") == {"x1": 0.5}
     (tmp_path / "other").mkdir()
     merge(directory, dataset(tmp_path / "other", [1.0, 1.0, 1.0, 1.0, 1.0]), tmp_path / "both")
     assert open_store(tmp_path / "both").count("rollout_scores") == 2

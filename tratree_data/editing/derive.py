@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from tratree_data.editing.reuse import Selection, reuse_stages, write_rollouts
 from tratree_data.environments.exploration_options import exploration_lineage
 from tratree_data.errors import BadInputError, NotFoundError, suggest
+from tratree_data.files import read_text
 from tratree_data.ids import content_id, tree_id
 from tratree_data.results import StageResult
 from tratree_data.store.purges import Purge, begin_purge, begun_purge, command_id, end_purge
@@ -87,12 +88,12 @@ def parse_fractions(texts: Sequence[str]) -> dict[str, float]:
 
 
 def filter(directory: str | Path, out: str | Path, where: str) -> StageResult:
-    """The rollouts for which an SQL condition over the columns of `rollouts` holds."""
+    """The rollouts for which an SQL condition over the columns of `rollouts` holds; `score` is the one that counts."""
     store = open_dataset(directory)
     store.need("rollouts")
     every = _rollouts(store)
     try:
-        relation = store.connection.cursor().view("rollouts").filter(where)
+        relation = store.connection.cursor().sql(read_text("sql", "scored_rollouts.sql")).filter(where)
         kept = relation.select(*(duckdb.ColumnExpression(name) for name in KEYS)).to_arrow_table()
     except duckdb.Error as error:
         reason = str(error).strip().splitlines()[0]
