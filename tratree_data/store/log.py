@@ -6,7 +6,7 @@ A version is visible when the last table of its commit has it, so a process kill
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from deltalake.exceptions import DeltaError
 
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.schemas import FORMAT_VERSION, table_names
+from tratree_data.store.shapes import ACTIONS, COMMITTED, need_shape
 from tratree_data.system.safe_paths import inside, refuse_links_in
 
 LINEAGE_KEY = "tratree"
@@ -191,29 +192,37 @@ def read_actions(folder: Path, table: str, version: int, *kinds: str) -> list[tu
         raise _unreadable(folder / table, f"{path.name} in its log is empty")
     try:
         with open(path, encoding="utf-8") as lines:
-            return [item for line in lines if line.startswith(beginnings) for item in json.loads(line).items()]
-    except ValueError as error:
+            actions = [item for line in lines if line.startswith(beginnings) for item in json.loads(line).items()]
+    except (ValueError, RecursionError) as error:
         raise _unreadable(folder / table, f"{path.name} in its log is cut off") from error
+    try:
+        for kind, action in actions:
+            need_shape(action, ACTIONS[kind], kind)
+    except (ValueError, KeyError) as error:
+        raise _unreadable(folder / table, f"{path.name} in its log says what it should not: {error}") from error
+    return actions
 
 
 def read_lineage(folder: Path, table: str, version: int) -> Lineage | None:
     try:
         for _, said in read_actions(folder, table, version, "commitInfo"):
             if LINEAGE_KEY in said:
-                return _parse(folder, json.loads(said[LINEAGE_KEY]))
-    except (ValueError, KeyError, TypeError) as error:
-        raise _unreadable(folder / table, f"version {version} says in its log what it should not: {error!r}") from error
+                return _parse(folder, json.loads(str(said[LINEAGE_KEY])))
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(folder / table, f"version {version} says in its log what it should not: {error}") from error
     return None
 
 
 def _parse(folder: Path, said: dict[str, Any]) -> Lineage:
     """A newer format may say more than a Lineage holds, so it is refused before it is read."""
+    need_shape(said, {"format": int, "code": str}, LINEAGE_KEY)
     if said["format"] > FORMAT_VERSION:
         raise BadInputError(
             f"{folder} was written in format {said['format']} by tratree-data {said['code']}; this version reads up to {FORMAT_VERSION}.\n"
             "Next: pip install --upgrade tratree-data"
         )
-    return Lineage(**said)
+    need_shape(said, COMMITTED, LINEAGE_KEY)
+    return Lineage(**{field.name: said[field.name] for field in fields(Lineage)})
 
 
 def _unreadable(folder: Path, error: Exception | str) -> BadInputError:

@@ -5,19 +5,22 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from tratree_data.errors import BadInputError
+from tratree_data.store import shapes
 from tratree_data.store.log import Lineage, Source
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import FORMAT_VERSION, table_names
+from tratree_data.store.shapes import need_shape
 from tratree_data.system.safe_paths import inside
 
 MANIFEST = "lineage.json"
 CHECKSUMS = "SHA256SUMS"
 DROPPED = "reports/dropped.parquet"
+LONGEST_NAME = 255
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Manifest:
 
     def shards(self, table: str) -> list[Shard]:
         shards = self.tables[table]["shards"] if table in self.tables else []
-        return [Shard(**{**shard, "path": _inside(shard["path"])}) for shard in shards]
+        return [Shard(**{**{field.name: shard[field.name] for field in fields(Shard)}, "path": _inside(shard["path"])}) for shard in shards]
 
     def files(self, table: str) -> list[str]:
         return [shard.path for shard in self.shards(table)]
@@ -54,13 +57,15 @@ class Manifest:
 def read_manifest(text: str, name: str) -> Manifest:
     try:
         content = json.loads(text)
+        need_shape(content, {"format": int, "code": str}, MANIFEST)
         if content["format"] > FORMAT_VERSION:
             raise BadInputError(
                 f"{name} was published in format {content['format']} by tratree-data {content['code']}; "
                 f"this version reads up to {FORMAT_VERSION}.\nNext: pip install --upgrade tratree-data"
             )
+        need_shape(content, shapes.MANIFEST, MANIFEST)
         return Manifest(content["version"], content["format"], content["code"], content["tables"], content["splits"], content["dropped"])
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError) as error:
         raise BadInputError(f"{name} has a {MANIFEST} that cannot be read: {error}.\nNext: download or publish it again") from error
 
 
@@ -97,6 +102,6 @@ def file_hash(path: Path) -> str:
 
 def _inside(file: str) -> str:
     """A manifest is read from strangers: its paths stay inside the release."""
-    if file.startswith("/") or ".." in file.split("/"):
+    if file.startswith("/") or any(part in ("", ".", "..", "~") or len(part.encode()) > LONGEST_NAME for part in file.split("/")):
         raise BadInputError(f"The release names a file outside itself: {file!r}.\nNext: do not trust this release")
     return file
