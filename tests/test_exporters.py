@@ -25,7 +25,7 @@ from tratree_data.messages import messages_of_steps
 from tratree_data.store.schemas import arrow_schema, table_from_rows
 from tratree_data.store.writer import commit, writing
 
-TRAJECTORY_FORMATS = [name for name in FORMATS if name != "trl"]
+TRAJECTORY_FORMATS = [name for name in FORMATS if name not in ("trl", "credits")]
 STEPS = [
     {
         "observation": "You see a door.",

@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks import reference
-from tratree_data import build, check, open_store, states
-from tratree_data.errors import BadInputError
+from tratree_data import build, check, export, open_store, states
+from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.state_graphs.settings import ALL, StatesSettings
 from tratree_data.state_graphs.states import Comparing, graph_of_steps
 
@@ -151,6 +151,40 @@ def test_a_crowd_in_one_state_is_bounded(tmp_path: Path) -> None:
     make_store(tmp_path, *tables([("t", 0, 1.0, [("same", "", f"do {i % 3}") for i in range(20_000)]), ("t", 1, 0.0, [("same", "", "x")])]))
     states(tmp_path, history=("0", "2"), method=ALL_METHODS)
     assert open_store(tmp_path).sql("SELECT max(visits) AS n FROM states WHERE history = '0'").to_pylist() == [{"n": 20_001}]
+
+
+def test_credits_are_exported_as_process_rewards_and_groups(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    make_store(tmp_path / "d", *tables([*LOG, ("t", 3, 0.0, [("hall", "", "right"), ("pit", "think", "die")])]))
+    states(tmp_path / "d", method=("gigpo", "progress"))
+    assert export(tmp_path / "d", tmp_path / "out", "credits").counts == {"rollouts": 8, "process rewards": 7}
+
+    def load(name: str) -> list[dict[str, Any]]:
+        file = str(tmp_path / "out" / f"{name}.jsonl")
+        return list(datasets.load_dataset("json", data_files=file, split="train", cache_dir=str(tmp_path / "cache")))
+
+    plain, observed, whole = load("process_rewards"), load("process_rewards_with_observations"), load("rollouts")
+    nearer = [row for row in plain if row["method"] == "progress(history=0)"]
+    # from the hall (distance 2) right into the cellar (3), back into the hall, left into the kitchen (1), and out
+    assert nearer[-1]["prompt"] == "Do t.\n\nhall"
+    assert nearer[-1]["completions"] == ["Action: right", "Action: back", "Action: left", "Action: take"]
+    assert nearer[-1]["labels"] == [False, True, True, True]
+    # the second attempt ended in the cellar, so its last step is not labelled; nothing is known of the last attempt's first step
+    assert [len(row["labels"]) for row in nearer] == [2, 3, 4]
+    assert observed[0]["completions"][0] == f"{plain[0]['completions'][0]}\nObservation: kitchen"
+    assert {row["group_id"] for row in whole} == set(open_store(tmp_path / "d").read("rollouts")["tree_id"].to_pylist())
+    for row in whole:
+        turns = sum(message["role"] == "assistant" for message in row["messages"])
+        assert turns == len(row["returns"]) == len(row["advantages"]) == len(row["weights"]) == len(row["states"])
+
+
+def test_credits_of_logs_without_scores_cannot_be_exported(tmp_path: Path) -> None:
+    make_store(tmp_path / "d", *tables([("t", 0, None, [("hall", "", "left")])]))
+    with pytest.raises(NotFoundError, match="tratree states"):
+        export(tmp_path / "d", tmp_path / "out", "credits")
+    states(tmp_path / "d")
+    with pytest.raises(NotFoundError, match="no rollout has a score"):
+        export(tmp_path / "d", tmp_path / "out", "credits")
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,9 @@ def publish(directory: Dataset, target: Annotated[str, typer.Argument(metavar="T
 def export(
     directory: AnyDataset,
     out: Annotated[str, typer.Argument(metavar="OUT", help="A new folder.")],
-    format: Annotated[str, typer.Option(help="trl, adp, sts, atif, verifiers or agenttraj.")],
+    format: Annotated[str, typer.Option(help="trl, credits, adp, sts, atif, verifiers or agenttraj.")],
 ) -> None:
-    """Writes the trajectories (trl: the training rows) in the format of another tool.
+    """Writes the trajectories (trl, credits: training rows) in the format of another tool.
 
     Example: `tratree export demo atif-files --format atif`
     """

@@ -5,11 +5,12 @@ OUT is a new folder that appears when it is whole, so a killed export leaves not
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, TextIO
 
 from tratree_data.errors import NotFoundError, suggest
-from tratree_data.exporters import adp, agenttraj, atif, sts, trl, verifiers
+from tratree_data.exporters import adp, agenttraj, atif, credits, sts, trl, verifiers
 from tratree_data.exporters.trajectories import Trajectory, read_trajectories
 from tratree_data.results import StageResult
 from tratree_data.store.reader import Store
@@ -100,8 +101,27 @@ def _export_trl(store: Store, folder: Path) -> Counts:
     return counts
 
 
+def _export_credits(store: Store, folder: Path) -> Counts:
+    """A row per credited rollout and method in each file; process rewards only where the first advantage is known."""
+    counts = {"rollouts": 0, "process rewards": 0}
+    names = ("process_rewards", "process_rewards_with_observations", "rollouts")
+    with ExitStack() as stack:
+        plain, observed, whole = (stack.enter_context((folder / f"{name}.jsonl").open("w", encoding="utf-8")) for name in names)
+        for trajectory, methods in credits.read_credits(store):
+            for method in methods:
+                _write_line(whole, credits.credited_rollout(trajectory, method))
+                counts["rollouts"] += 1
+                reward = credits.process_reward(trajectory, method, observations=False)
+                if reward is not None:
+                    _write_line(plain, reward)
+                    _write_line(observed, credits.process_reward(trajectory, method, observations=True))
+                    counts["process rewards"] += 1
+    return counts
+
+
 FORMATS: dict[str, Callable[[Store, Path], Counts]] = {
     "trl": _export_trl,
+    "credits": _export_credits,
     "adp": _export_adp,
     "sts": _export_sts,
     "atif": _export_atif,
