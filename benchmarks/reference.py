@@ -432,18 +432,22 @@ def gigpo(
 
 
 def hgpo(
-    attempts: Sequence[Attempt], histories: Sequence[int], silent: Callable[[str], bool], discount: float, omega: float, alpha: float
+    attempts: Sequence[Attempt], histories: Sequence[int], silent: Callable[[str], bool], discount: float, alpha: float
 ) -> dict[Place, float]:
-    """The step advantages of several histories, weighted by (k + 1)^α over those in which the step is not alone."""
-    scores = [attempt.score for attempt in attempts if attempt.score is not None and attempt.steps]
-    by_history = [step_advantages(attempts, history, silent, discount, True) for history in histories]
-    found = {}
-    for place in by_history[0]:
-        weighted = [((k + 1) ** alpha, steps[place][0]) for k, steps in zip(histories, by_history, strict=True) if steps[place][1] > 1]
-        total = sum(weight for weight, _ in weighted)
-        step = sum(weight * advantage for weight, advantage in weighted) / total if weighted else 0.0
-        found[place] = standardised(attempts[place[0]].score or 0.0, scores, True) + omega * step
-    return found
+    """The step advantages of several histories, weighted by (k + 1)^α over those in which the step is not alone; no episode advantage.
+
+    A step takes part in history k only if k steps came before it.
+    """
+    returns = returns_of(attempts, discount)
+    weighted: dict[Place, list[tuple[float, float]]] = {place: [] for place in returns}
+    for k in histories:
+        for places in states_of(attempts, k, silent).values():
+            scored = [place for place in places if place in returns and place[1] >= k]
+            mean = sum(returns[place] for place in scored) / max(len(scored), 1)
+            spread = math.sqrt(sum((returns[place] - mean) ** 2 for place in scored) / max(len(scored), 1))
+            for place in scored if len(scored) > 1 else ():
+                weighted[place].append(((k + 1) ** alpha, (returns[place] - mean) / (spread + 1e-6)))
+    return {place: sum(w * a for w, a in parts) / sum(w for w, _ in parts) if parts else 0.0 for place, parts in weighted.items()}
 
 
 def leave_one_out(attempts: Sequence[Attempt], history: float, silent: Callable[[str], bool], discount: float) -> dict[Place, float]:

@@ -80,7 +80,7 @@ def test_nested_groups_are_the_references(log: list[tuple[Any, Any]], histories:
     made = graph(log, history=tuple(map(str, histories)), method=("hgpo",), discount=0.9, alpha=2.0)
     attempts = [reference.Attempt(steps, score, score == 1.0) for steps, score in log]
     scored = [number for number, attempt in enumerate(attempts) if attempt.score is not None]
-    wanted = reference.hgpo(attempts, histories, silent, 0.9, 1.0, 2.0)
+    wanted = reference.hgpo(attempts, histories, silent, 0.9, 2.0)
     found = by_place(made["step_credits"], len(scored), "hgpo")
     assert found == {(scored.index(n), s): pytest.approx(v, abs=1e-6) for (n, s), v in wanted.items()}
 

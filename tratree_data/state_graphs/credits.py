@@ -40,8 +40,11 @@ def group_means(values: Floats, group: Ints, kept: Flags, groups: int) -> tuple[
     return np.divide(sums, counts, out=np.full(groups, np.nan), where=counts > 0), counts.astype(np.int64)
 
 
-def relative(values: Floats, group: Ints, kept: Flags, groups: int, *, scale: bool = True) -> tuple[Floats, Ints]:
-    """(value minus the group's mean, divided by its sample standard deviation if `scale`; size of the group), by row; alone: 0."""
+def relative(values: Floats, group: Ints, kept: Flags, groups: int, *, scale: bool = True, sample: bool = True) -> tuple[Floats, Ints]:
+    """(value minus the group's mean, divided by its standard deviation if `scale`; size of the group), by row; alone: 0.
+
+    The deviation is the sample's, or with `sample=False` the population's.
+    """
     means, counts = group_means(values, group, kept, groups)
     inside = kept & (group >= 0)
     at = np.where(inside, group, 0)
@@ -50,7 +53,7 @@ def relative(values: Floats, group: Ints, kept: Flags, groups: int, *, scale: bo
     deviation = np.where(size > 1, deviation, 0.0)
     if scale:
         squares = np.bincount(group[inside], weights=deviation[inside] ** 2, minlength=groups)
-        spread = np.sqrt(np.divide(squares, counts - 1, out=np.zeros(groups), where=counts > 1))
+        spread = np.sqrt(np.divide(squares, counts - sample, out=np.zeros(groups), where=counts > 1))
         deviation = np.divide(deviation, spread[at] + TINY, out=np.zeros(len(values)), where=size > 1)
     return deviation, size
 

@@ -23,7 +23,7 @@ class StatesSettings(Settings):
     ] = ()
     method: Annotated[Sequence[str], Setting(f"{', '.join(METHODS)} (docs/states.md).", panel=METHOD)] = ("return", "gigpo")
     discount: Annotated[float, Setting("γ: what the score is worth one step earlier, more than 0 and at most 1.", panel=METHOD)] = 0.95
-    omega: Annotated[float, Setting("ω: weight of the step's advantage in gigpo and hgpo.", minimum=0, panel=METHOD)] = 1.0
+    omega: Annotated[float, Setting("ω: weight of the step's advantage in gigpo.", minimum=0, panel=METHOD)] = 1.0
     alpha: Annotated[float, Setting("α: how strongly hgpo prefers longer histories.", minimum=0, panel=METHOD)] = 1.0
     beta: Annotated[float, Setting("β: temperature of the weights of awr and rwr, above 0.", panel=METHOD)] = 0.5
 

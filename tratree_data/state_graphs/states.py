@@ -249,12 +249,17 @@ def _credits(facts: Facts, compared: Sequence[Compared], settings: StatesSetting
                 add(name, grouped, size, episode + settings.omega * step)
     if "hgpo" in settings.method:
         counted = [grouped for grouped in compared if grouped.history != ALL]
-        pairs = [credit.relative(returns, grouped.groups.state, scored, len(grouped.groups.keys)) for grouped in counted]
+        before = np.arange(len(facts.steps.rollout)) - facts.steps.first[facts.steps.rollout]
+        pairs = [
+            credit.relative(
+                returns, grouped.groups.state, scored & (before >= int(grouped.history)), len(grouped.groups.keys), sample=False
+            )
+            for grouped in counted
+        ]
         if counted:
             depths = [int(grouped.history) for grouped in counted]
             step = credit.nested([pair[0] for pair in pairs], [pair[1] for pair in pairs], depths, settings.alpha)
-            name = f"hgpo(histories={'+'.join(map(str, depths))},{discount},omega={settings.omega:g},alpha={settings.alpha:g})"
-            add(name, counted[0], pairs[0][1], credit.episode_advantage(facts.outcome) + settings.omega * step)
+            add(f"hgpo(histories={'+'.join(map(str, depths))},{discount},alpha={settings.alpha:g})", counted[0], pairs[0][1], step)
     for grouped in compared:
         groups, count = grouped.groups, len(grouped.groups.keys)
         _, size = credit.relative(returns, groups.state, scored, count, scale=False)
