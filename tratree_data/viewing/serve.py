@@ -6,6 +6,7 @@ the same browser cannot reach it through a host name of its own. It has four fix
 
 import json
 import re
+import sys
 import threading
 from collections import OrderedDict
 from functools import cached_property
@@ -40,7 +41,7 @@ class PageServer:
         self.trees: OrderedDict[str, bytes] = OrderedDict()
         handler = type("Handler", (_Handler,), {"site": self})
         try:
-            self.server = ThreadingHTTPServer((LOOPBACK, port), handler)
+            self.server = _Server((LOOPBACK, port), handler)
         except OSError as error:
             raise BadInputError(
                 f"Port {port} cannot be used: {error.strerror}.\nNext: choose another --port, or leave it out to use a free one"
@@ -91,7 +92,10 @@ class PageServer:
 
     def answer(self, address: str) -> tuple[HTTPStatus, str, bytes]:
         """Status, content type and body for an address."""
-        parts = urlsplit(address)
+        try:
+            parts = urlsplit(address)
+        except ValueError as error:
+            raise NotFoundError("Nothing was found at this address.") from error
         tree = TREE_ADDRESS.fullmatch(parts.path)
         if parts.path == "/":
             return HTTPStatus.OK, "text/html; charset=utf-8", self.page[0]
@@ -107,6 +111,13 @@ class PageServer:
 
 def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8", "replace")
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that disconnects is nothing to report; anything else is."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
