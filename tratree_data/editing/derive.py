@@ -25,7 +25,7 @@ from tratree_data.store.reader import Store, open_store
 from tratree_data.store.release import HUB, open_dataset
 from tratree_data.store.schemas import arrow_schema, empty_table, table_from_rows
 from tratree_data.store.vacuum import remove_unneeded
-from tratree_data.store.writer import writing
+from tratree_data.store.writer import refuse_unusable_name, writing
 from tratree_data.system.whole_folder import whole_folder
 
 KEYS = ["rollout_id", "tree_id", "split"]
@@ -154,6 +154,7 @@ def _new_dataset(out: str | Path, *sources: Store) -> Iterator[Path]:
     """A folder that takes its name when everything is in it."""
     for source in sources:
         outside(Path(out), source.path)
+    refuse_unusable_name(Path(out))
     with whole_folder(Path(out), "a new dataset") as folder, writing(folder):
         yield folder
 

@@ -52,8 +52,7 @@ def create_store(path: str | Path) -> Store:
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise BadInputError(f"{folder} is a file, but a dataset is a folder.\nNext: name another folder")
-    if set("#?%") & set(str(folder.resolve())):
-        raise BadInputError(f"Delta tables cannot be in a folder whose name contains '#', '?' or '%': {folder}.\nNext: name another folder")
+    refuse_unusable_name(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -64,6 +63,17 @@ def create_store(path: str | Path) -> Store:
             raise BadInputError(f"{folder} contains other files ({', '.join(sorted(foreign)[:3])}).\nNext: name an empty or a new folder")
         return Store(folder, {})
     return open_store(folder)
+
+
+def refuse_unusable_name(folder: Path) -> None:
+    """Before anything is written: names that Delta would escape, cut or take for another folder, and those that mean another place."""
+    if re.match(r"hub:|[a-z][a-z0-9+.-]+:/", str(folder)):
+        raise BadInputError(f"{folder} is an address, but a dataset is a folder of this machine.\nNext: name another folder")
+    if re.search(r"[#?%\\\x00-\x1f\x7f\ud800-\udfff]", str(folder.resolve())):
+        raise BadInputError(
+            f"Delta tables cannot be in a folder whose name contains '#', '?', '%', a backslash, a control character or bytes that "
+            f"are not UTF-8: {str(folder)!r}.\nNext: name another folder"
+        )
 
 
 def _is_begun(entry: Path) -> bool:
@@ -171,7 +181,7 @@ def _write_files(folder: Path, table: str, rows: Rows) -> list[Path]:
     files: list[Path] = []
     for part in rows:
         if isinstance(part, Path):
-            files.append(part if part.parent == folder / table else part.rename(new_file(folder, table)))
+            files.append(part if part.parent == (folder / table).absolute() else part.rename(new_file(folder, table)))
             continue
         checked = check(table, part)
         for start in range(0, checked.num_rows, ROWS_PER_FILE):
@@ -277,7 +287,7 @@ def _commit_files(delta: DeltaTable, table: str, files: Sequence[Path], lineage:
             partition_values={},
             modification_time=int(time.time() * 1000),
             data_change=True,
-            stats=json.dumps({"numRecords": pq.read_metadata(file).num_rows}),
+            stats=json.dumps({"numRecords": pq.read_metadata(file.absolute()).num_rows}),
         )
         for file in files
     ]
