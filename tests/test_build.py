@@ -535,6 +535,15 @@ def test_actions_that_differ_in_what_a_rule_ignores_are_one_node_and_keep_their_
         build(tmp_path, embedder="exact", normalise_actions=("quotes",))
 
 
+def test_audit_merges_actions_as_the_build_did(tmp_path: Path) -> None:
+    actions = [f"cd /home/user{number} && ls" for number in range(4)]
+    make_store(tmp_path, *tables([("t", i, 1.0, [("here", "", action), ("there", "", "stop")]) for i, action in enumerate(actions)]))
+    nodes = build(tmp_path, embedder="lexical", normalise_actions=("cd-prefix",)).counts["nodes"]
+    found = audit(tmp_path)
+    assert found.settings.normalise_actions == ("cd-prefix",)
+    assert set(found.sweep["nodes"].to_pylist()) == {nodes} == {3}
+
+
 def test_datasets_of_one_machine_share_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRATREE_CACHE", str(tmp_path / "cache"))
     for name in ("one", "two"):

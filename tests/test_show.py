@@ -7,15 +7,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from helpers.viewing import toy_rollouts, toy_store, toy_tree, write_store
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from tratree_data.cli.tables import print_calls
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.reader import open_store
-from tratree_data.system.plain_text import one_line, pad, shorten
+from tratree_data.system.plain_text import from_first_difference, one_line, pad, shorten
 from tratree_data.viewing.show import draw_tree, show
 from tratree_data.viewing.shown_trees import Node, Tree, find_tree, make_tree, read_tree
 
@@ -204,3 +206,14 @@ def test_other_folders_are_refused_before_anything_is_written(tmp_path: Path) ->
     with pytest.raises(BadInputError, match="name another folder"):
         write_store(tmp_path / "a#b", {})
     assert not list(tmp_path.iterdir())
+
+
+def test_close_calls_are_shown_from_shortly_before_they_differ(capsys: pytest.CaptureFixture[str]) -> None:
+    shared = "the same listing, word for word; " * 20
+    assert from_first_difference("ticket 1", "ticket 2") == ("ticket 1", "ticket 2")
+    texts = {"a_text": shared + "ticket 237", "b_text": shared + "ticket 847"}
+    call = {"similarity": 0.99, "merged": True, "agrees": None, "action": "ls", **texts}
+    print_calls(pa.Table.from_pylist([call]))
+    one, other = capsys.readouterr().out.splitlines()[1:]
+    assert one.endswith("ticket 237")
+    assert other.endswith("ticket 847")

@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 from rich.cells import cell_len
 
 from tratree_data.errors import BadInputError, suggest
-from tratree_data.system.plain_text import one_line, pad, shorten
+from tratree_data.system.plain_text import from_first_difference, one_line, pad, shorten
 
 FORMATS = ("table", "json", "csv", "parquet")
 PIPED_WIDTH = 160
+CALL_WIDTH = 140
 SHORT_TEXT = 20
 GAP = 2
 
@@ -51,11 +52,12 @@ def print_record(table: pa.Table, format: str) -> None:
 
 
 def print_calls(calls: pa.Table) -> None:
-    """The close calls of an audit, with both texts below each other."""
+    """The close calls of an audit, with both texts below each other, from shortly before they differ."""
     for row in calls.to_pylist():
         verdict = {True: "the next observations agree", False: "the next observations differ", None: "no next observation"}[row["agrees"]]
         print(f"{row['similarity']:.4f}  {'merged' if row['merged'] else 'apart '}  after {shorten(row['action'], 60)!r}: {verdict}")
-        print(f"    {shorten(row['a_text'], 140)}\n    {shorten(row['b_text'], 140)}")
+        for text in from_first_difference(row["a_text"], row["b_text"]):
+            print(f"    {shorten(text, CALL_WIDTH)}")
 
 
 def print_suggestions(rules: pa.Table) -> None:

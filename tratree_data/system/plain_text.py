@@ -31,6 +31,14 @@ def shorten(text: str, width: int) -> str:
     return set_cell_size(line, max(width - 1, 0)).rstrip() + ELLIPSIS if width > 0 else ""
 
 
+def from_first_difference(one: str, other: str, before: int = 30) -> tuple[str, str]:
+    """Both texts from at most so many characters before the first that differs; a cut beginning is marked."""
+    shared = next((place for place, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+    start = max(0, shared - before)
+    mark = ELLIPSIS if start else ""
+    return mark + one[start:], mark + other[start:]
+
+
 def pad(text: str, width: int) -> str:
     """A line of exactly `width` columns."""
     return set_cell_size(shorten(text, width), width)

@@ -6,7 +6,7 @@ differ. `calibrate` takes the lowest threshold above which merges are contradict
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
 from typing import Any
@@ -71,31 +71,31 @@ def audit(directory: str | Path, *, embedder: str | None = None, calls: int = 10
     if model is None:
         raise BadInputError("The exact embedder has no threshold to audit.\nNext: --embedder lexical, or minilm")
     cache = load_cache(store, model)
-    sample = _take_sample(store, trees, settings.normalise)
+    sample = _take_sample(store, trees, settings.normalise, settings.normalise_actions)
     judged = _judge(sample, cache)
     threshold = settings.min_similarity if settings.embedder == model.name else model.default_min_similarity
     found = Audit(
-        settings=BuiltWith(model.name, threshold, settings.normalise),
+        settings=BuiltWith(model.name, threshold, settings.normalise, settings.normalise_actions),
         calls=_closest(judged, threshold, calls),
-        sweep=_sweep(sample, cache, settings.normalise, judged),
+        sweep=_sweep(sample, cache, settings, judged),
         chosen=_choose(judged, _agreement_of_equals(sample, cache), model)[0],
     )
     cache.share()
     return found
 
 
-def calibrate(store: Store, cache: Cache, rules: Sequence[str]) -> tuple[float, str]:
+def calibrate(store: Store, cache: Cache, rules: Sequence[str], action_rules: Sequence[str] = ()) -> tuple[float, str]:
     """The threshold that this log supports, and why, in words; `cache` keeps the vectors that were computed."""
-    sample = _take_sample(store, SAMPLED_TREES, rules)
+    sample = _take_sample(store, SAMPLED_TREES, rules, action_rules)
     return _choose(_judge(sample, cache), _agreement_of_equals(sample, cache), cache.embedder)
 
 
-def _take_sample(store: Store, trees: int, rules: Sequence[str]) -> Sample:
+def _take_sample(store: Store, trees: int, rules: Sequence[str], action_rules: Sequence[str]) -> Sample:
     rollouts = query(store, "first_attempts", trees=trees, attempts=1_000)
     chosen = pc.field("rollout_id").isin(rollouts["rollout_id"].combine_chunks())
     steps = read_steps(store, rollouts)
     ends = store.read("rollouts", ["rollout_id", "step_count", "end_observation"], filter=chosen)
-    exact = rebuild_in_memory(rollouts, steps, BuiltWith("exact", 1.0, tuple(rules)), None)
+    exact = rebuild_in_memory(rollouts, steps, BuiltWith("exact", 1.0, tuple(rules), tuple(action_rules)), None)
     return Sample(rollouts, steps, exact, _as_compared(steps, "observation", rules), _as_compared(ends, "end_observation", rules))
 
 
@@ -174,12 +174,13 @@ def _reach(judged: pa.Table, threshold: float) -> int:
     return int(pc.sum(pc.greater_equal(judged["similarity"], threshold)).as_py() or 0)
 
 
-def _sweep(sample: Sample, cache: Cache, rules: Sequence[str], judged: pa.Table) -> pa.Table:
+def _sweep(sample: Sample, cache: Cache, settings: BuiltWith, judged: pa.Table) -> pa.Table:
     """The trees at each threshold: nodes, merges, divergences, and merges that what came next contradicts."""
     rows = []
     with progress("audit", len(THRESHOLDS), "thresholds") as advance:
         for threshold in THRESHOLDS:
-            built = rebuild_in_memory(sample.rollouts, sample.steps, BuiltWith(cache.embedder.name, threshold, tuple(rules)), cache)
+            tried = replace(settings, embedder=cache.embedder.name, min_similarity=threshold)
+            built = rebuild_in_memory(sample.rollouts, sample.steps, tried, cache)
             quality = quality_of(built.nodes, sample.rollouts)
             above = judged.filter(pc.greater_equal(judged["similarity"], threshold))
             rows.append(

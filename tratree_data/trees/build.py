@@ -63,10 +63,10 @@ def build(directory: str | Path, settings: BuildSettings) -> StageResult:
     """
     store = open_store(directory)
     store.need("rollouts", "steps")
+    parse_rules(settings.normalise_actions)
     named, learned = resolve_rules(store, settings.normalise)
     model = make_embedder(settings.embedder)
-    threshold, why, calibrated = _choose_threshold(store, model, settings.min_similarity, named)
-    parse_rules(settings.normalise_actions)
+    threshold, why, calibrated = _choose_threshold(store, model, settings, named)
     made = BuiltWith(model.name if model else "exact", threshold, named, tuple(settings.normalise_actions))
     with writing(directory):
         store = open_store(directory)
@@ -92,9 +92,10 @@ def build(directory: str | Path, settings: BuildSettings) -> StageResult:
 
 
 def _choose_threshold(
-    store: Store, model: Embedder | None, requested: float | str | None, rules: Sequence[str]
+    store: Store, model: Embedder | None, settings: BuildSettings, rules: Sequence[str]
 ) -> tuple[float, str, Cache | None]:
     """The threshold; where it was calibrated, also why and the vectors that this took."""
+    requested = settings.min_similarity
     if model is None:
         return 1.0, "", None  # only equal texts merge, whatever the threshold
     if requested is None:
@@ -102,7 +103,7 @@ def _choose_threshold(
     if requested != AUTO:
         return float(requested), "", None
     cache = load_cache(store, model)
-    return *calibrate(store, cache, rules), cache
+    return *calibrate(store, cache, rules, settings.normalise_actions), cache
 
 
 def _is_stored(cache: Cache) -> bool:
