@@ -3,6 +3,7 @@
 The clients read the Hub's address when they are imported, so they work in a process of their own. Nothing of theirs is replaced.
 """
 
+import json
 import multiprocessing
 import os
 import re
@@ -79,6 +80,13 @@ def publish(folder: Path, repo: str, version: str, **options: Any) -> tuple[bool
     from tratree_data.releases.publish import publish
 
     report = publish(folder, f"hub:{repo}", version, **options)
+    return report.changed, report.notes
+
+
+def withdraw(repo: str, version: str, reason: str) -> tuple[bool, tuple[str, ...]]:
+    from tratree_data.releases.withdraw import withdraw
+
+    report = withdraw(f"hub:{repo}", version, reason=reason)
     return report.changed, report.notes
 
 
@@ -546,3 +554,24 @@ def test_the_token_is_needed_and_never_shown(client, tmp_path):
     assert TOKEN not in done.stderr + done.stdout
     for _, files in client.repository("org/token").commits:
         assert not [path for path, content in files.items() if TOKEN.encode() in content]
+
+
+def test_a_version_is_withdrawn_with_its_tag(client: Client, dataset: Path, tmp_path: Path) -> None:
+    """`main` shows the version before again, and the number is never used again."""
+    client.do(publish, dataset, "org/leaky", "0.1.0", title="x")
+    repository = client.repository("org/leaky")
+    safe = dict(repository.commits[-1][1])
+    client.do(publish, dataset, "org/leaky", "0.1.1", title="another")
+    changed, notes = client.do(withdraw, "org/leaky", "0.1.1", "a secret")
+    assert changed
+    assert any("super_squash_history" in note for note in notes)
+    now = dict(repository.commits[-1][1])
+    assert json.loads(now.pop("withdrawn.json")) == {"0.1.1": {"reason": "a secret", "files": {}}}
+    assert now == safe
+    assert set(repository.tags) == {"v0.1.0"}
+    assert client.do(withdraw, "org/leaky", "0.1.1", "")[0] is False
+    with pytest.raises(BadInputError, match=r"0\.1\.1 was withdrawn"):
+        client.do(publish, dataset, "org/leaky", "0.1.1", title="another")
+    client.do(withdraw, "org/leaky", "0.1.0", "")
+    assert set(repository.commits[-1][1]) <= {"withdrawn.json", ".gitattributes"}
+    assert not repository.tags

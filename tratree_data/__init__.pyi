@@ -14,6 +14,7 @@ from .pipelines import run as run
 from .preferences.demonstrations import demonstrations as demonstrations
 from .preferences.pairs import pairs as pairs
 from .releases.publish import publish as publish
+from .releases.withdraw import withdraw as withdraw
 from .scoring.score import score as score
 from .state_graphs.states import states as states
 from .store.checks import check as check

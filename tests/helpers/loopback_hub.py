@@ -233,6 +233,9 @@ class _Handler(BaseHTTPRequestHandler):
         return self.answer(200, {**content, "lastModified": "2026-01-01T00:00:00.000Z", "disabled": False, "downloads": 0, "likes": 0})
 
     def tag(self, repository: Repository, revision: str) -> None:
+        if self.command == "DELETE":
+            gone = repository.tags.pop(revision, None)
+            return self.answer(200, {}) if gone else self.missing("RevisionNotFound")
         name = json.loads(self.body)["tag"]
         if name in repository.tags:
             return self.answer(409, {"error": "Tag already exists"})

@@ -19,6 +19,21 @@ def publish(directory: Dataset, target: Annotated[str, typer.Argument(metavar="T
 
 
 @app.command(rich_help_panel=PANEL)
+def withdraw(
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A release's folder, or hub:org/name.")],
+    version: Annotated[str, typer.Option(help="The version to take back, X.Y.Z.")],
+    reason: Annotated[str, typer.Option(help="Why, for those who look for it.")] = "",
+) -> None:
+    """Takes a published version back: removes the files that no other version has, and never uses its number again.
+
+    Example: `tratree withdraw releases/demo --version 1.0.0 --reason "contains a password"`
+    """
+    from tratree_data.releases.withdraw import withdraw
+
+    report(withdraw(target, version, reason=reason))
+
+
+@app.command(rich_help_panel=PANEL)
 def export(
     directory: AnyDataset,
     out: Annotated[str, typer.Argument(metavar="OUT", help="A new folder.")],

@@ -20,12 +20,22 @@ from tratree_data.releases.draft import Draft, different_files, write_data, writ
 from tratree_data.releases.ordering import work_connection
 from tratree_data.releases.settings import PublishSettings
 from tratree_data.releases.to_folder import FolderTarget
-from tratree_data.releases.version_numbers import Diff, check_level, check_newer, check_version, compare_schemas, compare_splits, promises
+from tratree_data.releases.version_numbers import (
+    Diff,
+    check_level,
+    check_newer,
+    check_not_withdrawn,
+    check_version,
+    compare_schemas,
+    compare_splits,
+    promises,
+)
 from tratree_data.results import StageResult
 from tratree_data.stages import published_tables
 from tratree_data.store.manifest import MANIFEST, Manifest, Shard, file_hash, read_manifest
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.release import HUB, is_release, refuse_address
+from tratree_data.store.withdrawals import Withdrawals
 from tratree_data.system.settings import takes
 
 LISTED = 10
@@ -36,6 +46,9 @@ class Target(Protocol):
 
     def versions(self) -> list[str]:
         """What is published, oldest first."""
+
+    def withdrawals(self) -> Withdrawals:
+        """Which versions were taken back; ask for `versions` first."""
 
     def fetch(self, version: str) -> Path:
         """A folder with that version's lineage, checksums and schemas in it."""
@@ -61,8 +74,10 @@ def publish(directory: str | Path, settings: PublishSettings) -> StageResult:
     place = find_target(target, private=settings.private, gated=settings.gated)
     with _explained(target):
         published = place.versions()
+        withdrawals = place.withdrawals()
+        check_not_withdrawn(version, withdrawals)
         if version not in published:
-            check_newer(version, published)
+            check_newer(version, [*published, *withdrawals])
         with place.scratch(version) as folder:
             title = settings.title or Path(directory).resolve().name
             place_on_card = target if target.startswith(HUB) else ANYWHERE

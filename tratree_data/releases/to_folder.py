@@ -10,7 +10,7 @@ which names the files to load, in one replacement, stale files last. A process k
 import fcntl
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from tratree_data.errors import BadInputError, StoreBusyError
 from tratree_data.releases.diff import link
 from tratree_data.store.manifest import CHECKSUMS, Shard, file_hash, read_checksums
 from tratree_data.store.release import VERSIONS, local_versions
+from tratree_data.store.withdrawals import WITHDRAWN, Withdrawals, read_withdrawals
 from tratree_data.store.writer import sync
 from tratree_data.system.safe_paths import inside, is_plain_file, is_plain_folder, open_lock_file
 
@@ -51,9 +52,12 @@ class FolderTarget:
     def fetch_shards(self, version: str, shards: Sequence[Shard], same: Set[str]) -> Sequence[Shard]:
         return shards
 
+    def withdrawals(self) -> Withdrawals:
+        return read_withdrawals(self.folder / VERSIONS)
+
     @contextmanager
-    def scratch(self, version: str) -> Iterator[Path]:
-        """A folder on the same file system; nothing of it stays unless `put` has moved it. One process publishes at a time."""
+    def locked(self) -> Iterator[None]:
+        """One process publishes or withdraws at a time."""
         (self.folder / VERSIONS).mkdir(parents=True, exist_ok=True)
         with open_lock_file(self.folder / VERSIONS / ".lock", self.folder) as lock:
             try:
@@ -62,6 +66,12 @@ class FolderTarget:
                 raise StoreBusyError(
                     f"Another process is publishing to {self.folder}.\nNext: wait for it, then run the same command"
                 ) from error
+            yield
+
+    @contextmanager
+    def scratch(self, version: str) -> Iterator[Path]:
+        """A folder on the same file system; nothing of it stays unless `put` has moved it."""
+        with self.locked():
             for left in filter(is_plain_folder, (self.folder / VERSIONS).glob(f"{PARTIAL}*")):
                 shutil.rmtree(left)
             self.show_latest()
@@ -92,6 +102,14 @@ class FolderTarget:
                 if name not in shown:
                     self._remove_stale(name, digest)
 
+    def remove_from_top(self, files: Mapping[str, str]) -> None:
+        """Files of a version that is gone, unless the latest version has one of that name."""
+        published = self.versions()
+        shown = {CHECKSUMS, *read_checksums(self.folder / VERSIONS / published[-1])} if published else set()
+        for name, digest in files.items():
+            if name not in shown:
+                self._remove_stale(name, digest)
+
     def _remove_stale(self, name: str, digest: str) -> None:
         """A file that an earlier version put at the top, if it is still that file; folders that it leaves empty go too."""
         path = inside(self.folder, name)
@@ -107,4 +125,6 @@ class FolderTarget:
 def _holds_nothing(folder: Path) -> bool:
     """Nothing but hidden files, and what a publish that was killed before its first version left."""
     names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
-    return not names or (names == {VERSIONS} and all(entry.name.startswith(".") for entry in (folder / VERSIONS).iterdir()))
+    if names != {VERSIONS}:
+        return not names
+    return all(entry.name.startswith(".") or entry.name == WITHDRAWN for entry in (folder / VERSIONS).iterdir())

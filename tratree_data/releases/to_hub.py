@@ -4,18 +4,22 @@ The commit is atomic and names its parent, so a reader of `main` never sees half
 was uploaded before a cut is not uploaded again.
 """
 
+import shutil
 from collections.abc import Iterator, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tratree_data.errors import BadInputError, TratreeError
+from tratree_data.errors import BadInputError, NotFoundError, TratreeError, suggest
 from tratree_data.store.hub import KIND, check_name, explained, versions_of
 from tratree_data.store.manifest import Shard
+from tratree_data.store.withdrawals import WITHDRAWN, Withdrawal, Withdrawals, parse_withdrawals, withdrawals_text
 from tratree_data.system.scratch import scratch_folder
 
 OURS = ("data/", "schemas/", "sql/", "reports/", "images/")
 """Folders that belong to the release; other files that someone keeps in the repository stay."""
+TOP = ("README.md", "lineage.json", "SHA256SUMS", "recipe.toml")
+"""Files of a release beside its folders."""
 COMPARED = ["schemas/**", "lineage.json", "SHA256SUMS"]
 """The texts of the version before that are always fetched to compare with; shards only where they differ."""
 
@@ -54,6 +58,51 @@ class HubTarget:
                 self.api.snapshot_download(self.repo, repo_type=KIND, revision=f"v{version}", allow_patterns=paths)
         return needed
 
+    def withdrawals(self) -> Withdrawals:
+        return self._read_withdrawals(self.head) if self.head else {}
+
+    def _read_withdrawals(self, revision: str) -> Withdrawals:
+        with explained(self.repo):
+            if not self.api.file_exists(self.repo, WITHDRAWN, repo_type=KIND, revision=revision):
+                return {}
+            path = self.api.hf_hub_download(self.repo, WITHDRAWN, repo_type=KIND, revision=revision)
+        return parse_withdrawals(Path(path).read_text(encoding="utf-8"), f"{WITHDRAWN} of hub:{self.repo}")
+
+    def withdraw(self, version: str, reason: str) -> bool:
+        """Makes `main` show the version before, marks the number, and removes the tag last; False if that was done before."""
+        published = self.versions()
+        withdrawals = self.withdrawals()
+        if version not in published:
+            if version in withdrawals:
+                return False
+            raise NotFoundError(f"hub:{self.repo} has no version {version}.{suggest(version, published)}")
+        left = [other for other in published if other != version]
+        with explained(self.repo):
+            marked = {**withdrawals, version: withdrawals.get(version, Withdrawal(reason))}
+            if version == published[-1]:
+                self._show(left[-1] if left else None, marked, f"Withdraw version {version}")
+            else:
+                self._mark(marked, f"Withdraw version {version}")
+            self.api.delete_tag(self.repo, tag=f"v{version}", repo_type=KIND)
+        return True
+
+    def _show(self, version: str | None, marked: Withdrawals, message: str) -> None:
+        """`main` as this version had it, or without any release."""
+        with scratch_folder("tratree-release-") as folder:
+            if version is not None:
+                self.api.snapshot_download(self.repo, repo_type=KIND, revision=f"v{version}", local_dir=folder / "release")
+                shutil.rmtree(folder / "release" / ".cache", ignore_errors=True)
+            else:
+                (folder / "release").mkdir()
+            (folder / "release" / WITHDRAWN).write_text(withdrawals_text(marked), encoding="utf-8")
+            self._commit(folder / "release", message, gone=(*OURS, *TOP))
+
+    def _mark(self, marked: Withdrawals, message: str) -> None:
+        from huggingface_hub import CommitOperationAdd
+
+        operation = CommitOperationAdd(WITHDRAWN, withdrawals_text(marked).encode())
+        self.api.create_commit(self.repo, [operation], commit_message=message, repo_type=KIND, parent_commit=self.head)
+
     @contextmanager
     def scratch(self, version: str) -> Iterator[Path]:
         with scratch_folder("tratree-release-") as folder:
@@ -66,7 +115,7 @@ class HubTarget:
             self._open_repository()
             if version in versions_of(self.api, self.repo):
                 raise TratreeError(f"hub:{self.repo}: someone published version {version} meanwhile.\nNext: run the same command again")
-            commit = self._commit(release, version)
+            commit = self._commit(release, f"Version {version}")
             self.api.create_tag(self.repo, tag=f"v{version}", tag_message=f"Version {version}", revision=commit, repo_type=KIND)
 
     def _open_repository(self) -> None:
@@ -77,14 +126,14 @@ class HubTarget:
         if self.gated:
             self.api.update_repo_settings(self.repo, repo_type=KIND, gated="auto")
 
-    def _commit(self, release: Path, version: str) -> str:
-        """One commit that makes `main` hold this release; the same commit again is none."""
+    def _commit(self, release: Path, message: str, gone: tuple[str, ...] = OURS) -> str:
+        """One commit that makes `main` hold this release; the same commit again is none. Files at `gone` that it lacks are removed."""
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         head = self.head or self.api.repo_info(self.repo, repo_type=KIND, revision="main").sha
         files = {path.relative_to(release).as_posix(): path for path in sorted(release.rglob("*")) if path.is_file()}
         there = self.api.list_repo_files(self.repo, repo_type=KIND, revision=head)
         operations: list[Any] = [CommitOperationAdd(name, path) for name, path in files.items()]
-        operations += [CommitOperationDelete(name) for name in sorted(there) if name.startswith(OURS) and name not in files]
-        info = self.api.create_commit(self.repo, operations, commit_message=f"Version {version}", repo_type=KIND, parent_commit=head)
+        operations += [CommitOperationDelete(name) for name in sorted(there) if name.startswith(gone) and name not in files]
+        info = self.api.create_commit(self.repo, operations, commit_message=message, repo_type=KIND, parent_commit=head)
         return str(info.oid)

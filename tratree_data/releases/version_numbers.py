@@ -11,6 +11,7 @@ from packaging.version import InvalidVersion, Version
 
 from tratree_data.errors import BadInputError
 from tratree_data.releases.diff import Change
+from tratree_data.store.withdrawals import Withdrawals
 
 LEVELS = ("patch", "minor", "major")
 
@@ -80,6 +81,15 @@ def check_newer(version: str, published: Sequence[str]) -> None:
         latest = max(published, key=Version)
         raise BadInputError(
             f"Version {version} is not above {latest}, which is already published.\nNext: --version {bump(latest, 'patch')} or higher"
+        )
+
+
+def check_not_withdrawn(version: str, withdrawals: Withdrawals) -> None:
+    if version in withdrawals:
+        latest = max(withdrawals, key=Version)
+        raise BadInputError(
+            f"Version {version} was withdrawn ({withdrawals[version].reason or 'no reason given'}), and its number is never used again.\n"
+            f"Next: --version {bump(latest, 'patch')}"
         )
 
 

@@ -14,6 +14,7 @@ from tratree_data.errors import BadInputError, NotFoundError, suggest
 from tratree_data.store.hub import corrupt_on_hub, open_hub_release
 from tratree_data.store.manifest import CHECKSUMS, MANIFEST, file_hash, read_checksums, read_manifest, release_store
 from tratree_data.store.reader import Store, open_store
+from tratree_data.store.withdrawals import read_withdrawals
 from tratree_data.system.progress import progress
 from tratree_data.system.safe_paths import inside, is_plain_file
 
@@ -108,6 +109,9 @@ def release_folder(text: str) -> Path:
         return folder / VERSIONS / version
     if (folder / MANIFEST).is_file() and json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("version") == version:
         return folder
+    withdrawn = read_withdrawals(folder / VERSIONS)
+    if version in withdrawn:
+        raise NotFoundError(f"Version {version} of {folder} was withdrawn: {withdrawn[version].reason or 'no reason given'}.")
     raise NotFoundError(f"{folder} has no version {version}.{suggest(version, published)}")
 
 
