@@ -1,6 +1,5 @@
 """Demonstrations: what is imitated, in whose words, and what is left out; and that trainers take all rows as they are."""
 
-import os
 from collections import Counter
 
 import pyarrow as pa
@@ -163,9 +162,9 @@ def test_demonstrations_verb(dataset) -> None:
 
 
 @pytest.mark.slow
-def test_trainers_take_the_rows_as_they_are(dataset, tmp_path) -> None:
+def test_trainers_take_the_rows_as_they_are(dataset, tmp_path, monkeypatch) -> None:
     """TRL's DPO, reward, SFT and KTO trainers prepare the Parquet files and take a step, on a tiny random model."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     trl = pytest.importorskip("trl", reason="trl is not installed")
     from datasets import load_dataset
 

@@ -1,7 +1,6 @@
 """Chat rows: what the log said is what trainers read, token by token; only the agent's turns are learnt; react stays the paper's form."""
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ from tratree_data import build, check, demonstrations, import_log, open_store, p
 from tratree_data.messages import row_messages, row_tools
 from tratree_data.preferences.forms import meaning, stored_message
 
-os.environ["HF_HUB_OFFLINE"] = "1"
 KINDS = ("divergence", "step", "siblings", "unstructured")
 Rows = list[dict[str, Any]]
 
