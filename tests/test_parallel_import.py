@@ -106,6 +106,7 @@ def test_the_quick_parser_agrees_or_is_unsure(value):
         str(2**64),
         '"\\ud800"',
         "{",
+        "[" * 500 + "]" * 500,
         "",
     ],
 )

@@ -20,9 +20,9 @@ def quick_value(data: bytes) -> Any:
     """The value, or UNSURE where only the careful parser can say what it is, or what is wrong with it."""
     try:
         value = orjson.loads(data)
-    except (orjson.JSONDecodeError, RecursionError):
+        written = quotes_in(orjson.dumps(value)) if LONG_NUMBER not in data.translate(ONLY_DIGITS) else quotes_of(value)
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError, RecursionError):  # orjson reads deeper than it writes
         return UNSURE
-    written = quotes_in(orjson.dumps(value)) if LONG_NUMBER not in data.translate(ONLY_DIGITS) else quotes_of(value)
     return value if written == quotes_in(data) else UNSURE
 
 
