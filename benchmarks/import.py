@@ -51,10 +51,10 @@ def write_logs(folder: Path, steps: int) -> dict[str, Path]:
 def as_messages(steps: list[dict[str, str]]) -> list[dict[str, Any]]:
     messages: list[dict[str, Any]] = [{"role": "system", "content": "You are an agent."}]
     for number, step in enumerate(steps):
-        told = {"role": "tool", "tool_call_id": f"c{number - 1}"} if number else {"role": "user"}
+        heard = {"role": "tool", "tool_call_id": f"c{number - 1}"} if number else {"role": "user"}
         function = {"name": "act", "arguments": json.dumps({"action": step["action"]})}
         call = {"id": f"c{number}", "type": "function", "function": function}
-        messages += [told | {"content": step["observation"]}, {"role": "assistant", "content": step["thought"], "tool_calls": [call]}]
+        messages += [heard | {"content": step["observation"]}, {"role": "assistant", "content": step["thought"], "tool_calls": [call]}]
     return messages
 
 

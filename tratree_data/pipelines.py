@@ -18,7 +18,7 @@ from tratree_data.stages import Stage, stage, stages_of_recipes
 
 RECIPE_FILE = "recipe.toml"
 CHECK = "check"
-"""A table of a recipe that is no stage: the dataset is checked after all of them."""
+"""A table of a recipe that is not a stage: the dataset is checked after all of them."""
 
 
 def run(recipe: str | Path, directory: str | Path) -> Iterator[StageResult]:

@@ -39,8 +39,8 @@ def attempts(parallel: bool = True) -> list[dict[str, Any]]:
         ):
             first, second = 10 * n, 10 * n + 1
             looks = [call(first, "look", city=city)] + ([call(second, "report", city=city)] if parallel and n == 2 else [])
-            told = [result(first, f"{city}: 20 degrees")] + ([result(second, "reported")] if len(looks) > 1 else [])
-            messages = [*asked, says("" if n else None, *looks), *told, says(answer)]
+            results = [result(first, f"{city}: 20 degrees")] + ([result(second, "reported")] if len(looks) > 1 else [])
+            messages = [*asked, says("" if n else None, *looks), *results, says(answer)]
             rows.append({"messages": messages, "tools": TOOLS, "task_id": task, "score": score, "id": f"{task}-{n}"})
     return rows
 

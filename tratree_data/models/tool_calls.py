@@ -1,7 +1,7 @@
 """The tool calls in what a model wrote, in the formats of current families, as a message in OpenAI's form.
 
 A tokenizer that says how its answers are parsed (`response_schema`) is believed; else the marks of Hermes and Qwen, Llama 3 and Mistral
-are looked for. Text that looks like a call but cannot be parsed stays text, so the agent is told that no tool was called.
+are looked for. Text that looks like a call but cannot be parsed stays text, and the turn counts as one without a call.
 """
 
 import json

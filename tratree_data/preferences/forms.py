@@ -97,7 +97,7 @@ def founding_steps(arrays: TreeArrays) -> Ints:
 
 
 def turn(step: Mapping[str, Any], rollout: Mapping[str, Any], *, first: bool, textual: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
-    """(the messages before a turn, the turn itself), as the log had them; a textual run is told its instruction first, as in `react`."""
+    """(the messages before a turn, the turn itself), as the log had them; a textual run begins with its instruction, as in `react`."""
     if textual:
         text = opening("", rollout["instruction"], step["observation"]) if first else step["observation"]
         system = [{"role": "system", "content": rollout["prompt"]}] if first and rollout["prompt"].strip() else []

@@ -75,14 +75,13 @@ def hash_compared(texts: pa.Array) -> Hashes:
     hashes = hash_texts(texts)
     _, at, inverse = np.unique(hashes, return_index=True, return_inverse=True)
     if not _all_equal(*text_buffers(texts), at.astype(np.int64), inverse.astype(np.int64)):
-        raise BadInputError("Two different observations have one hash, so states cannot be told apart.\nNext: tratree delete the task")
+        raise BadInputError("Two different observations have one hash, so states cannot be distinguished.\nNext: tratree delete the task")
     return hashes
 
 
 def distances(groups: Groups, solved: Flags) -> Ints:
     """For each state the fewest transitions to a solved end, NONE where none leads there; `solved` says which transitions end solved."""
-    origin = np.full(len(groups.transition_keys), NONE, np.int64)
-    origin[:] = groups.state[groups.transition_founder]
+    origin = groups.state[groups.transition_founder]
     far = np.full(len(groups.keys), NONE, np.int64)
     far[origin[solved]] = 1
     inner = np.flatnonzero(groups.next_state >= 0)

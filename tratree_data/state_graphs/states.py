@@ -316,13 +316,12 @@ def _dropped(facts: Facts) -> list[tuple[str, str, str]]:
     """One row per task whose observations are partly left out of the grouping."""
     silent = np.flatnonzero(~facts.steps.informative)
     trees = facts.tree_of_rollout[facts.steps.rollout[silent]]
-    found, at, counts = np.unique(trees, return_index=True, return_counts=True)
+    _, at, counts = np.unique(trees, return_index=True, return_counts=True)
     examples = facts.table["observation"].take(pa.array(silent[at])).to_pylist()
     names = facts.tree_ids(silent[at]).to_pylist()
     return [
         (name, "uninformative", f"{count:,} steps whose observation says nothing about the state, such as {text!r}")
         for name, count, text in zip(names, counts.tolist(), examples, strict=True)
-        if len(found)
     ]
 
 
