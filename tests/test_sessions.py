@@ -4,39 +4,23 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+from helpers.read_logs import read_log, said
 from helpers.shared_data import SHARED, needs_shared
 
 from tratree_data import build, import_log, open_store
-from tratree_data.importers.formats import FORMATS, fitting_formats
+from tratree_data.importers.formats import fitting_formats
 from tratree_data.importers.log_files import LogFile
-from tratree_data.importers.log_records import Options, Problem, Record
-from tratree_data.messages import messages_of_steps
+from tratree_data.importers.log_records import Options
 
 LOGS = Path(__file__).parent / "data/logs"
-
-
-def read(format: str, path: Path) -> tuple[list[Record], list[Problem]]:
-    items = list(FORMATS[format](LogFile(path, path.name), Options()))
-    return [item for item in items if isinstance(item, Record)], [item for item in items if isinstance(item, Problem)]
 
 
 def lines(folder: Path, rows: list, name: str = "session.jsonl") -> Path:
     (folder / name).write_text("\n".join(json.dumps(row) for row in rows), encoding="utf-8")
     return folder / name
-
-
-def said(record: Record) -> list[tuple]:
-    """(role, content, calls or call id) of each message, as they come back from the steps."""
-    end = record.end_observation if record.end_messages is None else record.end_messages
-    messages = messages_of_steps(record.prompt, [asdict(step) for step in record.steps], end)
-    return [
-        (m["role"], m["content"], [(c["id"], c["name"], c["arguments"]) for c in m.get("tool_calls", [])] or m.get("tool_call_id"))
-        for m in messages
-    ]
 
 
 class Claude:
@@ -71,7 +55,7 @@ def test_claude_parallel_calls_on_lines_of_their_own_are_one_turn_and_no_fork(tm
     log.add("a4", "r1", "assistant", [use("Bash", "t2", command="ls b")], "m1")
     log.add("r2", "a4", "user", [result("t2", [{"type": "text", "text": "two"}])])
     log.add("a5", "r1", "assistant", "Done.", "m2")
-    (record,), problems = read("claude-code", lines(tmp_path, log.rows))
+    (record,), problems = read_log("claude-code", lines(tmp_path, log.rows))
     assert problems == []
     assert said(record) == [
         ("user", "List both.", None),
@@ -97,7 +81,7 @@ def test_claude_forks_side_chains_and_compactions(tmp_path):
                      "logicalParentUuid": "a3", "content": "Conversation compacted", "compactMetadata": {"trigger": "auto"}})  # fmt: skip
     log.add("u3", "c1", "user", "Summary so far.", isCompactSummary=True)
     log.add("a4", "u3", "assistant", "Going on.")
-    records, problems = read("claude-code", lines(tmp_path, log.rows))
+    records, problems = read_log("claude-code", lines(tmp_path, log.rows))
     assert problems == []
     main, fork, side = sorted(records, key=lambda record: -len(record.steps))
     assert [record.trajectory_id for record in (main, fork, side)] == ["s1", "s1/a2", "s1/helper"]
@@ -135,7 +119,7 @@ def test_claude_errors_of_the_server_are_nobodys_act_and_images_are_named(tmp_pa
     log.add("u1", None, "user", [{"type": "text", "text": "What is it?"}, image])
     log.add("a1", "u1", "assistant", [{"type": "text", "text": "API Error"}], isApiErrorMessage=True)
     log.add("a2", "a1", "assistant", [{"type": "text", "text": "A cat."}])
-    (record,), _ = read("claude-code", lines(tmp_path, log.rows))
+    (record,), _ = read_log("claude-code", lines(tmp_path, log.rows))
     assert [step.action for step in record.steps] == ["A cat."]
     assert record.steps[0].observation == f"What is it?\n[image image/png sha256:{hashlib.sha256(b'pixels').hexdigest()[:16]} 6 B]"
     assert any(event.get("isApiErrorMessage") for event in record.metadata["events"])
@@ -166,7 +150,7 @@ def codex_session() -> Iterator[dict]:
 
 
 def test_codex_items_between_inputs_are_one_turn_and_a_roll_back_is_a_branch(tmp_path):
-    (left, main), problems = read("codex", lines(tmp_path, list(codex_session())))
+    (left, main), problems = read_log("codex", lines(tmp_path, list(codex_session())))
     assert problems == []
     assert main.task_id == left.task_id
     assert (left.trajectory_id, main.trajectory_id) == ("c1/rolled-back-0", "c1")
@@ -186,7 +170,7 @@ def test_a_damaged_count_of_tokens_costs_the_count_and_not_the_session(tmp_path)
     rows = list(codex_session())
     for damaged in (float("inf"), -1, -(10**30), 10**400, "many", [1]):
         totals = codex_line("event_msg", type="token_count", info={"total_token_usage": {"input_tokens": damaged, "output_tokens": 4}})
-        (_, main), problems = read("codex", lines(tmp_path, [*rows, totals]))
+        (_, main), problems = read_log("codex", lines(tmp_path, [*rows, totals]))
         assert problems == []
         assert (main.prompt_tokens, main.completion_tokens) == (None, 4), damaged
 
@@ -198,7 +182,7 @@ def test_pi_a_line_whose_type_is_not_a_text_is_no_header(tmp_path, odd):
         {"type": "message", "id": str(i), "parentId": str(i - 1) if i else None, "message": {"role": role, "content": text}}
         for i, (role, text) in enumerate((("user", "Hi"), ("assistant", "Hello")))
     ]
-    records, _ = read("pi", lines(tmp_path, [header, {"type": odd, "id": "x"}, *said]))
+    records, _ = read_log("pi", lines(tmp_path, [header, {"type": odd, "id": "x"}, *said]))
     assert [step.action for record in records for step in record.steps] == ["Hello"]
 
 
@@ -209,7 +193,7 @@ def test_codex_old_files_without_payloads(tmp_path):
         {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]},
         {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hello"}]},
     ]
-    (record,), _ = read("codex", lines(tmp_path, rows))
+    (record,), _ = read_log("codex", lines(tmp_path, rows))
     assert said(record) == [("user", "Hi", None), ("assistant", "Hello", None)]
 
 
@@ -232,8 +216,8 @@ def test_gemini_as_one_object_and_in_lines_reads_the_same(tmp_path):
     first, second, third = gemini_messages()
     early = {key: value for key, value in second.items() if key != "toolCalls"}
     rows = [HEADER | {"kind": "main"}, first, early, {"$set": {"lastUpdated": "u"}}, second, third]
-    (whole,), _ = read("gemini", tmp_path / "whole.json")
-    (streamed,), _ = read("gemini", lines(tmp_path, rows))
+    (whole,), _ = read_log("gemini", tmp_path / "whole.json")
+    (streamed,), _ = read_log("gemini", lines(tmp_path, rows))
     assert said(whole) == said(streamed) == [
         ("user", "Read a", None), ("assistant", None, [("g1", "read_file", '{"path": "a"}')]),
         ("tool", "text of a", "g1"), ("assistant", "It says so.", None),
@@ -244,7 +228,7 @@ def test_gemini_as_one_object_and_in_lines_reads_the_same(tmp_path):
 
 def test_gemini_a_rewind_leaves_a_branch(tmp_path):
     rows = [HEADER, *gemini_messages(), {"$rewindTo": "3"}, {"id": "4", "type": "gemini", "content": "Otherwise."}]
-    (left, main), _ = read("gemini", lines(tmp_path, rows))
+    (left, main), _ = read_log("gemini", lines(tmp_path, rows))
     assert (left.trajectory_id, main.trajectory_id) == ("g/rewound-0", "g")
     assert (left.steps[-1].action, main.steps[-1].action) == ("It says so.", "Otherwise.")
 
@@ -267,7 +251,7 @@ def test_copilot_calls_results_and_subagents(tmp_path):
         event("assistant.message", content="No way.", toolRequests=[]),
         event("session.shutdown", totalPremiumRequests=1),
     ]  # fmt: skip
-    (main, helper), problems = read("copilot", lines(tmp_path, rows))
+    (main, helper), problems = read_log("copilot", lines(tmp_path, rows))
     assert problems == []
     assert said(main) == [
         ("user", "Look", None), ("assistant", None, [("x1", "view", '{"path": "."}')]), ("tool", "denied", "x1"),
@@ -297,7 +281,7 @@ def test_opencode_steps_of_a_message_are_turns(tmp_path):
         ],
     }  # fmt: skip
     (tmp_path / "export.json").write_text(json.dumps(export, indent=2))
-    (record,), problems = read("opencode", tmp_path / "export.json")
+    (record,), problems = read_log("opencode", tmp_path / "export.json")
     assert problems == []
     assert said(record) == [
         ("user", "List", None), ("assistant", None, [("o1", "bash", '{"command": "ls"}'), ("o2", "read", "{}")]),
@@ -322,7 +306,7 @@ def test_pi_trees_have_a_rollout_for_each_leaf_and_are_not_sts(tmp_path):
     ]  # fmt: skip
     path = lines(tmp_path, rows)
     assert fitting_formats(LogFile(path, "x"), Options()) == ["pi"]
-    (main, other), problems = read("pi", path)
+    (main, other), problems = read_log("pi", path)
     assert problems == []
     assert said(other) == [
         ("user", "Go", None), ("assistant", "", [("q1", "bash", '{"command": "ls"}')]), ("tool", "a", "q1"), ("assistant", "One.", None),
@@ -341,7 +325,7 @@ def test_droid_and_hermes(tmp_path):
     ]
     path = lines(tmp_path, rows, "droid.jsonl")
     assert fitting_formats(LogFile(path, "x"), Options()) == ["pi"]
-    (droid,), _ = read("pi", path)
+    (droid,), _ = read_log("pi", path)
     assert (droid.agent, [step.action for step in droid.steps]) == ("droid", ['LS {"path": "."}', "Done."])
     call = {"id": "h", "type": "function", "function": {"name": "ls", "arguments": "{}"}}
     messages = [
@@ -353,7 +337,7 @@ def test_droid_and_hermes(tmp_path):
         tmp_path, [{"id": "h1", "source": "cli", "model": "m", "system_prompt": "You help.", "messages": messages}], "hermes.jsonl"
     )
     assert fitting_formats(LogFile(path, "x"), Options()) == ["hermes"]
-    (hermes,), _ = read("hermes", path)
+    (hermes,), _ = read_log("hermes", path)
     assert (hermes.prompt, hermes.agent, hermes.end_observation) == ("You help.", "hermes", "a")
 
 
@@ -369,4 +353,4 @@ def test_droid_and_hermes(tmp_path):
 def test_files_that_the_tools_wrote_are_detected_and_read(folder, format, steps):
     path = SHARED / "sessions" / folder
     assert fitting_formats(LogFile(path, path.name), Options()) == [format]
-    assert [len(record.steps) for record in read(format, path)[0]] == steps
+    assert [len(record.steps) for record in read_log(format, path)[0]] == steps

@@ -92,6 +92,10 @@ def _result(item: dict[str, Any], name: str, metadata: dict[str, Any] | None) ->
     output = item.get("output")
     if isinstance(output, dict) and "content" in output:
         output = output["content"]
+    if isinstance(output, dict) and isinstance(output.get("type"), str):  # a screenshot
+        output = [output]
+    if isinstance(output, list) and not all(isinstance(part, str) or (isinstance(part, dict) and "type" in part) for part in output):
+        output = json_text(output)  # what a shell printed, by stream
     content = content_of(output, f"{name}.output") if isinstance(output, str | list) else "" if output is None else json_text(output)
     message: Message = {"role": "tool", "content": content}
     if item.get("call_id"):
