@@ -7,7 +7,7 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).parents[1] / "tratree_data"
 HEAVY = {"torch", "trl", "transformers", "peft", "sentence_transformers", "faiss"}
-HEAVY |= {"ray", "vllm", "matplotlib", "openai", "datasets", "scipy"}
+HEAVY |= {"ray", "vllm", "matplotlib", "openai", "datasets", "scipy", "mcp"}
 
 
 def name_of(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Verbs that only read: show, view, sql, stats, audit, check, figure."""
+"""Verbs that only read: show, view, sql, mcp, stats, audit, check, figure."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -75,6 +75,25 @@ def sql(
     from tratree_data.store.release import open_dataset
 
     print_table(query_or_text(open_dataset(directory), query, parse_parameters(param or []), time_limit), format)
+
+
+@app.command(rich_help_panel=PANEL)
+def mcp(
+    directory: AnyDataset,
+    http: Annotated[bool, typer.Option("--http", help="Serve over HTTP to this machine only, instead of over stdin and stdout.")] = False,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port for --http; 0 picks a free one.")] = 0,
+    time_limit: Annotated[float, typer.Option(min=0.001, help="Seconds after which a query is stopped.")] = 60.0,
+) -> None:
+    """Answer an agent's questions about the dataset over the Model Context Protocol: read-only SQL, trees, statistics.
+
+    Example: `tratree mcp demo`, started by an agent: `claude mcp add demo -- tratree mcp demo`
+    """
+    from tratree_data.viewing.mcp_server import serve_http, serve_stdio
+
+    if http:
+        serve_http(directory, time_limit, port=port)
+    else:
+        serve_stdio(directory, time_limit)
 
 
 @app.command(rich_help_panel=PANEL)

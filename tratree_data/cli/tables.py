@@ -1,13 +1,10 @@
 """Prints tables to a terminal or a pipe: aligned text, JSON lines, CSV or Parquet. Untrusted text is shown, never interpreted."""
 
-import json
-import math
 import os
 import shutil
 import sys
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.csv
@@ -15,6 +12,7 @@ import pyarrow.parquet as pq
 from rich.cells import cell_len
 
 from tratree_data.errors import BadInputError, suggest
+from tratree_data.system.json_text import json_text
 from tratree_data.system.plain_text import from_first_difference, one_line, pad, shorten
 
 FORMATS = ("table", "json", "csv", "parquet")
@@ -29,7 +27,7 @@ def print_table(table: pa.Table, format: str) -> None:
         raise BadInputError(f"Unknown format {format!r}.{suggest(format, FORMATS)}")
     if format == "json":
         for row in table.to_pylist():
-            print(_json(row))
+            print(json_text(row))
     elif format == "csv":
         sys.stdout.flush()
         flat = pa.table({name: _flat(table[name]) for name in table.column_names})
@@ -114,32 +112,10 @@ def _cell(value: object) -> str:
     return one_line(str(value))
 
 
-def _json(value: Any) -> str:
-    """JSON that every reader accepts: DuckDB's decimal sums become numbers, and NaN and infinity become null."""
-    try:
-        return json.dumps(value, ensure_ascii=False, default=_beyond_json, allow_nan=False)
-    except ValueError:
-        return json.dumps(_finite(value), ensure_ascii=False, default=_beyond_json)
-
-
-def _beyond_json(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return int(value) if value == value.to_integral_value() else float(value)
-    return str(value)
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: _finite(inner) for name, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
 def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Lists and structs as JSON, because CSV cannot nest; intervals and bytes as text."""
     if pa.types.is_nested(column.type):
-        return pa.chunked_array([[None if value is None else _json(value) for value in column.to_pylist()]], pa.string())
+        return pa.chunked_array([[None if value is None else json_text(value) for value in column.to_pylist()]], pa.string())
     if pa.types.is_interval(column.type) or pa.types.is_binary(column.type):
         return pa.chunked_array([[None if value is None else str(value) for value in column.to_pylist()]], pa.string())
     return column

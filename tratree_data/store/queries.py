@@ -94,7 +94,10 @@ def _only_reads(text: str, kind: Any) -> bool:
     return len(inner) == 1 and _only_reads(text[explain.end() :], inner[0].type)
 
 
-def run(store: Store, text: str, parameters: Mapping[str, Any], title: str, time_limit: float | None = None) -> pa.Table:
+def run(
+    store: Store, text: str, parameters: Mapping[str, Any], title: str, time_limit: float | None = None, limit: int | None = None
+) -> pa.Table:
+    """The answer to one SELECT, or to an EXPLAIN of one; any other statement is refused."""
     try:
         statements = duckdb.extract_statements(text)
     except duckdb.Error as error:
@@ -107,4 +110,4 @@ def run(store: Store, text: str, parameters: Mapping[str, Any], title: str, time
         raise BadInputError(f"{title} needs {', '.join('$' + name for name in missing)}.\nNext: add --param {missing[0]}=…")
     if extra:
         raise BadInputError(f"{title} has no parameter {', '.join('$' + name for name in extra)}.{suggest(extra[0], parameters_used)}")
-    return store.sql(text, parameters, time_limit)
+    return store.sql(text, parameters, time_limit, limit)

@@ -125,8 +125,10 @@ class Store:
             return ds.dataset(empty_table(table))
         return ds.dataset(files, schema=arrow_schema(table), format="parquet", filesystem=self.filesystem)
 
-    def sql(self, query: str, parameters: Mapping[str, Any] | None = None, time_limit: float | None = None) -> pa.Table:
-        """DuckDB's answer as Arrow; `$name` is bound from `parameters`. The query is stopped after `time_limit` seconds."""
+    def sql(
+        self, query: str, parameters: Mapping[str, Any] | None = None, time_limit: float | None = None, limit: int | None = None
+    ) -> pa.Table:
+        """DuckDB's answer as Arrow, at most `limit` rows of it; `$name` is bound from `parameters`. Stopped after `time_limit` seconds."""
         try:
             self._define(query)
             cursor = self._session.cursor()
@@ -134,14 +136,14 @@ class Store:
                 relation = cursor.sql(query, params=dict(parameters)) if parameters else cursor.sql(query)
                 if relation is None:
                     return pa.table({})
-                result: pa.Table = relation.to_arrow_table()
+                result: pa.Table = (relation if limit is None else relation.limit(limit)).to_arrow_table()
                 return result
         except duckdb.InterruptException as error:
             advice = f"narrow it with WHERE or LIMIT, or --time-limit {10 * (time_limit or 0):g}"
             raise BadInputError(f"The query took longer than {time_limit:g} s and was stopped.\nNext: {advice}") from error
         except duckdb.OutOfMemoryException as error:
-            limit = f"{memory_for_queries() / 2**30:.1f} GiB"
-            raise BadInputError(f"The query needs more than {limit} of memory, the limit.\nNext: select fewer columns or rows") from error
+            allowed = f"{memory_for_queries() / 2**30:.1f} GiB"
+            raise BadInputError(f"The query needs more than {allowed} of memory, the limit.\nNext: select fewer columns or rows") from error
         except duckdb.CatalogException as error:
             raise NotFoundError(_explain_missing_table(self, str(error))) from error
         except duckdb.Error as error:
