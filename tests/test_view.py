@@ -18,7 +18,7 @@ import pytest
 from helpers.tool_chats import write_log
 from helpers.viewing import Row, merge_by_similarity, pair_rows, search_rows, toy_rollouts, toy_store, toy_tree, write_store
 
-from tratree_data import build, import_log, pairs
+from tratree_data import build, import_log, pairs, states
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.queries import query
 from tratree_data.store.reader import open_store
@@ -202,6 +202,110 @@ def test_the_overview_sorts_filters_and_searches(browser: Any, folder: Path, add
         visit.until("document.querySelectorAll('#overview .task-name a').length === 1")
         assert page.evaluate(names) == ["task_003"]
         assert len(visit.requests) == 1
+
+
+@needs_chromium
+def test_search_opens_a_step_with_the_words_marked_and_the_address_keeps_the_list(browser: Any, address: str) -> None:
+    with Visit(browser, address) as visit:
+        visit.page.fill("#overview input", "put down lamp")
+        visit.page.keyboard.press("Enter")
+        visit.page.wait_for_selector("#hits .hit-row")
+        assert visit.place() == {"text": "put down lamp"}
+        assert visit.text("#hits .hit-row >> nth=0").splitlines()[1] == "action", "actions come before observations"
+        visit.page.click("[data-filter=sometimes]")
+        kept = visit.page.evaluate("[...document.querySelectorAll('#overview .task-name a')].map((link) => link.textContent)")
+        visit.page.click("#hits .hit-row >> nth=0")
+        visit.page.wait_for_selector("#side-body mark.hit")
+        assert visit.text("#side-body mark.hit >> nth=0") == "put down lamp"
+        assert "put down lamp" in visit.text(".node-head .action")
+        assert visit.page.input_value("#find") == "put down lamp"
+        visit.page.go_back()
+        visit.page.wait_for_selector("#hits .hit-row", state="attached")
+        assert visit.place() == {"text": "put down lamp", "tasks": "sometimes"}
+        assert kept == visit.page.evaluate("[...document.querySelectorAll('#overview .task-name a')].map((link) => link.textContent)")
+
+
+@needs_chromium
+def test_decisions_are_ranked_by_supported_difference(browser: Any, folder: Path, address: str) -> None:
+    best = query(open_store(folder), "page_decisions", limit=40).to_pylist()
+    tree_id = best[0]["tree_id"]
+    own = [row for row in best if row["tree_id"] == tree_id]
+    with Visit(browser, address) as visit:
+        assert visit.page.locator(".decisive .pair").count() == 6
+        visit.page.click(".decisive .pair >> nth=0")
+        visit.page.wait_for_selector("#side-body .decision")
+        assert visit.place() == {"tree": tree_id, "node": own[0]["best_id"], "tab": "decisions"}
+        rows = [visit.text(f"#side-body .pair >> nth={i}") for i in range(len(own))]
+        for row, decision in zip(rows, own, strict=True):
+            assert f"difference {decision['spread']:.2f}" in row
+            assert f"{decision['best_mean']:.2f} ×{decision['best_rollouts']}" in row
+        visit.page.keyboard.press("n")
+        assert visit.place()["node"] == own[1]["best_id"]
+        visit.page.keyboard.press("p")
+        assert visit.place()["node"] == own[0]["best_id"]
+
+
+@needs_chromium
+def test_two_rollouts_side_by_side_and_filters_in_the_address(browser: Any, folder: Path, address: str) -> None:
+    tree_id = tree_with_most_pairs(folder)
+    rollouts = query(open_store(folder), "page_rollouts", tree_id=tree_id).to_pylist()
+    first, second = rollouts[0]["rollout_id"], rollouts[1]["rollout_id"]
+    with Visit(browser, f"{address}#tree={tree_id}&tab=rollouts&rollout={first}") as visit:
+        visit.page.select_option("#beside", second)
+        visit.page.wait_for_selector("#compare[open]")
+        assert visit.place()["with"] == second
+        for attempt in (0, 1):
+            assert f"Attempt {attempt}" in visit.text(f"#compare .sides section >> nth={attempt}")
+        visit.page.keyboard.press("Escape")
+        visit.until("!new URLSearchParams(location.hash.slice(1)).has('with')")
+        failed = [row for row in rollouts if row["success"] is False]
+        visit.page.select_option("#side-body [aria-label=Result]", "failed")
+        assert visit.place()["result"] == "failed"
+        assert visit.page.locator("#side-body .rows .row").count() == len(failed) < len(rollouts)
+
+
+@needs_chromium
+def test_the_graph_shows_states_and_leads_back_to_the_tree(browser: Any, folder: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(folder, tmp_path / "toy"))
+    states(copy)
+    store = open_store(copy)
+    tree_id = tree_with_most_pairs(copy)
+    known = query(store, "page_states", tree_id=tree_id, limit=99).to_pylist()
+    with Visit(browser, view(copy, out=tmp_path / "toy.html").path.as_uri() + f"#tree={tree_id}") as visit:
+        visit.page.click("#stage .views button >> text=Graph")
+        visit.until(f"document.getElementById('graph-stage').dataset.states === '{len(known)}'")
+        visit.page.keyboard.press("Tab")
+        visit.page.focus("#graph-stage")
+        visit.page.keyboard.press("ArrowRight")
+        state = next(row for row in known if row["state_id"] == visit.place()["state"])
+        assert state["observation"].splitlines()[0] in visit.text("#side-body .turn")
+        assert f"visits\n{state['visits']}" in visit.text("#side-body .stats")
+        visit.page.click("#side-body .detail:last-child .row >> nth=0")
+        assert "view" not in visit.place()
+        assert visit.page.is_visible("#stage")
+        seen = open_store(copy).sql("SELECT observation FROM nodes WHERE node_id = $node", {"node": visit.place()["node"]})
+        assert seen["observation"][0].as_py() == state["observation"]
+
+
+@needs_chromium
+def test_a_node_can_be_taken_along(browser: Any, folder: Path, address: str) -> None:
+    node = open_store(folder).sql("SELECT * FROM nodes ORDER BY depth DESC, node_id LIMIT 1").to_pylist()[0]
+    with Visit(browser, f"{address}#tree={node['tree_id']}&node={node['node_id']}") as visit:
+        visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+        visit.page.click(".copies >> text=JSON")
+        visit.page.wait_for_selector(".copies >> text=Copied")
+        taken = json.loads(visit.page.evaluate("navigator.clipboard.readText()"))
+        assert (taken["node_id"], taken["action"], len(taken["path"])) == (node["node_id"], node["action"], node["depth"] + 1)
+        visit.page.click(".copies >> text=Messages")
+        visit.until("document.querySelector('.copies').textContent.includes('Copied')")
+        messages = json.loads(visit.page.evaluate("navigator.clipboard.readText()"))
+        assert [message["role"] for message in messages][-2:] == ["user", "assistant"]
+        assert messages[-1]["content"] == f"Thought: {node['thought']}\nAction: {node['action']}"
+        with visit.page.expect_download() as download:
+            visit.page.click("#stage >> text=SVG")
+        drawn = Path(download.value.path()).read_text()
+        assert drawn.startswith("<svg")
+        assert "start" in drawn
 
 
 @needs_chromium
@@ -548,8 +652,10 @@ def test_the_server_gives_the_same_rows_as_the_page(server: PageServer, folder: 
     for name in sorted(packed.keys() - {"overview-data"}):
         assert json.loads(ask(server, f"/api/tree/{name.removeprefix('tree-')}")[2]) == packed[name]
     found = json.loads(ask(server, "/api/search?text=YOU%20SEE%205%20MUGS")[2])
-    assert found == {"tree_ids": [find_tree(open_store(folder), "task_005")]}
-    assert json.loads(ask(server, "/api/search?text=%27%3B%20DROP%20TABLE%20nodes%25_")[2]) == {"tree_ids": []}
+    assert found["tree_ids"] == [find_tree(open_store(folder), "task_005")]
+    assert {hit["field"] for hit in found["hits"]} == {"observation"}
+    assert all(hit["tree_id"] == found["tree_ids"][0] and "you see 5 mugs" in hit["words"].lower() for hit in found["hits"])
+    assert json.loads(ask(server, "/api/search?text=%27%3B%20DROP%20TABLE%20nodes%25_")[2]) == {"tree_ids": [], "hits": []}
 
 
 @needs_chromium

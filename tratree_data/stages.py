@@ -79,7 +79,7 @@ STAGES = (
 COLLECTED = ("rollouts", "steps", "evaluations")
 """Tables that no stage can derive again from the others."""
 
-DISPLAYED = ("rollouts", "nodes", "step_nodes", "node_values", "paths", "pairs")
+DISPLAYED = ("rollouts", "nodes", "step_nodes", "node_values", "paths", "pairs", "states", "transitions", "step_credits")
 """Tables with the rows of a tree that the page displays."""
 
 

@@ -1,7 +1,7 @@
 -- States in which more than one action was taken. `spread` is the distance between the best and the worst mean score of these actions
 -- (NULL with fewer than two scored actions); a decision with a spread is a divergence. Rounding errors are not a spread.
 WITH actions AS (
-    SELECT tree_id, parent_id AS node_id, state, depth - 1 AS depth, action, node_id AS child_id, score_sum / nullif(scored_visits, 0) AS mean_score
+    SELECT tree_id, parent_id AS node_id, state, depth - 1 AS depth, action, node_id AS child_id, scored_visits, score_sum / nullif(scored_visits, 0) AS mean_score
     FROM nodes
     WHERE parent_id IS NOT NULL
 ),
@@ -9,7 +9,11 @@ choices AS (
     SELECT tree_id, node_id, state, min(depth) AS depth, count(*) AS alternatives,
         CASE WHEN count(mean_score) > 1 THEN max(mean_score) - min(mean_score) END AS spread,
         max(mean_score) AS best_mean, arg_max(action, (mean_score, child_id)) FILTER (mean_score IS NOT NULL) AS best_action,
-        min(mean_score) AS worst_mean, arg_min(action, (mean_score, child_id)) FILTER (mean_score IS NOT NULL) AS worst_action
+        arg_max(child_id, (mean_score, child_id)) FILTER (mean_score IS NOT NULL) AS best_id,
+        arg_max(scored_visits, (mean_score, child_id)) FILTER (mean_score IS NOT NULL) AS best_rollouts,
+        min(mean_score) AS worst_mean, arg_min(action, (mean_score, child_id)) FILTER (mean_score IS NOT NULL) AS worst_action,
+        arg_min(child_id, (mean_score, child_id)) FILTER (mean_score IS NOT NULL) AS worst_id,
+        arg_min(scored_visits, (mean_score, child_id)) FILTER (mean_score IS NOT NULL) AS worst_rollouts
     FROM actions
     GROUP BY tree_id, node_id, state
     HAVING count(*) > 1

@@ -21,11 +21,16 @@ from tratree_data.viewing.shown_trees import read_tasks
 
 MOST_NODES = 50_000
 """Per tree; the least visited nodes are left out first."""
+DECISIVE = 40
+"""In the overview of a dataset."""
+MOST_STATES = 2_000
+"""Per graph; the least visited states are left out first."""
 MOST_PAIRS = 200
 """Per tree, those with the widest margin."""
 INSTRUCTION_LENGTH = 240
 BINS = 20
 NUMBERS = ("visits", "scored_visits", "score_sum", "ends", "scored_ends", "end_score_sum")
+STATE_NUMBERS = ("visits", "rollouts", "mean", "value", "ends", "solved_ends", "distance")
 SEARCHED = ("value", "low", "high", "q", "advantage")
 
 Values = dict[str, Any]
@@ -64,6 +69,8 @@ def overview_data(store: Store, tasks: pa.Table | None = None) -> Values:
     found = {"tasks": columns, "histogram": histogram, "unscored": unscored, "tables": sorted(store.sources)}
     found["whole"] = _first_row(query(store, "overview"))
     found["quality"] = _first_row(query(store, "quality")) if store.has("nodes") else None
+    decisive = query(store, "page_decisions", limit=DECISIVE).to_pylist() if store.has("nodes") else []
+    found["decisive"] = [{name: _round(value) if isinstance(value, float) else value for name, value in row.items()} for row in decisive]
     return found
 
 
@@ -106,6 +113,7 @@ def tree_data(store: Store, tree_id: str) -> Values:
         "paths": _paths(store, tree_id, places),
         "pairs": pairs,
         "pair_count": pair_count,
+        "graph": _graph(store, tree_id, texts, places),
     }
     return found | {"texts": texts.all()}
 
@@ -195,6 +203,36 @@ def _pairs(store: Store, tree_id: str, texts: Texts, places: dict[str, int], rol
             pair[side] = [[texts.add(message["role"]), texts.add(row_text(message))] for message in row[side]]
         pairs.append(pair)
     return pairs, int(rows[0]["pair_count"]) if rows else 0
+
+
+def _graph(store: Store, tree_id: str, texts: Texts, places: dict[str, int]) -> Values | None:
+    """States and transitions as columns, and the state of each node; None before `tratree states`."""
+    if not store.has("states"):
+        return None
+    states = query(store, "page_states", tree_id=tree_id, limit=MOST_STATES).to_pylist()
+    if not states:
+        return None
+    numbers = {row["state_id"]: i for i, row in enumerate(states)}
+    moves = [row for row in query(store, "page_transitions", tree_id=tree_id).to_pylist() if row["state_id"] in numbers]
+    of_node = [-1] * len(places)
+    if store.has("step_credits") and store.has("step_nodes"):
+        for row in query(store, "page_node_states", tree_id=tree_id).to_pylist():
+            of_node[places.get(row["node_id"], 0)] = numbers.get(row["state_id"], -1)
+    return {
+        "id": list(numbers),
+        "observation": [texts.add(row["observation"]) for row in states],
+        **{
+            name: [_round(row[name]) for row in states]
+            for name in ("visits", "rollouts", "mean", "value", "ends", "solved_ends", "distance")
+        },
+        "of_node": of_node,
+        "moves": {
+            "from": [numbers[row["state_id"]] for row in moves],
+            "to": [numbers.get(row["next_state_id"], -1) for row in moves],
+            "action": [texts.add(row["action"]) for row in moves],
+            **{name: [_round(row[name]) for row in moves] for name in ("visits", "mean", "advantage", "ends", "solved_ends")},
+        },
+    }
 
 
 def _round(value: float | None) -> float | None:

@@ -27,6 +27,7 @@ LOOPBACK = "127.0.0.1"
 TREE_ADDRESS = re.compile(r"/api/tree/([0-9a-zA-Z]{1,64})")
 LONGEST_SEARCH = 200
 TREES_KEPT = 8
+MOST_HITS = 100
 
 
 class PageServer:
@@ -86,9 +87,10 @@ class PageServer:
 
     def search(self, text: str) -> bytes:
         if not text.strip() or not self.store.has("nodes"):
-            return _json({"tree_ids": []})
-        found = query(self.store, "trees_with_text", text=text[:LONGEST_SEARCH])
-        return _json({"tree_ids": found.column("tree_id").to_pylist()})
+            return _json({"tree_ids": [], "hits": []})
+        text = text[:LONGEST_SEARCH]
+        trees = query(self.store, "trees_with_text", text=text).column("tree_id").to_pylist()
+        return _json({"tree_ids": trees, "hits": query(self.store, "nodes_with_text", text=text, limit=MOST_HITS).to_pylist()})
 
     def answer(self, address: str) -> tuple[HTTPStatus, str, bytes]:
         """Status, content type and body for an address."""

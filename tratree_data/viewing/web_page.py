@@ -27,7 +27,10 @@ from tratree_data.viewing.shown_trees import most_divergent, read_tasks
 PAGE = Path(__file__).parent / "page"
 BYTES_PER_PAGE = 24_000_000
 TREES_PER_QUERY = 64
-SCRIPTS = ("base", "calls", "source", "model", "layout", "paint", "input", "stage", "overview", "panel", "tree", "main")
+SCRIPTS = (
+    *("base", "calls", "copy", "source", "model", "layout", "paint", "input", "stage"),
+    *("overview", "panel", "decisions", "rollouts", "merges", "graph", "tree", "main"),
+)
 
 
 def page_of_trees(

@@ -61,6 +61,62 @@ const swatch = (value) => element('span', { class: 'swatch', style: { background
 const announce = (text) => { byId('announcer').textContent = text; };
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
+/* What the words of the page mean, shown when the pointer rests on them. */
+const TERMS = {
+  rollouts: 'Attempts at the task that came through here.',
+  nodes: 'Steps of the tree: equal actions from similar observations are one node.',
+  'mean score': 'Mean of the final scores of the rollouts through here, with its 95 % interval.',
+  value: 'What Monte Carlo tree search found this node to be worth.',
+  advantage: 'The value of this action minus the mean value of its alternatives.',
+  ends: 'Rollouts whose last step this is, and their mean score.',
+  solved: 'Rollouts that solved the task.',
+  score: 'The final score of this rollout.',
+  'end reason': 'Why the rollout ended.',
+  'e*': 'The best path that search found, its value, and the rollouts that end where it ends.',
+  visits: 'Steps in this state, over all rollouts.',
+  distance: 'Fewest steps of any rollouts from here to a solved end.',
+  'mean return': 'What the score was worth from here, on average: the discounted return.',
+};
+const term = (name, ...value) => element('div', {}, element('dt', { title: TERMS[name] }, name), element('dd', {}, value));
+
+/* Lines that the observation before had too are dimmed, so that what changed stands out. */
+function freshLines(text, before) {
+  const lines = text.split('\n');
+  const old = new Set((before || '').split('\n').map((line) => line.trim()).filter(Boolean));
+  const repeated = lines.map((line) => old.has(line.trim()));
+  const filled = lines.filter((line) => line.trim()).length;
+  const again = repeated.filter(Boolean).length;
+  if (filled < 4 || !again || again === filled) return written('div', '', text);
+  const parts = [];
+  for (let i = 0; i < lines.length;) {
+    let stop = i + 1;
+    while (stop < lines.length && (repeated[stop] === repeated[i] || !lines[stop].trim())) stop += 1;
+    const piece = lines.slice(i, stop).join('\n') + (stop < lines.length ? '\n' : '');
+    parts.push(repeated[i] ? element('span', { class: 'again' }, piece) : piece);
+    i = stop;
+  }
+  return element('div', { class: 'text', dir: 'auto' }, parts);
+}
+
+/* Marks a text wherever an element shows it. */
+function markIn(node, text) {
+  const wanted = text.trim().toLowerCase();
+  if (!wanted) return;
+  const walker = document.createTreeWalker(node, NodeFilter.SHOW_TEXT);
+  const found = [];
+  while (walker.nextNode() && found.length < 500) if (walker.currentNode.data.toLowerCase().includes(wanted)) found.push(walker.currentNode);
+  for (const piece of found) {
+    let rest = piece;
+    for (let at = rest.data.toLowerCase().indexOf(wanted); at >= 0; at = rest.data.toLowerCase().indexOf(wanted)) {
+      const hit = rest.splitText(at);
+      rest = hit.splitText(wanted.length);
+      const mark = element('mark', { class: 'hit' });
+      hit.replaceWith(mark);
+      mark.append(hit);
+    }
+  }
+}
+
 /* Long text is cut, with a button that shows all of it. */
 function clamped(node) {
   node.classList.add('clamp');

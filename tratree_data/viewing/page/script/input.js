@@ -73,7 +73,7 @@ function listenToPointers(canvas, stage) {
     canvas.classList.toggle('pointing', Boolean(item));
     const more = Boolean(item) && onMore(item, x);
     if (item !== look.hovered || more !== look.onMore) { Object.assign(look, { hovered: item, onMore: more }); stage.redraw(); }
-    if (item && !onFold(item, x)) showCard(stage.modelNow(), item, event.clientX, event.clientY);
+    if (item && !onFold(item, x)) (stage.card || showCard)(stage.modelNow(), item, event.clientX, event.clientY);
     else hideCard();
   }
 }
@@ -123,11 +123,10 @@ function listenToKeys(container, stage) {
 }
 
 function showCard(model, item, x, y) {
-  const card = byId('card');
   const { nodes } = model.data;
   const i = item.kind === 'node' ? item.chain[0] : item.node;
   const parts = [];
-  const part = (name, node) => parts.push(element('dt', {}, name), element('dd', {}, node));
+  const part = (name, node) => parts.push([name, node]);
   part(nodes.parent[i] < 0 ? 'Instruction' : 'Observation', written('div', 'clamp', textOf(model, 'observation', i).slice(0, 1500)));
   if (item.kind === 'node' && textOf(model, 'thought', i)) part('Thought', written('div', 'thought clamp', textOf(model, 'thought', i).slice(0, 1500)));
   if (item.kind === 'node' && nodes.parent[i] >= 0) part('Action', written('div', 'action clamp', actionOf(model, i)));
@@ -138,7 +137,12 @@ function showCard(model, item, x, y) {
   else line.push(`mean ${score(meanOf(model, i))}`);
   if (item.kind === 'node' && nodes.value && nodes.value[item.node] !== null) line.push(`value ${score(nodes.value[item.node])}`);
   if (item.kind === 'node' && nodes.ends[item.node]) line.push(`${plural(nodes.ends[item.node], 'rollout')} ${nodes.ends[item.node] === 1 ? 'ends' : 'end'} here with ${score(endScoreOf(model, item.node))}`);
-  card.replaceChildren(element('dl', {}, parts), element('p', { class: 'line' }, line.join(' · ')));
+  placeCard(parts, line, x, y);
+}
+
+function placeCard(parts, line, x, y) {
+  const card = byId('card');
+  card.replaceChildren(element('dl', {}, parts.map(([name, node]) => [element('dt', {}, name), element('dd', {}, node)])), element('p', { class: 'line' }, line.join(' · ')));
   card.hidden = false;
   const area = card.getBoundingClientRect();
   card.style.left = `${Math.max(8, Math.min(x + 16, innerWidth - area.width - 12))}px`;

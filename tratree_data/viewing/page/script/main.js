@@ -1,11 +1,12 @@
 /* The address names what is shown (#tree=…&node=…), so that everything has a link; this script follows it. */
 
 const current = { overview: null, model: null, place: {} };
+const PLACES = ['tree', 'view', 'node', 'state', 'rollout', 'with', 'pair', 'tab', 'find', 'agent', 'model', 'result', 'end', 'tasks', 'text', 'environment', 'sort'];
 
 function placeFromAddress() {
   const fields = new URLSearchParams(location.hash.slice(1));
   const place = {};
-  for (const name of ['tree', 'node', 'rollout', 'pair', 'tab']) if (fields.get(name)) place[name] = fields.get(name);
+  for (const name of PLACES) if (fields.get(name)) place[name] = fields.get(name);
   return place;
 }
 
@@ -18,7 +19,7 @@ function linkTo(change) {
 /* Moving within a tree updates the address without adding to the browser's history. */
 function go(change) {
   const next = { ...change };
-  if ('node' in change && !('tab' in change) && current.place.tab !== 'rollouts') next.tab = null;
+  if ('node' in change && !('tab' in change) && !['rollouts', 'decisions', 'merges'].includes(current.place.tab)) next.tab = null;
   history.replaceState(null, '', linkTo(next));
   followAddress();
 }
@@ -40,7 +41,8 @@ async function followAddress() {
     current.model = null;
     document.title = settings.name;
     show('overview');
-    if (!byId('overview').childElementCount) showOverview(current.overview);
+    readList(place);
+    showOverview(current.overview);
     return;
   }
   if (fresh) {
@@ -60,6 +62,7 @@ async function followAddress() {
 function show(which, task) {
   byId('loading').hidden = true;
   byId('overview').hidden = which !== 'overview';
+  if (which === 'tree') byId('content').scrollTop = 0;
   byId('tree').hidden = which !== 'tree';
   byId('trail').replaceChildren(...(task ? [element('span', { dir: 'auto' }, `${task.environment} · ${task.task_id}`)] : []));
   if (which === 'overview' && byId('compare').open) byId('compare').close();
@@ -69,11 +72,11 @@ function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
   if (!byId('overview').hidden && current.overview) showOverview(current.overview);
   else byId('overview').replaceChildren();
-  if (stage) { stage.recolour(); if (current.model) { fillLegend(); showTree(current.model, current.place, false); } }
+  if (stage) { stage.recolour(); graphStage.recolour(); if (current.model) { fillLegend(); showTree(current.model, current.place, false); } }
 }
 
 function showKeys() {
-  const keys = [['← →', 'Go to the parent or the best child'], ['↑ ↓', 'Go to the next alternative'], ['Enter', 'Fold or unfold'], ['Home', 'Go to the start'], ['B', 'Follow e*'], ['F', 'Fit the whole tree'], ['+ −', 'Zoom in or out'], ['/', 'Find'], ['Esc', 'Back to all tasks'],
+  const keys = [['← →', 'Go to the parent or the best child'], ['↑ ↓', 'Go to the next alternative'], ['Enter', 'Fold or unfold'], ['Home', 'Go to the start'], ['B', 'Follow e*'], ['N P', 'Go to the next or the previous decision'], ['F', 'Fit the whole tree'], ['+ −', 'Zoom in or out'], ['/', 'Find'], ['Esc', 'Back to all tasks'],
     ['Wheel', 'Move; with Ctrl, zoom']];
   byId('help').replaceChildren(element('h2', {}, 'Keyboard shortcuts'), element('dl', {}, keys.map(([key, text]) => [element('dt', {}, key.split(' ').map((part) => [element('kbd', {}, part), ' '])), element('dd', {}, text)])),
     element('button', { class: 'more', type: 'button', onclick: () => byId('help').close() }, 'Close'));
@@ -88,6 +91,7 @@ document.addEventListener('keydown', (event) => {
     const field = current.model ? byId('find') : document.querySelector('#overview input');
     if (field) field.focus();
   }
+  if (current.model && (event.key === 'n' || event.key === 'p')) goToDecision(event.key === 'n' ? 1 : -1);
   if (event.key === 'Escape' && current.model && event.target.id !== 'stage') location.hash = '';
 });
 

@@ -13,7 +13,22 @@ const COLUMNS = [
 ];
 const PAGE = 100;
 
-const list = { filter: 'all', text: '', environment: '', sort: null, direction: -1, shown: PAGE, inSteps: null };
+const list = { filter: 'all', text: '', environment: '', sort: null, direction: -1, shown: PAGE, searching: false, found: null, foundText: '' };
+
+/* The list of tasks as the address has it. */
+function readList(place) {
+  Object.assign(list, { filter: place.tasks in FILTERS ? place.tasks : 'all', text: place.text || '', environment: place.environment || '', sort: (place.sort || '').replace('-', '') || null, direction: (place.sort || '-').startsWith('-') ? -1 : 1, shown: PAGE });
+  if (list.foundText !== list.text) list.found = null;
+}
+
+function refreshList() {
+  const place = { tasks: list.filter === 'all' ? null : list.filter, text: list.text, environment: list.environment, sort: list.sort && `${list.direction < 0 ? '-' : ''}${list.sort}` };
+  const fields = new URLSearchParams(Object.entries(place).filter(([, value]) => value));
+  history.replaceState(null, '', `#${fields}`);
+  current.place = placeFromAddress();
+  list.shown = PAGE;
+  fillTable(current.overview);
+}
 
 function makeTasks(overview) {
   const columns = overview.tasks;
@@ -31,7 +46,9 @@ function showOverview(overview) {
     element('p', { class: 'lead' }, facts.filter(Boolean).join(' · ')),
     ...overview.notes.map((note) => element('p', { class: 'note' }, note.text, note.command ? [' ', element('code', {}, note.command)] : null)),
     element('div', { class: 'panels' }, histogramPanel(overview, whole.mean_score), outcomesPanel(tasks), qualityPanel(quality)),
+    ...decisivePanel(overview),
     taskTools(overview),
+    element('div', { id: 'hits' }),
     element('div', { class: 'tasks', id: 'task-table' }),
   );
   fillTable(overview);
@@ -63,13 +80,24 @@ function outcomesPanel(tasks) {
   const shades = { never: colour(0), sometimes: colour(0.5), always: colour(1) };
   const rows = ['never', 'sometimes', 'always'].map((name) => {
     const n = tasks.filter(FILTERS[name][1]).length;
-    return element('button', { class: 'outcome', type: 'button', onclick: () => { list.filter = name; list.shown = PAGE; fillTable(current.overview); byId('task-table').scrollIntoView({ block: 'nearest' }); } },
+    return element('button', { class: 'outcome', type: 'button', onclick: () => { list.filter = name; refreshList(); byId('task-table').scrollIntoView({ block: 'nearest' }); } },
       element('span', {}, FILTERS[name][0]),
       element('span', { class: 'track' }, element('span', { class: 'fill', style: { width: `${(100 * n) / (tasks.length || 1)}%`, background: shades[name] } })),
       element('span', { class: 'number' }, count(n)));
   });
   return element('section', { class: 'panel' }, element('h2', {}, 'Tasks by outcome'), element('div', { class: 'outcomes' }, rows),
     element('p', { class: 'hint', style: { marginTop: '12px' } }, 'Tasks solved only some of the time are the most informative.'));
+}
+
+/* The decisions of the whole dataset whose alternatives differ most, as far as their trees are in the page. */
+function decisivePanel(overview) {
+  const tasks = new Map(overview.tasks.map((task) => [task.tree_id, task]));
+  const rows = (overview.decisive || []).filter((decision) => tasks.get(decision.tree_id)?.here).slice(0, 6);
+  if (!rows.length) return [];
+  return [element('section', { class: 'panel decisive' }, element('h2', {}, 'Most decisive steps ', element('span', { class: 'hint' }, 'where one action led to better scores than another in the same state')),
+    element('div', { class: 'cards' }, rows.map((decision) => element('a', { class: 'pair', href: `#tree=${decision.tree_id}&node=${decision.best_id}&tab=decisions` },
+      element('span', { class: 'kind' }, element('span', { dir: 'auto' }, `${tasks.get(decision.tree_id).task_id}, step ${decision.depth + 1}`), element('span', { class: 'number' }, `difference ${score(decision.spread)}`)),
+      sideLine('+', 'plus', oneLine(decision.best_action), decision.best_mean, decision.best_rollouts), sideLine('−', 'minus', oneLine(decision.worst_action), decision.worst_mean, decision.worst_rollouts)))))];
 }
 
 /* Each number is a column of sql/quality.sql, under the name that `tratree stats`, the figures and the card use. */
@@ -87,34 +115,36 @@ function qualityPanel(quality) {
 }
 
 function taskTools(overview) {
-  const refresh = () => { list.shown = PAGE; fillTable(overview); };
   const environments = [...new Set(overview.tasks.map((task) => task.environment))].sort();
   const search = element('input', { class: 'field', type: 'search', placeholder: 'Search tasks', title: 'Press Enter to search the text of all steps', 'aria-label': 'Search task names and instructions; press Enter to search all steps', value: list.text });
-  search.addEventListener('input', () => { list.text = search.value; list.inSteps = null; refresh(); });
+  search.addEventListener('input', () => { list.text = search.value; list.found = null; refreshList(); });
   search.addEventListener('keydown', async (event) => {
     if (event.key !== 'Enter' || !search.value.trim()) return;
-    byId('found').textContent = 'Searching all steps …';
+    list.searching = true;
+    fillTable(overview);
     try {
-      list.inSteps = await searchSteps(search.value, overview.tasks.filter((task) => task.here).map((task) => task.tree_id));
-    } catch (error) { byId('found').textContent = error.message; return; }
-    refresh();
+      const found = await searchSteps(search.value, overview.tasks.filter((task) => task.here).map((task) => task.tree_id));
+      Object.assign(list, { found: { ...found, trees: new Set(found.tree_ids) }, foundText: list.text });
+    } catch (error) { byId('found').textContent = error.message; return; } finally { list.searching = false; }
+    refreshList();
+    search.scrollIntoView({ block: 'start' });
   });
   const choose = Object.entries(FILTERS).map(([name, [label]]) => element('button', { type: 'button', 'data-filter': name, 'aria-pressed': 'false', onclick: () => {
     list.filter = name;
     if (name === 'divergent') { list.sort = 'divergences'; list.direction = -1; }
-    refresh();
+    refreshList();
   } }, label));
   return element('div', { class: 'tools' },
     element('h2', {}, 'Tasks ', element('span', { class: 'hint soft', id: 'found', role: 'status', style: { fontWeight: 400, fontSize: '13px' } })),
     search,
-    environments.length > 1 ? element('select', { class: 'field', 'aria-label': 'Environment', onchange: (event) => { list.environment = event.target.value; refresh(); } },
+    environments.length > 1 ? element('select', { class: 'field', 'aria-label': 'Environment', onchange: (event) => { list.environment = event.target.value; refreshList(); } },
       element('option', { value: '' }, 'All environments'), environments.map((name) => element('option', { value: name, selected: name === list.environment }, name))) : null,
     element('div', { class: 'choices', role: 'group', 'aria-label': 'Which tasks' }, choose));
 }
 
 function chosenTasks(overview) {
   const text = list.text.trim().toLowerCase();
-  const matches = (task) => !text || task.task_id.toLowerCase().includes(text) || task.instruction.toLowerCase().includes(text) || (list.inSteps && list.inSteps.has(task.tree_id));
+  const matches = (task) => !text || task.task_id.toLowerCase().includes(text) || task.instruction.toLowerCase().includes(text) || (list.found && list.found.trees.has(task.tree_id));
   const chosen = overview.tasks.filter((task) => FILTERS[list.filter][1](task) && (!list.environment || task.environment === list.environment) && matches(task));
   if (!list.sort) return chosen;
   const value = (task) => (list.sort === 'solved' ? task.solved / task.attempts : task[list.sort]);
@@ -128,20 +158,34 @@ const natural = new Intl.Collator('en', { numeric: true });
 function fillTable(overview) {
   const chosen = chosenTasks(overview);
   for (const button of document.querySelectorAll('[data-filter]')) button.setAttribute('aria-pressed', String(button.dataset.filter === list.filter));
-  byId('found').textContent = `${count(chosen.length)}${chosen.length < overview.tasks.length ? ` of ${count(overview.tasks.length)}` : ''}${list.inSteps ? ', including steps' : ''}`;
+  byId('found').textContent = `${count(chosen.length)}${chosen.length < overview.tasks.length ? ` of ${count(overview.tasks.length)}` : ''}${list.found ? ', including steps' : ''}`;
+  if (list.searching) byId('found').textContent = 'Searching all steps …';
+  byId('hits').replaceChildren(...hitList(overview));
   const columns = COLUMNS.filter(([name]) => name in (overview.tasks[0] || {}) && (name !== 'pairs' || overview.tasks.some((task) => task.pairs)));
   const heads = columns.map(([name, label, width]) => element('th', { scope: 'col', style: { width: `${width}%` }, 'aria-sort': list.sort === name ? (list.direction > 0 ? 'ascending' : 'descending') : null },
-    element('button', { type: 'button', onclick: () => { list.direction = list.sort === name ? -list.direction : name === 'task_id' ? 1 : -1; list.sort = name; fillTable(overview); } }, label)));
+    element('button', { type: 'button', onclick: () => { list.direction = list.sort === name ? -list.direction : name === 'task_id' ? 1 : -1; list.sort = name; refreshList(); } }, label)));
   const rows = chosen.slice(0, list.shown).map((task) => taskRow(task, columns));
   const rest = chosen.length - list.shown;
   byId('task-table').replaceChildren(
     element('table', {}, element('caption', { class: 'hidden' }, 'Tasks'), element('thead', {}, element('tr', {}, heads)), element('tbody', {}, rows)),
-    ...(chosen.length ? [] : [element('p', { class: 'empty' }, 'No matching tasks.')]));
+    ...(chosen.length || list.searching ? [] : [element('p', { class: 'empty' }, 'No matching tasks.')]));
   const more = byId('more-tasks');
   if (more) more.remove();
   if (rest > 0) {
     byId('overview').append(element('button', { class: 'more', id: 'more-tasks', type: 'button', onclick: () => { list.shown += PAGE; fillTable(overview); } }, `Show ${count(Math.min(rest, PAGE))} more (${count(rest)} left)`));
   }
+}
+
+/* Steps that contain what was searched for; a link opens the tree at the step, with the text marked. */
+function hitList(overview) {
+  if (!list.found || !list.found.hits.length) return [];
+  const tasks = new Map(overview.tasks.map((task) => [task.tree_id, task]));
+  const rows = list.found.hits.slice(0, MOST_HITS).map((hit) => {
+    const label = element('span', { class: 'label', dir: 'auto' }, `… ${oneLine(hit.words)} …`);
+    markIn(label, list.text);
+    return element('a', { class: 'hit-row', href: `#${new URLSearchParams({ tree: hit.tree_id, node: hit.node_id, find: list.text.trim() })}` }, element('b', {}, tasks.get(hit.tree_id)?.task_id || hit.tree_id), element('span', { class: 'soft' }, hit.field), label);
+  });
+  return [element('section', { class: 'panel hits' }, element('h2', {}, 'Steps ', element('span', { class: 'hint' }, list.found.hits.length >= MOST_HITS ? `the first ${MOST_HITS}` : count(rows.length))), rows)];
 }
 
 function taskRow(task, columns) {

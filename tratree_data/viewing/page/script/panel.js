@@ -1,4 +1,4 @@
-/* The panel beside the tree: the selected node with the conversation that led to it, the rollouts, and the pairs. */
+/* The panel beside the tree: the selected node with the conversation that led to it, and the pairs. */
 
 const pick = (i) => go({ node: current.model.data.nodes.id[i], rollout: current.place.rollout });
 
@@ -6,9 +6,9 @@ function turn(kind, who, body, className = '') {
   return element('div', { class: `turn ${kind} ${className}` }, element('div', { class: 'who' }, who), element('div', { class: 'said' }, body));
 }
 
-function stepTurns(model, i, { observation, thought, pinned, link }) {
+function stepTurns(model, i, { observation, before, thought, pinned, link }) {
   const turns = [];
-  if (observation) turns.push(turn('environment', ['Environment'], clamped(written('div', '', observation))));
+  if (observation) turns.push(turn('environment', ['Environment'], clamped(freshLines(observation, before))));
   const body = [thought ? written('div', 'thought', thought) : null, withCalls(actionOf(model, i)) || written('div', 'action', actionOf(model, i))];
   const who = [`Agent, step ${model.depth[i]}`, link ? element('a', { href: linkTo({ node: model.data.nodes.id[i] }) }, score(meanOf(model, i))) : null];
   turns.push(turn('agent', who, body, pinned ? 'pinned' : ''));
@@ -20,11 +20,12 @@ function showNode(model, i) {
   const path = pathTo(model, i);
   const conversation = [turn('environment', ['Instruction'], clamped(written('div', '', textOf(model, 'observation', 0))))];
   for (const at of path.slice(1)) {
-    conversation.push(stepTurns(model, at, { observation: textOf(model, 'observation', at), thought: textOf(model, 'thought', at), pinned: at === i, link: at !== i }));
+    const before = nodes.parent[at] > 0 ? textOf(model, 'observation', nodes.parent[at]) : '';
+    conversation.push(stepTurns(model, at, { observation: textOf(model, 'observation', at), before, thought: textOf(model, 'thought', at), pinned: at === i, link: at !== i }));
   }
   const last = conversation.flat().at(-1);
   const body = byId('side-body');
-  body.replaceChildren(nodeHead(model, i), ...conversation.flat(2), ...[alternatives(model, i), children(model, i), merges(model, i), endings(model, i)].filter(Boolean));
+  body.replaceChildren(nodeHead(model, i), ...conversation.flat(2), ...[alternatives(model, i), children(model, i), mergesAt(model, i), endings(model, i)].filter(Boolean));
   requestAnimationFrame(() => {
     if (nodes.parent[i] < 0 || body.scrollHeight <= body.clientHeight) { body.scrollTop = 0; return; }
     const start = last.previousElementSibling && last.previousElementSibling.classList.contains('environment') ? last.previousElementSibling : last;
@@ -35,14 +36,14 @@ function showNode(model, i) {
 function nodeHead(model, i) {
   const { nodes } = model.data;
   const stats = [];
-  const stat = (name, value, more) => stats.push(element('div', {}, element('dt', {}, name), element('dd', {}, value, more ? element('small', {}, ` ${more}`) : null)));
+  const stat = (name, value, more) => stats.push(term(name, value, more ? element('small', {}, ` ${more}`) : null));
   const interval = nodes.low && nodes.low[i] !== null ? `${score(nodes.low[i])} – ${score(nodes.high[i])}` : '';
   stat('rollouts', count(nodes.visits[i]));
   stat('mean score', [swatch(meanOf(model, i)), score(meanOf(model, i))], interval);
   if (nodes.value) stat('value', score(nodes.value[i]));
   if (nodes.advantage && nodes.advantage[i] !== null) stat('advantage', signed(nodes.advantage[i]));
   if (nodes.ends[i]) stat('ends', `${count(nodes.ends[i])} × ${score(endScoreOf(model, i))}`);
-  return element('div', { class: 'node-head' }, written('p', 'action', nodes.parent[i] < 0 ? 'Start' : actionOf(model, i)), element('dl', { class: 'stats' }, stats));
+  return element('div', { class: 'node-head' }, copyMenu(model, i), written('p', 'action', nodes.parent[i] < 0 ? 'Start' : actionOf(model, i)), element('dl', { class: 'stats' }, stats));
 }
 
 function nodeRow(model, i, here) {
@@ -77,30 +78,6 @@ function children(model, i) {
   return detail('Next steps', several ? `the environment answered in ${states.length} ways` : '', element('div', { class: 'rows' }, rows));
 }
 
-/* The steps that became this node: those with equal text are counted, those merged by similarity are shown with both texts. */
-function merges(model, i) {
-  const similar = [];
-  let equal = 0;
-  model.data.steps.forEach((steps, rollout) => steps.node.forEach((at, step) => {
-    if (at !== i) return;
-    if (steps.observation[step] < 0) equal += 1;
-    else similar.push({ rollout, similarity: steps.similarity[step], observation: model.data.texts[steps.observation[step]] });
-  }));
-  if (equal + similar.length < 2) return null;
-  similar.sort((a, b) => a.similarity - b.similarity || a.rollout - b.rollout);
-  const text = textOf(model, 'observation', i);
-  const shown = similar.slice(0, 20).map((merge) => {
-    const [first, second] = differingWords(text, merge.observation);
-    return element('div', { class: 'merge' },
-      element('p', {}, `Attempt ${model.data.rollouts.attempt[merge.rollout]}, cosine `, element('b', { class: 'number' }, merge.similarity.toFixed(3))),
-      element('div', { class: 'beside' },
-        element('div', {}, element('h4', {}, 'Observation of the node'), clampedParts(first)),
-        element('div', {}, element('h4', {}, 'Observation of this step'), clampedParts(second))));
-  });
-  const summary = `${plural(equal + similar.length, 'step')}${similar.length ? `, ${similar.length} by similarity` : ', all with equal text'}`;
-  return detail('Merged steps', summary, ...shown, similar.length > 20 ? element('p', { class: 'soft' }, `and ${similar.length - 20} more`) : null);
-}
-
 function clampedParts(parts) {
   const node = element('div', { class: 'text', dir: 'auto' }, parts);
   return clamped(node);
@@ -116,52 +93,6 @@ function endings(model, i) {
   const seen = [...new Set(here.map((number) => model.data.texts[rollouts.end_observation[number]]))].filter((text) => text && text.trim());
   return detail('Rollouts that end here', '', element('div', { class: 'rows' }, here.map((number) => rolloutRow(model, number))),
     seen.length ? element('div', { style: { marginTop: '12px' } }, turn('environment', ['Environment, at the end'], clamped(written('div', '', seen[0])))) : null);
-}
-
-function rolloutRow(model, number) {
-  const { rollouts, texts } = model.data;
-  const text = (name) => (rollouts[name][number] < 0 ? '' : texts[rollouts[name][number]]);
-  const who = text('model').startsWith(text('agent')) ? text('model') : [text('agent'), text('model')].filter(Boolean).join(' ');
-  return element('button', { class: 'row', type: 'button', 'aria-current': current.place.rollout === rollouts.id[number] ? 'true' : null, onclick: () => follow(number) },
-    swatch(rollouts.score[number]),
-    element('span', { class: 'label', dir: 'auto' }, `Attempt ${rollouts.attempt[number]}`, element('small', {}, oneLine(`${who} · ${text('end_reason')}`))),
-    element('span', { class: 'tail' }, `${score(rollouts.score[number])} · ${plural(rollouts.step_count[number], 'step')}`));
-}
-
-function showRollouts(model) {
-  const { rollouts } = model.data;
-  const order = rollouts.id.map((_, number) => number).sort((a, b) => (rollouts.score[b] ?? -1) - (rollouts.score[a] ?? -1) || rollouts.attempt[a] - rollouts.attempt[b]);
-  const number = rollouts.id.indexOf(current.place.rollout);
-  byId('side-body').replaceChildren(
-    number >= 0 ? rolloutConversation(model, number) : element('p', { class: 'soft', style: { marginBottom: '12px' } }, 'Select a rollout to follow it through the tree.'),
-    detail('All rollouts', plural(order.length, 'attempt'), element('div', { class: 'rows' }, order.map((at) => rolloutRow(model, at)))));
-  byId('side-body').scrollTop = 0;
-}
-
-/* The conversation of one rollout in its own words; a node shows those of the first rollout through it. */
-function rolloutConversation(model, number) {
-  const { rollouts, steps, texts } = model.data;
-  const own = steps[number];
-  const turns = [turn('environment', ['Instruction'], clamped(written('div', '', texts[rollouts.instruction[number]])))];
-  own.node.forEach((i, step) => {
-    if (i < 0) return;
-    const word = (name) => (own[name][step] < 0 ? textOf(model, name, i) : texts[own[name][step]]);
-    turns.push(stepTurns(model, i, { observation: word('observation'), thought: word('thought'), link: true }));
-  });
-  const end = texts[rollouts.end_observation[number]];
-  if (end) turns.push(turn('environment', ['Environment, at the end'], clamped(written('div', '', end))));
-  const stop = element('button', { class: 'quiet stop', type: 'button', onclick: () => go({ rollout: null }) }, 'Stop following');
-  return element('div', {},
-    element('div', { class: 'node-head' }, stop, element('p', { class: 'action' }, `Attempt ${rollouts.attempt[number]}`),
-      element('dl', { class: 'stats' }, element('div', {}, element('dt', {}, 'score'), element('dd', {}, swatch(rollouts.score[number]), score(rollouts.score[number]))),
-        element('div', {}, element('dt', {}, 'end reason'), element('dd', {}, oneLine(texts[rollouts.end_reason[number]] || ''))))),
-    turns.flat(2));
-}
-
-function follow(number) {
-  const { rollouts, steps } = current.model.data;
-  const nodes = steps[number].node.filter((i) => i >= 0);
-  go({ rollout: rollouts.id[number], node: nodes.length ? current.model.data.nodes.id[nodes.at(-1)] : null, pair: null, tab: 'rollouts' });
 }
 
 function firstAction(model, messages) {
@@ -181,12 +112,11 @@ function showPairs(model) {
   byId('side-body').scrollTop = 0;
 }
 
-const sideLine = (mark, name, text, value) => element('span', { class: 'side-line' },
-  element('span', { class: name, 'aria-label': mark === '+' ? 'chosen' : 'rejected' }, mark), element('span', { dir: 'auto' }, text), element('span', { class: 'number' }, score(value)));
+const sideLine = (mark, name, text, value, rollouts) => element('span', { class: 'side-line' },
+  element('span', { class: name, 'aria-label': mark === '+' ? 'better' : 'worse' }, mark), element('span', { dir: 'auto' }, text), element('span', { class: 'number' }, rollouts ? `${score(value)} ×${rollouts}` : score(value)));
 
 /* A pair: one prompt, two continuations, and the step at which they diverge. */
 function showPair(model, pair) {
-  const dialog = byId('compare');
   const content = (message) => model.data.texts[message[1]];
   const turns = (messages, side) => messages.map((message, i) => {
     const agent = model.data.texts[message[0]] === 'assistant';
@@ -201,11 +131,19 @@ function showPair(model, pair) {
   const prompt = element('details', { class: 'shared' }, element('summary', {}, `Shared prompt (${plural(pair.prompt.length, 'message')})`), turns(pair.prompt, null));
   const body = element('div', { class: 'dialog-body' }, prompt, element('div', { class: 'sides' },
     column('chosen', '+ Chosen', pair.chosen, pair.chosen_score, better), column('rejected', '− Rejected', pair.rejected, pair.rejected_score, worse)));
+  const swap = (name) => () => { body.querySelector('.sides').dataset.shown = name; for (const button of body.querySelectorAll('.side-tabs button')) button.setAttribute('aria-pressed', String(button.dataset.side === name)); };
+  body.prepend(element('div', { class: 'choices side-tabs', role: 'group', 'aria-label': 'Side' }, [['chosen', '+ Chosen'], ['rejected', '− Rejected']].map(([name, label]) => element('button', { type: 'button', 'data-side': name, 'aria-pressed': String(name === 'chosen'), onclick: swap(name) }, label))));
+  body.querySelector('.sides').dataset.shown = 'chosen';
   const at = model.data.pairs.indexOf(pair);
   const step = (by, label, text) => element('button', { class: 'quiet', type: 'button', 'aria-label': label, disabled: !model.data.pairs[at + by], onclick: () => go({ pair: model.data.pairs[at + by].pair_id }) }, text);
+  openDialog(`Pair ${at + 1} of ${model.data.pairs.length}`, `${pair.kind}, margin ${score(pair.margin)}`, [step(-1, 'Previous pair', '←'), step(1, 'Next pair', '→')], body);
+}
+
+function openDialog(title, more, buttons, body) {
+  const dialog = byId('compare');
   dialog.replaceChildren(
-    element('div', { class: 'dialog-head' }, element('h2', {}, `Pair ${at + 1} of ${model.data.pairs.length}`, element('span', { class: 'soft', style: { fontWeight: 400, fontSize: '13px' } }, `  ${pair.kind}, margin ${score(pair.margin)}`)),
-      step(-1, 'Previous pair', '←'), step(1, 'Next pair', '→'), element('button', { class: 'quiet', type: 'button', onclick: () => dialog.close(), 'aria-label': 'Close' }, '✕')),
+    element('div', { class: 'dialog-head' }, element('h2', {}, title, element('span', { class: 'soft' }, `  ${more}`)),
+      buttons, element('button', { class: 'quiet', type: 'button', onclick: () => dialog.close(), 'aria-label': 'Close' }, '✕')),
     body);
   if (!dialog.open) dialog.showModal();
   body.scrollTop = 0;

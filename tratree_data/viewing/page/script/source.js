@@ -29,14 +29,28 @@ async function loadTree(treeId) {
 
 const loadOverview = () => (settings.served ? ask('api/overview') : inflate('overview-data'));
 
-/* The tree_ids of the trees that contain the text. */
+const MOST_HITS = 100;
+const AROUND = 60;
+const FIELDS = ['action', 'thought', 'observation'];
+
+/* Where the steps contain a text: the trees, and the first nodes with the words around it. */
 async function searchSteps(text, treeIds) {
-  if (settings.served) return new Set((await ask(`api/search?text=${encodeURIComponent(text)}`)).tree_ids);
+  if (settings.served) return ask(`api/search?text=${encodeURIComponent(text)}`);
   const wanted = text.toLowerCase();
-  const found = new Set();
+  const found = { tree_ids: [], hits: [] };
   for (const treeId of treeIds) {
     const tree = await inflate(`tree-${treeId}`);
-    if (tree && tree.texts.some((known) => known.toLowerCase().includes(wanted))) found.add(treeId);
+    if (!tree) continue;
+    const places = tree.texts.map((known) => known.toLowerCase().indexOf(wanted));
+    if (places.every((place) => place < 0)) continue;
+    found.tree_ids.push(treeId);
+    tree.nodes.id.forEach((nodeId, i) => {
+      const field = FIELDS.find((name) => places[tree.nodes[name][i]] >= 0);
+      if (!field) return;
+      const [whole, at] = [tree.texts[tree.nodes[field][i]], places[tree.nodes[field][i]]];
+      found.hits.push({ tree_id: treeId, node_id: nodeId, field, words: whole.slice(Math.max(0, at - AROUND), at + wanted.length + AROUND) });
+    });
   }
+  found.hits = found.hits.sort((a, b) => FIELDS.indexOf(a.field) - FIELDS.indexOf(b.field)).slice(0, MOST_HITS);
   return found;
 }

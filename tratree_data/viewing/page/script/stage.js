@@ -139,7 +139,14 @@ function makeStage(container, { onPick, onLeave }) {
 
   return {
     open, pin, reveal, fit, zoom, foldAll, openAll, redraw, toggle,
-    showTrails(trails) { look.trails = trails.map((trail) => ({ ...trail, shade: look.shades[trail.shade] })); const fading = trails.filter((trail) => trail.fades); look.faded = fading.length ? new Set([0, ...fading.flatMap((trail) => trail.nodes)]) : null; redraw(); },
+    /* Everything but the trails that fade the rest, or but `kept`, is drawn faintly. */
+    showTrails(trails, kept = null) {
+      look.trails = trails.map((trail) => ({ ...trail, shade: look.shades[trail.shade] }));
+      const fading = trails.filter((trail) => trail.fades);
+      look.faded = fading.length ? new Set([0, ...fading.flatMap((trail) => trail.nodes)]) : kept;
+      redraw();
+    },
+    shades: () => look.shades,
     showMatches(matches) { look.matches = matches; redraw(); },
     recolour() { look.shades = shadesNow(); if (model) { model.looks.clear(); relayout(); } },
     inside: () => layout,

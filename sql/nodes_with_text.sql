@@ -1,0 +1,12 @@
+-- The first $limit nodes that contain $text, in upper or lower case, with the words around it. Parameters: $text, $limit.
+WITH fields AS (
+    SELECT tree_id, node_id, depth, unnest(['action', 'thought', 'observation']) AS field, unnest([action, thought, observation]) AS words, unnest([1, 2, 3]) AS place
+    FROM nodes
+    WHERE contains(lower(observation), lower($text)) OR contains(lower(thought), lower($text)) OR contains(lower(action), lower($text))
+)
+SELECT tree_id, node_id, field, words[greatest(1, strpos(lower(words), lower($text)) - 60):strpos(lower(words), lower($text)) + len($text) + 60] AS words
+FROM fields
+WHERE contains(lower(words), lower($text))
+QUALIFY place = min(place) OVER (PARTITION BY node_id)
+ORDER BY place, tree_id, depth, node_id
+LIMIT $limit
