@@ -22,6 +22,7 @@ from tratree_data.importers import (
     responses,
     scienceworld_history,
     sharegpt,
+    spans,
     sts,
     sweagent,
     verifiers,
@@ -47,6 +48,7 @@ FORMATS: dict[str, Reader] = {
     "sweagent": sweagent.read,
     "openhands": openhands.read,
     "history": scienceworld_history.read,
+    "spans": spans.read,
     "responses": responses.read,
     "messages": openai_messages.read,
     "sharegpt": sharegpt.read,
@@ -78,7 +80,7 @@ OWN_MARKS: dict[str, Callable[[Record], bool]] = {
     "eto": lambda record: bool(record.trajectory_id or record.prompt or "/" in record.task_id)
 }
 """For formats with a shared layout: the check that a record is theirs."""
-RECOGNISED = {*MUST_SAY, "only_examples", "truncated"}
+RECOGNISED = {*MUST_SAY, "only_examples", "truncated", "no_messages"}
 """Problems that only a reader of the right format can find."""
 
 
