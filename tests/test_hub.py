@@ -561,17 +561,19 @@ def test_a_version_is_withdrawn_with_its_tag(client: Client, dataset: Path, tmp_
     client.do(publish, dataset, "org/leaky", "0.1.0", title="x")
     repository = client.repository("org/leaky")
     safe = dict(repository.commits[-1][1])
-    client.do(publish, dataset, "org/leaky", "0.1.1", title="another")
-    changed, notes = client.do(withdraw, "org/leaky", "0.1.1", "a secret")
+    client.do(publish, dataset, "org/leaky", "0.2.0", title="another", traces=10)
+    assert any(name.startswith("traces/train/") for name in repository.commits[-1][1])
+    assert {row["file_path"] for row in client.do(stream, "org/leaky", "traces", "v0.2.0")} < set(repository.commits[-1][1])
+    changed, notes = client.do(withdraw, "org/leaky", "0.2.0", "a secret")
     assert changed
     assert any("super_squash_history" in note for note in notes)
     now = dict(repository.commits[-1][1])
-    assert json.loads(now.pop("withdrawn.json")) == {"0.1.1": {"reason": "a secret", "files": {}}}
+    assert json.loads(now.pop("withdrawn.json")) == {"0.2.0": {"reason": "a secret", "files": {}}}
     assert now == safe
     assert set(repository.tags) == {"v0.1.0"}
-    assert client.do(withdraw, "org/leaky", "0.1.1", "")[0] is False
-    with pytest.raises(BadInputError, match=r"0\.1\.1 was withdrawn"):
-        client.do(publish, dataset, "org/leaky", "0.1.1", title="another")
+    assert client.do(withdraw, "org/leaky", "0.2.0", "")[0] is False
+    with pytest.raises(BadInputError, match=r"0\.2\.0 was withdrawn"):
+        client.do(publish, dataset, "org/leaky", "0.2.0", title="another")
     client.do(withdraw, "org/leaky", "0.1.0", "")
     assert set(repository.commits[-1][1]) <= {"withdrawn.json", ".gitattributes"}
     assert not repository.tags

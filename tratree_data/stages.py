@@ -73,7 +73,7 @@ STAGES = (
         by_tree=True,
     ),
     Stage("evaluate", (), ("evaluations",), "tratree evaluate MODEL ENVIRONMENT --directory DIR", published=False),
-    Stage("publish", (), (), "tratree publish DIR TARGET --version X.Y.Z"),
+    Stage("publish", (), ("traces",), "tratree publish DIR TARGET --version X.Y.Z --traces 1000"),
 )
 
 COLLECTED = ("rollouts", "steps", "evaluations")

@@ -30,8 +30,16 @@ def export(directory: str | Path, out: str | Path, format: str) -> StageResult:
     return StageResult("export", True, counts, (f"{format} in {out}",))
 
 
+LINE_SEPARATORS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
+
+
+def json_line(row: Any) -> str:
+    """A line of JSON Lines, also for readers that cut lines where Unicode does."""
+    return json.dumps(row, ensure_ascii=False).translate(LINE_SEPARATORS) + "\n"
+
+
 def _write_line(handle: TextIO, row: Any) -> None:
-    handle.write(json.dumps(row, ensure_ascii=False) + "\n")
+    handle.write(json_line(row))
 
 
 def _files(folder: Path, store: Store, ending: str, lines: Callable[[Trajectory], list[Any]], indent: int | None = None) -> Counts:
@@ -40,7 +48,7 @@ def _files(folder: Path, store: Store, ending: str, lines: Callable[[Trajectory]
     for trajectory in read_trajectories(store):
         with (folder / f"{count:08}-{trajectory.rollout['rollout_id']}{ending}").open("w", encoding="utf-8") as handle:
             for row in lines(trajectory):
-                handle.write(json.dumps(row, ensure_ascii=False, indent=indent) + "\n")
+                handle.write(json_line(row) if indent is None else json.dumps(row, ensure_ascii=False, indent=indent) + "\n")
         count += 1
     return {"trajectories": count, "files": count}
 

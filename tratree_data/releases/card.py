@@ -33,6 +33,8 @@ IMAGE = "images/tree.svg"
 PAGE = "reports/trees.html"
 TREES_IN_THE_PAGE = 24
 LONGEST_SETTINGS = 1_000
+VIEWER_BYTES = 1_000_000
+"""What the Hub's viewer shows of the first rows at most; longer cells are cut there."""
 ANYWHERE = "path/to/this/folder"
 """How a card refers to its own folder: folders are moved and copied."""
 
@@ -79,6 +81,7 @@ def _facts(store: Store, manifest: Manifest) -> dict[str, Any]:
         ),
         "quality": quality,
         "limits": warnings(quality) if quality else [],
+        "viewer": list(_beyond_the_viewer(store, manifest)),
         "dropped": _dropped(store),
         "forms": _forms(store),
         "questions": _questions(store),
@@ -177,6 +180,20 @@ def _dropped(store: Store) -> str:
             "GROUP BY ALL ORDER BY stage, rows DESC, reason LIMIT 20"
         ).to_pylist()
     )
+
+
+def _beyond_the_viewer(store: Store, manifest: Manifest) -> Iterator[str]:
+    """What the Hub's viewer cannot show whole."""
+    for name, entry in manifest.tables.items():
+        if sum(shard["memory_bytes"] for shard in entry["shards"]) > VIEWER_BYTES:
+            long = f"SELECT count(*) AS n FROM {name} AS t WHERE strlen(to_json(t)::VARCHAR) > $most"
+            count = store.sql(long, {"most": VIEWER_BYTES}).to_pylist()[0]["n"]
+            if count:
+                yield f"{count:,} rows of `{name}` are longer than 1 MB: the Hub's viewer cuts them, `load_dataset` does not."
+    if store.has("traces"):
+        count = store.sql("SELECT count(*) AS n FROM traces WHERE trace IS NULL").to_pylist()[0]["n"]
+        if count:
+            yield f"{count:,} sessions are too long for a row of `traces`: `messages` and `trace` are NULL, and `file_path` names the file."
 
 
 def _forms(store: Store) -> str:

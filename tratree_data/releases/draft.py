@@ -16,8 +16,9 @@ from tratree_data.releases.card import write_card
 from tratree_data.releases.leaks import Leak, find_leaks
 from tratree_data.releases.redaction import Finding, Redactor
 from tratree_data.releases.shards import write_tables
+from tratree_data.releases.traces import TABLE, write_traces
 from tratree_data.releases.version_numbers import Diff
-from tratree_data.store.log import CODE_VERSION
+from tratree_data.store.log import CODE_VERSION, Lineage
 from tratree_data.store.manifest import CHECKSUMS, DROPPED, MANIFEST, Shard, file_hash, read_checksums
 from tratree_data.store.parquet_files import write_parquet
 from tratree_data.store.reader import Store
@@ -58,7 +59,7 @@ class Draft:
             yield Path(name)
 
 
-def write_data(store: Store, folder: Path, *, license: str, title: str, place: str, shard_bytes: int) -> Draft:
+def write_data(store: Store, folder: Path, *, license: str, title: str, place: str, shard_bytes: int, traces: int = 0) -> Draft:
     """Everything that does not depend on the version's number."""
     redactor = Redactor()
     redactor.number_secrets(store)
@@ -75,6 +76,9 @@ def write_data(store: Store, folder: Path, *, license: str, title: str, place: s
     lineage = {table: redactor.redact_settings(_lineage(store, table), "lineage.json") for table in shards}
     leaks = [_redact_leak(leak, redactor) for leak in found.result()]
     title = redactor.redact_text(title, "title")
+    if traces:
+        shards[TABLE] = write_traces(folder, shards, splits, traces, shard_bytes)
+        lineage[TABLE] = asdict(Lineage("publish", {"traces": traces}, {}, {}, TABLE, "", CODE_VERSION, FORMAT_VERSION))
     return Draft(store, folder, license, title, place, shards, splits, lineage, redactor.findings(), leaks)
 
 
@@ -153,7 +157,7 @@ def _manifest(draft: Draft, version: str) -> dict[str, Any]:
         table: {
             "rows": sum(shard.rows for shard in shards),
             "shards": [asdict(shard) for shard in shards],
-            "store_version": draft.store.version(table),
+            "store_version": draft.store.version(table) if draft.store.has(table) else 0,
             "lineage": draft.lineage[table],
         }
         for table, shards in draft.shards.items()

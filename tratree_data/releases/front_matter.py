@@ -8,6 +8,8 @@ from tratree_data.releases.markdown import INVISIBLE
 from tratree_data.store.manifest import Manifest
 from tratree_data.store.schemas import released_schema
 
+TRACE_TAGS = ["agent-traces", "format:agent-traces"]
+"""The Hub finds traces by itself only where they are the first configuration, and in JSON."""
 TAGS = ["agents", "trajectories", "trajectory-trees", "preference-data", "weak-to-strong", "tratree-data"]
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
 
@@ -24,7 +26,7 @@ def front_matter(manifest: Manifest, license: str, title: str) -> str:
         "license": license,
         "pretty_name": INVISIBLE.sub("", " ".join(title.split())),
         "task_categories": ["reinforcement-learning", "text-generation"],
-        "tags": TAGS,
+        "tags": [*TAGS, *(TRACE_TAGS if "traces" in tables else [])],
         "size_categories": [next((name for limit, name in SIZES if most < limit), "n>10M")],
         "configs": [_config(name, entry, name == default_table(manifest)) for name, entry in tables.items()],
         "dataset_info": [_info(name, entry) for name, entry in tables.items()],

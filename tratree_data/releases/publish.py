@@ -20,6 +20,7 @@ from tratree_data.releases.draft import Draft, different_files, write_data, writ
 from tratree_data.releases.ordering import work_connection
 from tratree_data.releases.settings import PublishSettings
 from tratree_data.releases.to_folder import FolderTarget
+from tratree_data.releases.traces import keep_sessions
 from tratree_data.releases.version_numbers import (
     Diff,
     check_level,
@@ -81,7 +82,15 @@ def publish(directory: str | Path, settings: PublishSettings) -> StageResult:
         with place.scratch(version) as folder:
             title = settings.title or Path(directory).resolve().name
             place_on_card = target if target.startswith(HUB) else ANYWHERE
-            draft = write_data(store, folder, license=settings.license, title=title, place=place_on_card, shard_bytes=settings.shard_bytes)
+            draft = write_data(
+                store,
+                folder,
+                license=settings.license,
+                title=title,
+                place=place_on_card,
+                shard_bytes=settings.shard_bytes,
+                traces=settings.traces,
+            )
             if settings.fail_on_findings:
                 _stop_if_found(draft)
             if published:
@@ -132,6 +141,7 @@ def _is_unchanged(draft: Draft, place: Target, since: str, version: str, shard_b
         link(before / shard.path, draft.folder / shard.path)
     diff = Diff(since, schema=compare_schemas(before, old.tables, draft.shards))
     diff.schema += compare_splits(_splits({table: old.shards(table) for table in old.tables}), _splits(draft.shards))
+    keep_sessions(before, draft.folder)
     with draft.spill() as spill, work_connection(spill) as connection:
         for table in published_tables():
             files = Files(before, old.shards(table)), Files(draft.folder, draft.shards.get(table, []))
@@ -160,7 +170,7 @@ def _changed_files(draft: Draft, old: Manifest, before: Path) -> list[str]:
         path for table in old.tables for path in old.files(table)
     }
     if shards or draft.diff.tables or draft.diff.schema:
-        return sorted(shards) or sorted(draft.diff.tables)
+        return sorted(shards) or sorted(draft.diff.tables) or [what for _, what in draft.diff.schema]
     write_texts(draft, draft.diff.since)
     return different_files(before, draft.folder)
 

@@ -6,6 +6,8 @@ from typing import Annotated
 from tratree_data.system.settings import Setting, Settings
 
 SHARD_BYTES = 256 * 2**20
+MOST_SESSIONS = 10_000
+"""Files that the Hub recommends for a folder at most."""
 
 
 @dataclass(frozen=True)
@@ -17,4 +19,7 @@ class PublishSettings(Settings):
     fail_on_findings: Annotated[bool, Setting("Exit with code 1 if secrets, personal data or leaks between splits are found.")] = False
     private: Annotated[bool, Setting("On the Hub: visible only to you and your organization.")] = False
     gated: Annotated[bool, Setting("On the Hub: readers must agree to share their contact first.")] = False
+    traces: Annotated[
+        int, Setting("Rollouts to add as sessions for the Hub's trace viewer, whole tasks first.", minimum=0, maximum=MOST_SESSIONS)
+    ] = 0
     shard_bytes: Annotated[int, Setting("Approximate bytes per shard.", minimum=1)] = SHARD_BYTES

@@ -16,7 +16,7 @@ from tratree_data.store.manifest import Shard
 from tratree_data.store.withdrawals import WITHDRAWN, Withdrawal, Withdrawals, parse_withdrawals, withdrawals_text
 from tratree_data.system.scratch import scratch_folder
 
-OURS = ("data/", "schemas/", "sql/", "reports/", "images/")
+OURS = ("data/", "traces/", "schemas/", "sql/", "reports/", "images/")
 """Folders that belong to the release; other files that someone keeps in the repository stay."""
 TOP = ("README.md", "lineage.json", "SHA256SUMS", "recipe.toml")
 """Files of a release beside its folders."""

@@ -95,10 +95,21 @@ JSON_IN_RELEASES = ("tool_calls", "tools")
 """Lists of JSON text, which a release marks as JSON: `datasets` then returns objects, and trainers take the rows as they are."""
 
 
+JSON_IN_TRACES = ("messages", "tools", "metadata", "trace")
+"""Columns that `datasets` expects as JSON in sessions."""
+
+
 def released_schema(name: str) -> pa.Schema:
     """The table's schema in a release: the same values, and lists of JSON known as such."""
     schema = arrow_schema(name)
+    if name == "traces":
+        return pa.schema([field.with_type(_as_json(field.type)) if field.name in JSON_IN_TRACES else field for field in schema])
     return pa.schema([pa.field(field.name, _released(field.name, field.type), field.nullable) for field in schema])
+
+
+def _as_json(kind: pa.DataType) -> pa.DataType:
+    json = pa.json_(pa.string())
+    return pa.list_(kind.value_field.with_type(json)) if pa.types.is_list(kind) else json
 
 
 def _released(name: str, kind: pa.DataType) -> pa.DataType:
@@ -106,7 +117,7 @@ def _released(name: str, kind: pa.DataType) -> pa.DataType:
         return kind
     item = kind.value_field
     if name in JSON_IN_RELEASES:
-        return pa.list_(item.with_type(pa.json_(pa.string())))
+        return _as_json(kind)
     if not pa.types.is_struct(item.type):
         return kind
     return pa.list_(item.with_type(pa.struct([field.with_type(_released(field.name, field.type)) for field in item.type])))
