@@ -22,6 +22,7 @@ from helpers.small import make_store, tables
 import tratree_data
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.checks import check
+from tratree_data.store.queries import query
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.tree_chunks import plan_step_chunks
 from tratree_data.store.writer import commit, writing
@@ -32,7 +33,7 @@ from tratree_data.trees.comparing import cosines
 from tratree_data.trees.embed import MAX_WINDOWS, Cache
 from tratree_data.trees.embedders import LexicalEmbedder, embedder_called, make_embedder
 from tratree_data.trees.settings import BuildSettings
-from tratree_data.trees.stats import stats, stats_by_attempts, warnings
+from tratree_data.trees.stats import limits, stats, stats_by_attempts
 from tratree_data.trees.tree import ROLLOUT_COLUMNS, build_tree
 from tratree_data.trees.vector_cache import read_vectors, share_vectors
 
@@ -385,6 +386,32 @@ def test_rollouts_without_score_count_as_visits_only(tmp_path: Path) -> None:
     assert (node["visits"], node["scored_visits"], node["score_sum"], node["ends"], node["scored_ends"]) == (2, 1, 0.5, 2, 1)
 
 
+def test_trees_that_teach_little_are_counted_by_cause(tmp_path: Path) -> None:
+    """Each tree under its first cause, with a command that fits it; a tree with a divergence under none."""
+    left, right, longer = [("s", "", "a")], [("s", "", "b")], [("s", "", "a"), ("t", "", "c")]
+    trees = {
+        "one_attempt": [(1.0, left)],
+        "unscored": [(None, left), (None, right)],
+        "one_score": [(1.0, left), (None, right)],
+        "always_solved": [(1.0, left), (1.0, right)],
+        "equal_scores": [(0.5, left), (0.5, right)],
+        "no_decision": [(1.0, left), (0.0, longer)],
+        "equal_means": [(1.0, left), (0.0, left), (0.5, right)],
+        "divergent": [(1.0, left), (0.0, right)],
+    }
+    make_store(tmp_path, *tables([(name, i, score, steps) for name, tries in trees.items() for i, (score, steps) in enumerate(tries)]))
+    build(tmp_path, embedder="exact")
+    store = open_store(tmp_path)
+    found = {row["cause"]: (row["trees"], row["in_all"]) for row in query(store, "tree_causes").to_pylist()}
+    assert found == {name: (1, 8) for name in [*trees, "unsolved"] if name != "divergent"}
+    said = dict(limits(store))
+    assert said["1 of 8 trees have no scores, so search and pairs leave them out"] == f"tratree score {tmp_path} --with FILE"
+    assert not any("contain no solution" in text for text in said), "half of the trees would have to lack one"
+    judged = {row["task_id"]: row["judged"] for row in query(store, "task_scores").to_pylist()}
+    assert (judged["unscored"], judged["one_score"], judged["divergent"]) == (0, 1, 2)
+    assert query(store, "quality").to_pylist()[0]["share_never_solved"] == 1 / 8, "without a score a task is not one that was never solved"
+
+
 def test_quality_and_its_growth_with_attempts(tmp_path: Path) -> None:
     make_store(tmp_path, *tables(attempts(range(10), range(6), noise=0.0)))
     build(tmp_path, embedder="exact")
@@ -393,7 +420,6 @@ def test_quality_and_its_growth_with_attempts(tmp_path: Path) -> None:
     assert sweep[6]["nodes"] == whole["nodes"]
     assert sweep[1]["nodes"] < sweep[3]["nodes"] < sweep[6]["nodes"]
     assert sweep[1]["share_without_divergence"] == 1
-    assert any("no divergence" in text for text in warnings(sweep[1]))
     with pytest.raises(BadInputError, match="from 1"):
         stats_by_attempts(tmp_path, [0])
 

@@ -43,7 +43,15 @@ def golden() -> Tree:
     end = node("b", chain[-1], "sit down", 1.0, ends=1, value=0.9)
     right = node("c", root, "knock", 0.0)
     first, second = node("d", right, "wait", 0.25, ends=1), node("e", right, "leave", 0.0, state=1, ends=2)
-    task = {"environment": "toy", "task_id": "t1", "attempts": 4, "mean_score": 0.5, "solved": 1, "instruction": "Find the mug."}
+    task = {
+        "environment": "toy",
+        "task_id": "t1",
+        "attempts": 4,
+        "mean_score": 0.5,
+        "solved": 1,
+        "judged": 4,
+        "instruction": "Find the mug.",
+    }
     path = ("a", "a0", "a1", "a2", "a3", "a4", "b")
     return make_tree(task, [root, *chain, end, right, first, second], path, support=1, searched=True)
 
@@ -103,7 +111,7 @@ def test_deep_trees_fit_too() -> None:
         nodes.append(node(f"x{i}", spine, f"stop {i}", 0.1, ends=1))
         spine = node(f"s{i}", spine, f"go on {i}", 0.5, ends=i == 399)
         nodes.append(spine)
-    task = {"environment": "toy", "task_id": "deep", "attempts": 401, "mean_score": 0.1, "solved": 0, "instruction": ""}
+    task = {"environment": "toy", "task_id": "deep", "attempts": 401, "mean_score": 0.1, "solved": 0, "judged": 401, "instruction": ""}
     text = str(draw_tree(make_tree(task, nodes), 80))
     assert all(cell_len(line) <= 80 for line in text.splitlines())
     assert "stop 399" in text

@@ -110,7 +110,7 @@ def stats(
     """
     from tratree_data.cli.tables import print_record, print_table
     from tratree_data.store.release import open_dataset
-    from tratree_data.trees.stats import SWEEP_COLUMNS, merging_warnings, stats_by_attempts, warnings
+    from tratree_data.trees.stats import SWEEP_COLUMNS, advice, stats_by_attempts
     from tratree_data.trees.stats import stats as run_stats
 
     if attempts is not None:
@@ -119,8 +119,8 @@ def stats(
         return
     quality = run_stats(directory)
     print_record(quality, format)
-    for warning in [*warnings(quality.to_pylist()[0]), *merging_warnings(open_dataset(directory))]:
-        messages.print(f"! {warning}", markup=False, soft_wrap=True)
+    for text in advice(open_dataset(directory)):
+        messages.print(f"! {text}", markup=False, soft_wrap=True)
 
 
 @app.command(rich_help_panel=PANEL)

@@ -16,7 +16,7 @@ from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 from tratree_data.store.release import HUB
 from tratree_data.store.schemas import table_schema
-from tratree_data.trees.stats import warnings
+from tratree_data.trees.stats import limits
 from tratree_data.viewing.shown_trees import read_tasks, sample_tree
 from tratree_data.viewing.tree_drawing import draw_tree_svg
 from tratree_data.viewing.web_page import page_of_trees
@@ -80,7 +80,7 @@ def _facts(store: Store, manifest: Manifest) -> dict[str, Any]:
             [{"split": manifest.splits.get(row["split"], row["split"]), **_without(row, "split")} for row in _ask(store, "card_splits")]
         ),
         "quality": quality,
-        "limits": warnings(quality) if quality else [],
+        "limits": [text for text, _ in limits(store)] if quality else [],
         "viewer": list(_beyond_the_viewer(store, manifest)),
         "dropped": _dropped(store),
         "forms": _forms(store),

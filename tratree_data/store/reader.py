@@ -196,13 +196,13 @@ class Store:
                 session.execute("INSERT INTO lineage VALUES (?, ?, ?, ?, ?, ?)", [table, source.version, made.stage, *said, made.code])
 
     def _define(self, query: str | None = None) -> None:
-        """Makes the tables and views that a query may need. DuckDB opens a file for each table, so far away only those that it names."""
+        """Makes the tables and views that a query may need: those that it names, or all if it asks which there are."""
         views = views_for(query)
         behind = {table for view in views for table in tables_behind(view)}
-        near = query is None or self.filesystem is None or re.search(r"(?i)\b(information_schema|duckdb_\w+|pg_\w+)\b", query)
+        every = query is None or re.search(r"(?i)\b(information_schema|duckdb_\w+|pg_\w+|show|summarize|describe)\b", query)
         for table in sorted(self.sources):
             named = query is None or table in behind or mentions(query, table)
-            if table in self._defined or not (near or named):
+            if table in self._defined or not (every or named):
                 continue
             try:
                 self.need(table)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import duckdb
@@ -18,6 +19,17 @@ from tratree_data.store.views import create_views, views_for
 SAMPLED_TREES = 1_000
 FEW_SPLIT = 0.1
 """Share of nodes, or of trees, from which on a cause is reported."""
+CAUSES = {
+    "one_attempt": (0.05, "have only one attempt", "tratree explore with more --attempts, or import more logs of these tasks"),
+    "unscored": (0.0, "have no scores, so search and pairs leave them out", "tratree score {directory} --with FILE"),
+    "one_score": (0.1, "have a score for one attempt only", "tratree score {directory} --with FILE"),
+    "always_solved": (0.5, "were solved by every attempt", "harder tasks, or a weaker agent beside this one"),
+    "equal_scores": (0.25, "have the same score for every attempt", "a stronger agent beside this one, or a finer score"),
+    "no_decision": (0.1, "have no state in which attempts chose differently", "tratree explore with a higher --temperature"),
+    "equal_means": (0.1, "have decisions that do not change the mean score", "tratree explore with --branch-from uncertain"),
+    "unsolved": (0.5, "contain no solution, so their best path is a failure", "tratree demonstrations {directory} --min-score 1"),
+}
+"""By cause (sql/tree_causes.sql): from which share of the trees on it is reported, what it is, and what helps."""
 SWEEP_COLUMNS = ["attempts", "trees", "nodes", "steps_per_node", "breadth", "depth"]
 SWEEP_COLUMNS += ["divergences_per_tree", "spread", "share_without_divergence", "share_never_solved"]
 """The columns that fit a terminal; json and csv contain all of them."""
@@ -62,16 +74,19 @@ def quality_of(nodes: pa.Table, rollouts: pa.Table) -> dict[str, Any]:
     return row
 
 
-def warnings(quality: dict[str, Any]) -> list[str]:
-    """Advice on how to get better trees."""
-    advice = (
-        ("share_with_one_attempt", 0.05, "have only one attempt: explore with more --attempts, or import more logs of the same tasks"),
-        ("share_without_divergence", 0.25, "have no divergence: raise --attempts or the temperature, or mix agents"),
-        ("share_unscored", 0.0, "have no scores: search and pairs leave them out"),
-        ("share_never_solved", 0.5, "contain no solution, so their best path is a failure: use demonstrations --min-score"),
-        ("share_always_solved", 0.5, "were always solved: harder tasks would be more informative"),
-    )
-    return [f"{quality[share]:.0%} of trees {text}" for share, limit, text in advice if (quality[share] or 0) > limit]
+def limits(store: Store) -> list[tuple[str, str]]:
+    """What keeps the trees from teaching more, and the command that helps, for each cause that enough trees have."""
+    found = []
+    for row in query(store, "tree_causes").to_pylist():
+        few, text, command = CAUSES[row["cause"]]
+        if row["trees"] > few * row["in_all"]:
+            found.append((f"{row['trees']:,} of {row['in_all']:,} trees {text}", command.format(directory=quote(str(store.path)))))
+    return found
+
+
+def advice(store: Store) -> list[str]:
+    """The limits of the trees and of their merging, each with the next command."""
+    return [*(f"{text}. Next: {command}" for text, command in limits(store)), *merging_warnings(store)]
 
 
 def merging_warnings(store: Store) -> list[str]:

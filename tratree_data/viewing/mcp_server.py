@@ -18,7 +18,7 @@ from tratree_data.store.reader import Store
 from tratree_data.store.release import names_release, open_dataset
 from tratree_data.store.schemas import table_schema
 from tratree_data.store.views import tables_behind, view_names, view_query
-from tratree_data.trees.stats import merging_warnings, warnings
+from tratree_data.trees.stats import advice
 from tratree_data.viewing.mcp_answers import MOST_ROWS, answer_rows, answer_text
 from tratree_data.viewing.serve import LOOPBACK
 from tratree_data.viewing.show import draw_tasks, draw_tree
@@ -161,8 +161,7 @@ def describe_quality(store: Store) -> str:
     parts = ["scores: " + answer_rows(query(store, "overview"))]
     if store.has("nodes"):
         quality = query(store, "quality")
-        advice = [*warnings(quality.to_pylist()[0]), *merging_warnings(store)]
-        parts += ["trees: " + answer_rows(quality), *(f"advice: {text}" for text in advice)]
+        parts += ["trees: " + answer_rows(quality), *(f"advice: {text}" for text in advice(store))]
     return "\n".join(parts)
 
 

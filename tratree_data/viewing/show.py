@@ -85,7 +85,8 @@ def _tree_heading(tree: Tree, width: int) -> Text:
     text = Text()
     text.append(shorten(f"{task['environment']} · {task['task_id']}", width) + "\n", "bold")
     mean = f"mean score {task['mean_score']:.2f}" if task["mean_score"] is not None else "no scores"
-    facts = [f"{task['attempts']} rollouts", mean, f"solved {task['solved']} of {task['attempts']}", f"{len(tree.nodes)} nodes"]
+    solved = [f"solved {task['solved']} of {task['attempts']}"] if task["judged"] else []
+    facts = [f"{task['attempts']} rollout{'s' if task['attempts'] > 1 else ''}", mean, *solved, f"{len(tree.nodes)} nodes"]
     text.append(shorten(" · ".join(facts), width) + "\n", "dim")
     lines = wrap(one_line(task["instruction"]).replace(NEWLINE_MARK, f"{NEWLINE_MARK} "), width) or [""]
     if len(lines) > INSTRUCTION_LINES:
@@ -221,11 +222,13 @@ def draw_tasks(name: str, tasks: list[dict[str, Any]], width: int = 80, limit: i
     numbers = "attempts   mean   solved" + ("  nodes  divergences" if shapes else "")
     room = width - len(numbers) - 1
     rollouts = sum(task["attempts"] for task in tasks)
-    never = sum(task["solved"] == 0 for task in tasks)
+    unjudged = sum(not task["judged"] for task in tasks)
+    never = sum(task["solved"] == 0 for task in tasks) - unjudged
     always = sum(task["solved"] == task["attempts"] for task in tasks)
     text = Text()
     text.append(shorten(f"{name}: {len(tasks):,} tasks, {rollouts:,} rollouts", width) + "\n", "bold")
-    text.append(f"{never:,} never solved · {len(tasks) - never - always:,} sometimes · {always:,} always\n\n", "dim")
+    outcomes = f"{never:,} never solved · {len(tasks) - unjudged - never - always:,} sometimes · {always:,} always"
+    text.append(outcomes + (f" · {unjudged:,} without scores" if unjudged else "") + "\n\n", "dim")
     text.append(f"{pad('task', room)} {numbers}\n", "dim")
     for task in tasks[:limit]:
         text.append(_task_line(task, room, shapes))
@@ -257,9 +260,8 @@ def _task_line(task: dict[str, Any], room: int, shapes: bool) -> Text:
     text.append(label, "bold")
     rest = room - Text(label).cell_len
     text.append(pad("  " + task["instruction"], rest), "dim")
-    solved = (
-        "always" if task["solved"] == task["attempts"] else "never" if not task["solved"] else f"{task['solved']} of {task['attempts']}"
-    )
+    names = {0: "never" if task["judged"] else "–", task["attempts"]: "always"}
+    solved = names.get(task["solved"], f"{task['solved']} of {task['attempts']}")
     text.append(f" {task['attempts']:>8} ")
     text.append(f"{_score(task['mean_score']):>6}", value_colour(task["mean_score"]))
     text.append(f" {solved:>8}")

@@ -2,7 +2,7 @@
 
 const FILTERS = {
   all: ['All', () => true],
-  never: ['Never solved', (task) => task.solved === 0],
+  never: ['Never solved', (task) => task.judged > 0 && task.solved === 0],
   sometimes: ['Sometimes solved', (task) => task.solved > 0 && task.solved < task.attempts],
   always: ['Always solved', (task) => task.solved === task.attempts],
   divergent: ['With divergences', (task) => task.divergences > 0],
@@ -195,7 +195,7 @@ function taskRow(task, columns) {
       return element('td', {}, element('div', { class: 'task-name' }, title, element('small', {}, task.here || !current.overview.built ? task.environment : `${task.environment} · not in this page`)), written('div', 'task-text', task.instruction));
     }
     if (name === 'mean_score') return element('td', {}, element('span', { class: 'range' }, scoreRange(task), element('span', {}, score(task.mean_score))));
-    if (name === 'solved') return element('td', { class: task.solved ? '' : 'zero', 'data-label': label }, task.solved === task.attempts ? 'always' : task.solved ? `${task.solved} of ${task.attempts}` : 'never');
+    if (name === 'solved') return element('td', { class: task.solved ? '' : 'zero', 'data-label': label }, task.solved === task.attempts ? 'always' : task.solved ? `${task.solved} of ${task.attempts}` : task.judged ? 'never' : '–');
     const extra = ['depth', 'pairs'].includes(name) ? 'extra ' : '';
     return element('td', { class: extra + (task[name] ? '' : 'zero'), 'data-label': label }, count(task[name]));
   });

@@ -94,7 +94,7 @@ function showHeading(model, task) {
   instruction.addEventListener('click', () => { instruction.classList.toggle('open'); stage.redraw(); });
   const figures = [figure('rollouts', count(data.rollouts.id.length)), figure('nodes', count(data.node_count)), figure('mean score', score(meanOf(model, 0)))];
   const attempts = data.nodes.scored_visits[0];
-  if (task) figures.push(figure('solved', `${count(task.solved)} of ${count(task.attempts)}`));
+  if (task && task.judged) figures.push(figure('solved', `${count(task.solved)} of ${count(task.attempts)}`));
   if (data.paths.length) figures.push(figure('e*', [element('span', { style: { color: 'var(--star)' } }, '★ '), `${score(data.paths[0].value)}, ${count(data.paths[0].support)} of ${count(attempts)} rollout${attempts === 1 ? '' : 's'}`]));
   byId('heading').replaceChildren(...[instruction, element('dl', { class: 'figures' }, figures),
     data.node_count > model.size ? element('p', { class: 'soft' }, `This page shows the ${count(model.size)} most visited of ${count(data.node_count)} nodes.`) : null].filter(Boolean));
