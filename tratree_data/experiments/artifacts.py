@@ -33,7 +33,11 @@ def is_done(folder: Path, settings: dict[str, Any]) -> bool:
 
 
 def finish(folder: Path, settings: dict[str, Any], record: dict[str, Any]) -> None:
-    (folder / DONE).write_text(json.dumps({"settings": settings, **record}), encoding="utf-8")
+    """Whole or not at all, whatever kills the process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    whole = folder / f"{DONE}.part"
+    whole.write_text(json.dumps({"settings": settings, **record}), encoding="utf-8")
+    whole.rename(folder / DONE)
 
 
 def gather(sources: list[Path], out: Path, attempts: int | None = None, tasks: int | None = None) -> None:

@@ -8,7 +8,7 @@ from tratree_data.errors import BadInputError, NotFoundError, suggest
 from tratree_data.files import file_names, read_text
 
 Recipe = dict[str, Any]
-SECTIONS = ("environment", "environments", "models", "vocabulary", "training", "data", "arms", "compare", "estimate")
+SECTIONS = ("environment", "environments", "models", "vocabulary", "training", "data", "arms", "compare", "estimate", "protocol")
 
 
 def read_experiment(name: str | Path) -> Recipe:

@@ -1,6 +1,7 @@
-"""`tratree reproduce`: the experiment at four sizes, and for the large one a plan with its memory and hours before anything is spent.
+"""`tratree reproduce`: the experiment at five sizes, and for the large one a plan with its memory and hours before anything is spent.
 
     short      five minutes on two cores, for the tests
+    tabular    hundreds of seeds of networks with 8 and 64 units, half an hour on two cores
     miniature  small models from scratch, an hour per seed on two cores
     paper      the paper's own models and environments, for those who have the machines (pipelines/paper/*.toml)
     RECIPE     any recipe of this form
@@ -21,13 +22,15 @@ from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.evaluation.settings import METRICS
 from tratree_data.experiments.recipe import Recipe, read_experiment
 from tratree_data.experiments.run_experiment import run_experiment
-from tratree_data.experiments.settings import ReproduceSettings
+from tratree_data.experiments.settings import ReproduceSettings, parse_seeds
+from tratree_data.experiments.tabular.results import table as tabular_table
+from tratree_data.experiments.tabular.run import is_tabular, run_tabular
 from tratree_data.experiments.training_costs import ADAPTER_GIB, flatten_trainings, hours, memory_gib
 from tratree_data.files import data_folder
 from tratree_data.results import StageResult
 from tratree_data.system.settings import takes
 
-SCALES = {"short": "weak_to_strong_short", "miniature": "weak_to_strong"}
+SCALES = {"short": "weak_to_strong_short", "miniature": "weak_to_strong", "tabular": "weak_to_strong_tabular"}
 PACKAGES = ("torch", "trl", "transformers", "peft", "accelerate")
 
 
@@ -47,11 +50,15 @@ def reproduce(directory: str | Path, settings: ReproduceSettings) -> tuple[Stage
     recipe = read_experiment(name)
     if settings.dry_run:
         return _plan([recipe], [Path(name).stem], folder)
+    seeds = settings.seed_numbers or parse_seeds(str(recipe.get("protocol", {}).get("test_seeds", "0")))
+    if is_tabular(recipe):
+        done = run_tabular(recipe, folder, seeds, settings.processes, settings.arms)
+        return done, tabular_table(json.loads((folder / "results.json").read_text(encoding="utf-8")))
     result = run_experiment(
         name,
         folder,
         environment=settings.environment,
-        seeds=settings.seed_numbers,
+        seeds=seeds,
         processes=settings.processes,
         arms=tuple(settings.arms),
     )

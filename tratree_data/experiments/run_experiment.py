@@ -26,17 +26,13 @@ from tratree_data.errors import BadInputError, suggest
 from tratree_data.evaluation.evaluate import agent_specification, evaluate
 from tratree_data.experiments.arm_results import collect
 from tratree_data.experiments.artifacts import conversations_of, finish, gather, is_done
+from tratree_data.experiments.derive import derive
 from tratree_data.experiments.recipe import Recipe, in_environment, read_experiment
 from tratree_data.exploration.explore import explore
-from tratree_data.preferences.demonstrations import demonstrations
-from tratree_data.preferences.pairs import pairs
 from tratree_data.results import StageResult
 from tratree_data.store.reader import open_store
 from tratree_data.store.writer import writing
 from tratree_data.training.train import train
-from tratree_data.tree_search.replay import replay
-from tratree_data.tree_search.search import search
-from tratree_data.trees.build import build
 
 
 def run_experiment(
@@ -204,16 +200,7 @@ class Run:
             gather([Path(self.data(source)) for source in settings["copy"]], out, settings.get("attempts"), settings.get("tasks"))
         if "explorer" in settings or "agent" in settings:  # after a copy, only the attempts that it lacks
             self._explore(out, settings)
-        notes = [build(out, **settings.get("build", {"embedder": "exact"}))]
-        if "search" in settings:
-            notes.append(search(out, **settings["search"]))
-        if "replay" in settings:
-            classes = [name for name in [self.environment["name"]] if ":" in name]  # the user's own recipe names it
-            notes.append(replay(out, **({"environments": classes} | settings["replay"])))
-        if "pairs" in settings:
-            notes.append(pairs(out, **settings["pairs"]))
-        if "demonstrations" in settings:
-            notes.append(demonstrations(out, **settings["demonstrations"]))
+        notes = derive(out, settings, self.environment["name"])
         seconds = round(time.monotonic() - started, 1)
         finish(out, settings, {"seconds": seconds, "counts": [note.counts for note in notes]})
         self.say(f"data {name}: {[note.counts for note in notes]} ({seconds} s)")

@@ -10,9 +10,9 @@ from tratree_data.system.settings import Setting, Settings
 
 @dataclass(frozen=True, kw_only=True)
 class ReproduceSettings(Settings):
-    scale: Annotated[str, Setting("short (5 minutes), miniature (an hour), paper, or any recipe.")] = "short"
+    scale: Annotated[str, Setting("short (5 minutes), tabular (200 seeds), miniature (an hour per seed), paper, or any recipe.")] = "short"
     environment: Annotated[str, Setting("One of the recipe's environments.")] = ""
-    seeds: Annotated[str | tuple[int, ...], Setting("Training seeds, separated by commas.")] = "0"
+    seeds: Annotated[str | tuple[int, ...], Setting("Training seeds, such as 0,1,2 or 0..19; the recipe's own, or 0, by default.")] = ""
     processes: Annotated[int, Setting("Seeds at once.", minimum=1, recorded=False)] = 1
     arms: Annotated[Sequence[str], Setting("Run only this arm of the recipe.", option="arm")] = ()
     dry_run: Annotated[bool, Setting("Check this machine and print the plan with its estimates.", recorded=False)] = False
@@ -27,7 +27,12 @@ class ReproduceSettings(Settings):
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
+    """'0,1,2' lists seeds, '0..19' is a range with both ends."""
+    seeds: list[int] = []
     try:
-        return tuple(int(part) for part in text.split(","))
+        for part in text.split(",") if text else ():
+            first, dots, last = part.partition("..")
+            seeds += range(int(first), int(last) + 1) if dots else [int(first)]
     except ValueError as error:
-        raise BadInputError(f"{text!r} is not a list of seeds.\nNext: --seeds 0,1,2") from error
+        raise BadInputError(f"{text!r} is not a list of seeds.\nNext: --seeds 0,1,2 or --seeds 0..19") from error
+    return tuple(seeds)

@@ -1,0 +1,158 @@
+"""Episodes of many networks at once, and their way into a dataset: rollouts and steps, through the one writer that explore uses.
+
+The limits are those of an exploration: the environment's steps, and ten refused actions in a row.
+"""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tratree_data.environments.galley import ACTIONS, Galley
+from tratree_data.experiments.tabular.batch import MOST_STEPS, Array, Kitchens, text_of_code
+from tratree_data.experiments.tabular.networks import Weights, chance, log_policy
+from tratree_data.exploration.episode import Attempt, Limits, rollout_row
+from tratree_data.exploration.settings import ExploreSettings
+from tratree_data.ids import rollout_id
+from tratree_data.store.rollout_writer import RolloutWriter
+from tratree_data.store.writer import create_store, writing
+
+LIMITS = Limits("train")
+Choose = Callable[[Kitchens, int], Array]
+"""The actions [S, N] at a step."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """Episodes [S, N], step by step where the first axis says so."""
+
+    codes: Array
+    """[T + 1, S, N]: what was seen before each action, and at the end."""
+    actions: Array
+    """[T, S, N]"""
+    valid: Array
+    """[T, S, N]"""
+    rewards: Array
+    """[T, S, N]"""
+    lengths: Array
+    ends: Array
+    """0 done, 1 max_steps, 2 invalid_actions"""
+    scores: Array
+
+
+ENDS = ("done", "max_steps", "invalid_actions")
+
+
+def play(kitchens: Kitchens, choose: Choose, record: bool = True) -> Played:
+    """Until every episode is over."""
+    shape = kitchens.served.shape
+    lengths, in_a_row = np.zeros(shape, int), np.zeros(shape, int)
+    over = np.zeros(shape, bool)
+    scores = kitchens.score()
+    codes, actions, accepted, rewards = [kitchens.codes()] if record else [], [], [], []
+    for step in range(MOST_STEPS):
+        action = choose(kitchens, step)
+        valid = kitchens.valid(action)
+        kitchens.step(action, ~over)
+        lengths += ~over
+        in_a_row = np.where(over, in_a_row, np.where(valid, 0, in_a_row + 1))
+        now = kitchens.score()
+        if record:
+            codes.append(kitchens.codes())
+            actions.append(action)
+            accepted.append(valid)
+            rewards.append(now - scores)
+        scores = now
+        over |= kitchens.served | (in_a_row >= LIMITS.max_invalid_actions)
+        if over.all():
+            break
+    ends = np.where(kitchens.served, 0, np.where(in_a_row >= LIMITS.max_invalid_actions, 2, 1))
+    steps = [np.stack(values) if values else np.zeros((0, *shape)) for values in (codes, actions, accepted, rewards)]
+    return Played(steps[0], steps[1], steps[2], steps[3], lengths, ends, scores)
+
+
+def greedily(weights: Weights) -> Choose:
+    """The most likely action of each network."""
+
+    def choose(kitchens: Kitchens, _: int) -> Array:
+        with torch.no_grad():
+            chosen: Array = log_policy(weights, torch.from_numpy(kitchens.features())).argmax(-1).numpy()
+        return chosen
+
+    return choose
+
+
+def sampling(weights: Weights, seeds: Sequence[int], name: str) -> Choose:
+    """An action drawn at temperature 1; every seed has its own chance."""
+    draws = [chance(seed, f"play/{name}") for seed in seeds]
+
+    def choose(kitchens: Kitchens, _: int) -> Array:
+        with torch.no_grad():
+            logs = log_policy(weights, torch.from_numpy(kitchens.features())).numpy()
+        shape = logs.shape[1:]
+        noise = np.stack([-np.log(-np.log(draw.random(shape, np.float32) + 1e-12) + 1e-12) for draw in draws])
+        return np.asarray((logs + noise).argmax(-1))
+
+    return choose
+
+
+def following(plans: Sequence[Sequence[Sequence[str]]]) -> Choose:
+    """Lists of actions, one for each episode; after its end an episode takes no part any more."""
+    longest = max(len(plan) for row in plans for plan in row)
+    numbers = np.array([[[ACTIONS.index(action) for action in plan] + [0] * (longest - len(plan)) for plan in row] for row in plans])
+    return lambda _, step: numbers[..., min(step, longest - 1)]
+
+
+class _Cook:
+    """What rollouts say about who played."""
+
+    def __init__(self, name: str, model: str | None) -> None:
+        self.name, self.model = name, model
+
+
+def store_rollouts(folder: Path, played: Played, seeds: Sequence[int], tasks: range, attempts: int, agent: str, model: str | None) -> None:
+    """Episodes [S, tasks × attempts] as rollouts and steps; one commit holds them all, so a killed run starts this step again."""
+    cook, galley = _Cook(agent, model), Galley()
+    sampled = "{}" if model is None else json.dumps({"temperature": 1.0}, sort_keys=True)
+    unique, index = np.unique(played.codes, return_inverse=True)
+    texts = np.array([text_of_code(int(code)) for code in unique], object)[index.reshape(played.codes.shape)]
+    actions = np.array(ACTIONS, object)[played.actions]
+    lineage = {
+        "environment": galley.name,
+        "environment_name": galley.name,
+        "environment_options": {},
+        "agents": [{"agent": agent, "model": model, "sampling": json.loads(sampled)}],
+        **ExploreSettings(agent=agent, attempts=attempts).recorded(),
+    }
+    create_store(folder)
+    with writing(folder):
+        if create_store(folder).has("rollouts"):
+            return
+        writer = RolloutWriter(folder, "explore", lineage, most_steps=2**62)
+        for i, seed in enumerate(seeds):
+            for place, task in enumerate(tasks):
+                task_id = f"{seed}/train/{task}"
+                instruction = galley.reset(task_id).instruction
+                for number in range(attempts):
+                    j, identity = place * attempts + number, rollout_id(galley.name, task_id, agent, model, sampled, number)
+                    count = int(played.lengths[i, j])
+                    score = float(played.scores[i, j])
+                    attempt = Attempt(identity, task_id, number, 0, sampled)
+                    row = {
+                        **rollout_row(galley, cook, attempt, LIMITS, ENDS[played.ends[i, j]]),
+                        "instruction": instruction,
+                        "score": score,
+                        "success": score == 1.0,
+                        "end_observation": texts[count, i, j],
+                        "step_count": count,
+                    }
+                    columns = (texts[:count, i, j], actions[:count, i, j], played.valid[:count, i, j], played.rewards[:count, i, j])
+                    steps = (
+                        {"observation": seen, "thought": "", "action": action, "valid": bool(valid), "reward": float(reward)}
+                        for seen, action, valid, reward in zip(*columns, strict=True)
+                    )
+                    writer.add(row, steps)
+        writer.commit()
