@@ -25,6 +25,7 @@ from tratree_data.importers import (
     spans,
     sts,
     sweagent,
+    tau2,
     verifiers,
 )
 from tratree_data.importers.log_files import LogFile, json_records
@@ -48,6 +49,7 @@ FORMATS: dict[str, Reader] = {
     "sweagent": sweagent.read,
     "openhands": openhands.read,
     "history": scienceworld_history.read,
+    "tau2": tau2.read,
     "spans": spans.read,
     "responses": responses.read,
     "messages": openai_messages.read,
