@@ -26,6 +26,7 @@ from tratree_data.importers import (
     sts,
     sweagent,
     tau2,
+    toolbench,
     verifiers,
 )
 from tratree_data.importers.log_files import LogFile, json_records
@@ -50,6 +51,7 @@ FORMATS: dict[str, Reader] = {
     "openhands": openhands.read,
     "history": scienceworld_history.read,
     "tau2": tau2.read,
+    "toolbench": toolbench.read,
     "spans": spans.read,
     "responses": responses.read,
     "messages": openai_messages.read,
