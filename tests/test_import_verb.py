@@ -316,8 +316,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     chats = [{"conversations": [{"from": "human", "value": f"q{i}"}, {"from": "gpt", "value": "x" * 1000}]} for i in range(3_000)]
     (tmp_path / "list.json").write_text(json.dumps(chats))
     held = []
-    fill = log_files._JsonStream.fill
-    monkeypatch.setattr(log_files._JsonStream, "fill", lambda self, *size: fill(self, *size) or held.append(len(self.buffer)))
+    fill = log_files.JsonStream.fill
+    monkeypatch.setattr(log_files.JsonStream, "fill", lambda self, *size: fill(self, *size) or held.append(len(self.buffer)))
     report = import_log(tmp_path / "d", tmp_path / "list.json", "sharegpt", environment="e")
     assert report.counts["rollouts"] == 3_000
     assert max(sizes) <= 1_000

@@ -12,6 +12,7 @@ from tratree_data.importers import (
     atif,
     eto,
     fireact,
+    inspect_log,
     intercode,
     jsonl,
     knowagent,
@@ -29,6 +30,7 @@ from tratree_data.importers import (
     toolbench,
     verifiers,
 )
+from tratree_data.importers.foreign_files import foreign_file
 from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import PERCENT, Options, Problem, Record
 from tratree_data.importers.sessions import claude_code, codex, copilot, gemini, hermes, opencode, pi
@@ -43,6 +45,7 @@ FORMATS: dict[str, Reader] = {
     "atif": atif.read,
     "adp": adp.read,
     "verifiers": verifiers.read,
+    "inspect": inspect_log.read,
     "sts": sts.read,
     "fireact": fireact.read,
     "intercode": intercode.read,
@@ -67,7 +70,7 @@ FORMATS: dict[str, Reader] = {
     "table": parquet_rows.read,
 }
 """Also the order of detection: specific formats first."""
-ENDINGS = {"table": (".parquet",), "sweagent": sweagent.ENDINGS, "openhands": openhands.ENDINGS}
+ENDINGS = {"table": (".parquet",), "sweagent": sweagent.ENDINGS, "openhands": openhands.ENDINGS, "inspect": inspect_log.ENDINGS}
 """Of formats with their own endings: other files in the folder (settings, patches, reports) are not logs."""
 NAMELESS = "any"
 MUST_SAY = {"no_environment": "--environment webshop, scienceworld or alfworld", "no_score_scale": "--score-scale low,high"}
@@ -86,6 +89,8 @@ OWN_MARKS: dict[str, Callable[[Record], bool]] = {
 """For formats with a shared layout: the check that a record is theirs."""
 RECOGNISED = {*MUST_SAY, "only_examples", "truncated", "no_messages"}
 """Problems that only a reader of the right format can find."""
+MARKED = ("inspect",)
+"""Formats whose reader looks for the tool's marks first: every problem but other_format is about a log of that tool."""
 
 
 def refuse_wrong_format(format: str, files: list[LogFile], options: Options) -> None:
@@ -134,6 +139,9 @@ def detect_format(path: str | Path, files: list[LogFile], options: Options) -> s
         return next(iter(found))
     if not found:
         first = next(json_records(files[0]), ("", None))[1]
+        known = foreign_file(files[0].path)
+        if known:
+            raise BadInputError(f"{path} cannot be imported: {known[0]}.\nNext: {known[1]}")
         why = f": {first.detail}" if isinstance(first, Problem) else ""
         raise BadInputError(
             f"The format of {path} was not recognised{why}.\nAvailable: {', '.join(FORMATS)}.\n"
@@ -185,7 +193,7 @@ def _is_misshapen(items: list[Item]) -> bool:
 def _is_theirs(format: str, item: Item) -> bool:
     """Whether only this format reads like that; an expert record of ETO has ShareGPT's layout, and opens with OK or names its game."""
     if isinstance(item, Problem):
-        return item.reason in RECOGNISED
+        return item.reason in RECOGNISED or (format in MARKED and item.reason != "other_format")
     return format != "eto" or bool(item.trajectory_id or item.prompt or "/" in item.task_id)
 
 

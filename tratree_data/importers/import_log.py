@@ -35,6 +35,11 @@ from tratree_data.system.settings import takes
 
 READS_AS = re.compile(r"it looks like (\w+)\Z")
 ENDINGS = (".json", ".jsonl", ".ndjson", ".txt", ".log", ".traj")
+REMEDIES = {
+    "damaged_archive": "copy the file again from where it was written",
+    "unsafe_archive": "find out who made the archive; import only what the tool itself wrote",
+    "no_samples": "run the evaluation again with its samples logged",
+}
 EVERY_ENDING = tuple(dict.fromkeys([*ENDINGS, *chain.from_iterable(FORMAT_ENDINGS.values())]))
 
 
@@ -156,6 +161,8 @@ def _remedy(reason: str, first: Problem, format: str, path: Path, directory: str
         return f"tratree import {path} {directory} --format {format} --score-scale low,high"
     if reason == "other_format" and (fits := READS_AS.search(first.detail)):
         return f"tratree import {path} {directory} --format {fits[1]}"
+    if reason in REMEDIES:
+        return REMEDIES[reason]
     if reason == "not_utf8" and path.is_file():
         return f"iconv -f {'UTF-16' if 'UTF-16' in first.detail else 'ITS-ENCODING'} -t UTF-8 {path} > utf8{path.suffix}, and import that"
     return f"tratree sql {directory} \"SELECT * FROM dropped WHERE stage = 'import'\""

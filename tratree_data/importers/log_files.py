@@ -136,11 +136,14 @@ def json_members(file: LogFile, inside: tuple[str, ...] = ()) -> Iterator[Item]:
     yield from _streamed(file, lambda file, stream: _members(file, stream, inside))
 
 
-class _Window(io.RawIOBase):
+class Window(io.RawIOBase):
     """Some bytes of a file, as a file."""
 
     def __init__(self, handle: BinaryIO, length: int) -> None:
         self.handle, self.left = handle, length
+
+    def readable(self) -> bool:
+        return True
 
     def read(self, size: int = -1) -> bytes:
         data = self.handle.read(self.left if size < 0 else min(size, self.left))
@@ -153,7 +156,7 @@ def members_of_line(file: LogFile, line: TooLong, inside: tuple[str, ...]) -> It
     try:
         with file.open() as handle:
             handle.seek(line.start)
-            stream = _JsonStream(cast(BinaryIO, _Window(handle, line.length)))
+            stream = JsonStream(cast(BinaryIO, Window(handle, line.length)))
             for _, item in _members(file, stream, inside, set()):
                 if isinstance(item, Problem):
                     raise Unusable(item.reason, item.detail)
@@ -191,8 +194,11 @@ def _one_value_a_line(file: LogFile) -> bool:
     return False
 
 
-class _JsonStream:
-    """JSON text that is decoded value by value; the buffer holds little more than one value."""
+class JsonStream:
+    """JSON text that is decoded value by value; the buffer holds little more than one value.
+
+    `names` and `elements` stand before a value, which must be taken before the next one.
+    """
 
     def __init__(self, handle: BinaryIO) -> None:
         self.watch = KeyWatch()
@@ -260,18 +266,41 @@ class _JsonStream:
                 raise Unusable("too_long", f"one value is longer than {MAX_RECORD_BYTES:,} characters")
             self.fill(max(CHUNK, waiting))
 
+    def names(self) -> Iterator[str]:
+        """The names of an object's members, each before its value."""
+        self.take("{")
+        mark = self.take("}") if self.next() == "}" else ","
+        while mark == ",":
+            if self.next() != '"':
+                raise Unusable("not_json", "not valid JSON: expected a key")
+            key = self.value()
+            self.take(":")
+            yield key
+            mark = self.take(",}")
+
+    def elements(self) -> Iterator[int]:
+        """The places in a list, each before its value."""
+        self.take("[")
+        index = 0
+        mark = self.take("]") if self.next() == "]" else ","
+        while mark == ",":
+            self.next()
+            yield index
+            index += 1
+            mark = self.take(",]")
+
     def item(self, where: str) -> Any:
         """The next value, or a Problem in its place."""
         value = self.value()
         return value if self.watch.repeated is None else repeated_key(where, self.watch.repeated)
 
 
-def _streamed(file: LogFile, read: Callable[[LogFile, _JsonStream], Iterator[Item]]) -> Iterator[Item]:
+def _streamed(file: LogFile, read: Callable[[LogFile, JsonStream], Iterator[Item]]) -> Iterator[Item]:
     """What `read` finds; a fault ends the file, for nobody knows where the next value would begin."""
     line = 1
     try:
         with file.open() as handle:
-            stream = _JsonStream(handle)
+            stream = JsonStream(handle)
             try:
                 for item in read(file, stream):
                     line = stream.line
@@ -287,7 +316,7 @@ def _streamed(file: LogFile, read: Callable[[LogFile, _JsonStream], Iterator[Ite
         yield where, Problem(where, "unreadable", f"the file is unreadable from here on: {error}")
 
 
-def _elements(file: LogFile, stream: _JsonStream) -> Iterator[Item]:
+def _elements(file: LogFile, stream: JsonStream) -> Iterator[Item]:
     if stream.next() == "[":
         yield from _list(file, stream)
     else:
@@ -296,31 +325,19 @@ def _elements(file: LogFile, stream: _JsonStream) -> Iterator[Item]:
             yield where, stream.item(where)
 
 
-def _list(file: LogFile, stream: _JsonStream) -> Iterator[Item]:
-    stream.take("[")
-    index = 0
-    mark = stream.take("]") if stream.next() == "]" else ","
-    while mark == ",":
-        stream.next()
+def _list(file: LogFile, stream: JsonStream) -> Iterator[Item]:
+    for index in stream.elements():
         where = f"{file.name}:{stream.line_here()}[{index}]"
         yield where, stream.item(where)
-        index += 1
-        mark = stream.take(",]")
 
 
-def _members(file: LogFile, stream: _JsonStream, inside: tuple[str, ...], seen: set[str] | None = None) -> Iterator[Item]:
+def _members(file: LogFile, stream: JsonStream, inside: tuple[str, ...], seen: set[str] | None = None) -> Iterator[Item]:
     """With `seen`, a key that appears twice is raised; otherwise that is up to the reader."""
-    stream.take("{")
-    mark = stream.take("}") if stream.next() == "}" else ","
-    while mark == ",":
-        if stream.next() != '"':
-            raise Unusable("not_json", "not valid JSON: expected a key")
-        key = stream.value()
+    for key in stream.names():
         if seen is not None:
             if key in seen:
                 raise Unusable("repeated_key", repeated_key("", key).detail)
             seen.add(key)
-        stream.take(":")
         if key in inside and stream.next() == "{":
             yield from _members(file, stream, ())
         elif key in inside and stream.next() == "[":
@@ -330,4 +347,3 @@ def _members(file: LogFile, stream: _JsonStream, inside: tuple[str, ...], seen: 
             where = f"{file.name}:{stream.line_here()}[{key[:LONGEST_KEY]}]"
             item = stream.item(where)
             yield where, item if isinstance(item, Problem) else (key, item)
-        mark = stream.take(",}")

@@ -1,0 +1,24 @@
+"""Files in which tools keep runs, but which no reader takes: what they are, and how to get what can be imported."""
+
+from contextlib import suppress
+from pathlib import Path
+
+BEGINNING = 4_096
+FOREIGN: tuple[tuple[str, bytes, str, str], ...] = (
+    ("", b"SQLite format 3\0", "it is a SQLite database, in which OpenCode, Cursor and Hermes keep sessions",
+     "export the sessions with the tool, e.g. `opencode export SESSION > session.json`, and import those"),
+    ("", b"PK\x03\x04", "it is a zip archive, and not an Inspect log (.eval)", "unpack it, and import the folder"),
+    ("", b"PAR1", "it is a Parquet file, which is known by its ending", "rename it to end with .parquet, and import that"),
+    (".eval", b"", "its name is an Inspect log's, but it is not a zip archive of Inspect", "copy it again from where Inspect wrote it"),
+    (".cast", b"{", "it is a recording of a terminal (asciinema), without the agent's turns",
+     "import the trajectory.json beside it, or the folder of the Harbor job"),
+)  # fmt: skip
+"""(ending of the name, beginning of the file, what it is, what to do)"""
+
+
+def foreign_file(path: Path) -> tuple[str, str] | None:
+    """(what the file is, what to do) if it is one of them."""
+    beginning = b""
+    with suppress(OSError), path.open("rb") as handle:
+        beginning = handle.read(BEGINNING)
+    return next((found[2:] for found in FOREIGN if path.name.endswith(found[0]) and beginning.startswith(found[1])), None)
