@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.read_logs import said
 from helpers.shared_data import SHARED, needs_shared
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
@@ -336,18 +337,19 @@ def test_sweagent_observations_come_after_and_demonstrations_are_not_the_agents(
     assert (early.task_id, early.instruction, early.prompt) == ("repo__calc-1", "add(1, 2) gives 4", "SETTING: a shell.")
     assert (early.end_observation, early.end_reason, early.reward) == ("diff --git a/calc.py b/calc.py", "done", None)
     assert (early.prompt_tokens, early.completion_tokens) == (900, 70)
-    assert acts(later) == [
-        ("<pr_description>\nsub(1, 2) gives 0\n</pr_description>\nSolve it.", "Where is it?", "grep -n sub calc.py"),
-        ("5:def sub(a, b):", "", "sed -i s/x/y/ calc.py"),
-    ]  # the third step is SWE-agent's own: nobody answered
-    assert (later.task_id, later.model, later.agent) == ("repo__calc-2", "gpt-4o", "swe-agent")
-    assert (later.end_observation, later.end_reason) == ("Exit due to cost limit", "max_steps")
-    assert (later.reward, later.success, later.steps[0].response) == (
-        0.0,
-        False,
-        None,
-    )  # results.json; the answer had a tool call beside it
-    assert [act[1:] for act in acts(demonstration)] == [("I look.", "find_file calc.py"), ("Done.", "submit")]
+    assert said(later)[1:] == [
+        ("user", "<pr_description>\nsub(1, 2) gives 0\n</pr_description>\nSolve it.", None),
+        ("assistant", "Where is it?", [("c1", "bash", '{"command": "grep -n sub calc.py"}')]),
+        ("tool", "OBSERVATION:\n5:def sub(a, b):", "c1"),
+        ("assistant", "", [("c2", "bash", '{"command": "sed -i s/x/y/ calc.py"}')]),
+        ("tool", "Your command ran successfully and did not produce any output.", "c2"),
+    ], "calls and results as the model saw them"  # fmt: skip
+    assert [step.thought for step in later.steps] == ["Where is it?", "One letter."]
+    assert (later.task_id, later.model, later.agent, later.instruction) == ("repo__calc-2", "gpt-4o", "swe-agent", "sub(1, 2) gives 0")
+    assert (later.end_reason, later.reward, later.success) == ("max_steps", 0.0, False)  # results.json
+    assert [step["thought"] for step in later.metadata["not_in_history"]] == ["Exit due to cost limit"], "SWE-agent's own word"
+    assert later.metadata["submission"].startswith("diff")
+    assert [act[1:] for act in acts(demonstration)] == [("I look.", 'find_file {"file_name": "calc.py"}'), ("Done.", "submit")]
 
 
 def test_mini_swe_agent_blocks_tool_calls_and_responses():
@@ -360,14 +362,15 @@ def test_mini_swe_agent_blocks_tool_calls_and_responses():
     ]
     assert texts.instruction == calls.instruction == "mul(2, 3) gives 5"
     assert (texts.reward, texts.success, texts.end_reason, texts.end_observation) == (1.0, True, "done", "diff")
-    assert acts(calls)[1:] == [
-        (
-            "<returncode>0</returncode>\n<output>\none</output>\n\n<returncode>0</returncode>\n<output>\ntwo</output>",
-            "Now mend.\nI mend it.",
-            "sed -i s/+/*/ calc.py",
-        )
-    ]
-    assert (calls.steps[0].thought, calls.steps[0].action) == ("I look at both.", "cat calc.py\ncat test.py")
+    assert said(calls)[2:] == [
+        ("assistant", "I look at both.", [("c1", "bash", '{"command": "cat calc.py"}'), ("c2", "bash", '{"command": "cat test.py"}')]),
+        ("tool", "<returncode>0</returncode>\n<output>\none</output>", "c1"),
+        ("tool", "<returncode>0</returncode>\n<output>\ntwo</output>", "c2"),
+        ("assistant", "I mend it.", [("c3", "bash", '{"command": "sed -i s/+/*/ calc.py"}')]),
+        ("tool", "<returncode>0</returncode>", "c3"), ("user", "", None),
+    ]  # fmt: skip
+    assert calls.steps[1].thought == "Now mend.\nI mend it."
+    assert calls.steps[0].metadata["extra"]["cost"] == 0.01
     assert (calls.reward, calls.end_reason, calls.model) == (0.0, "max_steps", "deepseek/deepseek-chat")
 
 

@@ -2,7 +2,9 @@
 
 SWE-agent lists its steps under "trajectory", each with the observation that came AFTER its action; what the agent saw first is the last
 message of its first query, or of "history" before it acted. Demonstrations (`is_demo`) were shown to the agent and are not its own actions.
-A hand-made demonstration is a "history" alone. mini-swe-agent writes a conversation ("messages") whose `extra` holds the commands.
+A hand-made demonstration is a "history" alone. mini-swe-agent writes a conversation ("messages") whose `extra` holds the commands. Where
+the model called tools, the history or conversation is read as it is (sweagent_calls.py); attempts that SWE-agent refused are in the
+trajectory only, and are metadata.
 """
 
 import json
@@ -11,9 +13,11 @@ from contextlib import suppress
 from typing import Any
 
 from tratree_data.importers import conversations, log_records
+from tratree_data.importers.chat import first_request, record_of_chat
 from tratree_data.importers.conversations import Turn
 from tratree_data.importers.log_files import LogFile, is_one_object, json_members, json_records
 from tratree_data.importers.log_records import Item, LogStep, Options, Problem, Record, Unusable
+from tratree_data.importers.sweagent_calls import NamedMessage, has_calls, messages_with_calls
 from tratree_data.importers.swebench import reported_score
 
 ENDINGS = (".traj", ".traj.json")
@@ -80,33 +84,55 @@ def _parse(file: LogFile, options: Options, where: str, value: Any) -> Record:
     info = log_records.mapping(run.get("info") or {}, "info")
     mini = log_records.optional_text(run.get("trajectory_format"), "trajectory_format").startswith(MINI)
     spoken = _messages(run, "messages" if mini else "history")
-    happened = _conversation(spoken) if mini or not run.get("trajectory") else _trajectory(run, spoken)
-    steps, end_observation = conversations.alternate(happened)
     settings = _settings(run)
     task = _task(file, run, settings)
     score = reported_score(file, task)
+    facts: dict[str, Any] = {
+        "source": where,
+        "environment": options.environment,
+        "task_id": task,
+        "agent": MINI if mini else "swe-agent",
+        "model": _text_at(info, "config", "model", "model_name") or _text_at(settings, "agent", "model", "name") or None,
+        "reward": score,
+        "success": None if score is None else score == 1,
+        "end_reason": _end_reason(log_records.optional_text(info.get("exit_status"), "exit_status")),
+        "prompt_tokens": log_records.count(log_records.at(info, "model_stats", "tokens_sent"), "tokens_sent"),
+        "completion_tokens": log_records.count(log_records.at(info, "model_stats", "tokens_received"), "tokens_received"),
+        "metadata": {key: value for key, value in info.items() if value not in (None, "")},
+    }
+    asked = _text_at(settings, "problem_statement", "text").strip()
+    if has_calls(message for _, message in spoken):
+        messages = messages_with_calls(spoken, _last_observation(run))
+        facts["metadata"] |= _not_in_history(run, spoken)
+        return record_of_chat(messages, react=False, instruction=asked or asked_in(first_request(messages)), **facts)
+    happened = _conversation(spoken) if mini or not run.get("trajectory") else _trajectory(run, spoken)
+    steps, end_observation = conversations.alternate(happened)
     return Record(
-        source=where,
-        environment=options.environment,
-        task_id=task,
-        agent=MINI if mini else "swe-agent",
-        model=_text_at(info, "config", "model", "model_name") or _text_at(settings, "agent", "model", "name") or None,
         prompt="\n\n".join(_content(message, name) for name, message in spoken if message.get("role") == "system"),
-        instruction=_text_at(settings, "problem_statement", "text").strip() or asked_in(steps[0].observation),
-        reward=score,
-        success=None if score is None else score == 1,
+        instruction=asked or asked_in(steps[0].observation),
         steps=steps,
         end_observation=end_observation,
-        end_reason=_end_reason(log_records.optional_text(info.get("exit_status"), "exit_status")),
-        prompt_tokens=log_records.count(log_records.at(info, "model_stats", "tokens_sent"), "tokens_sent"),
-        completion_tokens=log_records.count(log_records.at(info, "model_stats", "tokens_received"), "tokens_received"),
+        **facts,
     )
 
 
-Message = tuple[str, dict[str, Any]]
+def _not_in_history(run: dict[str, Any], spoken: list[NamedMessage]) -> dict[str, Any]:
+    """Steps of the trajectory that the history lacks: answers that were refused, and SWE-agent's own word on why it stops."""
+    kept = [(message.get("thought"), message.get("action")) for _, message in spoken if message.get("role") == "assistant"]
+    steps = run.get("trajectory")
+    all_steps = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
+    left = [step for step in all_steps if (step.get("thought"), step.get("action")) not in kept]
+    return {"not_in_history": [{key: value for key, value in step.items() if key not in LARGE} for step in left]} if left else {}
 
 
-def _messages(run: dict[str, Any], key: str) -> list[Message]:
+def _last_observation(run: dict[str, Any]) -> str:
+    """What came after SWE-agent's last step, which its history may lack."""
+    steps = run.get("trajectory")
+    found = log_records.at(steps[-1], "observation") if isinstance(steps, list) and steps else None
+    return found if isinstance(found, str) else ""
+
+
+def _messages(run: dict[str, Any], key: str) -> list[NamedMessage]:
     """What was said, without demonstrations, each with its name for faults."""
     log = log_records.items_of(run.get(key) or [], key)
     named = [(f"{key}[{i}]", log_records.mapping(message, f"{key}[{i}]")) for i, message in enumerate(log)]
@@ -117,7 +143,7 @@ def _messages(run: dict[str, Any], key: str) -> list[Message]:
     return [(name, message) for name, message in named if not message.get("is_demo")]
 
 
-def _trajectory(run: dict[str, Any], spoken: list[Message]) -> Iterator[LogStep | str]:
+def _trajectory(run: dict[str, Any], spoken: list[NamedMessage]) -> Iterator[LogStep | str]:
     """The steps of an agent. Those without any answer are SWE-agent's own word on why it stops."""
     log = [log_records.mapping(step, f"trajectory[{i}]") for i, step in enumerate(log_records.items_of(run["trajectory"], "trajectory"))]
     query = log_records.items_of(log[0].get("query") or log[0].get("messages") or [], "query")
@@ -133,7 +159,7 @@ def _trajectory(run: dict[str, Any], spoken: list[Message]) -> Iterator[LogStep 
         yield log_records.optional_text(log_records.need(step, "observation", f"{name}.observation"), f"{name}.observation")
 
 
-def _opening(messages: list[Message]) -> str:
+def _opening(messages: list[NamedMessage]) -> str:
     """The last thing that was said to the agent before it acted."""
     opening = ""
     for name, message in messages:
@@ -144,13 +170,9 @@ def _opening(messages: list[Message]) -> str:
     return opening
 
 
-def _conversation(messages: Iterable[Message]) -> Iterator[LogStep | str]:
+def _conversation(messages: Iterable[NamedMessage]) -> Iterator[LogStep | str]:
     for name, message in messages:
-        if message.get("object") == "response":
-            yield _step(message, _response(message, name), name)
-        elif message.get("type") == "function_call_output":
-            yield conversations.content_text(message.get("output"), f"{name}.output")
-        elif message.get("role") == "exit":
+        if message.get("role") == "exit":
             yield _content(message, name)
         else:
             turn = conversations.read_turn(message, name)
@@ -161,10 +183,7 @@ def _conversation(messages: Iterable[Message]) -> Iterator[LogStep | str]:
 
 
 def _step(message: dict[str, Any], turn: Turn, name: str) -> LogStep:
-    """Which commands an answer holds: by the log's word, as tool calls, or as the one fenced block of a text.
-
-    The text is kept as the response if it holds them; beside a tool call it is not all that the model wrote.
-    """
+    """Which commands an answer holds: by the log's word, or as the one fenced block of a text, which is kept if it holds them."""
     extra = log_records.mapping(message.get("extra") or {}, f"{name}.extra")
     commands = [
         _command(action, f"{name}.extra.actions") for action in log_records.items_of(extra.get("actions") or [], f"{name}.extra.actions")
@@ -173,8 +192,6 @@ def _step(message: dict[str, Any], turn: Turn, name: str) -> LogStep:
     said, block = _fenced(turn.content)
     if "action" in message:  # SWE-agent's history
         commands, said = [log_records.optional_text(message["action"], f"{name}.action").strip()], message.get("thought")
-    elif turn.calls:
-        commands, said = commands or list(turn.calls), turn.content
     elif not commands:
         commands = [block]
     spoken = (turn.thought, log_records.optional_text(said, f"{name}.thought").strip().removeprefix("THOUGHT:").strip())
@@ -194,21 +211,6 @@ def _fenced(content: str) -> tuple[str, str]:
         if mark and closed and start not in after:
             return said, block.strip()
     return "", content.strip()
-
-
-def _response(message: dict[str, Any], name: str) -> Turn:
-    """An answer of OpenAI's Responses API."""
-    said, thoughts, calls = [], [], []
-    for i, part in enumerate(log_records.items_of(message.get("output") or [], f"{name}.output")):
-        entry = log_records.mapping(part, f"{name}.output[{i}]")
-        if entry.get("type") == "message":
-            said.append(conversations.content_text(entry.get("content"), f"{name}.output[{i}].content"))
-        elif entry.get("type") == "function_call":
-            calls.append(conversations.read_call(entry, f"{name}.output[{i}]"))
-        elif entry.get("type") == "reasoning":
-            summary = [log_records.mapping(part, "summary") for part in log_records.items_of(entry.get("summary") or [], "summary")]
-            thoughts += [log_records.optional_text(part.get("text"), "summary.text") for part in summary]
-    return Turn("assistant", "\n".join(said), "\n".join(text for text in thoughts if text), tuple(calls))
 
 
 def _content(message: dict[str, Any], name: str) -> str:
