@@ -232,16 +232,67 @@ def test_adp():
     assert reasons(problems) == ["unknown_role"]
 
 
-def test_verifiers_takes_the_final_branch_and_cuts_what_no_model_said():
-    (record,), problems = read("verifiers", "verifiers/traces.jsonl")
+def test_verifiers_takes_every_branch_and_cuts_what_no_model_said():
+    (left, record), problems = read("verifiers", "verifiers/traces.jsonl")
     assert acts(record) == [("Guess.", "pick", 'guess {"word": "crane"}'), ("GYXXX", "", "I give up.")]
     assert (record.environment, record.task_id, record.prompt) == ("wordle", "4", "Play.")
     assert record.reward == pytest.approx(0.7)
+    assert (record.trajectory_id, record.metadata["branch"]) == ("t-1", {"leaf": 7, "number": 1, "of": 2})
+    assert [message["content"] for message in record.metadata["examples"]] == ["example?", "example!"]
+    assert (acts(left), left.trajectory_id, left.task_id, left.reward) == ([("Guess.", "", "abandoned")], "t-1/4", "4", record.reward)
     assert reasons(problems) == ["empty_steps", "wrong_type"]  # an episode without a trace, and a node that is its own parent
     (first, second), problems = read("verifiers", "verifiers/results.jsonl")
     assert not problems
     assert (first.environment, first.task_id, first.prompt, acts(first)) == ("gsm8k", "0", "Solve.", [("1+1?", "", "2")])
     assert (acts(second), second.reward) == ([("1+1?", "", "3")], 0.0)
+
+
+def verifiers_trace(*nodes: tuple, **more: object) -> dict:
+    """Nodes as (parent, role, content, more)."""
+    said = [
+        {"parent": parent, "message": {"role": role, "content": text}, "sampled": role == "assistant", **dict(*rest)}
+        for parent, role, text, *rest in nodes
+    ]
+    agent, task = {"name": "solver", "config": {"model": "m"}}, {"type": "T", "data": {"idx": 1}}
+    return {"id": "t", "agent": agent, "task": task, "nodes": said, "rewards": {"r": {"score": 1, "weight": 1}}} | more
+
+
+def test_verifiers_subagents_are_tasks_of_their_own_and_calls_say_what_a_turn_took(tmp_path):
+    call = [{"node": 0, "type": "subagent_call"}]
+    nodes = (
+        (None, "user", "Fix it.", {"tools": [{"name": "ask", "description": "Asks.", "parameters": {"type": "object"}}]}),
+        (0, "assistant", "I ask."), (None, "user", "Search.", {"semantic_parents": call}), (2, "assistant", "Found."),
+        (None, "user", "Never answered."), (1, "user", "Found."), (5, "assistant", "Fixed."),
+    )  # fmt: skip
+    calls = [{"node": 1, "model": "m2", "usage": {"prompt_tokens": 3, "completion_tokens": 2}, "finish_reason": "stop"}]
+    episode = {"id": "e", "env": {"id": "x"}, "traces": [verifiers_trace(*nodes, calls=calls, stop_condition="max_turns")]}
+    (tmp_path / "traces.jsonl").write_text(json.dumps(episode))
+    (helper, main), problems = read("verifiers", tmp_path / "traces.jsonl")
+    assert reasons(problems) == ["empty_steps"], "a branch in which nobody acts"
+    assert acts(main) == [("Fix it.", "", "I ask."), ("Found.", "", "Fixed.")]
+    assert (main.task_id, main.model, main.end_reason) == ("1", "m", "max_steps")
+    assert [tool["function"]["name"] for tool in main.tools] == ["ask"]
+    assert main.steps[0].metadata == {"usage": {"prompt_tokens": 3, "completion_tokens": 2}, "stop_reason": "stop", "model": "m2"}
+    assert (acts(helper), helper.trajectory_id) == ([("Search.", "", "Found.")], "t/3")
+    assert helper.metadata["branch"] == {"leaf": 3, "number": 0, "of": 3, "links": ["subagent_call"]}
+    assert helper.task_id != main.task_id
+
+
+def test_verifiers_a_comb_of_branches_is_refused_before_it_is_read(tmp_path):
+    nodes = [(i - 1 if i else None, "assistant", "a") for i in range(3_000)] + [(2_999, "assistant", "b") for _ in range(400)]
+    (tmp_path / "traces.jsonl").write_text(json.dumps({"id": "e", "env": {"id": "x"}, "traces": [verifiers_trace(*nodes)]}))
+    records, problems = read("verifiers", tmp_path / "traces.jsonl")
+    assert (records, reasons(problems)) == ([], ["too_long"])
+
+
+def test_vf_eval_results_are_of_the_environment_in_the_file_beside_and_equal_prompts_are_one_task(tmp_path):
+    rows = [{"id": i // 2, "prompt": f"q{i % 2}", "completion": "a", "task": "default", "reward": 1.0, "answer": "b"} for i in range(4)]
+    (tmp_path / "results.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "metadata.json").write_text('{"env": "math", "model": "gpt"}')
+    records, problems = read("verifiers", tmp_path / "results.jsonl")
+    assert not problems
+    assert {(record.environment, record.model, record.metadata["answer"]) for record in records} == {("math", "gpt", "b")}
+    assert records[0].task_id == records[2].task_id != records[1].task_id == records[3].task_id
 
 
 def test_agenttraj():
