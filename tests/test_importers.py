@@ -220,7 +220,7 @@ def test_atif():
 
 
 def test_adp():
-    (first, last), problems = read("adp", "adp/std.json")
+    (first, last, linked), problems = read("adp", "adp/std.json")
     assert acts(first) == [
         ("Find the price.", "the link\nI click it.", 'click {"bid": "12", "twice": false}'),
         ("[12] link 'Price'", "compute", "print(1)"),
@@ -230,6 +230,16 @@ def test_adp():
     assert (first.environment, first.task_id, first.reward) == ("web", "price-1", 1.0)
     assert (last.task_id, last.environment) == ("adp-3", "")
     assert reasons(problems) == ["unknown_role"]
+    assert said(first)[2][2] == [(None, "click", '{"bid": "12", "twice": false}')]
+    assert [turn[0] for turn in said(first)] == ["system", "user", "assistant", "tool", "assistant", "user", "assistant"]
+    call = '{"language": "bash", "content": "ls | wc -l"}'
+    assert said(linked)[1:4] == [
+        ("assistant", "Two things.", [("k1", "execute_code", call), ("k2", "click", '{"bid": "1"}')]), ("tool", "3\n", "k1"),
+        ("tool", "[1] p\n[image application/json sha256:a898f34e944bde2f 96 B]", "k2"),
+    ], "calls with ids are one turn"  # fmt: skip
+    assert (linked.steps[0].thought, linked.steps[0].reward, linked.steps[1].action) == ("At once.\nTwo things.", 0.5, "Three.")
+    assert linked.metadata == {"source": "hand", "schema_version": "1.3.1", "available_apis": ["click"]}
+    assert linked.steps[1].metadata["input_messages"][1]["url"] == "http://x"
 
 
 def test_verifiers_takes_every_branch_and_cuts_what_no_model_said():
