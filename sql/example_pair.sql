@@ -1,8 +1,5 @@
 -- The pair that is easiest to read: one diverging step, the widest margin, the shortest prompt.
-SELECT
-    pair_id, kind, margin, len(prompt) AS turns, prompt[-1].content AS prompt,
-    concat_ws(chr(10), nullif(chosen[1].content, ''), array_to_string(chosen[1].tool_calls, chr(10))) AS chosen,
-    concat_ws(chr(10), nullif(rejected[1].content, ''), array_to_string(rejected[1].tool_calls, chr(10))) AS rejected
+SELECT pair_id, kind, margin, len(prompt) AS turns, prompt[-1].content AS prompt, chosen[1] AS chosen, rejected[1] AS rejected
 FROM pairs
 ORDER BY kind = 'step' DESC, len(prompt) > 1 DESC, margin DESC, len(prompt), pair_id
 LIMIT 1

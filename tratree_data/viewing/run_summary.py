@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from tratree_data.messages import row_text
 from tratree_data.stages import written_tables
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
@@ -40,7 +41,7 @@ def _example_pair(store: Store, width: int) -> str:
     ]
     lines.append(f"  {shorten(row['prompt'], room)}")
     for side in ("chosen", "rejected"):
-        lines += [f"  {side if i == 0 else '':<8}  {shorten(line, room)}" for i, line in enumerate(row[side].splitlines())]
+        lines += [f"  {side if i == 0 else '':<8}  {shorten(line, room)}" for i, line in enumerate(row_text(row[side]).splitlines())]
     return "\n".join(lines)
 
 

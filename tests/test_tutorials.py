@@ -1,0 +1,72 @@
+"""The tutorials are programs: in a new folder their commands run in order, and print what the page says."""
+
+import re
+import shlex
+import shutil
+from pathlib import Path
+
+import pytest
+from helpers.claude_sessions import write_scores, write_sessions
+from helpers.tiny_llama import make_tiny_llama
+from test_readme import commands
+from typer.testing import CliRunner
+
+from tratree_data.cli import app
+
+ROOT = Path(__file__).parents[1]
+LOGS = ROOT / "tests" / "data" / "logs"
+TUTORIALS = sorted(path.stem for path in (ROOT / "docs" / "tutorials").glob("*.md"))
+
+
+def prepare(name: str, folder: Path, demo_run: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the reader of this page has."""
+    if name == "sessions":
+        write_sessions(folder / ".claude/projects")
+        write_scores(folder / "scores.csv")
+    elif name == "evaluations":
+        shutil.copytree(LOGS / "inspect", folder / "logs")
+        shutil.copytree(LOGS / "harbor", folder / "jobs")
+    elif name == "explore":
+        page = (ROOT / "docs/tutorials/explore.md").read_text(encoding="utf-8")
+        (folder / "agent.py").write_text(re.findall(r"```python\n(# agent\.py\n.*?)```", page, re.DOTALL)[0])
+    else:
+        shutil.copytree(demo_run, folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".once", "done"))
+    if name == "train":
+        make_tiny_llama(folder / "MODEL")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TUTORIALS)
+def test_a_tutorial_runs_and_prints_what_it_says(
+    name: str, demo_run: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare(name, tmp_path, demo_run, tmp_path_factory)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("COLUMNS", "80")
+    page = (ROOT / "docs/tutorials" / f"{name}.md").read_text(encoding="utf-8")
+    ran = 0
+    for command, expected in commands(page):
+        printed = run(command.replace("~", str(tmp_path)), tmp_path)
+        assert not expected.strip() or printed.rstrip() == expected.rstrip(), command
+        ran += 1
+    assert ran >= 4
+    for snippet in re.findall(r"```python\n(?!# agent)(.*?)```", page, re.DOTALL):
+        monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+        exec(compile(snippet, f"{name}.md", "exec"), {})
+
+
+def run(command: str, folder: Path) -> str:
+    """The standard output of a command as a shell would give it; `$(tratree …)` and `> file` are understood."""
+    inner = re.search(r"\$\((.*?) \| tail -1\)", command)
+    if inner:
+        command = command.replace(inner[0], run(inner[1], folder).splitlines()[-1])
+    command, _, target = command.partition(" > ")
+    words = shlex.split(command)
+    if words[0] == "cat":
+        return (folder / words[1]).read_text()
+    done = CliRunner().invoke(app, words[1:])
+    assert done.exit_code == 0, f"{command}\n{done.output}\n{done.exception!r}"
+    if target:
+        (folder / target).write_bytes(done.stdout_bytes)
+    return done.stdout
