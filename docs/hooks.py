@@ -3,6 +3,7 @@
 import inspect
 import re
 from dataclasses import MISSING, fields
+from os.path import relpath
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,8 @@ def on_page_read_source(page: Any, config: Any) -> str | None:
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
     """Links are written for readers of the repository; on the site, those that leave docs/ lead back to it."""
-    here = ROOT if page.file.src_path == "index.md" else ROOT / "docs"
+    here = ROOT if page.file.src_path == "index.md" else (ROOT / "docs" / page.file.src_path).parent
+    shown = (ROOT / "docs" / page.file.src_path).parent
 
     def follow(match: re.Match[str]) -> str:
         text, target, anchor = match[1], match[2], match[3] or ""
@@ -35,7 +37,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         if "://" in target or not path.exists():
             return match[0]
         if path.is_relative_to(ROOT / "docs") and path.suffix != ".json":
-            return f"[{text}]({path.relative_to(ROOT / 'docs').as_posix()}{anchor})"
+            return f"[{text}]({relpath(path, shown)}{anchor})"
         return f"[{text}]({REPOSITORY}/{path.relative_to(ROOT).as_posix()}{anchor})"
 
     return LINK.sub(follow, markdown)

@@ -18,14 +18,14 @@ LOGS = ROOT / "tests" / "data" / "logs"
 TUTORIALS = sorted(path.stem for path in (ROOT / "docs" / "tutorials").glob("*.md"))
 
 
-def prepare(name: str, folder: Path, demo_run: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+def prepare(name: str, folder: Path, demo_run: Path) -> None:
     """What the reader of this page has."""
     if name == "sessions":
         write_sessions(folder / ".claude/projects")
         write_scores(folder / "scores.csv")
     elif name == "evaluations":
-        shutil.copytree(LOGS / "inspect", folder / "logs")
-        shutil.copytree(LOGS / "harbor", folder / "jobs")
+        (folder / "logs").mkdir()
+        shutil.copy(LOGS / "inspect/arithmetic.eval", folder / "logs")
     elif name == "explore":
         page = (ROOT / "docs/tutorials/explore.md").read_text(encoding="utf-8")
         (folder / "agent.py").write_text(re.findall(r"```python\n(# agent\.py\n.*?)```", page, re.DOTALL)[0])
@@ -37,10 +37,8 @@ def prepare(name: str, folder: Path, demo_run: Path, tmp_path_factory: pytest.Te
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TUTORIALS)
-def test_a_tutorial_runs_and_prints_what_it_says(
-    name: str, demo_run: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    prepare(name, tmp_path, demo_run, tmp_path_factory)
+def test_a_tutorial_runs_and_prints_what_it_says(name: str, demo_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepare(name, tmp_path, demo_run)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("COLUMNS", "80")

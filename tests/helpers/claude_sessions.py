@@ -6,12 +6,21 @@ from pathlib import Path
 PROJECT = "-home-me-parser"
 TASKS = {
     "Make test_dates pass.": {
-        "a1": [("Read", {"file_path": "dates.py"}, "def parse(text): ..."), ("Edit", {"file_path": "dates.py", "old": "%m/%d", "new": "%d/%m"}, "ok")],
-        "a2": [("Read", {"file_path": "dates.py"}, "def parse(text): ..."), ("Edit", {"file_path": "test_dates.py", "old": "assert", "new": "# assert"}, "ok")],
+        "a1": [
+            ("Read", {"file_path": "dates.py"}, "def parse(text): ..."),
+            ("Edit", {"file_path": "dates.py", "old": "%m/%d", "new": "%d/%m"}, "ok"),
+        ],
+        "a2": [
+            ("Read", {"file_path": "dates.py"}, "def parse(text): ..."),
+            ("Edit", {"file_path": "test_dates.py", "old": "assert", "new": "# assert"}, "ok"),
+        ],
         "a3": [("Bash", {"command": "pytest -q"}, "1 failed"), ("Edit", {"file_path": "dates.py", "old": "%m/%d", "new": "%d/%m"}, "ok")],
     },
     "Say what the flag --strict does.": {
-        "b1": [("Grep", {"pattern": "strict"}, "cli.py:12: --strict"), ("Read", {"file_path": "cli.py"}, "strict: stop at the first error")],
+        "b1": [
+            ("Grep", {"pattern": "strict"}, "cli.py:12: --strict"),
+            ("Read", {"file_path": "cli.py"}, "strict: stop at the first error"),
+        ],
         "b2": [("Grep", {"pattern": "strict"}, "cli.py:12: --strict")],
         "b3": [("Read", {"file_path": "README.md"}, "A parser of dates.")],
     },
@@ -39,13 +48,35 @@ def _session(session: str, task: str, calls: list[tuple[str, dict[str, str], str
     def add(kind: str, message: dict[str, object]) -> None:
         uuid = f"{session}-{len(rows)}"
         parent = rows[-1]["uuid"] if rows else None
-        rows.append({"parentUuid": parent, **common, "type": kind, "uuid": uuid, "timestamp": f"2026-11-02T10:00:{len(rows):02d}.000Z", "message": message})
+        rows.append(
+            {
+                "parentUuid": parent,
+                **common,
+                "type": kind,
+                "uuid": uuid,
+                "timestamp": f"2026-11-02T10:00:{len(rows):02d}.000Z",
+                "message": message,
+            }
+        )
 
     add("user", {"role": "user", "content": task})
     for i, (name, arguments, result) in enumerate(calls):
         call = f"toolu_{session}_{i}"
         say = {"model": "claude-opus-4-5", "type": "message", "role": "assistant", "usage": {"input_tokens": 900, "output_tokens": 40}}
-        add("assistant", {"id": f"msg_{session}_{i}", **say, "content": [{"type": "tool_use", "id": call, "name": name, "input": arguments}]})
+        add(
+            "assistant",
+            {"id": f"msg_{session}_{i}", **say, "content": [{"type": "tool_use", "id": call, "name": name, "input": arguments}]},
+        )
         add("user", {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call, "content": result}]})
-    add("assistant", {"id": f"msg_{session}_end", "model": "claude-opus-4-5", "type": "message", "role": "assistant", "usage": {"input_tokens": 990, "output_tokens": 9}, "content": [{"type": "text", "text": "Done."}]})
+    add(
+        "assistant",
+        {
+            "id": f"msg_{session}_end",
+            "model": "claude-opus-4-5",
+            "type": "message",
+            "role": "assistant",
+            "usage": {"input_tokens": 990, "output_tokens": 9},
+            "content": [{"type": "text", "text": "Done."}],
+        },
+    )
     return rows
