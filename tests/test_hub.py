@@ -563,6 +563,8 @@ def test_a_version_is_withdrawn_with_its_tag(client: Client, dataset: Path, tmp_
     safe = dict(repository.commits[-1][1])
     client.do(publish, dataset, "org/leaky", "0.2.0", title="another", traces=10)
     assert any(name.startswith("traces/train/") for name in repository.commits[-1][1])
+    repository_file = json.loads(repository.commits[-1][1]["croissant.json"])["distribution"][0]
+    assert repository_file["contentUrl"] == "https://huggingface.co/datasets/org/leaky/tree/v0.2.0"
     assert {row["file_path"] for row in client.do(stream, "org/leaky", "traces", "v0.2.0")} < set(repository.commits[-1][1])
     changed, notes = client.do(withdraw, "org/leaky", "0.2.0", "a secret")
     assert changed

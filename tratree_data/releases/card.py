@@ -9,6 +9,20 @@ from typing import Any
 from jinja2 import Environment, StrictUndefined
 
 from tratree_data.files import read_text
+from tratree_data.releases.about import About
+from tratree_data.releases.card_facts import (
+    actors,
+    ask,
+    citation,
+    environments,
+    example_pair,
+    example_trajectory,
+    leaks,
+    limits,
+    redacted,
+    training_rows,
+)
+from tratree_data.releases.croissant import CROISSANT, croissant_text
 from tratree_data.releases.front_matter import default_table, front_matter
 from tratree_data.releases.markdown import bars, cell, plain, table
 from tratree_data.store.manifest import MANIFEST, Manifest, read_manifest, release_store
@@ -16,7 +30,6 @@ from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 from tratree_data.store.release import HUB
 from tratree_data.store.schemas import table_schema
-from tratree_data.trees.stats import limits
 from tratree_data.viewing.shown_trees import read_tasks, sample_tree
 from tratree_data.viewing.tree_drawing import draw_tree_svg
 from tratree_data.viewing.web_page import page_of_trees
@@ -33,14 +46,12 @@ IMAGE = "images/tree.svg"
 PAGE = "reports/trees.html"
 TREES_IN_THE_PAGE = 24
 LONGEST_SETTINGS = 1_000
-VIEWER_BYTES = 1_000_000
-"""What the Hub's viewer shows of the first rows at most; longer cells are cut there."""
 ANYWHERE = "path/to/this/folder"
 """How a card refers to its own folder: folders are moved and copied."""
 
 
-def write_card(folder: Path, title: str, license: str, report: dict[str, Any], place: str) -> None:
-    """README.md and its image, from the data in `folder`; `place` is 'hub:org/name' or ANYWHERE, for a release in a folder."""
+def write_card(folder: Path, title: str, license: str, report: dict[str, Any], place: str, about: About) -> None:
+    """README.md with its image and page, and croissant.json, from the data in `folder`; `place` is 'hub:org/name' or ANYWHERE."""
     manifest = read_manifest((folder / MANIFEST).read_text(encoding="utf-8"), str(folder))
     store = release_store(manifest, str(folder.resolve()), folder)
     tasks = read_tasks(store)
@@ -54,34 +65,43 @@ def write_card(folder: Path, title: str, license: str, report: dict[str, Any], p
     drawn = {"image": IMAGE if pictured else "", "page": f"{PAGE}#tree={pictured}"}
     with ThreadPoolExecutor(1) as beside:
         page = beside.submit(page_of_trees, store, title, address=place, trees=TREES_IN_THE_PAGE, tasks=tasks) if pictured else None
-        facts = {**_facts(release_store(manifest, str(folder.resolve()), folder), manifest), **drawn}
+        facts = {**_facts(release_store(manifest, str(folder.resolve()), folder), manifest, about), **drawn}
     if page is not None:
         (folder / PAGE).parent.mkdir(exist_ok=True)
         (folder / PAGE).write_text(page.result()[0], encoding="utf-8")
-    facts |= {"redacted": _redacted(report), "leaks": _leaks(report)}
-    head = front_matter(manifest, license, title)
-    text = template.render(front_matter=head, title=title, license=license, manifest=manifest, **_addresses(manifest, place), **facts)
-    (folder / "README.md").write_text(text, encoding="utf-8")
+    facts |= {"redacted": redacted(report), "leaks": leaks(report, manifest.splits), **_addresses(manifest, place)}
+    facts |= {"title": title, "license": license, "about": about, "manifest": manifest}
+    facts["citation"] = citation(title, manifest.version, facts["address"] if place.startswith(HUB) else "", about)
+    (folder / CROISSANT).write_text(croissant_text(facts), encoding="utf-8")
+    head = front_matter(manifest, license, title, about.language)
+    (folder / "README.md").write_text(template.render(front_matter=head, **facts), encoding="utf-8")
 
 
-def _facts(store: Store, manifest: Manifest) -> dict[str, Any]:
+def _facts(store: Store, manifest: Manifest, about: About) -> dict[str, Any]:
     """Everything that the template shows, as numbers and finished Markdown."""
     quality = query(store, "quality").to_pylist()[0] if store.has("nodes") else None
+    acted, written = actors(store)
     return {
         "overview": query(store, "overview").to_pylist()[0],
+        "acted": acted,
+        "written": written,
+        "environments": environments(store, about),
+        "pair": example_pair(store),
+        "trajectory": example_trajectory(store),
+        "training": training_rows(store),
         "contents": _contents(manifest),
-        "agents": _table_of(_ask(store, "card_agents")),
-        "sources": _table_of(_ask(store, "card_sources")),
-        "sampling": _table_of(_ask(store, "card_sampling")),
+        "agents": _table_of(ask(store, "card_agents")),
+        "source_rows": ask(store, "card_sources"),
+        "sources": _table_of(ask(store, "card_sources")),
+        "sampling": _table_of(ask(store, "card_sampling")),
         "stages": _stages(manifest),
         "scores": _histogram(store),
-        "ends": _table_of(_ask(store, "card_ends")),
+        "ends": _table_of(ask(store, "card_ends")),
         "splits": _table_of(
-            [{"split": manifest.splits.get(row["split"], row["split"]), **_without(row, "split")} for row in _ask(store, "card_splits")]
+            [{"split": manifest.splits.get(row["split"], row["split"]), **_without(row, "split")} for row in ask(store, "card_splits")]
         ),
         "quality": quality,
-        "limits": [text for text, _ in limits(store)] if quality else [],
-        "viewer": list(_beyond_the_viewer(store, manifest)),
+        "limits": limits(store, manifest),
         "dropped": _dropped(store),
         "forms": _forms(store),
         "questions": _questions(store),
@@ -94,14 +114,11 @@ def _addresses(manifest: Manifest, place: str) -> dict[str, str]:
     """What a reader types: the arguments of `load_dataset`, and the release for our own verbs."""
     split = "train" if "train" in manifest.splits.values() else min(manifest.splits.values())
     if not place.startswith(HUB):
-        return {"load": f'"{place}", "{{}}", split="{split}"', "address": place}
-    load = f'"{place.removeprefix(HUB)}", "{{}}", split="{split}", revision="v{manifest.version}"'
-    return {"load": load, "address": f"{place}@v{manifest.version}"}
-
-
-def _ask(store: Store, name: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = store.sql(read_text("publish/queries", f"{name}.sql")).to_pylist()
-    return rows
+        return {"load": f'"{place}", "{{}}", split="{split}"', "address": place, "files": place, "web": ""}
+    name = place.removeprefix(HUB)
+    load = f'"{name}", "{{}}", split="{split}", revision="v{manifest.version}"'
+    web = f"https://huggingface.co/datasets/{name}"
+    return {"load": load, "address": f"{place}@v{manifest.version}", "files": f"hf://datasets/{name}@v{manifest.version}", "web": web}
 
 
 def _table_of(rows: list[dict[str, Any]]) -> str:
@@ -165,7 +182,7 @@ def _settings(settings: dict[str, Any]) -> str:
 
 
 def _histogram(store: Store) -> str:
-    counts = {row["bin"]: row["rollouts"] for row in _ask(store, "card_scores")}
+    counts = {row["bin"]: row["rollouts"] for row in ask(store, "card_scores")}
     labels = [(i, f"{i / 10:.1f} – {(i + 1) / 10:.1f}") for i in range(10)] + [(10, "1")]
     rows = [(label, counts.get(number, 0)) for number, label in labels]
     return bars([*rows, ("no score", counts[11])] if 11 in counts else rows)
@@ -180,20 +197,6 @@ def _dropped(store: Store) -> str:
             "GROUP BY ALL ORDER BY stage, rows DESC, reason LIMIT 20"
         ).to_pylist()
     )
-
-
-def _beyond_the_viewer(store: Store, manifest: Manifest) -> Iterator[str]:
-    """What the Hub's viewer cannot show whole."""
-    for name, entry in manifest.tables.items():
-        if sum(shard["memory_bytes"] for shard in entry["shards"]) > VIEWER_BYTES:
-            long = f"SELECT count(*) AS n FROM {name} AS t WHERE strlen(to_json(t)::VARCHAR) > $most"
-            count = store.sql(long, {"most": VIEWER_BYTES}).to_pylist()[0]["n"]
-            if count:
-                yield f"{count:,} rows of `{name}` are longer than 1 MB: the Hub's viewer cuts them, `load_dataset` does not."
-    if store.has("traces"):
-        count = store.sql("SELECT count(*) AS n FROM traces WHERE trace IS NULL").to_pylist()[0]["n"]
-        if count:
-            yield f"{count:,} sessions are too long for a row of `traces`: `messages` and `trace` are NULL, and `file_path` names the file."
 
 
 def _forms(store: Store) -> str:
@@ -212,19 +215,5 @@ def _questions(store: Store) -> list[dict[str, str]]:
     for name, tables in QUESTIONS.items():
         if len(shown) < SHOWN_QUESTIONS and all(store.has(table) and store.count(table) for table in tables):
             question, _, text = read_text("publish/queries", f"{name}.sql").partition("\n")
-            shown.append({"question": question.removeprefix("-- "), "sql": text.strip(), "answer": _table_of(_ask(store, name))})
+            shown.append({"question": question.removeprefix("-- "), "sql": text.strip(), "answer": _table_of(ask(store, name))})
     return [item for item in shown if item["answer"]]
-
-
-def _redacted(report: dict[str, Any]) -> str:
-    kinds: dict[str, int] = {}
-    for finding in report["redacted"]:
-        kinds[finding["kind"]] = kinds.get(finding["kind"], 0) + finding["count"]
-    return ", ".join(f"{count:,} × {kind}" for kind, count in sorted(kinds.items()))
-
-
-def _leaks(report: dict[str, Any]) -> dict[str, int]:
-    counts = {"task": 0, "instruction": 0, "near": 0}
-    for leak in report["leaks"]:
-        counts[leak["kind"]] += 1
-    return counts

@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from tratree_data.files import file_names, read_text
+from tratree_data.releases.about import About, read_about
 from tratree_data.releases.card import write_card
 from tratree_data.releases.leaks import Leak, find_leaks
 from tratree_data.releases.redaction import Finding, Redactor
+from tratree_data.releases.settings import PublishSettings
 from tratree_data.releases.shards import write_tables
 from tratree_data.releases.traces import TABLE, write_traces
 from tratree_data.releases.version_numbers import Diff
@@ -45,6 +47,7 @@ class Draft:
     lineage: dict[str, Any]
     findings: list[Finding]
     leaks: list[Leak]
+    about: About
     diff: Diff | None = None
 
     def counts(self) -> dict[str, int]:
@@ -59,14 +62,14 @@ class Draft:
             yield Path(name)
 
 
-def write_data(store: Store, folder: Path, *, license: str, title: str, place: str, shard_bytes: int, traces: int = 0) -> Draft:
+def write_data(store: Store, folder: Path, settings: PublishSettings, *, title: str, place: str) -> Draft:
     """Everything that does not depend on the version's number."""
     redactor = Redactor()
     redactor.number_secrets(store)
     with ThreadPoolExecutor(1) as beside:
         found = beside.submit(find_leaks, store)
         shards, splits = write_tables(
-            store, folder, redactor.redact_table, shard_bytes, rename=lambda split: redactor.redact_text(split, "split")
+            store, folder, redactor.redact_table, settings.shard_bytes, rename=lambda split: redactor.redact_text(split, "split")
         )
     if store.has("dropped"):
         (folder / DROPPED).parent.mkdir(exist_ok=True)
@@ -76,10 +79,11 @@ def write_data(store: Store, folder: Path, *, license: str, title: str, place: s
     lineage = {table: redactor.redact_settings(_lineage(store, table), "lineage.json") for table in shards}
     leaks = [_redact_leak(leak, redactor) for leak in found.result()]
     title = redactor.redact_text(title, "title")
-    if traces:
-        shards[TABLE] = write_traces(folder, shards, splits, traces, shard_bytes)
-        lineage[TABLE] = asdict(Lineage("publish", {"traces": traces}, {}, {}, TABLE, "", CODE_VERSION, FORMAT_VERSION))
-    return Draft(store, folder, license, title, place, shards, splits, lineage, redactor.findings(), leaks)
+    about = read_about(settings, redactor.redact_settings)
+    if settings.traces:
+        shards[TABLE] = write_traces(folder, shards, splits, settings.traces, settings.shard_bytes)
+        lineage[TABLE] = asdict(Lineage("publish", {"traces": settings.traces}, {}, {}, TABLE, "", CODE_VERSION, FORMAT_VERSION))
+    return Draft(store, folder, settings.license, title, place, shards, splits, lineage, redactor.findings(), leaks, about)
 
 
 def _redact_leak(leak: Leak, redactor: Redactor) -> Leak:
@@ -99,7 +103,7 @@ def write_texts(draft: Draft, version: str) -> None:
     if draft.diff is not None:
         _write_json(draft.folder / CHANGES, asdict(draft.diff))
     _write_json(draft.folder / MANIFEST, _manifest(draft, version))
-    write_card(draft.folder, draft.title, draft.license, report, draft.place)
+    write_card(draft.folder, draft.title, draft.license, report, draft.place, draft.about)
     write_checksums(draft)
 
 

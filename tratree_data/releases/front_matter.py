@@ -1,5 +1,6 @@
 """The YAML at the head of a card, by which the Hub and `datasets` find configurations, splits, features and sizes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -10,7 +11,9 @@ from tratree_data.store.schemas import released_schema
 
 TRACE_TAGS = ["agent-traces", "format:agent-traces"]
 """The Hub finds traces by itself only where they are the first configuration, and in JSON."""
-TAGS = ["agents", "trajectories", "trajectory-trees", "preference-data", "weak-to-strong", "tratree-data"]
+PAPER = "2507.18858"
+"""The method's, on arXiv."""
+TAGS = ["agents", "trajectories", "trajectory-trees", "preference-data", "weak-to-strong", "tratree-data", f"arxiv:{PAPER}"]
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10_000_000, "1M<n<10M"))
 
 
@@ -18,13 +21,14 @@ def default_table(manifest: Manifest) -> str:
     return "pairs" if "pairs" in manifest.tables and manifest.tables["pairs"]["shards"] else "rollouts"
 
 
-def front_matter(manifest: Manifest, license: str, title: str) -> str:
+def front_matter(manifest: Manifest, license: str, title: str, language: Sequence[str] = ()) -> str:
     """Tables without a row are left out: a configuration without files would break the others."""
     tables = {name: entry for name, entry in manifest.tables.items() if entry["shards"]}
     most = max(entry["rows"] for entry in tables.values())
     content = {
         "license": license,
         "pretty_name": INVISIBLE.sub("", " ".join(title.split())),
+        **({"language": list(language)} if language else {}),
         "task_categories": ["reinforcement-learning", "text-generation"],
         "tags": [*TAGS, *(TRACE_TAGS if "traces" in tables else [])],
         "size_categories": [next((name for limit, name in SIZES if most < limit), "n>10M")],

@@ -19,6 +19,17 @@ def plain(value: object, longest: int = LONGEST) -> str:
     return MEANINGFUL.sub(lambda match: f"&#{ord(match[0])};", text)
 
 
+def preformatted(text: str, longest: int) -> str:
+    """Lines as they are, in a box: HTML, because a fence of Markdown shows entities as they are written."""
+    cut = text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return "<pre>\n" + "\n".join(_line(INVISIBLE.sub("", line)) or " " for line in cut.split("\n")) + "\n</pre>"
+
+
+def _line(text: str) -> str:
+    """Also safe where Markdown looks at how a line begins."""
+    return re.sub(r"^[-+=]", lambda match: f"&#{ord(match[0])};", MEANINGFUL.sub(lambda match: f"&#{ord(match[0])};", text))
+
+
 def cell(value: object, longest: int = LONGEST) -> str:
     """A value in a table, as a reader wants it."""
     if value is None or value == "":

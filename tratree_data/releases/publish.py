@@ -82,15 +82,7 @@ def publish(directory: str | Path, settings: PublishSettings) -> StageResult:
         with place.scratch(version) as folder:
             title = settings.title or Path(directory).resolve().name
             place_on_card = target if target.startswith(HUB) else ANYWHERE
-            draft = write_data(
-                store,
-                folder,
-                license=settings.license,
-                title=title,
-                place=place_on_card,
-                shard_bytes=settings.shard_bytes,
-                traces=settings.traces,
-            )
+            draft = write_data(store, folder, settings, title=title, place=place_on_card)
             if settings.fail_on_findings:
                 _stop_if_found(draft)
             if published:

@@ -16,6 +16,8 @@ class PublishSettings(Settings):
     version: Annotated[str, Setting("X.Y.Z; publish/versioning.md says which number a change needs.")]
     license: Annotated[str, Setting("Licence of the data, as the Hub spells it.")] = "unknown"
     title: Annotated[str, Setting("Title of the card; the name of the dataset's folder by default.")] = ""
+    language: Annotated[str, Setting("Language of the texts, as the Hub spells it; several with commas.", metavar="en")] = ""
+    about: Annotated[str, Setting("A TOML file: authors, date, DOI, environments, and statements in your words.", metavar="FILE")] = ""
     fail_on_findings: Annotated[bool, Setting("Exit with code 1 if secrets, personal data or leaks between splits are found.")] = False
     private: Annotated[bool, Setting("On the Hub: visible only to you and your organization.")] = False
     gated: Annotated[bool, Setting("On the Hub: readers must agree to share their contact first.")] = False

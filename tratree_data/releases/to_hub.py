@@ -18,7 +18,7 @@ from tratree_data.system.scratch import scratch_folder
 
 OURS = ("data/", "traces/", "schemas/", "sql/", "reports/", "images/")
 """Folders that belong to the release; other files that someone keeps in the repository stay."""
-TOP = ("README.md", "lineage.json", "SHA256SUMS", "recipe.toml")
+TOP = ("README.md", "croissant.json", "lineage.json", "SHA256SUMS", "recipe.toml")
 """Files of a release beside its folders."""
 COMPARED = ["schemas/**", "lineage.json", "SHA256SUMS"]
 """The texts of the version before that are always fetched to compare with; shards only where they differ."""

@@ -1,0 +1,229 @@
+"""What a card and croissant.json tell whoever wants to use or cite a dataset, and that what they say is true."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from helpers.shop import import_rows, trajectories
+from helpers.tool_chats import write_log
+
+from tratree_data import build, demonstrations, import_log, pairs, publish, search
+from tratree_data.errors import BadInputError
+from tratree_data.releases.card_facts import VIEWER_BYTES
+from tratree_data.releases.markdown import preformatted
+from tratree_data.store.manifest import read_manifest
+from tratree_data.store.release import open_release
+
+REQUIRED = (
+    "rai:dataLimitations", "rai:dataBiases", "rai:personalSensitiveInformation", "rai:dataUseCases", "rai:dataSocialImpact",
+    "rai:hasSyntheticData", "prov:wasDerivedFrom", "prov:wasGeneratedBy",
+)  # fmt: skip
+"""What NeurIPS 2026 requires of the datasets of its Evaluations and Datasets track."""
+ABOUT = """
+summary = "Shoes, bought by toys."
+authors = ["Ada Lovelace", "Alan {Turing}"]
+published = 2026-11-28
+doi = "10.5072/toy"
+language = ["en"]
+
+[environments]
+toyshop = "A shop for toys."
+
+[statements]
+dataSocialImpact = "None to speak of, says ada.lovelace@engines.net."
+"""
+
+
+def make_all(folder: Path) -> Path:
+    build(folder, embedder="exact")
+    search(folder, simulations=20)
+    pairs(folder, kinds=["divergence", "step"])
+    demonstrations(folder, kinds=["path", "best", "success"])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("card")
+    rows = trajectories([1, 2])
+    rows += [row | {"agent": "transcript", "model": "gpt-toy"} for row in trajectories([4])]
+    dataset = make_all(import_rows(folder / "shop", rows))
+    (folder / "about.toml").write_text(ABOUT)
+    publish(dataset, folder / "release", version="1.0.0", license="cc-by-4.0", about=str(folder / "about.toml"))
+    return folder / "release"
+
+
+@pytest.fixture(scope="module")
+def chats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("chats")
+    write_log(folder)
+    import_log(folder / "chats", folder / "chats.jsonl", environment="cities", license="mit", source_url="https://example.org/logs")
+    make_all(folder / "chats")
+    publish(folder / "chats", folder / "release", version="0.1.0", traces=10)
+    return folder / "release"
+
+
+def card_of(release: Path) -> str:
+    return (release / "README.md").read_text(encoding="utf-8")
+
+
+def croissant_of(release: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((release / "croissant.json").read_text(encoding="utf-8"))
+    return content
+
+
+# Croissant
+
+
+@pytest.mark.parametrize("name", ["release", "chats"])
+def test_croissant_is_valid_and_its_records_are_the_rows(request: pytest.FixtureRequest, name: str) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant", reason="needs the extra 'dev'")
+    folder: Path = request.getfixturevalue(name)
+    dataset = mlcroissant.Dataset(str(folder / "croissant.json"))
+    assert not dataset.metadata.ctx.issues.errors
+    assert str(dataset.metadata.ctx.conforms_to.value).endswith("/1.1")
+    manifest = read_manifest((folder / "lineage.json").read_text(), "")
+    sets = {records.id: records for records in dataset.metadata.record_sets}
+    assert sets.keys() == {table for table, entry in manifest.tables.items() if entry["shards"]}
+    for table, records in sets.items():
+        assert len(list(dataset.records(table))) == manifest.tables[table]["rows"], table
+        assert all(field.description for field in records.fields)
+    pair = next(iter(dataset.records("pairs")))
+    assert pair["pairs/prompt"][0]["pairs/prompt/role"] in {b"user", b"system"}
+
+
+def test_croissant_says_what_neurips_requires(release: Path, chats: Path) -> None:
+    for folder in (release, chats):
+        content = croissant_of(folder)
+        assert all(content[name] for name in REQUIRED)
+        assert {"build", "search", "pairs", "demonstrations", "import"} <= {one["prov:label"] for one in content["prov:wasGeneratedBy"]}
+    said = croissant_of(release)
+    assert said["rai:dataSocialImpact"] == "None to speak of, says [redacted:email:1]."
+    assert (said["datePublished"], said["inLanguage"], said["version"]) == ("2026-11-28", ["en"], "1.0.0")
+    assert said["license"] == "https://spdx.org/licenses/CC-BY-4.0.html"
+    imported = croissant_of(chats)
+    assert imported["prov:wasDerivedFrom"][0] == {"@type": "prov:Entity", "prov:label": "https://example.org/logs", "sc:license": "mit"}
+    assert imported["rai:dataCollectionType"] == ["Secondary Data Analysis"]
+
+
+# The card
+
+
+def test_the_card_says_what_acted_where_and_whom_to_cite(release: Path) -> None:
+    text = card_of(release)
+    head = yaml.safe_load(text.split("\n---\n")[0].removeprefix("---\n"))
+    assert head["language"] == ["en"]
+    assert "arxiv:2507.18858" in head["tags"]
+    assert "What acted: 8 rollouts by agents whose models the logs do not name (imported); 4 rollouts by models (gpt-toy)." in text
+    assert "**toyshop**. A shop for toys." in text
+    assert "Shoes, bought by toys." in text
+    cited = re.search(r"```bibtex\n(@misc.*?)```", text, re.DOTALL)
+    assert cited
+    values = dict(re.findall(r"(\w+) += \{(.*)\}", cited[1]))
+    assert {name: values[name] for name in ("author", "version", "year", "doi")} == {
+        "author": "Ada Lovelace and Alan Turing",
+        "version": "1.0.0",
+        "year": "2026",
+        "doi": "10.5072/toy",
+    }
+
+
+def test_a_publisher_who_says_nothing_gets_gaps_and_no_inventions(chats: Path) -> None:
+    text = card_of(chats)
+    assert "doi          = {to be assigned}" in text
+    assert "The publisher has not described this environment." in text
+    assert "language:" not in text.split("\n---\n")[0]
+    assert "| https&#58;//example.org/logs | mit |" in text
+
+
+def test_scripts_are_called_scripts(tmp_path: Path) -> None:
+    rows = [row | {"agent": "scripted", "model": "scripted-skill0.3"} for row in trajectories([1])]
+    publish(import_rows(tmp_path / "shop", rows), tmp_path / "release", version="0.1.0")
+    text = card_of(tmp_path / "release")
+    assert "4 rollouts by scripts (scripted-skill0.3), which are not language models" in text
+    assert "Scripts wrote the thoughts and actions from templates" in text
+    assert "Agents wrote" not in text
+
+
+def test_an_example_of_a_pair_and_of_a_rollout_are_from_the_data(release: Path) -> None:
+    text = card_of(release)
+    store = open_release(release)
+    boxes = re.findall(r"<pre>\n(.*?)\n</pre>", text, re.DOTALL)
+    assert boxes[1:3] == ["Action: click item 1", "Action: click item 0"]
+    assert store.sql("SELECT count(*) AS n FROM steps WHERE action = 'click item 1'").to_pylist()[0]["n"]
+    assert re.search(r"<details><summary>A whole rollout of 3 steps, score 1\.00</summary>.*did     search", text, re.DOTALL)
+    assert re.search(r"<details><summary>Settings</summary>.*\| edges, nodes, step_nodes \| build \|.*</details>", text, re.DOTALL)
+
+
+def test_boxes_show_texts_of_strangers_and_nothing_else() -> None:
+    box = preformatted("a</pre><script>x</script>\n\n```\n[l](javascript:1)\u202e", 100)
+    assert box == ("<pre>\na&#60;/pre&#62;&#60;script&#62;x&#60;/script&#62;\n \n&#96;&#96;&#96;\n&#91;l&#93;(javascript:1)\n</pre>")
+
+
+@pytest.mark.parametrize(("tasks", "leaks"), [([1, 2], 0), ([0, 1], 1)])
+def test_leaks_are_only_counted_where_there_are_splits(tmp_path: Path, tasks: list[int], leaks: int) -> None:
+    publish(import_rows(tmp_path / "shop", trajectories(tasks)), tmp_path / "release", version="0.1.0")
+    text = card_of(tmp_path / "release")
+    assert "Leaks" not in text
+    assert text.count("All tasks of the splits dev, train were compared: no task and no instruction is in two of them") == leaks
+
+
+def test_rows_longer_than_the_viewer_shows_are_named(tmp_path: Path) -> None:
+    rows = trajectories([1], attempts=2, observation="x" * (VIEWER_BYTES + 1))
+    publish(import_rows(tmp_path / "shop", rows), tmp_path / "release", version="0.1.0")
+    text = card_of(tmp_path / "release").replace("&#95;", "_")
+    assert "2 rows of steps are longer than 1 MB: the Hub's viewer cuts them, load_dataset does not." in text
+
+
+def test_the_hubs_command_answers_what_the_card_asks(release: Path) -> None:
+    asked = re.findall(r'hf datasets sql "(.*?)"\n', card_of(release))
+    assert len(asked) == 2
+    for query in asked:
+        command = [str(Path(sys.executable).with_name("hf")), "datasets", "sql", query.replace("path/to/this/folder", str(release))]
+        done = subprocess.run([*command, "--format", "json"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)
+
+
+def snippet(release: Path, trainer: str) -> str:
+    """The snippet up to its model: what it trains on."""
+    found = [code for code in re.findall(r"```python\n(.*?)```", card_of(release), re.DOTALL) if f"import {trainer}" in code]
+    (code,) = found
+    return code.split("settings =")[0].replace("path/to/this/folder", str(release))
+
+
+def test_plain_trl_learns_answers_only_and_each_conversation_once(release: Path, tmp_path: Path) -> None:
+    code = snippet(release, "DPOConfig, DPOTrainer") + snippet(release, "SFTConfig, SFTTrainer")
+    code = re.sub(r"^(import torch|from trl .*)\n", "", code, flags=re.MULTILINE)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    compared = names["pairs"]
+    assert set(compared["kind"]) == {"step"}
+    assert all(len(row[side]) == 1 for row in compared for side in ("chosen", "rejected"))
+    imitated = [str(row["messages"]) for row in names["demonstrations"]]
+    assert len(imitated) == len(set(imitated)) > 0
+    counted = open_release(release).sql("SELECT count(*) AS n, count(DISTINCT messages) AS different FROM demonstrations").to_pylist()[0]
+    assert counted["n"] > counted["different"]
+    assert f"; {counted['different']} of all are different conversations." in card_of(release)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("autors = []", "unknown entry 'autors'. Did you mean 'authors'"),
+        ("authors = 'Ada'", "authors must be text"),
+        ("[statements]\nbiases = 'x'", "unknown statement 'biases'"),
+        ("a b", "not valid TOML"),
+    ],
+)
+def test_mistakes_in_what_a_publisher_says_are_explained(tmp_path: Path, text: str, said: str) -> None:
+    dataset = import_rows(tmp_path / "shop", trajectories([1], attempts=1))
+    (tmp_path / "about.toml").write_text(text)
+    with pytest.raises(BadInputError, match=re.escape(said)):
+        publish(dataset, tmp_path / "release", version="0.1.0", about=str(tmp_path / "about.toml"))
+    assert not list((tmp_path / "release/versions").glob("0*"))
