@@ -477,12 +477,18 @@ def test_a_run_with_all_its_queries_may_be_larger_than_a_record(tmp_path, monkey
 def test_openhands_events_pairs_and_kinds():
     (older, pairs, newer), problems = read("openhands", "openhands", environment="swe")
     assert reasons(problems) == ["empty_steps"]
-    assert acts(older) == [
-        ("<issue>add is wrong</issue> Solve it.", "I look around.", 'execute_bash {"command": "ls"}'),
-        ("calc.py", "It adds one too many.", "think"),
-        ("Your thought has been logged.", "", "Shall I go on?"),
-        ("Please continue.", "Done.", "finish"),
-    ]
+    assert said(older) == [
+        ("system", "You are OpenHands.", None), ("user", "<issue>add is wrong</issue> Solve it.", None),
+        ("assistant", "I look around.", [("c1", "execute_bash", '{"command": "ls"}')]), ("tool", "calc.py", "c1"),
+        ("assistant", None, [("c2", "execute_bash", '{"command": "cat calc.py", "security_risk": "LOW"}'),
+                             ("c3", "think", '{"thought": "It adds one too many."}')]),
+        ("tool", "return a + b + 1", "c2"), ("tool", "Your thought has been logged.", "c3"),
+        ("assistant", "Shall I go on?", None), ("user", "Please continue.", None), ("assistant", "finish", None),
+    ], "calls of one answer are one turn"  # fmt: skip
+    assert older.steps[1].action == 'execute_bash {"command": "cat calc.py"}\nthink {"thought": "It adds one too many."}'
+    assert [step.thought for step in older.steps] == ["I look around.", "Both.", "", "Done."]
+    assert older.steps[1].metadata["usage"] == {"prompt_tokens": 7, "completion_tokens": 3}
+    assert [tool["function"]["name"] for tool in older.tools] == ["execute_bash"]
     assert (older.prompt, older.instruction, older.split) == ("You are OpenHands.", "add is wrong", "test")
     assert (older.reward, older.success, older.end_reason, older.prompt_tokens) == (1.0, True, "done", 800)
     assert (older.agent, older.model) == ("CodeActAgent", "claude-sonnet")
@@ -492,12 +498,14 @@ def test_openhands_events_pairs_and_kinds():
         (
             "Mend div.\n\nMind the style.",
             "Hm.\nTwo at once.",
-            'terminal {"command": "ls"}\nfile_editor {"command": "view", "path": "/a.py"}',
+            'file_editor {"command": "view", "path": "/a.py"}\nterminal {"command": "ls"}',
         ),
-        ("a.py\n\nNo such file.", "", 'create_issue {"summary": "div is wrong"}'),  # the tool's own, unlike the first call's
+        ("No such file.\n\na.py", "", 'create_issue {"summary": "div is wrong"}'),  # the tool's own, unlike the first call's
         ("#7", "", 'think {"thought": "All done?"}'),
         ("Logged.", "", 'finish {"message": "ok"}'),
     ]
+    assert said(newer)[3:5] == [("tool", "a.py", "t1"), ("tool", "No such file.", "t2")]
+    assert said(newer)[2][2][0] == ("t1", "terminal", '{"command": "ls", "summary": "Look around", "security_risk": "LOW"}')
     assert (newer.reward, newer.end_reason, newer.trajectory_id, newer.split) == (0.0, "done", "output:2", "dev")
 
 

@@ -1,28 +1,34 @@
 """OpenHands' `output.jsonl`: an evaluated task a line, {"instance_id", "history", "test_result", "metadata", …}.
 
 `history` is a list of events, or of [action, observation] pairs in old versions. Up to version 0 an event says what it is by the key
-`action` or `observation`, from version 1 on by `kind`; bookkeeping is left out. Where the model's own tool call is kept, it is the action,
-without what it may say about any call (`summary`, `security_risk`): equal acts would differ by it.
+`action` or `observation`, from version 1 on by `kind`; bookkeeping is left out. Where the model's own tool calls are kept, they are read as
+calls (openhands_calls.py).
 """
 
 from collections.abc import Iterator
 from typing import Any
 
 from tratree_data.importers import conversations, log_records
+from tratree_data.importers.chat import action_text, record_of_chat
 from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import LogStep, Options, Problem, Record, Unusable
+from tratree_data.importers.openhands_calls import (
+    NO_ACTIONS,
+    NO_OBSERVATIONS,
+    TOLD_IN,
+    Conversation,
+    Event,
+    described,
+    has_call,
+    prompt_of,
+    text_of,
+)  # fmt: skip
 from tratree_data.importers.swebench import reported_score
 
 ENDINGS = ("output.jsonl",)
 """The evaluation's copy beside it, `output.swebench_eval.jsonl`, holds the same episodes."""
-Event = dict[str, Any]
 KINDS = ("kind", "action", "observation")
-NO_ACTIONS = ("system", "recall", "null", "start", "pause", "resume", "stop", "change_agent_state", "condensation", "condensation_request")
-NO_OBSERVATIONS = ("null", "recall", "agent_state_changed")
-OWN_WORDS = {"run": "command", "run_ipython": "code", "message": "content", "browse_interactive": "browser_actions"}
-NO_ARGUMENTS = ("thought", "kind", "confirmation_state", "is_confirmed", "blocking", "hidden", "security_risk", "wait_for_response")
-SAID_OF_CALLS = ("summary", "security_risk")
-TOLD_IN = {"AgentErrorEvent": "error", "UserRejectObservation": "rejection_reason", "CondensationSummaryEvent": "summary"}
+TAKEN = ("instance_id", "history", "instance", "instruction", "attempt")
 SCORES = ("reward", "score", "resolved", "success", "correct", "result")
 
 
@@ -35,30 +41,49 @@ def _parse(file: LogFile, options: Options, where: str, value: Any) -> Record:
     events = list(_events(log_records.items_of(log_records.need(entry, "history"), "history")))
     task = log_records.identifier(log_records.need(entry, "instance_id"), "instance_id")
     metadata = log_records.mapping(entry.get("metadata") or {}, "metadata")
-    steps, end_observation = conversations.alternate(_happened(events))
     score = _score(entry)
     score = reported_score(file, task) if score is None else score
     asked = log_records.at(entry, "instance", "problem_statement")
     instruction = asked if isinstance(asked, str) else log_records.optional_text(entry.get("instruction"), "instruction")
     usage = log_records.at(entry, "metrics", "accumulated_token_usage")
-    return Record(
-        source=where,
-        environment=options.environment or log_records.optional_text(metadata.get("dataset"), "metadata.dataset"),
-        split=log_records.optional_text(metadata.get("data_split") or metadata.get("dataset_split"), "metadata.data_split"),
-        task_id=task,
-        trajectory_id="" if entry.get("attempt") is None else f"{file.stem}:{log_records.identifier(entry['attempt'], 'attempt')}",
-        agent=log_records.optional_text(metadata.get("agent_class"), "metadata.agent_class") or "openhands",
-        model=_model(metadata),
-        prompt="\n\n".join(text for event in events if (text := _prompt(event))),
-        instruction=instruction.strip() or steps[0].observation.strip(),
-        reward=score,
-        success=None if score is None else score == 1,
-        steps=steps,
-        end_observation=end_observation,
-        end_reason=_end_reason(log_records.optional_text(entry.get("error"), "error"), steps[-1].action),
-        prompt_tokens=log_records.count(log_records.at(usage, "prompt_tokens"), "prompt_tokens"),
-        completion_tokens=log_records.count(log_records.at(usage, "completion_tokens"), "completion_tokens"),
-    )
+    facts: dict[str, Any] = {
+        "source": where,
+        "environment": options.environment or log_records.optional_text(metadata.get("dataset"), "metadata.dataset"),
+        "split": log_records.optional_text(metadata.get("data_split") or metadata.get("dataset_split"), "metadata.data_split"),
+        "task_id": task,
+        "trajectory_id": "" if entry.get("attempt") is None else f"{file.stem}:{log_records.identifier(entry['attempt'], 'attempt')}",
+        "agent": log_records.optional_text(metadata.get("agent_class"), "metadata.agent_class") or "openhands",
+        "model": _model(metadata),
+        "reward": score,
+        "success": None if score is None else score == 1,
+        "prompt_tokens": log_records.count(log_records.at(usage, "prompt_tokens"), "prompt_tokens"),
+        "completion_tokens": log_records.count(log_records.at(usage, "completion_tokens"), "completion_tokens"),
+        "metadata": {key: value for key, value in entry.items() if key not in TAKEN and value is not None},
+    }
+    record = _with_calls(events, instruction, facts) if any(map(has_call, events)) else _with_texts(events, instruction, facts)
+    record.end_reason = _end_reason(log_records.optional_text(entry.get("error"), "error"), record.steps[-1].action)
+    return record
+
+
+def _with_texts(events: list[Event], instruction: str, facts: dict[str, Any]) -> Record:
+    steps, end_observation = conversations.alternate(_happened(events))
+    prompt = "\n\n".join(text for event in events if (text := prompt_of(event)))
+    asked = instruction.strip() or steps[0].observation.strip()
+    return Record(prompt=prompt, instruction=asked, steps=steps, end_observation=end_observation, **facts)
+
+
+def _with_calls(events: list[Event], instruction: str, facts: dict[str, Any]) -> Record:
+    """As the model called its tools. Of a call, what it may say about any call is no part of the action's text."""
+    conversation = Conversation()
+    for event in events:
+        conversation.add(event)
+    asked: dict[str, Any] = {"instruction": instruction.strip()} if instruction.strip() else {}
+    record = record_of_chat(conversation.messages, tools=conversation.tools, react=False, **asked, **facts)
+    for step in record.steps:
+        calls = step.output_message["tool_calls"] if step.output_message else None
+        if calls:
+            step.action = "\n".join(sorted(conversation.texts.get(call["id"]) or action_text(call) for call in calls))
+    return record
 
 
 def _events(history: list[Any]) -> Iterator[Event]:
@@ -72,27 +97,11 @@ def _events(history: list[Any]) -> Iterator[Event]:
                 yield event
 
 
-def _prompt(event: Event) -> str:
-    if event.get("kind") == "SystemPromptEvent":
-        parts = [_text(event.get(name), name) for name in ("system_prompt", "dynamic_context")]
-        return "\n\n".join(part for part in parts if part)
-    return _text(log_records.at(event, "args", "content"), "args.content") if event.get("action") == "system" else ""
-
-
 def _happened(events: list[Event]) -> Iterator[LogStep | str]:
-    """Calls that the model made in one answer are one step."""
-    answer: tuple[str, LogStep] | None = None
     for event in events:
         happened = _newer(event) if isinstance(event.get("kind"), str) else _older(event)
-        if happened is None:
-            continue
-        same = event.get("llm_response_id")
-        if isinstance(happened, LogStep) and answer is not None and isinstance(same, str) and same == answer[0]:
-            answer[1].action += f"\n{happened.action}"
-            answer[1].thought = "\n".join(text for text in (answer[1].thought, happened.thought) if text)
-            continue
-        answer = (same, happened) if isinstance(happened, LogStep) and isinstance(same, str) else None
-        yield happened
+        if happened is not None:
+            yield happened
 
 
 def _newer(event: Event) -> LogStep | str | None:
@@ -102,19 +111,12 @@ def _newer(event: Event) -> LogStep | str | None:
         message = log_records.mapping(event.get("llm_message"), "llm_message")
         turn = conversations.read_turn(message, "llm_message")
         if turn.role == "user":
-            return "\n\n".join(part for part in (turn.content, _text(event.get("extended_content"), "extended_content")) if part)
+            return "\n\n".join(part for part in (turn.content, text_of(event.get("extended_content"), "extended_content")) if part)
         return LogStep("", turn.thought, turn.content.strip(), turn.content or None)
-    if kind == "ActionEvent":
-        thoughts = (log_records.optional_text(event.get("reasoning_content"), "reasoning_content"), _text(event.get("thought"), "thought"))
-        action = log_records.mapping(event.get("action") or {}, "action")
-        given = _arguments(action | log_records.mapping(action.get("data") or {}, "action.data"))
-        call = event.get("tool_call")
-        called = call if isinstance(call, dict) else {"name": event.get("tool_name"), "arguments": given}
-        return LogStep("", "\n".join(text for text in thoughts if text), _call(called, given))
     if kind == "ObservationEvent":
         observation = log_records.mapping(event.get("observation"), "observation")
-        return _text(observation.get("content", observation.get("output")), "observation.content")
-    return _text(event.get(TOLD_IN[kind]), TOLD_IN[kind]) if kind in TOLD_IN else None
+        return text_of(observation.get("content", observation.get("output")), "observation.content")
+    return text_of(event.get(TOLD_IN[kind]), TOLD_IN[kind]) if kind in TOLD_IN else None
 
 
 def _older(event: Event) -> LogStep | str | None:
@@ -127,43 +129,9 @@ def _older(event: Event) -> LogStep | str | None:
     if action in NO_ACTIONS:
         return None
     if event.get("source") != "agent":
-        return _text(arguments.get("content"), "args.content") if action == "message" else None
+        return text_of(arguments.get("content"), "args.content") if action == "message" else None
     thought = log_records.optional_text(arguments.get("thought"), "args.thought").strip()
-    return LogStep("", thought, _own_call(event) or _described(action, arguments))
-
-
-def _own_call(event: Event) -> str:
-    """The tool call as the model wrote it, where the log keeps its answer."""
-    choices = log_records.at(event, "tool_call_metadata", "model_response", "choices")
-    message = log_records.at(choices[0], "message") if isinstance(choices, list) and choices else None
-    call_id = log_records.at(event, "tool_call_metadata", "tool_call_id")
-    calls = log_records.at(message, "tool_calls")
-    found = [call for call in calls if log_records.at(call, "id") == call_id] if isinstance(calls, list) else []
-    return _call(found[0], {}) if found else ""
-
-
-def _call(call: dict[str, Any], given: dict[str, Any]) -> str:
-    """The call as the model wrote it, without the `summary` that describes it unless the tool takes one."""
-    function = log_records.mapping(call.get("function", call), "tool_call")
-    arguments = conversations.read_arguments(function.get("arguments"))
-    if isinstance(arguments, dict):
-        arguments = {name: value for name, value in arguments.items() if name not in SAID_OF_CALLS or name in given}
-    return conversations.call_text(log_records.identifier(function.get("name"), "tool_call.name"), arguments)
-
-
-def _described(action: str, arguments: dict[str, Any]) -> str:
-    if action in OWN_WORDS:
-        return log_records.optional_text(arguments.get(OWN_WORDS[action]), f"args.{OWN_WORDS[action]}").strip()
-    return conversations.call_text(action, _arguments(arguments))
-
-
-def _arguments(given: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name not in NO_ARGUMENTS and value not in (None, "", [], {})}
-
-
-def _text(content: Any, name: str) -> str:
-    """A text, one part, or a list of parts."""
-    return conversations.content_text([content] if isinstance(content, dict) else content, name)
+    return LogStep("", thought, described(action, arguments))
 
 
 def _score(entry: dict[str, Any]) -> float | None:
