@@ -67,14 +67,8 @@ def example_pair(store: Store) -> dict[str, Any] | None:
     """The pair that is easiest to read, ready for the card."""
     if not (store.has("pairs") and store.count("pairs")):
         return None
-    (pair,) = query(store, "example_pair").to_pylist()
-    (scores,) = store.sql(
-        "SELECT pairs.environment, pairs.task_id, chosen_score, rejected_score, any_value(instruction) AS instruction "
-        "FROM pairs JOIN rollouts USING (tree_id) WHERE pair_id = $pair_id GROUP BY ALL",
-        {"pair_id": pair["pair_id"]},
-    ).to_pylist()
-    texts = {side: preformatted(pair[side] or "", LONGEST_TEXT) for side in ("prompt", "chosen", "rejected")}
-    return {**pair, **scores, **texts}
+    (pair,) = ask(store, "card_pair")
+    return pair | {side: preformatted(pair[side] or "", LONGEST_TEXT) for side in ("prompt", "chosen", "rejected")}
 
 
 def example_trajectory(store: Store) -> dict[str, Any] | None:
