@@ -9,6 +9,7 @@ import argparse
 import json
 import random
 import re
+import shutil
 import sys
 import tempfile
 import time
@@ -30,6 +31,7 @@ from tratree_data.store.schemas import check
 
 TESTS = Path(__file__).parents[1]
 REAL = TESTS.parent / "../shared/data/trajectories"
+TRIAL = TESTS / "data/logs/harbor/hello__0000001"
 LONGEST_SECONDS = 30.0
 BIGGEST_SEED = 20_000
 CHECK_EVERY = 500
@@ -66,16 +68,20 @@ class Seed:
     name: str
     data: bytes
     options: Options
+    folder: Path | None = None
+    """Of formats that read a folder: what is beside the file, whose name has the folder in it."""
 
 
 def seeds() -> list[Seed]:
     """The small logs of every format, and the beginnings of the real ones where they are here."""
     found = []
-    for path in sorted((TESTS / "data/logs").rglob("*.*")):
+    for path in sorted(path for path in (TESTS / "data/logs").rglob("*.*") if path.suffix not in (".png", "") and path.is_file()):
         folder = path.relative_to(TESTS / "data/logs").parts[0]
         named = next((name for name in ("webshop", "sciworld", "alfworld") if name in str(path)), "any") if folder == "eto" else "any"
         scale = (0.0, 100.0) if folder == "history" else None
-        found.append(Seed(folder, path.name, path.read_bytes(), Options(environment=named, score_scale=scale)))
+        top = TRIAL if path.is_relative_to(TRIAL) else None
+        name = path.relative_to(top).as_posix() if top else path.name
+        found.append(Seed(folder, name, path.read_bytes(), Options(environment=named, score_scale=scale), top))
     for format, pattern in (
         ("knowagent", "knowagent*/K*.jsonl"),
         ("fireact", "fireact*/h*.json"),
@@ -176,12 +182,15 @@ def _dump(value: Any, rng: random.Random) -> bytes:
 Tables = dict[str, list[pa.Table]]
 
 
-def run(seed: Seed, data: bytes, path: Path) -> tuple[Counter[str], dict[str, pa.Table]]:
+def run(seed: Seed, data: bytes, folder: Path) -> tuple[Counter[str], dict[str, pa.Table]]:
     """What an import would do short of the commit: counts, and the tables that it would write."""
-    path.write_bytes(data)
-    importing = Import(path.parent, Store(path.parent, {}), seed.options, {})
+    read = folder / (seed.name if seed.folder is None else "result.json")
+    if seed.folder is not None:
+        shutil.copytree(seed.folder, folder, dirs_exist_ok=True)
+    (folder / seed.name).write_bytes(data)
+    importing = Import(folder, Store(folder, {}), seed.options, {})
     try:
-        for _ in importing.take(FORMATS[seed.format](LogFile(path, seed.name), seed.options)):
+        for _ in importing.take(FORMATS[seed.format](LogFile(read, read.name), seed.options)):
             pass
     except TratreeError:
         return Counter({"refused": 1}), {}
@@ -213,7 +222,7 @@ def fuzz(count: int, number: int) -> tuple[Counter[str], list[str], float]:
         for i, seed, data in mutations(count, number):
             started = time.perf_counter()
             try:
-                counts, tables = run(seed, data, Path(folder) / seed.name)
+                counts, tables = run(seed, data, Path(folder))
                 total += counts
                 for name, table in tables.items():
                     waiting.setdefault(name, []).append(table)

@@ -2,9 +2,11 @@
 
 Steps of source system are the prompt, of user what the agent saw, of agent what it did; an agent step's observation came after it. The
 format has no place for task and reward: they are read from `extra` (root, agent or final_metrics), else the task is the first message.
+Subagents inside a trajectory are rollouts of their own.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from tratree_data.importers import log_records
@@ -14,11 +16,26 @@ from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 
 TAKEN = ("step_id", "source", "message", "reasoning_content", "tool_calls", "observation", "extra", "is_copied_context")
+OF_THE_ROOT = ("session_id", "notes", "continued_trajectory_ref")
 SOURCES = {"system": "system", "user": "user", "agent": "assistant"}
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
-    return log_records.each(json_records(file), lambda where, value: _parse(options, where, value))
+    for where, value in json_records(file):
+        if isinstance(value, Problem):
+            yield value
+        else:
+            yield from records(options, where, value)
+
+
+def records(options: Options, where: str, value: Any) -> Iterator[Record | Problem]:
+    """The trajectory, and those of its subagents in the same environment."""
+    (found,) = log_records.each([(where, value)], lambda where, value: _parse(options, where, value))
+    yield found
+    named = options.environment or (found.environment if isinstance(found, Record) else "")
+    subagents = log_records.at(value, "subagent_trajectories")
+    for number, subagent in enumerate(subagents if isinstance(subagents, list) else ()):
+        yield from records(replace(options, environment=named), f"{where}[subagent_trajectories[{number}]]", subagent)
 
 
 def _parse(options: Options, where: str, value: Any) -> Record:
@@ -42,6 +59,8 @@ def _parse(options: Options, where: str, value: Any) -> Record:
         entry.get("trajectory_id") or entry.get("session_id"), "trajectory_id"
     )
     record.tools = record.tools or read_tools(agent.get("tool_definitions"))
+    if facts.get("exporter") != log_records.EXPORTER:
+        record.metadata |= {key: entry[key] for key in OF_THE_ROOT if entry.get(key) is not None}
     totals = [log_records.count(metrics.get(name), name) for name in ("total_prompt_tokens", "total_completion_tokens")]
     record.prompt_tokens = totals[0] if record.prompt_tokens is None else record.prompt_tokens
     record.completion_tokens = totals[1] if record.completion_tokens is None else record.completion_tokens

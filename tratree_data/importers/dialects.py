@@ -229,12 +229,12 @@ def placeholder(part: dict[str, Any]) -> str:
     for key, text in _texts_in(part):
         data = DATA_URL.match(text)
         if data:
-            return _named(kind, data["type"] or media, _decoded(text[data.end() :]))
+            return bytes_placeholder(kind, data["type"] or media, _decoded(text[data.end() :]))
         if key in ("data", "file_data", "b64_json"):
-            return _named(kind, media, _decoded(text))
+            return bytes_placeholder(kind, media, _decoded(text))
         if re.match(r"(https?|file|gs|s3)://", text):
             return f"[{kind} {text[:LONGEST_URL]}]"
-    return _named(kind, media or "application/json", json_text(part).encode("utf-8", "surrogatepass"))
+    return bytes_placeholder(kind, media or "application/json", json_text(part).encode("utf-8", "surrogatepass"))
 
 
 def _texts_in(part: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -257,6 +257,6 @@ def _decoded(text: str) -> bytes:
         return text.encode("utf-8", "surrogatepass")
 
 
-def _named(kind: str, media: str, data: bytes) -> str:
+def bytes_placeholder(kind: str, media: str, data: bytes) -> str:
     digest = hashlib.sha256(data).hexdigest()[:HASH_DIGITS]
     return f"[{kind} {media[:LONGEST_URL]} sha256:{digest} {len(data)} B]".replace("  ", " ")

@@ -12,6 +12,7 @@ from tratree_data.importers import (
     atif,
     eto,
     fireact,
+    harbor,
     inspect_log,
     intercode,
     jsonl,
@@ -42,6 +43,7 @@ FORMATS: dict[str, Reader] = {
     "jsonl": jsonl.read,
     "eto": eto.read,
     "agenttraj": agenttraj.read,
+    "harbor": harbor.read,
     "atif": atif.read,
     "adp": adp.read,
     "verifiers": verifiers.read,
@@ -70,7 +72,13 @@ FORMATS: dict[str, Reader] = {
     "table": parquet_rows.read,
 }
 """Also the order of detection: specific formats first."""
-ENDINGS = {"table": (".parquet",), "sweagent": sweagent.ENDINGS, "openhands": openhands.ENDINGS, "inspect": inspect_log.ENDINGS}
+ENDINGS = {
+    "table": (".parquet",),
+    "sweagent": sweagent.ENDINGS,
+    "openhands": openhands.ENDINGS,
+    "inspect": inspect_log.ENDINGS,
+    "harbor": harbor.ENDINGS,
+}
 """Of formats with their own endings: other files in the folder (settings, patches, reports) are not logs."""
 NAMELESS = "any"
 MUST_SAY = {"no_environment": "--environment webshop, scienceworld or alfworld", "no_score_scale": "--score-scale low,high"}
@@ -89,7 +97,7 @@ OWN_MARKS: dict[str, Callable[[Record], bool]] = {
 """For formats with a shared layout: the check that a record is theirs."""
 RECOGNISED = {*MUST_SAY, "only_examples", "truncated", "no_messages"}
 """Problems that only a reader of the right format can find."""
-MARKED = ("inspect",)
+MARKED = ("inspect", "harbor")
 """Formats whose reader looks for the tool's marks first: every problem but other_format is about a log of that tool."""
 
 
@@ -131,8 +139,10 @@ def detect_format(path: str | Path, files: list[LogFile], options: Options) -> s
     """The one format that the files are written in, by their contents; refuses to guess between two."""
     if str(files[0].path).startswith("hub:") or options.columns:
         return "table"
-    found: dict[str, list[str]] = {}
-    for file in files[:: -(-len(files) // MOST_SAMPLES)]:
+    jobs = harbor.job_files(files)
+    found: dict[str, list[str]] = {"harbor": [file.name for file in jobs]} if jobs else {}
+    others = [file for file in files if file not in jobs]
+    for file in others[:: -(-len(others) // MOST_SAMPLES) or 1]:
         for format in fitting_formats(file, options):
             found.setdefault(format, []).append(file.name)
     if len(found) == 1:
@@ -174,6 +184,8 @@ def read_log(format: str, file: LogFile, options: Options) -> Iterator[Item]:
     """What the file holds; one Problem for all of it if it holds nothing, or a log of another format."""
     items = FORMATS[format](file, options)
     beginning = list(islice(items, LOOK_AHEAD))
+    if not beginning and format in MARKED:
+        return
     foreign = _is_misshapen(beginning) and _fitting_format(format, file, options)
     if foreign and not any(isinstance(item, Record) for item in items):
         seen = f" ({beginning[0].detail})" if beginning and isinstance(beginning[0], Problem) else ""

@@ -38,6 +38,7 @@ ENDINGS = (".json", ".jsonl", ".ndjson", ".txt", ".log", ".traj")
 REMEDIES = {
     "damaged_archive": "copy the file again from where it was written",
     "unsafe_archive": "find out who made the archive; import only what the tool itself wrote",
+    "no_trajectory": "run the trials with an agent that writes a trajectory (ATIF)",
     "no_samples": "run the evaluation again with its samples logged",
 }
 EVERY_ENDING = tuple(dict.fromkeys([*ENDINGS, *chain.from_iterable(FORMAT_ENDINGS.values())]))

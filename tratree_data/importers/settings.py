@@ -10,8 +10,8 @@ from tratree_data.system.settings import Setting, Settings
 
 AUTO = "auto"
 Format = Literal[
-    "auto", "jsonl", "eto", "agenttraj", "atif", "adp", "verifiers", "inspect", "sts", "fireact", "intercode", "knowagent", "sweagent",
-    "openhands", "history", "tau2", "toolbench", "spans", "responses", "messages", "sharegpt", "claude-code", "codex",
+    "auto", "jsonl", "eto", "agenttraj", "harbor", "atif", "adp", "verifiers", "inspect", "sts", "fireact", "intercode", "knowagent",
+    "sweagent", "openhands", "history", "tau2", "toolbench", "spans", "responses", "messages", "sharegpt", "claude-code", "codex",
     "gemini", "copilot", "opencode", "pi", "hermes", "react", "table",
 ]  # fmt: skip
 
