@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tratree_data.files import read_text
+from tratree_data.messages import row_text
 from tratree_data.releases.about import About
 from tratree_data.releases.markdown import preformatted
 from tratree_data.store.manifest import Manifest
@@ -68,7 +69,7 @@ def example_pair(store: Store) -> dict[str, Any] | None:
     if not (store.has("pairs") and store.count("pairs")):
         return None
     (pair,) = ask(store, "card_pair")
-    return pair | {side: preformatted(pair[side] or "", LONGEST_TEXT) for side in ("prompt", "chosen", "rejected")}
+    return pair | {side: preformatted(row_text(pair[side]), LONGEST_TEXT) for side in ("prompt", "chosen", "rejected")}
 
 
 def example_trajectory(store: Store) -> dict[str, Any] | None:

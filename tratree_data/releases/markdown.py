@@ -6,10 +6,13 @@ Every character with a meaning in Markdown or HTML becomes its HTML entity, whic
 import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from textwrap import wrap
 
 INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
 MEANINGFUL = re.compile(r"[!#$&*<>@\[\\\]^`{|}~]|(?<!\w)_|_(?!\w)|:(?=/)|(?<=www)\.", re.IGNORECASE)
 LONGEST = 120
+COLUMNS = 110
+"""What a box shows without scrolling."""
 
 
 def plain(value: object, longest: int = LONGEST) -> str:
@@ -22,7 +25,8 @@ def plain(value: object, longest: int = LONGEST) -> str:
 def preformatted(text: str, longest: int) -> str:
     """Lines as they are, in a box: HTML, because a fence of Markdown shows entities as they are written."""
     cut = text if len(text) <= longest else f"{text[: longest - 1]}…"
-    return "<pre>\n" + "\n".join(_line(INVISIBLE.sub("", line)) or " " for line in cut.split("\n")) + "\n</pre>"
+    lines = [part for line in cut.split("\n") for part in wrap(INVISIBLE.sub("", line), COLUMNS, drop_whitespace=False) or [" "]]
+    return "<pre>\n" + "\n".join(map(_line, lines)) + "\n</pre>"
 
 
 def _line(text: str) -> str:
