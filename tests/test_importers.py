@@ -504,6 +504,7 @@ def test_openhands_events_pairs_and_kinds():
         ("#7", "", 'think {"thought": "All done?"}'),
         ("Logged.", "", 'finish {"message": "ok"}'),
     ]
+    assert newer.tools == [{"type": "function", "function": {"name": "terminal", "description": "Runs."}}]
     assert said(newer)[3:5] == [("tool", "a.py", "t1"), ("tool", "No such file.", "t2")]
     assert said(newer)[2][2][0] == ("t1", "terminal", '{"command": "ls", "summary": "Look around", "security_risk": "LOW"}')
     assert (newer.reward, newer.end_reason, newer.trajectory_id, newer.split) == (0.0, "done", "output:2", "dev")

@@ -61,6 +61,12 @@ def own_arguments(given: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in given.items() if name not in NO_ARGUMENTS and value not in (None, "", [], {})}
 
 
+def _tools(value: Any) -> list[dict[str, Any]] | None:
+    """Version 1 keeps a tool's title and description, and not what it takes."""
+    found = [tool for tool in value if isinstance(tool, dict)] if isinstance(value, list) else []
+    return read_tools([tool if "title" not in tool else {"name": tool["title"]} | tool for tool in found])
+
+
 class Conversation:
     """Messages so far, the text of each call, and the tools."""
 
@@ -74,7 +80,7 @@ class Conversation:
     def add(self, event: Event) -> None:
         prompt = prompt_of(event)
         if prompt:
-            self.tools = read_tools(log_records.at(event, "args", "tools") or event.get("tools")) or self.tools
+            self.tools = _tools(log_records.at(event, "args", "tools") or event.get("tools")) or self.tools
             self.messages.append({"role": "system", "content": prompt})
         elif isinstance(event.get("kind"), str):
             self._newer(event, event["kind"])
@@ -148,8 +154,8 @@ class Conversation:
             self._acted(event)
         elif kind == "ObservationEvent":
             observation = log_records.mapping(event.get("observation"), "observation")
-            content = text_of(observation.get("content", observation.get("output")), "observation.content")
-            self._result(event, content, event)
+            parts = (observation.get("content", observation.get("output")), event.get("extended_content"))
+            self._result(event, "\n\n".join(text for part in parts if (text := text_of(part, "observation.content"))), event)
         elif kind in ("AgentErrorEvent", "UserRejectObservation"):
             self._result(event, text_of(event.get(TOLD_IN[kind]), TOLD_IN[kind]), event)
         elif kind in TOLD_IN:
