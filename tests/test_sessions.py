@@ -341,6 +341,33 @@ def test_droid_and_hermes(tmp_path):
     assert (hermes.prompt, hermes.agent, hermes.end_observation) == ("You help.", "hermes", "a")
 
 
+def test_hermes_transcripts_and_trajectories_are_read_as_calls(tmp_path):
+    path = LOGS / "hermes/20260501_101500_ab12cd34.jsonl"
+    assert fitting_formats(LogFile(path, "x"), Options()) == ["hermes"]
+    (record,), problems = read_log("hermes", path)
+    assert problems == []
+    assert said(record) == [
+        ("user", "List it", None), ("assistant", "", [("c1", "terminal", '{"command": "ls"}')]), ("tool", "a", "c1"),
+        ("assistant", "There is a.", None),
+    ]  # fmt: skip
+    assert (record.trajectory_id, record.model, record.tools[0]["function"]["name"]) == (path.stem, "hermes-5", "terminal")
+    assert record.steps[0].thought == "A shell."
+    path = LOGS / "hermes/trajectory_samples.jsonl"
+    assert fitting_formats(LogFile(path, "x"), Options()) == ["hermes"]
+    (run, broken), problems = read_log("hermes", path)
+    assert problems == []
+    calls = [("k1", "terminal", '{"command": "ls"}'), ("k2", "terminal", '{"command": "pwd"}')]
+    assert said(run)[2:] == [
+        ("assistant", "I look.", calls), ("tool", '{"output": "a"}', "k1"), ("tool", "/repo", "k2"),
+        ("assistant", "A file in /repo.", None),
+    ]  # fmt: skip
+    assert (run.steps[0].thought, run.end_reason, len(run.tools)) == ("Both at once.\nI look.", "done", 1)
+    assert broken.steps[0].action.startswith("<tool_call>"), "a call that nobody can read stays text"
+    assert broken.trajectory_id == "trajectory_samples:1"
+    plain = {"conversations": [{"from": "human", "value": "Hi"}, {"from": "gpt", "value": "Hello"}]}
+    assert fitting_formats(LogFile(lines(tmp_path, [plain], "plain.jsonl"), "x"), Options()) == ["sharegpt"]
+
+
 @needs_shared
 @pytest.mark.parametrize(("folder", "format", "steps"), [
     ("claude_code/representative_messages.jsonl", "claude-code", [5]),
