@@ -189,6 +189,12 @@ def test_the_results_are_paired_by_seed(whole: Path) -> None:
     assert 0 < results["arms"]["sft_strong"]["reward"]["mean"] < 1
     assert results["rewards"]["control"] != results["rewards"]["sft_strong"]
     assert results["seconds"]["stages_seconds"] > 0
+    assert [(row["arm"], row["runs"]) for row in results["comparisons"] if row["against"] == "control"] == [
+        ("mcts_sft_all", 2), ("gigpo_weighted", 2), ("tree_dpo", 2)
+    ]  # fmt: skip
+    assert all(row["low"] <= row["value"] <= row["high"] and row["p"] <= row["p_holm"] for row in results["comparisons"])
+    pytest.importorskip("matplotlib")
+    assert "tree pairs, tuned" in (whole / "differences.svg").read_text()
 
 
 @pytest.mark.timeout(120)

@@ -14,7 +14,7 @@ from tratree_data.store.reader import Store, open_store
 from tratree_data.store.writer import commit, create_store, writing
 
 DONE = "done.json"
-DESCRIPTIVE = {"paper"}
+DESCRIPTIVE = {"paper", "group", "label"}
 """Settings that people read and that change nothing."""
 
 

@@ -17,12 +17,12 @@ import numpy as np
 import torch
 
 from tratree_data.environments.galley import SPLITS, Galley
-from tratree_data.errors import BadInputError
+from tratree_data.errors import BadInputError, suggest
 from tratree_data.experiments.artifacts import finish, gather, is_done
 from tratree_data.experiments.derive import derive
 from tratree_data.experiments.recipe import Recipe
 from tratree_data.experiments.tabular.batch import Kitchens
-from tratree_data.experiments.tabular.examples import Imitation, read_credits, read_demonstrations, read_pairs
+from tratree_data.experiments.tabular.examples import Imitation, Preferences, read_credits, read_demonstrations, read_pairs
 from tratree_data.experiments.tabular.networks import (
     Dose,
     Loss,
@@ -36,12 +36,14 @@ from tratree_data.experiments.tabular.networks import (
     train,
 )
 from tratree_data.experiments.tabular.playing import Choose, following, greedily, play, sampling, store_rollouts
-from tratree_data.preferences.settings import DEMONSTRATION_KINDS, PAIR_KINDS
+from tratree_data.preferences.settings import PAIR_KINDS
 from tratree_data.store.reader import open_store
 from tratree_data.store.writer import writing
 
 SHARED = ("environment", "models", "training", "data")
 """Sections of the recipe that everything in a block depends on."""
+METHODS = {"sft": "expert", "path": "path", "best": "best", "success": "success"}
+"""Which demonstrations are imitated."""
 CREDITS = {"gigpo": "advantage", "gigpo-mean": "advantage", "hgpo": "advantage", "awr": "weight", "rwr": "weight"}
 
 
@@ -52,10 +54,10 @@ class Block:
         self.plan, self.folder, self.seeds = plan, folder, tuple(seeds)
         self.environment: dict[str, Any] = plan["environment"]
         self.models: dict[str, Weights] = {}
+        self.rows: dict[tuple[str, str, float], Imitation | Preferences] = {}
+        torch.set_num_threads(1)  # the matrix products are too small for more
 
     def run(self, arms: Sequence[str]) -> None:
-        """On one core, whose matrix products are too small for more."""
-        torch.set_num_threads(1)
         self.folder.mkdir(parents=True, exist_ok=True)
         with writing(self.folder):
             made = {section: self.plan.get(section, {}) for section in SHARED} | {"seeds": list(self.seeds)}
@@ -94,12 +96,12 @@ class Block:
             if path.is_file():
                 self.models[name] = load_weights(path)
             else:
-                self.models[name] = self._make(name)
-                path.parent.mkdir(exist_ok=True)
+                self.models[name] = self.make(name)
+                path.parent.mkdir(parents=True, exist_ok=True)
                 save_weights(self.models[name], path)
         return self.models[name]
 
-    def _make(self, name: str) -> Weights:
+    def make(self, name: str) -> Weights:
         if name in self.plan["models"]:
             return new_weights(self.seeds, int(self.plan["models"][name]["units"]), name)
         settings = self.plan.get("training", {}).get("defaults", {}) | (self.plan.get("training", {}).get(name) or self.plan["arms"][name])
@@ -108,25 +110,30 @@ class Block:
         return train(start, self._loss(name, settings, start, dose), dose)
 
     def _loss(self, name: str, settings: dict[str, Any], start: Weights, dose: Dose) -> Loss:
-        method, store = settings["method"], open_store(self.data(settings["data"]))
-        if method in PAIR_KINDS:
+        rows = self._read(settings["data"], settings["method"], float(settings.get("min_score", 0.0)))
+        if isinstance(rows, Preferences):
             reference = start if settings.get("reference", "self") == "self" else self.model(settings["reference"])
             terms = Preference(**{key: float(settings[key]) for key in Preference.__dataclass_fields__ if key in settings})
-            return preference_loss(read_pairs(store, self.seeds, method), reference, terms, self.seeds, name, dose)
-        if method in CREDITS:
-            sources = [read_credits(store, self.seeds, method, CREDITS[method])]
-        else:
-            sources = [self._demonstrations(settings["data"], method, float(settings.get("min_score", 0.0)))]
+            return preference_loss(rows, reference, terms, self.seeds, name, dose)
+        sources = [rows]
         if "mix" in settings:
-            sources.append(self._demonstrations(settings["mix"], "expert"))
+            sources += [mixed for mixed in [self._read(settings["mix"], "sft", 0.0)] if isinstance(mixed, Imitation)]
         return imitation_loss(sources, self.seeds, name, dose)
 
-    def _demonstrations(self, data: str, method: str, min_score: float = 0.0) -> Imitation:
-        kind = "expert" if method == "sft" else method
-        if kind not in DEMONSTRATION_KINDS:
-            known = ", ".join(("sft", *DEMONSTRATION_KINDS, *PAIR_KINDS, *CREDITS))
-            raise BadInputError(f"{method!r} is not a method.\nNext: use one of {known}")
-        return read_demonstrations(open_store(self.data(data)), self.seeds, kind, min_score)
+    def _read(self, data: str, method: str, min_score: float) -> Imitation | Preferences:
+        """The rows that a method trains on, read once for all arms."""
+        key = (data, method, min_score)
+        if key not in self.rows:
+            store = open_store(self.data(data))
+            if method in PAIR_KINDS:
+                self.rows[key] = read_pairs(store, self.seeds, method)
+            elif method in CREDITS:
+                self.rows[key] = read_credits(store, self.seeds, method, CREDITS[method])
+            elif method in METHODS:
+                self.rows[key] = read_demonstrations(store, self.seeds, METHODS[method], min_score)
+            else:
+                raise BadInputError(f"{method!r} is not a method.{suggest(method, (*METHODS, *PAIR_KINDS, *CREDITS))}")
+        return self.rows[key]
 
     # Datasets
 

@@ -43,29 +43,30 @@ def collect(plan: Recipe, folder: Path) -> dict[str, Any]:
 
 
 def compare_arms(runs: dict[str, dict[int, dict[str, float]]], pairs: list[list[str]]) -> list[dict[str, Any]]:
-    """Differences of the rewards of the same seeds, with the t test over seeds and Holm's correction for all of them together."""
-    found = []
+    """Differences of the same seeds, the rewards' first; each metric's tests are corrected for the number of pairs."""
+    found: list[dict[str, Any]] = []
     for a, b in pairs:
         seeds = sorted(runs[a].keys() & runs[b].keys())
-        if len(seeds) < 2:
-            continue
-        differences = [{seed: runs[a][seed]["reward"] - runs[b][seed]["reward"]} for seed in seeds]
-        values = np.array([value for run in differences for value in run.values()])
-        interval = over_runs(differences)
-        found.append(
-            {
-                "arm": a,
-                "against": b,
-                "runs": len(seeds),
-                **{name: round(float(getattr(interval, name)), 6) for name in ("value", "low", "high")},
-                "standard_error": round(float(values.std(ddof=1)) / len(values) ** 0.5, 6),
-                "better_in": round(float((values > 0).mean()), 4),
-                "p": p_over_runs(differences),
-            }
-        )
-    for row, corrected in zip(found, holm([row["p"] for row in found]), strict=True):
-        row["p_holm"] = corrected
+        if len(seeds) > 1:
+            difference = {metric: [runs[a][seed][metric] - runs[b][seed][metric] for seed in seeds] for metric in ("reward", "success")}
+            row = {"arm": a, "against": b, "runs": len(seeds), **difference_of(difference["reward"])}
+            found.append(row | {"success": difference_of(difference["success"])})
+    for rows in (found, [row["success"] for row in found]):
+        for row, corrected in zip(rows, holm([row["p"] for row in rows]), strict=True):
+            row["p_holm"] = corrected
     return found
+
+
+def difference_of(values: list[float]) -> dict[str, float]:
+    """The mean with its 95 % interval, the test, and in how many runs it is above zero; runs share no tasks."""
+    runs = [{number: value} for number, value in enumerate(values)]
+    interval = over_runs(runs)
+    return {
+        **{name: round(float(getattr(interval, name)), 6) for name in ("value", "low", "high")},
+        "standard_error": summary(values)["standard_error"],
+        "better_in": round(float(np.mean(np.array(values) > 0)), 4),
+        "p": p_over_runs(runs),
+    }
 
 
 def summary(values: list[float]) -> dict[str, float]:
@@ -87,12 +88,22 @@ def table(results: dict[str, Any]) -> str:
         lines.append(f"| `{name}` | {numbers} | {arm['runs']} |")
     if not results["comparisons"]:
         return "\n".join(lines)
-    lines += ["", "| difference | reward | ± | 95 % interval | better in | p | Holm |", "|---|---|---|---|---|---|---|"]
+    lines += [
+        "",
+        "| difference | reward | ± | 95 % interval | better in | p, Holm | success | ± | p, Holm |",
+        "|---|---|---|---|---|---|---|---|---|",
+    ]
     for row in results["comparisons"]:
         value, error, low, high = (100 * row[key] for key in ("value", "standard_error", "low", "high"))
-        numbers = f"{value:+.2f} | {error:.2f} | {low:+.2f} … {high:+.2f} | {row['better_in']:.0%} | {row['p']:.1e} | {row['p_holm']:.1e}"
-        lines.append(f"| `{row['arm']}` − `{row['against']}` | {numbers} |")
+        reward = f"{value:+.2f} | {error:.2f} | {low:+.2f} … {high:+.2f} | {row['better_in']:.0%} | {readable_p(row['p_holm'])}"
+        second = row["success"]
+        success = f"{100 * second['value']:+.2f} | {100 * second['standard_error']:.2f} | {readable_p(second['p_holm'])}"
+        lines.append(f"| `{row['arm']}` − `{row['against']}` | {reward} | {success} |")
     return "\n".join([*lines, "", "±: one standard error over seeds. Holm: p-values that hold for all rows together."])
+
+
+def readable_p(p: float) -> str:
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}" if p < 0.1 else f"{p:.2f}"
 
 
 def _record(folder: Path) -> dict[str, Any]:

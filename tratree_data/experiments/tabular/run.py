@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from importlib.util import find_spec
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from tratree_data.errors import BadInputError, suggest
 from tratree_data.experiments.recipe import Recipe
 from tratree_data.experiments.run_experiment import end_with
+from tratree_data.experiments.tabular.figure import draw_differences, shown_rows
 from tratree_data.experiments.tabular.results import collect
 from tratree_data.results import StageResult
 
@@ -34,8 +36,11 @@ def run_tabular(plan: Recipe, directory: Path, seeds: Sequence[int], processes: 
         write_results(plan, directory)
     results = write_results(plan, directory)
     counts = {"seeds": len(set(seeds)), "arms": len(results["arms"])}
-    note = f"{time.monotonic() - started:.0f} s; the table is in {directory / 'results.json'}"
-    return StageResult("experiment", True, counts, (note,))
+    notes = [f"{time.monotonic() - started:.0f} s; the table is in {directory / 'results.json'}"]
+    if shown_rows(results) and find_spec("matplotlib") is not None:
+        draw_differences(results, directory / "differences.svg")
+        notes.append(f"the figure is {directory / 'differences.svg'}")
+    return StageResult("experiment", True, counts, tuple(notes))
 
 
 def _finished(tasks: Sequence[tuple[Recipe, Path, Sequence[int], Sequence[str]]], processes: int) -> Iterator[None]:
