@@ -15,6 +15,7 @@ from tratree_data import build, check, export, open_store, states
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.state_graphs.settings import ALL, StatesSettings
 from tratree_data.state_graphs.states import Comparing, graph_of_steps
+from tratree_data.store.queries import query_text
 
 SILENT = "Nothing happens."
 ATTEMPTS = st.lists(
@@ -201,3 +202,21 @@ def test_credits_of_logs_without_scores_cannot_be_exported(tmp_path: Path) -> No
 def test_wrong_settings_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(BadInputError, match=message):
         StatesSettings(**wrong)
+
+
+def test_stitched_paths_join_pieces_of_rollouts(tmp_path: Path) -> None:
+    """Three attempts through one room: the short way in and the short way out were never taken together."""
+    attempts = [
+        ("t", 0, 0.0, [("door", "", "in"), ("room", "", "sleep")]),
+        ("t", 1, 1.0, [("door", "", "wait"), ("porch", "", "in"), ("room", "", "out")]),
+        ("t", 2, 0.0, [("door", "", "in"), ("room", "", "sleep")]),
+        ("lost", 0, 0.0, [("door", "", "in")]),
+    ]
+    make_store(tmp_path, *tables(attempts))
+    states(tmp_path, history=("0", "1"))
+    (short,) = open_store(tmp_path).sql(query_text("stitched_paths"), {"history": "0"}).to_pylist()
+    assert [step["action"] for step in short["steps"]] == ["in", "out"]
+    assert (short["task_id"], short["length"], short["fewest"], short["executed"]) == ("t", 2, 3, False)
+    (whole,) = open_store(tmp_path).sql(query_text("stitched_paths"), {"history": "1"}).to_pylist()
+    assert [step["action"] for step in whole["steps"]] == ["wait", "in", "out"]
+    assert whole["executed"] is True
