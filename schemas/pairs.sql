@@ -14,6 +14,9 @@ CREATE TABLE pairs (
     rejected_score      DOUBLE NOT NULL CHECK (rejected_score >= 0 AND rejected_score <= 1),
     margin              DOUBLE NOT NULL CHECK (margin > 0),
     margin_z            DOUBLE,
+    chosen_visits       BIGINT,
+    rejected_visits     BIGINT,
+    verified            BOOLEAN,
     preference_id       VARCHAR,
     prompt              STRUCT(role VARCHAR, content VARCHAR, reasoning_content VARCHAR, tool_calls VARCHAR[], tool_call_id VARCHAR, name VARCHAR)[] NOT NULL,
     chosen              STRUCT(role VARCHAR, content VARCHAR, reasoning_content VARCHAR, tool_calls VARCHAR[], tool_call_id VARCHAR, name VARCHAR)[] NOT NULL,
@@ -37,6 +40,9 @@ COMMENT ON COLUMN pairs.chosen_score        IS 'Aggregated score of the better s
 COMMENT ON COLUMN pairs.rejected_score      IS 'Aggregated score of the worse side.';
 COMMENT ON COLUMN pairs.margin              IS 'chosen_score minus rejected_score.';
 COMMENT ON COLUMN pairs.margin_z            IS 'The margin in standard errors, with the noise of both sides: difference of the two posterior means (Beta, uniform prior, one observation per scored rollout) over the root of their summed variances. Negative where the better side has too few rollouts to prove anything; NULL for unstructured and expert pairs, which compare single rollouts.';
+COMMENT ON COLUMN pairs.chosen_visits       IS 'Scored rollouts through the better child; NULL for unstructured and expert pairs, and in older files.';
+COMMENT ON COLUMN pairs.rejected_visits     IS 'Scored rollouts through the worse child.';
+COMMENT ON COLUMN pairs.verified            IS 'Whether margin_z is at least 1.96: the two sides differ by more than chance would explain (tratree verify).';
 COMMENT ON COLUMN pairs.preference_id       IS 'Content hash of what is compared, independent of the kind: rows of kind divergence, step and siblings that compare the same two children share it.';
 COMMENT ON COLUMN pairs.prompt              IS 'Messages both sides share, word for word; ends with what both saw before they diverge. Tool calls are JSON in OpenAI form.';
 COMMENT ON COLUMN pairs.chosen              IS 'Messages of the better continuation, starting with the assistant.';

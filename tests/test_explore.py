@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from helpers import corridor
 
-from tratree_data import build, explore, filter, open_store, search
+from tratree_data import build, explore, filter, open_store, pairs, search, verify
 from tratree_data.agents import Request, Response, parse_response, parse_specification
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, TratreeError
 from tratree_data.exploration.branching import share_budget
@@ -507,6 +507,24 @@ def test_branches_start_where_it_teaches_most(trees: Path, branch_from: str) -> 
     build(trees, embedder="exact")
     search(trees)
     assert explore(trees, "corridor", "walker:slips=0.2", attempts=4, branch_from=branch_from, budget=10).changed
+
+
+def test_both_sides_of_a_decision_get_attempts_until_their_difference_is_certain(trees: Path) -> None:
+    """Going right at the first fork pays with a walker that seldom slips, so enough attempts must confirm it."""
+    doubted = rows(trees, "SELECT best_id, worst_id FROM decisions WHERE is_divergence AND margin_z < 1.96")
+    result = verify(trees, "corridor", "walker:slips=0.2", attempts=6, budget=60)
+    counts = result.counts
+    assert counts["decisions"] == len(doubted) == counts["confirmed"] + counts["reversed"] + counts["open"]
+    assert 0 < counts["rollouts"] <= 60
+    sides = {side for row in doubted for side in row.values()}
+    branched = {row["branch_node_id"] for row in rows(trees, "SELECT branch_node_id FROM rollouts WHERE branch_node_id IS NOT NULL")}
+    assert sides & branched
+    certain = rows(trees, "SELECT count(*) AS n FROM decisions WHERE margin_z >= 1.96")
+    assert certain[0]["n"] >= counts["confirmed"] > 0
+    pairs(trees)
+    verified = rows(trees, "SELECT verified, margin_z, chosen_visits + rejected_visits AS visits FROM pairs ORDER BY margin_z")
+    assert [row["verified"] for row in verified] == [row["margin_z"] >= 1.96 for row in verified]
+    assert max(row["visits"] for row in verified) > 4
 
 
 def test_a_query_chooses_the_nodes(trees: Path) -> None:

@@ -60,7 +60,7 @@ LEVELS = (
     },
     {"viewing"},
     {"releases", "experiments"},
-    {"pipelines"},
+    {"pipelines", "verification"},
     {"cli"},
 )  # fmt: skip
 """Modules of the root and folders, from the ground up. Those of one level do not know each other: stages meet in tables."""

@@ -182,10 +182,14 @@ def test_caps_keep_supported_margins_before_lucky_ones() -> None:
     widest = max(extract(tables)[0], key=lambda row: row["margin"])
     assert (widest["margin"], widest["margin_z"]) == (1.0, pytest.approx(1.0)), "(2/3 - 1/3) / sqrt(2 x (2/9) / 4)"
     assert kept["margin_z"] > 3
+    assert (widest["verified"], widest["chosen_visits"], widest["rejected_visits"]) == (False, 1, 1)
+    assert kept["verified"] is True
+    assert min(kept["chosen_visits"], kept["rejected_visits"]) > 1
 
 
 def test_a_margin_in_standard_errors_needs_two_means() -> None:
     found, _, _, _ = extract(make_tables([spread()]), kinds=("divergence", "unstructured"))
+    assert {row["kind"]: row["chosen_visits"] is None for row in found} == {"divergence": False, "unstructured": True}
     assert {row["kind"]: row["margin_z"] is None for row in found} == {"divergence": False, "unstructured": True}
 
 

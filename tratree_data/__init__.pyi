@@ -30,6 +30,7 @@ from .trees.audit import audit as audit
 from .trees.build import build as build
 from .trees.stats import stats as stats
 from .trees.stats import stats_by_attempts as stats_by_attempts
+from .verification import verify as verify
 from .viewing.figures import figure as figure
 from .viewing.show import show as show
 from .viewing.view import view as view

@@ -1,5 +1,6 @@
 -- States in which more than one action was taken. `spread` is the distance between the best and the worst mean score of these actions
 -- (NULL with fewer than two scored actions); a decision with a spread is a divergence. Rounding errors are not a spread.
+-- `margin_z` is the difference between the two in standard errors, as in `pairs`.
 WITH actions AS (
     SELECT tree_id, parent_id AS node_id, state, depth - 1 AS depth, action, node_id AS child_id, scored_visits, score_sum / nullif(scored_visits, 0) AS mean_score
     FROM nodes
@@ -18,5 +19,7 @@ choices AS (
     GROUP BY tree_id, node_id, state
     HAVING count(*) > 1
 )
-SELECT *, coalesce(spread > 1e-9, false) AS is_divergence
-FROM choices
+SELECT *, coalesce(spread > 1e-9, false) AS is_divergence,
+    (better - worse) / sqrt(better * (1 - better) / (best_rollouts + 3) + worse * (1 - worse) / (worst_rollouts + 3)) AS margin_z
+FROM choices,
+    LATERAL (SELECT (best_mean * best_rollouts + 1) / (best_rollouts + 2) AS better, (worst_mean * worst_rollouts + 1) / (worst_rollouts + 2) AS worse)

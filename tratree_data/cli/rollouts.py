@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from tratree_data.cli.app import Dataset, app, report, verb
-from tratree_data.exploration.settings import ExploreSettings
+from tratree_data.exploration.settings import ExploreSettings, VerifySettings
 from tratree_data.importers.settings import ImportSettings
 
 PANEL = "Bring rollouts in"
@@ -26,6 +26,23 @@ def explore(
     from tratree_data.exploration.explore import explore
 
     report(explore(directory, environment, **given))
+
+
+@verb(VerifySettings, PANEL)
+def verify(
+    environment: Annotated[
+        str, typer.Argument(metavar="ENVIRONMENT", help="Name from `tratree environments`, or module:Class of your own.")
+    ],
+    directory: Dataset,
+    **given: Any,
+) -> None:
+    """Branches from both sides of each decision until the difference between their scores is certain, or the budget is spent.
+
+    Example: `tratree verify webshop shop --agent scripted:skill=0.6 --tasks 50 --budget 20`
+    """
+    from tratree_data.verification import verify
+
+    report(verify(directory, environment, **given))
 
 
 @verb(ImportSettings, PANEL)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tratree_data.errors import BadInputError
-from tratree_data.system.settings import Setting, Settings
+from tratree_data.system.settings import PYTHON_ONLY, Setting, Settings
 
 SAMPLING, BRANCHING, RUNNING = "Sampling", "Branching", "Running"
 
@@ -81,3 +81,13 @@ class ExploreSettings(Settings):
 
         options = dict(self.options) if isinstance(self.options, Mapping) else read_options(self.options, "--option")
         return options if self.data is None else options | {"data": str(self.data)}
+
+
+@dataclass(frozen=True)
+class VerifySettings(ExploreSettings):
+    """What `tratree verify` explores with: the agents and limits of the dataset, or else it is not the same agent's decision."""
+
+    attempts: Annotated[int, Setting("Attempts of each agent at each side per round.", minimum=1)] = 2
+    _: KW_ONLY
+    branch_from: Annotated[str | None, Setting("", option=PYTHON_ONLY)] = "sides"
+    budget: Annotated[int, Setting("Attempts in all.", minimum=1, panel=BRANCHING)] = 100

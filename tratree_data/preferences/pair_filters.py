@@ -16,6 +16,8 @@ from tratree_data.system.intervals import wilson_interval
 SAME_SCORE = 1e-9
 KEPT = ""
 NO_GROUP = -1
+CERTAIN = 1.96
+"""Standard errors from which on a margin is called verified; sql/branch_from_sides.sql has the same."""
 
 
 def judge(arrays: TreeArrays, action: Ints, candidates: Candidates, settings: PairSettings) -> npt.NDArray[np.str_]:

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from tratree_data.preferences.candidates import KINDS, NODE_KIND_NUMBERS, Candidates, States, find_candidates, join, read_states
 from tratree_data.preferences.forms import read_forms
 from tratree_data.preferences.pair_filters import (
+    CERTAIN,
     KEPT,
     by_priority,
     cap,
@@ -269,6 +270,9 @@ def pair_table(chunk: PairChunk, pairs: Candidates, messages: dict[str, pa.Array
         "rejected_score": pa.array(pairs.rejected_score),
         "margin": pa.array(pairs.margin),
         "margin_z": pa.array(z, mask=np.isnan(z)),
+        "chosen_visits": pa.array(arrays.scored_visits[pairs.chosen_node], mask=np.isnan(z)),
+        "rejected_visits": pa.array(arrays.scored_visits[pairs.rejected_node], mask=np.isnan(z)),
+        "verified": pa.array(z >= CERTAIN, mask=np.isnan(z)),
         "preference_id": hex_column(hash_texts(pc.if_else(of_nodes, by_nodes, by_rollouts))),
         **messages,
     }
