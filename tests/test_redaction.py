@@ -11,6 +11,9 @@ from helpers.secret_corpus import look_alikes, secrets
 from helpers.shared_data import SHARED, needs_shared
 from helpers.shop import build_all, import_rows, trajectories
 
+from benchmarks.redaction_blind import LOOKALIKES, cases
+from benchmarks.redaction_blind import SECRETS as REDACTION_BLIND
+from benchmarks.redaction_reference import apply_every_rule
 from tratree_data.releases.leaks import find_leaks
 from tratree_data.releases.publish import publish
 from tratree_data.releases.redaction import Redactor
@@ -56,6 +59,7 @@ SECRETS = {
     "user-at-host": "eve@node17:~/work$ ls",
     "user": "/home/eve/projects",
     "host": "gpu-17.cluster.internal",
+    "phone": "+1 (212) 867-5309",
 }
 
 MORE = [
@@ -207,6 +211,24 @@ def test_random_texts_in_any_company_are_redacted_alike():
         )
         table = Redactor().redact_table("dropped", rows)
         assert table["detail"].to_pylist() == [alone, "clean", alone]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_looking_first_finds_what_every_rule_finds(seed):
+    """Secrets and look-alikes as they are, and changed, cut and joined at random, in one table."""
+    print("seed", seed)
+    chance = random.Random(seed)
+    change = [str.upper, str.lower, str.swapcase, json.dumps, lambda text: text[chance.randrange(len(text)) :], lambda text: text + "\n"]
+    plain = (
+        [case.text for case in cases(REDACTION_BLIND, LOOKALIKES, seed)] + list(SECRETS.values()) + [text for _, text, _ in MORE] + CLEAN
+    )
+    changed = [chance.choice(change)(text) for text in plain]
+    joined = [
+        chance.choice(["", " ", "\n", "\x1c", "\xa0", "\u0130", "\u212a", ": ", "=", "'"]).join(pair)
+        for pair in zip(plain, changed, strict=True)
+    ]
+    texts = [*plain, *changed, *joined]
+    assert Redactor().redact_table("dropped", pa.table({"detail": texts}))["detail"].to_pylist() == apply_every_rule(texts)
 
 
 def test_nested_messages_nulls_and_slices_keep_their_shape():

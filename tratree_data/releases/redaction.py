@@ -4,12 +4,12 @@ A secret becomes `[redacted:<kind>:<number>]`. Numbers count the secrets of a ta
 different, and a dataset that grows by tasks keeps its shards. They are given before anything is written, in the order of the attempts
 (`number_secrets`); nothing in them is derived from the secret. What names things across tasks (GLOBAL) is numbered per release.
 
-Most text is clean, so looking must be cheap: one regular expression for the anchors of all rules over each distinct text.
+Most text is clean, so looking must be cheap: one regular expression over each distinct text finds where any rule may find something.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.releases.redaction_rules import Rule, Span, find_secrets, load_rules
+from tratree_data.releases.redaction_rules import Rule, Span, find_secrets, first_look, load_rules
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema, table_schema
 
@@ -29,11 +29,8 @@ EVERYWHERE = ""
 REMEMBERED = 5_000_000
 LONG = 128
 """Bytes from which on hashing a text to see whether it is known is cheaper than looking through it."""
-LONG_WORD = "[A-Za-z0-9_-]{20}"
 NAMED_SECRET = re.compile(r"(?i)api_?key|token$|secret|password")
 TREE_DIGITS = 12
-COMPILED_FOR = 50
-"""Texts from which on compiling a rule for Rust, some milliseconds, is worth it."""
 
 Rows = np.ndarray[Any, np.dtype[np.int64]]
 
@@ -73,8 +70,7 @@ class Redactor:
 
     def __init__(self, rules: list[Rule] | None = None) -> None:
         self.rules = load_rules() if rules is None else rules
-        self.first_look = _any_of([rule for rule in self.rules if not rule.long], LONG_WORD)
-        self.second_look = _any_of(self.rules)
+        self.first_look = first_look(self.rules)
         self.counts: Counter[tuple[str, str, str]] = Counter()
         self.first: dict[tuple[str, str, str], str] = {}
         self.names: dict[tuple[str, str], str] = {}
@@ -122,10 +118,10 @@ class Redactor:
 
     def redact_text(self, text: str, place: str) -> str:
         """A text outside the tables: a recipe, a setting."""
-        spans = find_secrets(text, self.rules, self.rules)
+        spans = find_secrets([text], self.rules)[0]
         for span in spans:
             self._count(span.kind, place, "", 1, "")
-        return Dirty(text, tuple(spans)).render(lambda kind, secret: self._name(EVERYWHERE, kind, secret, ""))
+        return Dirty(text, spans).render(lambda kind, secret: self._name(EVERYWHERE, kind, secret, ""))
 
     def redact_settings(self, value: Any, place: str) -> Any:
         """Settings of stages as the lineage has them; whatever is called a key or a password goes, whatever it looks like."""
@@ -159,25 +155,12 @@ class Redactor:
             hashes = every.gather(first)
             new = ~self._known(hashes)
             looked_at, hashes = texts.gather(first.filter(new)), hashes.filter(new)
-        suspects = looked_at.filter(looked_at.str.contains(self.first_look)).unique()
-        suspects = suspects.filter(suspects.str.contains(self.second_look))
-        dirty = self._examine(suspects) if len(suspects) else {}
+        suspects = looked_at.filter(self.first_look(looked_at)).unique().to_list()
+        found = zip(suspects, find_secrets(suspects, self.rules), strict=True)
+        dirty = {text: Dirty(text, spans) for text, spans in found if spans or "[redacted:" in text}
         if hashes is not None:
             self._remember(hashes, dirty)
         return dirty
-
-    def _examine(self, suspects: pl.Series) -> dict[str, Dirty]:
-        rules_of: dict[str, list[Rule]] = {}
-        lowered = suspects.str.to_lowercase()
-        for rule in self.rules:
-            near = suspects.filter(lowered.str.contains_any([anchor.lower() for anchor in rule.anchors]))
-            if len(near) > COMPILED_FOR:
-                near = near.filter(near.str.contains(rule.find))
-            for text in near:
-                rules_of.setdefault(text, []).append(rule)
-        dirty = {text: Dirty(text, tuple(find_secrets(text, found, self.rules))) for text, found in rules_of.items()}
-        named = {text: Dirty(text, ()) for text in suspects.filter(suspects.str.contains("[redacted:", literal=True))}
-        return {text: found for text, found in (named | dirty).items() if found.spans or text in named}
 
     def _dirty_cells(self, rows: pa.Table) -> Iterable[tuple[str, int, Dirty]]:
         for field in rows.schema:
@@ -279,16 +262,6 @@ class _Cells:
     def _place(self, row: int) -> str:
         keys = [key for key in table_schema(self.table).primary_key if key in self.rows.column_names]
         return " ".join(f"{key}={self.rows.column(key)[row].as_py()}" for key in keys)
-
-
-def _any_of(rules: Sequence[Rule], *more: str) -> str:
-    """A regular expression for Rust that finds an anchor of any of the rules, in any case of letters."""
-    anchors = sorted({anchor.lower() for rule in rules for anchor in rule.anchors} | {"[redacted:"})
-    return "|".join([f"(?i:{'|'.join(map(_escape, anchors))})", *more])
-
-
-def _escape(text: str) -> str:
-    return re.sub(r"([\\.+*?()|\[\]{}^$#&~-])", r"\\\1", text)
 
 
 def _holds_text(kind: pa.DataType) -> bool:

@@ -4,10 +4,12 @@ import json
 import re
 import socket
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+import polars as pl
 
 from tratree_data.files import read_text
 
@@ -19,13 +21,20 @@ BEGINS_FOR_RUST = r"(?:^|[^A-Za-z0-9_]|\\[nrt]|\\u[0-9A-Fa-f]{4}|[0-9]m|\[[Km])"
 PLACEHOLDER = re.compile(r"\[redacted:[A-Za-z0-9_-]+(?::[a-z_]*[0-9]+)?\]")
 MOST_ROUNDS = 8
 """Rules that find something only beside a placeholder are applied again; a round without findings ends it, usually the second."""
+COMPILED_FOR = 16_384
+SPACES = " \t\n\r\f\v\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+"""What \\s of a rule means, always within brackets: the two engines know different spaces."""
+FILLER = re.compile(r"([xX*.\u2022])\1{9}")
+"""A placeholder of a documentation has it, a secret never."""
 
 STAND_IN = re.compile(
     r"(?i)(your|my|the|some|an?|db|user|admin|new|old|test|fake|dummy)?[_-]?(pass|passwd|password|passphrase|pwd|secret|token|key|api[_-]?key|"
     r"value|string|text|str|bytes|changeme|change[_-]?me|example|required|optional|null|none|nil|true|false|hidden|undefined|default|"
     r"placeholder|redacted|x{3,}|\*+|\.+|-+|_+)([_-]?here|[_-]?[0-9]{1,2})?[.,;:!?]*|your[_-].*|example.*|.*[_-]here|(.)\3{5,}"
 )
-CODE = re.compile(r"([A-Za-z_]\w*(\.|::|->))+[A-Za-z_][A-Za-z_]*\W*|0x[0-9a-fA-F]{1,16}|[$%<{&*@].*|.*(\$\{|\{\{|\(\)).*|!.*=.*|=.*")
+CODE = re.compile(
+    r"([A-Za-z_]\w*(\.|::|->))+[A-Za-z_][A-Za-z_]*\W*|0x([0-9a-fA-F]{1,16}|[0-9a-fA-F]{40})|[$%<{&*@].*|.*(\$\{|\{\{|\(\)).*|![A-Za-z-]+|!.*=.*|=.*"
+)
 PATH = re.compile(r"([A-Za-z]:|[.~]{0,2}|[\w.-]+)(/[\w.-]+)*/[\w-]+(\.[a-z]{1,5}|/)?")
 STRING_IN_JSON = re.compile(r'"((?:[^"\\]|\\.)*)"|-?[0-9][0-9.eE+-]*')
 ESCAPE = re.compile(r"\\(?:u[0-9A-Fa-f]{4}|.)")
@@ -47,17 +56,21 @@ class Span(NamedTuple):
 @dataclass(frozen=True)
 class Rule:
     kind: str
+    near: str
+    """For Rust: is found wherever `find` is, at little cost; in the text with small letters if `any_case`."""
+    any_case: bool
     find: str
     """For Rust, to choose texts; `pattern` is the same for Python, to change them."""
-    anchors: tuple[str, ...]
-    any_case: bool
-    long: bool
     let_through: re.Pattern[str] | None
     value: str
     pattern: re.Pattern[str]
 
-    def may_be_in(self, lowered: str) -> bool:
-        return any(anchor.lower() in lowered for anchor in self.anchors)
+    def choose(self, texts: pl.Series, lowered: pl.Series) -> Sequence[int]:
+        """Which of the texts may hold something; compiling for Rust, half a millisecond, is worth it for much text only."""
+        if texts.estimated_size() < COMPILED_FOR:
+            return range(len(texts))
+        near = (lowered if self.any_case else texts).str.contains(self.near).arg_true()
+        return near.filter(texts.gather(near).str.contains(self.find)).to_list() if len(near) else []
 
     def spans(self, text: str) -> Iterator[Span]:
         for match in self.pattern.finditer(text):
@@ -66,41 +79,82 @@ class Rule:
             start = lead.end() if lead else start
             if self.let_through is not None and self.let_through.fullmatch((text[start:end] if lead else match[0]).strip()):
                 continue
-            if start < end and not (self.value and _is_harmless(text[start:end], self.value, text[end : end + 1])):
+            if start < end and not FILLER.search(text, start, end) and not (self.value and _is_harmless(text, start, end, self.value)):
                 yield Span(start, end, self.kind)
 
 
+@dataclass
+class _Text:
+    """A text while it is searched: with placeholders for what was found so far, and where these are."""
+
+    original: str
+    current: str
+    found: list[Span]
+    places: Sequence[tuple[int, int, int, int]] = ()
+
+
 def load_rules() -> list[Rule]:
-    rules = [
-        _rule(entry["kind"], entry["find"], entry["anchors"], entry.get("long", False), entry.get("except"), entry.get("value", ""))
-        for entry in tomllib.loads(read_text("publish", "redaction.toml"))["rule"]
+    content = tomllib.loads(read_text("publish", "redaction.toml"))
+    entries = [
+        {name: re.sub("«(.*?)»", lambda word: content["words"][word[1]], text) for name, text in entry.items()} for entry in content["rule"]
     ]
-    return rules + list(_rules_of_this_machine())
+    return [_rule(**entry) for entry in entries] + list(_rules_of_this_machine())
 
 
-def find_secrets(text: str, matching: Sequence[Rule], rules: Sequence[Rule]) -> list[Span]:
-    """What to replace, in order and without overlap; replacing it leaves nothing for the rules to find, and JSON remains JSON.
+def first_look(rules: Sequence[Rule]) -> Callable[[pl.Series], pl.Series]:
+    """Chooses the texts in which a rule may find something, and those with placeholders.
 
-    `matching` are those of the rules that may find something in the text itself.
+    Few expressions that cover many rules are fastest, up to a size from which on the engine runs out of memory for its states.
     """
-    found: list[Span] = []
-    current, origin = text, list[tuple[int, int, int, int]]()
-    for number in range(MOST_ROUNDS):
-        new = [_translate(span, origin) for span in _spans_of_one_round(current, rules if number else matching)]
-        if not new:
+    cased = [r"\[redacted:", *(rule.near for rule in rules if not rule.any_case)]
+    small = _any_of([rule.near for rule in rules if rule.any_case])
+    halves = [_any_of(cased[: len(cased) // 2]), _any_of(cased[len(cased) // 2 :])]
+
+    def look(texts: pl.Series) -> pl.Series:
+        found = texts.str.to_lowercase().str.contains(small)
+        for half in halves:
+            found |= texts.str.contains(half)
+        return found
+
+    return look
+
+
+def _any_of(patterns: Sequence[str]) -> str:
+    return "|".join(f"(?:{pattern})" for pattern in patterns)
+
+
+def find_secrets(texts: Sequence[str], rules: Sequence[Rule]) -> list[tuple[Span, ...]]:
+    """What to replace in each text, in order and without overlap; nothing remains for the rules to find, and JSON remains JSON."""
+    searched = [_Text(text, text, []) for text in texts]
+    open_ones = searched
+    for _ in range(MOST_ROUNDS):
+        new = _search_once([text.current for text in open_ones], rules)
+        open_ones = [_replace(text, spans) for text, spans in zip(open_ones, new, strict=True) if spans]
+        if not open_ones:
             break
-        found = _merge(found + new)
-        current, origin = _replaced(text, found)
-    return _fit_into_json(text, found) if found and text.lstrip()[:1] in ("{", "[") else found
+    return [
+        tuple(_fit_into_json(text.original, text.found) if text.original.lstrip()[:1] in ("{", "[") else text.found) for text in searched
+    ]
 
 
-def _spans_of_one_round(text: str, rules: Sequence[Rule]) -> list[Span]:
+def _search_once(texts: Sequence[str], rules: Sequence[Rule]) -> list[list[Span]]:
     """Earlier rules name the kind where several find the same piece; placeholders are nobody's secret."""
-    lowered = text.lower()
-    spans = [span for rule in rules if rule.may_be_in(lowered) for span in rule.spans(text)]
-    for placeholder in PLACEHOLDER.finditer(text) if spans else ():
-        spans = [piece for span in spans for piece in _outside(span, *placeholder.span(), text)]
-    return spans
+    found: list[list[Span]] = [[] for _ in texts]
+    series = pl.Series(texts, dtype=pl.String)
+    lowered = series.str.to_lowercase()
+    for rule in rules:
+        for i in rule.choose(series, lowered):
+            found[i] += rule.spans(texts[i])
+    for text, spans in zip(texts, found, strict=True):
+        for placeholder in PLACEHOLDER.finditer(text) if spans else ():
+            spans[:] = [piece for span in spans for piece in _outside(span, *placeholder.span(), text)]
+    return found
+
+
+def _replace(text: _Text, spans: Sequence[Span]) -> _Text:
+    text.found = _merge(text.found + [_translate(span, text.places) for span in spans])
+    text.current, text.places = _replaced(text.original, text.found)
+    return text
 
 
 def _outside(span: Span, start: int, end: int, text: str) -> Iterator[Span]:
@@ -180,7 +234,11 @@ def _inside(token: re.Match[str], span: Span, text: str) -> Iterator[Span]:
         yield Span(start, end, span.kind)
 
 
-def _is_harmless(value: str, check: str, following: str) -> bool:
+def _is_harmless(text: str, start: int, end: int, check: str) -> bool:
+    value, following = text[start:end], text[end : end + 1]
+    if check == "phone":
+        digits = re.sub("[^0-9]", "", value)
+        return not 7 <= len(digits) <= 15 or digits in "012345678901234567890" or "55501" in digits
     if following == "(":
         return True
     if check == "called":
@@ -189,17 +247,18 @@ def _is_harmless(value: str, check: str, following: str) -> bool:
         return True
     if check == "code":
         return False
-    letters, digits = re.search(r"[^\W\d_]", value), re.search(r"[0-9]", value)
+    letters, digit = re.search(r"[^\W\d_]", value), re.search(r"[0-9]", value)
     mark = re.search(r"[!#%&*+?^~@$]", value.rstrip("!?"))
-    return not letters or not (digits or mark) or bool(PATH.fullmatch(value) and not digits)
+    return not letters or not (digit or mark) or bool(PATH.fullmatch(value) and not digit)
 
 
-def _rule(kind: str, find: str, anchors: Sequence[str], long: bool = False, let_through: str | None = None, value: str = "") -> Rule:
-    free = re.compile(let_through) if let_through else None
-    any_case = find.startswith(ANY_CASE)
-    seen = tuple(anchor.lower() if any_case else anchor for anchor in anchors)
-    pattern = re.compile(_boundaries(find, BEGINS, r"(?a:\b)"))
-    return Rule(kind, _boundaries(find, BEGINS_FOR_RUST, r"(?-u:\b)"), seen, any_case, long, free, value, pattern)
+def _rule(kind: str, find: str, near: str = "", value: str = "", **others: str) -> Rule:
+    free = re.compile(others["except"]) if "except" in others else None
+    near, find = ((near or find).replace("(?P<secret>", "(?:").replace(r"\s", SPACES), find.replace(r"\s", SPACES))
+    pattern = re.compile(_boundaries(find, BEGINS, r"\b"), re.ASCII)
+    any_case = near.startswith(ANY_CASE)
+    near = _boundaries(near.removeprefix(ANY_CASE), BEGINS_FOR_RUST, r"(?-u:\b)")
+    return Rule(kind, near.lower() if any_case else near, any_case, _boundaries(find, BEGINS_FOR_RUST, r"(?-u:\b)"), free, value, pattern)
 
 
 def _boundaries(find: str, begins: str, elsewhere: str) -> str:
@@ -212,7 +271,7 @@ def _rules_of_this_machine() -> Iterator[Rule]:
     """The home folder and the host name of whoever publishes, where they are names of their own and not everybody's word."""
     home = str(Path.home())
     if home.count("/") >= 2 and not home.startswith(("/home/", "/Users/")):
-        yield _rule("home", re.escape(home).replace("\\-", "-"), [home])
+        yield _rule("home", re.escape(home).replace("\\-", "-"))
     host = socket.gethostname()
     if len(host) >= 6 and re.search(r"[0-9-]", host) and re.fullmatch(r"[A-Za-z0-9.-]+", host):
-        yield _rule("host", rf"\b{host.replace('.', '[.]')}\b", [host])
+        yield _rule("host", rf"\b{host.replace('.', '[.]')}\b")
