@@ -286,3 +286,14 @@ def test_logs_that_inspect_wrote_over_the_years(name, steps):
     assert fitting_formats(LogFile(path, name), Options()) == ["inspect"]
     records, problems = read(path)
     assert (problems, [len(record.steps) for record in records]) == ([], steps)
+
+
+def test_only_the_beginning_of_a_long_sample_is_read_to_find_out_the_format(tmp_path):
+    messages = [SAMPLE["messages"][0], *[{"role": "assistant", "content": f"turn {i}"} for i in range(500)]]
+    members = {"header.json": HEADER, NAME: SAMPLE | {"messages": messages}}
+    (tmp_path / "a.json").write_text(json.dumps(HEADER | {"samples": [SAMPLE | {"messages": messages}, SAMPLE]}))
+    for path, left in ((archive(tmp_path / "a.eval", members), []), (tmp_path / "a.json", [3])):
+        (begun,) = FORMATS["inspect"](LogFile(path, path.name, end=1), Options())
+        assert isinstance(begun, Record)
+        assert len(begun.steps) == 199
+        assert [len(record.steps) for record in read(path)[0]] == [500, *left]

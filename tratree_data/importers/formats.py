@@ -105,7 +105,7 @@ def refuse_wrong_format(format: str, files: list[LogFile], options: Options) -> 
     """Reads the beginning of each log: refuses a format that fits none, or asks for what only the user can say."""
     problems: list[Problem] = []
     for file in files:
-        beginning = list(islice(FORMATS[format](file, options), LOOK_AHEAD))
+        beginning = _beginning(format, file, options)
         usable = next((item for item in beginning if isinstance(item, Record)), None)
         if usable is not None and not (options.environment or usable.environment):
             raise _must_say(usable.source, "the log does not name its environment", "--environment NAME")
@@ -176,8 +176,12 @@ def fitting_formats(file: LogFile, options: Options, min_share: float = 0.0) -> 
 def _understood_share(format: str, file: LogFile, guess: Options) -> float:
     if format == "table" and not file.path.name.endswith(ENDINGS["table"]):
         return 0.0
-    beginning = list(islice(FORMATS[format](replace(file, end=LOOK_AHEAD_BYTES), guess), LOOK_AHEAD))
+    beginning = _beginning(format, file, guess)
     return sum(_is_theirs(format, item) for item in beginning) / max(len(beginning), 1)
+
+
+def _beginning(format: str, file: LogFile, options: Options) -> list[Item]:
+    return list(islice(FORMATS[format](replace(file, end=LOOK_AHEAD_BYTES), options), LOOK_AHEAD))
 
 
 def read_log(format: str, file: LogFile, options: Options) -> Iterator[Item]:

@@ -5,6 +5,7 @@ journal says what was run.
 """
 
 import re
+import sys
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
@@ -18,6 +19,7 @@ from tratree_data.importers.zip_members import ZIP_MAGICS, open_archive, open_me
 ENDING = ".eval"
 ENDINGS = (ENDING, ".json")
 FAULTS = (Unusable, UnicodeDecodeError, RecursionError, *READ_ERRORS)
+FEW_MESSAGES = 200
 HEADER, START = "header.json", "_journal/start.json"
 SAMPLE = re.compile(r"samples/(?P<sample>.+_epoch_(?P<epoch>\d+))(?P<cut>/sample)?\.json", re.DOTALL)
 MEMBERS = {
@@ -81,7 +83,8 @@ def _read_archive(file: LogFile, archive: zipfile.ZipFile, options: Options) -> 
     for _, name, match in sorted(found, key=lambda item: item[0]):
         where = f"{file.name}:1[{name}]"
         try:
-            sample = _cut_sample(archive, members, match["sample"]) if match["cut"] else _whole_sample(archive, members[name])
+            is_cut = match["cut"] is not None
+            sample = _cut_sample(archive, members, match["sample"]) if is_cut else _whole_sample(archive, members[name], _most(file))
             yield record_of(sample, log, where, options)
         except FAULTS as error:
             yield _problem(where, error)
@@ -100,11 +103,16 @@ def _value(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
         return JsonStream(handle).value()
 
 
-def _whole_sample(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Sample:
+def _whole_sample(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most_messages: int) -> Sample:
     sample = Sample()
     with open_member(archive, member) as handle:
-        read_sample(JsonStream(handle), sample)
+        read_sample(JsonStream(handle), sample, most_messages)
     return sample
+
+
+def _most(file: LogFile) -> int:
+    """How many messages of a sample are read; a few where only the file's beginning is wanted, to find out its format."""
+    return sys.maxsize if file.end is None else FEW_MESSAGES
 
 
 def _cut_sample(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo], name: str) -> Sample:
@@ -170,8 +178,10 @@ def _samples(file: LogFile) -> Iterator[tuple[str, Sample | Problem]]:
                         yield where, Problem(where, "wrong_type", f"the sample is {kind}, but must be an object")
                         continue
                     sample = Sample()
-                    read_sample(stream, sample)
+                    is_whole = read_sample(stream, sample, _most(file))
                     yield where, sample
+                    if not is_whole:
+                        return
     except FAULTS as error:
         found = _problem(where, error)
         yield where, Problem(where, found.reason, f"{found.detail}; the rest of the file was not read")

@@ -4,6 +4,7 @@ Of a sample's events, which are most of it, only those of the model count: they 
 texts and images are attachments that messages point to.
 """
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,14 +52,16 @@ class Sample:
     """A key that is there twice, so that nobody knows which counts."""
 
 
-def read_sample(stream: JsonStream, sample: Sample) -> None:
-    """The sample's members, in any order; of lists and attachments one item after the other."""
+def read_sample(stream: JsonStream, sample: Sample, most_messages: int = sys.maxsize) -> bool:
+    """The sample's members, in any order; of lists and attachments one item after the other. False if it ends at `most_messages`."""
     for key in stream.names():
         if key in sample.facts:
             sample.repeated = key
         if key == "messages" and stream.next() == "[":
             for _ in stream.elements():
                 add_message(sample, _watched(stream, sample))
+                if len(sample.messages) >= most_messages:
+                    return False
         elif key == "events" and stream.next() == "[":
             for _ in stream.elements():
                 note_event(sample, stream.value())
@@ -69,6 +72,7 @@ def read_sample(stream: JsonStream, sample: Sample) -> None:
             sample.facts[key] = _watched(stream, sample)
             continue
         sample.facts[key] = None
+    return True
 
 
 def _watched(stream: JsonStream, sample: Sample) -> Any:
