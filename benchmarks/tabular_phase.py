@@ -21,6 +21,15 @@ EXPERT_TASKS, EXPLORED_TASKS = (20, 60, 180), (50, 200, 500)
 SEEDS = "3000..3019"
 AGAINST_CONTROL = ("mcts_sft_all", "mcts_sft", "mcts_sft_mixed", "tree_dpo", "own_successes_mixed")
 ARMS = ("sft_weak", "sft_strong", "control", *AGAINST_CONTROL, "base_mcts_sft")
+LABELS = {
+    "mcts_sft_all": "all e*",
+    "mcts_sft": "e* of solved tasks",
+    "mcts_sft_mixed": "solved e*, half expert rows",
+    "tree_dpo": "tree pairs",
+    "own_successes_mixed": "own successes, half expert",
+    "base_mcts_sft": "solved e* alone, from base",
+}
+"""All against the control but the last, which is against SFT strong."""
 PAIRS = [*([arm, "control"] for arm in AGAINST_CONTROL), ["base_mcts_sft", "sft_strong"]]
 
 
@@ -43,7 +52,7 @@ def main(work: Path, processes: int) -> None:
         results = collect(plan, folder)
         arms = {name: arm["reward"] for name, arm in results["arms"].items()}
         cells.append({"expert_tasks": experts, "explored_tasks": explored, "arms": arms, "comparisons": results["comparisons"]})
-        RESULTS.write_text(json.dumps({"seeds": SEEDS, "cells": cells}, indent=1) + "\n")
+        RESULTS.write_text(json.dumps({"seeds": SEEDS, "labels": LABELS, "cells": cells}, indent=1) + "\n")
         print(experts, explored, {row["arm"]: round(100 * row["value"], 1) for row in results["comparisons"]}, flush=True)
 
 

@@ -1,6 +1,6 @@
-"""The experiment's figure: how far each way of training is from more training on the expert's demonstrations, with its interval.
+"""The experiment's figures: how far each way of training is from more training on the expert's demonstrations, and where it helps.
 
-python -m tratree_data.experiments.tabular.figure RESULTS.json FIGURE.svg
+`python -m tratree_data.experiments.tabular.figure RESULTS.json FIGURE.svg` draws either, by what the results are of.
 """
 
 import json
@@ -13,6 +13,8 @@ from tratree_data.viewing.figure_plots import BLUE, FAINT, INK, LINE, ORANGE, SO
 NOT_SHOWN = "#8b867e"
 """The colour of a difference that the corrected test does not show."""
 ALPHA = 0.05
+MOST = 12.0
+"""Points at which the colours of the phase diagram end."""
 
 
 def draw_differences(results: dict[str, Any], path: Path) -> None:
@@ -63,5 +65,34 @@ def _draw_row(axes: Any, row: dict[str, Any], label: str, at: float) -> None:
     axes.text(1.02, at, f"{value:+.1f}".replace("-", "−"), fontsize=8.5, color=colour if shown else FAINT, **beside)
 
 
+def draw_phase(results: dict[str, Any], path: Path) -> None:
+    """A panel per comparison: the difference for every number of expert tasks and of explored tasks."""
+    pyplot = load_matplotlib()
+    from matplotlib.colors import LinearSegmentedColormap
+
+    cells = {(cell["expert_tasks"], cell["explored_tasks"]): cell for cell in results["cells"]}
+    experts, explored = (sorted({key[axis] for key in cells}) for axis in (0, 1))
+    rows = next(iter(cells.values()))["comparisons"]
+    colours = LinearSegmentedColormap.from_list("differences", [ORANGE, "#ffffff", BLUE])
+    figure, grid = pyplot.subplots(2, -(-len(rows) // 2), figsize=(7.6, 5.0), layout="constrained", sharex=True, sharey=True)
+    for axes, row in zip(grid.flat, rows, strict=True):
+        shown = {key: next(one for one in cell["comparisons"] if one["arm"] == row["arm"]) for key, cell in cells.items()}
+        values = [[100 * shown[n, m]["value"] for m in explored] for n in experts]
+        axes.imshow(values, cmap=colours, vmin=-MOST, vmax=MOST, origin="lower", aspect="auto")
+        for (n, m), found in shown.items():
+            text = f"{100 * found['value']:+.1f}\n± {100 * found['standard_error']:.1f}".replace("-", "−")
+            dark = abs(100 * found["value"]) > 0.7 * MOST
+            axes.text(explored.index(m), experts.index(n), text, ha="center", va="center", fontsize=8, color="white" if dark else INK)
+        axes.set_title(results["labels"][row["arm"]], fontsize=9.5)
+        axes.set_xticks(range(len(explored)), explored)
+        axes.set_yticks(range(len(experts)), experts)
+        axes.grid(visible=False)
+    figure.supxlabel("explored tasks", fontsize=9.5, color=SOFT)
+    figure.supylabel("expert tasks", fontsize=9.5, color=SOFT)
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
+    pyplot.close(figure)
+
+
 if __name__ == "__main__":
-    draw_differences(json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")), Path(sys.argv[2]))
+    found = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    (draw_phase if "cells" in found else draw_differences)(found, Path(sys.argv[2]))
