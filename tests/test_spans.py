@@ -68,6 +68,44 @@ def test_the_sdks_own_print_and_phoenix_exports_read_the_same(tmp_path):
         assert fitting_formats(LogFile(tmp_path / name, name), Options()) == ["spans"], name
 
 
+def test_langsmiths_runs_and_langfuses_observations(tmp_path):
+    """langsmith.jsonl was written by LangChain 1.8's tracer; observations are as Langfuse's API describes them."""
+    path = LOGS / "langsmith.jsonl"
+    assert fitting_formats(LogFile(path, path.name), Options()) == ["spans"]
+    (record,), problems = read_log("spans", path, environment="e")
+    assert (spoken(record), problems) == (RUNS[1], [])
+    assert ([tool["function"]["name"] for tool in record.tools], record.model) == (["lookup"], "gpt-5-mini")
+    assert (record.prompt_tokens, record.completion_tokens) == (100, 20)
+    calls = [{"id": "k", "type": "function", "function": {"name": "lookup", "arguments": '{"place": "France"}'}}]
+    asked = [{"role": "system", "content": "You look."}, {"role": "user", "content": "Which town?"}]
+    answered = [
+        *asked,
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "k", "content": "Paris"},
+    ]
+    common = {"type": "GENERATION", "model": "gpt-5-mini", "usageDetails": {"input": 50, "output": 10}}
+    observations = [
+        common | {"id": "1", "startTime": "2026-01-01T00:00:01Z", "input": {"messages": asked, "tools": []}, "output": answered[2]},
+        {"id": "2", "startTime": "2026-01-01T00:00:02Z", "type": "TOOL", "name": "lookup", "input": {"place": "France"}, "output": "Paris"},
+        common | {"id": "3", "startTime": "2026-01-01T00:00:03Z", "input": json.dumps(answered), "output": "Paris."},
+    ]
+    trace = {"id": "t", "sessionId": "s", "scores": [{"name": "good", "value": 1}], "observations": observations}
+    (tmp_path / "trace.json").write_text(json.dumps(trace))
+    (tmp_path / "rows.jsonl").write_text("\n".join(json.dumps({"traceId": "t"} | row) for row in observations))
+    for name in ("trace.json", "rows.jsonl"):
+        (record,), problems = read_log("spans", tmp_path / name, environment="e")
+        assert (spoken(record), problems) == (RUNS[1], []), name
+        assert fitting_formats(LogFile(tmp_path / name, name), Options()) == ["spans"], name
+        assert (record.trajectory_id, record.prompt_tokens, record.completion_tokens) == ("t", 100, 20)
+        assert record.metadata["spans"][0]["attributes"]["output.value"] == "Paris"
+    listed = {"langfuse.observation.type": "generation", "langfuse.observation.model.name": "m",
+              "langfuse.observation.input": json.dumps({"messages": asked}),
+              "langfuse.observation.output": json.dumps(answered[2])}  # fmt: skip
+    span = {"traceId": "t", "spanId": "1", "attributes": [{"key": key, "value": {"stringValue": text}} for key, text in listed.items()]}
+    (record,), _ = read_log("spans", export(tmp_path / "otlp.json", span), environment="e")
+    assert spoken(record) == RUNS[1][:3], "and as Langfuse's client exports it"
+
+
 def plain_spans(export: dict) -> list[dict]:
     """Spans of OTLP as the SDK prints them."""
     found = [span for group in export["resourceSpans"] for scope in group["scopeSpans"] for span in scope["spans"]]

@@ -28,7 +28,7 @@ Spoken = tuple[list[Message], list[Message]]
 def conversation_of(span: Span) -> Spoken | None:
     """(messages to the model, messages of the model); None if the span contains none. Several of the model may be choices."""
     attributes = with_details(span)
-    for read in (_openinference, _genai, _openllmetry):
+    for read in (_openinference, _genai, _openllmetry, _langfuse):
         found = read(attributes)
         if found is not None:
             return found
@@ -52,6 +52,7 @@ def tools_of(span: Span) -> list[dict[str, Any]] | None:
     if isinstance(schemas, list):
         return read_tools([log_records.at(tool, "tool", "json_schema") for tool in schemas])
     found = parsed(nested(attributes, "gen_ai.tool.definitions") or nested(attributes, "llm.request.functions"))
+    found = found or log_records.at(parsed(attributes.get("langfuse.observation.input")), "tools")
     tools = found if isinstance(found, list) else []
     return read_tools([tool | {"parameters": parsed(tool.get("parameters"))} if isinstance(tool, dict) else tool for tool in tools])
 
@@ -133,6 +134,18 @@ def _openllmetry_message(item: Any, role: str) -> Any:
     content = parsed(item.get("content"))
     is_parts = isinstance(content, list) and all(isinstance(part, dict) and "type" in part for part in content)
     return {"role": role} | item | {"content": content if is_parts else item.get("content")}
+
+
+def _langfuse(attributes: dict[str, Any]) -> Spoken | None:
+    """What Langfuse's own client writes: a request, and the answer's message."""
+    if attributes.get("langfuse.observation.type") != "generation":
+        return None
+    given, made = (parsed(attributes.get(f"langfuse.observation.{side}")) for side in ("input", "output"))
+    asked = log_records.at(given, "messages") or given
+    if not isinstance(asked, list):
+        return None
+    said = made if isinstance(made, list) else [made if isinstance(made, dict) else {"role": "assistant", "content": made}]
+    return list(_read(asked, "input")), list(_read(said, "output"))
 
 
 def _from_events(events: Iterable[Event]) -> Spoken | None:

@@ -8,7 +8,15 @@ from tratree_data.importers.span_files import Span
 from tratree_data.importers.span_messages import DETAILS, OPENINFERENCE, OPENLLMETRY
 
 OF_MODELS = (*OPENINFERENCE, *OPENLLMETRY, *DETAILS, "llm.tools", "llm.request.functions")
-MESSAGES = (*OF_MODELS, "input.value", "input.mime_type", "output.value", "output.mime_type")
+MESSAGES = (
+    *OF_MODELS,
+    "langfuse.observation.input",
+    "langfuse.observation.output",
+    "input.value",
+    "input.mime_type",
+    "output.value",
+    "output.mime_type",
+)
 """Attributes whose contents are messages; all others are kept as metadata."""
 TALKING = ("LLM", "CHAIN", "AGENT", "chat", "text_completion", "generate_content")
 """Kinds of spans whose input and output are messages."""

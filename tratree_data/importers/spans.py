@@ -1,4 +1,4 @@
-"""Traces of OpenTelemetry whose spans hold conversations: GenAI and OpenInference, as OTLP JSON and as the SDK and Phoenix write them.
+"""Traces whose spans hold conversations: OpenTelemetry (GenAI, OpenInference), LangSmith and Langfuse.
 
 A model call repeats the conversation so far. A call whose input continues what an earlier call of the trace (or of its session) ended with
 extends that conversation; every other call begins one. So a trace is one rollout for each conversation in it: the agent's own, that of each
@@ -11,13 +11,14 @@ from typing import Any
 from tratree_data.importers.chat import Message, record_of_chat
 from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
+from tratree_data.importers.span_exports import exported_spans
 from tratree_data.importers.span_files import Span, nested, spans_of
 from tratree_data.importers.span_messages import conversation_of, tools_of
 from tratree_data.importers.span_threads import WRAPPERS, Call, Thread, Threads, about_span
 
 SESSIONS = ("session.id", "gen_ai.conversation.id", "langfuse.session.id", "traceloop.association.properties.session_id")
 AGENTS = ("gen_ai.agent.name", "agent.name", "graph.node.id")
-MODELS = ("gen_ai.response.model", "llm.model_name", "gen_ai.request.model")
+MODELS = ("gen_ai.response.model", "llm.model_name", "gen_ai.request.model", "langfuse.observation.model.name")
 PROMPT_TOKENS = ("gen_ai.usage.input_tokens", "llm.token_count.prompt", "gen_ai.usage.prompt_tokens")
 COMPLETION_TOKENS = ("gen_ai.usage.output_tokens", "llm.token_count.completion", "gen_ai.usage.completion_tokens")
 PROJECTS = ("openinference.project.name", "service.name")
@@ -38,7 +39,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
             yield value
             continue
         try:
-            found = list(spans_of(where, value))
+            found = [*spans_of(where, value), *exported_spans(where, value)]
         except RecursionError:
             yield Problem(where, "not_json", "nested too deeply")
             continue

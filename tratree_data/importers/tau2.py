@@ -21,8 +21,9 @@ from tratree_data.importers.sessions.session import usage_sum
 
 RUNS = "simulations"
 MARKS = ("termination_reason", "reward_info")
-MOST_FIELDS = 100
-"""More keys than these objects have: what has more is something else."""
+KEYS = {"info", "tasks", "task_id", "termination_reason", "reward_info"}
+FIRST_FIELDS, MOST_FIELDS = 8, 100
+"""By when one of these keys has come, and how many there may be: files of other formats are not read to their end."""
 END_REASONS = {
     "user_stop": "done", "agent_stop": "done", "max_steps": "max_steps", "timeout": "time_out", "too_many_errors": "invalid_actions",
     "agent_error": "agent_error", "user_error": "environment_error", "infrastructure_error": "server_unavailable",
@@ -61,8 +62,11 @@ def _runs(file: LogFile) -> Iterator[Item]:
         elif key in results:
             yield where, log_records.repeated_key(where, key)
             return
-        elif len(results) < MOST_FIELDS:
+        else:
             results[key] = value
+        if (len(results) >= FIRST_FIELDS and not (found or results.keys() & KEYS)) or len(results) > MOST_FIELDS:
+            yield where, Problem(where, "other_format", "the object has none of tau2's keys")
+            return
     if not found and not results.get("simulation_index"):
         yield f"{file.name}:1", (_beside(file), results)
 
