@@ -315,6 +315,23 @@ def test_pi_trees_have_a_rollout_for_each_leaf_and_are_not_sts(tmp_path):
     assert main.steps[1].observation == "a\n\nWe listed."
 
 
+def test_pi_an_answer_that_was_stopped_before_it_said_anything_is_an_event(tmp_path):
+    def entry(name: str, parent: str | None, role: str, content: list, **more: object) -> dict:
+        return {"type": "message", "id": name, "parentId": parent, "message": {"role": role, "content": content} | more}
+
+    rows = [
+        {"type": "session", "version": 3, "id": "pi1", "cwd": "/repo"},
+        entry("1", None, "user", [{"type": "text", "text": "Go"}]),
+        entry("2", "1", "assistant", [{"type": "thinking", "thinking": "Well"}], stopReason="aborted", errorMessage="Request was aborted."),
+        entry("3", "2", "user", [{"type": "text", "text": "Go on"}]),
+        entry("4", "3", "assistant", [{"type": "text", "text": "Half an"}], stopReason="aborted"),
+    ]
+    (record,), problems = read_log("pi", lines(tmp_path, rows))
+    assert problems == []
+    assert said(record) == [("user", "Go", None), ("user", "Go on", None), ("assistant", "Half an", None)]
+    assert record.metadata["events"][0]["message"]["errorMessage"] == "Request was aborted."
+
+
 def test_droid_and_hermes(tmp_path):
     rows = [
         {"type": "session_start", "id": "d1", "title": "x", "cwd": "/repo"},

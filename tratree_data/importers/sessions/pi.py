@@ -63,7 +63,7 @@ def _session(header: Entry, path: list[Node]) -> Session:
     for node in path:
         entry = node.value
         message = entry.get("message")
-        if isinstance(message, dict) and entry.get("type") == "message":
+        if isinstance(message, dict) and entry.get("type") == "message" and not _is_failure(message):
             said = _said(message)
             about = {key: entry[key] for key in ("timestamp",) if entry.get(key)}
             if said and about:
@@ -82,6 +82,14 @@ def _session(header: Entry, path: list[Node]) -> Session:
     session.prompt_tokens = usage_sum(usages, ("input", "cacheRead", "cacheWrite"))
     session.completion_tokens = usage_sum(usages, ("output",))
     return session
+
+
+def _is_failure(message: Entry) -> bool:
+    """An answer that was stopped before it said anything is nobody's act."""
+    parts = message.get("content")
+    said = parts if isinstance(parts, list) else [{"text": parts}]
+    acts = any(log_records.at(part, "type") == "toolCall" or log_records.at(part, "text") for part in said)
+    return message.get("role") == "assistant" and message.get("stopReason") in ("error", "aborted") and not acts
 
 
 def _said(message: Entry) -> list[Message]:
