@@ -12,7 +12,7 @@ CREATE TABLE rollout_scores (
 COMMENT ON TABLE  rollout_scores            IS 'A score that was given to a rollout after its import, one row per source. Written by score.';
 COMMENT ON COLUMN rollout_scores.rollout_id IS 'The rollout.';
 COMMENT ON COLUMN rollout_scores.tree_id    IS 'Its tree.';
-COMMENT ON COLUMN rollout_scores.source     IS 'Who gave it: the name of a table, module:function, or judge:model.';
+COMMENT ON COLUMN rollout_scores.source     IS 'Who gave it: the name of a table, module:function, judge:model, or annotations.';
 COMMENT ON COLUMN rollout_scores.score      IS 'The score, from 0 to 1.';
 COMMENT ON COLUMN rollout_scores.success    IS 'Whether the task was solved: as the source says, else a score of 1.';
 COMMENT ON COLUMN rollout_scores.reason     IS 'Why, in the source''s words; NULL if it did not say.';

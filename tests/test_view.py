@@ -14,11 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pytest
 from helpers.tool_chats import write_log
 from helpers.viewing import Row, merge_by_similarity, pair_rows, search_rows, toy_rollouts, toy_store, toy_tree, write_store
 
-from tratree_data import build, import_log, pairs, states
+from tratree_data import build, check, import_log, pairs, score, states
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.queries import query
 from tratree_data.store.reader import open_store
@@ -725,3 +726,63 @@ def test_of_a_tree_too_large_the_most_visited_part_is_shown(
         visit.page.click("#tab-pairs")
         visit.page.click("#side-body .pair >> nth=0")
         visit.page.wait_for_selector("#compare[open]")
+
+
+@pytest.fixture
+def annotated(folder: Path, tmp_path: Path) -> Iterator[PageServer]:
+    found = PageServer(shutil.copytree(folder, tmp_path / "toy"), author="ann")
+    thread = threading.Thread(target=found.serve_forever)
+    thread.start()
+    yield found
+    found.stop()
+    thread.join()
+    found.server.server_close()
+
+
+@needs_chromium
+def test_people_can_say_what_they_think_of_a_rollout(browser: Any, annotated: PageServer) -> None:
+    rollout = open_store(annotated.store.path).sql("SELECT * FROM rollouts ORDER BY rollout_id LIMIT 1").to_pylist()[0]
+    place = f"{annotated.url}#tree={rollout['tree_id']}&tab=rollouts&rollout={rollout['rollout_id']}"
+    with Visit(browser, place) as visit:
+        visit.page.click(".annotate >> text=bad")
+        visit.page.fill(".annotate input", "Ignored the mug.")
+        visit.page.keyboard.press("Tab")
+        visit.page.wait_for_selector(".annotate >> text=Saved")
+        visit.until("document.querySelector('.annotate [data-label=bad]').getAttribute('aria-pressed') === 'true'")
+    rows = open_store(annotated.store.path).read("annotations").to_pylist()
+    assert [(row["subject_id"], row["label"], row["note"], row["author"]) for row in rows] == [
+        (rollout["rollout_id"], "bad", "Ignored the mug.", "ann")
+    ]
+    with Visit(browser, place.replace("#", "?again#")) as visit:
+        assert visit.page.input_value(".annotate input") == "Ignored the mug."
+    scored = score(annotated.store.path, source="annotations", override=True)
+    assert scored.counts["scored"] == 1
+    found = open_store(annotated.store.path).sql("SELECT score, reason FROM rollout_scores").to_pylist()
+    assert found == [{"score": 0.0, "reason": "Ignored the mug."}]
+    assert not check(annotated.store.path).filter(pc.field("offending_rows") > 0).num_rows
+
+
+def test_only_the_served_page_may_annotate(annotated: PageServer, server: PageServer) -> None:
+    node = open_store(annotated.store.path).sql("SELECT node_id FROM nodes ORDER BY node_id LIMIT 1")["node_id"][0].as_py()
+    good = {"subject": "node", "subject_id": node, "label": "good", "note": "x" * 100}
+
+    def post(to: PageServer, given: Any, **headers: str) -> int:
+        body = given if isinstance(given, bytes) else json.dumps(given).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", to.port, timeout=10)
+        sent = {"Host": f"127.0.0.1:{to.port}", "X-Tratree-Token": to.token, "Content-Type": "application/json"} | headers
+        connection.request("POST", "/api/annotations", body, sent)
+        return connection.getresponse().status
+
+    assert post(server, good) == 405, "not served for annotating"
+    assert post(annotated, good, **{"X-Tratree-Token": "guess"}) == 403
+    assert post(annotated, good, Host="attacker.example") == 403
+    assert post(annotated, good, **{"Sec-Fetch-Site": "cross-site"}) == 403
+    assert post(annotated, b"x" * 70_000) == 413
+    for wrong in (b"{", [], good | {"subject": "table"}, good | {"label": "great"}, good | {"note": 3}, good | {"note": "x" * 10_001}):
+        assert post(annotated, wrong) == 400
+    assert post(annotated, good | {"subject_id": "' OR 1=1"}) == 404
+    assert not open_store(annotated.store.path).has("annotations")
+    assert post(annotated, good | {"note": "a\0b\ud800"}) == 200
+    assert open_store(annotated.store.path).read("annotations")["note"].to_pylist() == ["a\ufffdb\ufffd"]
+    assert post(annotated, good | {"label": "", "note": ""}) == 200
+    assert open_store(annotated.store.path).count("annotations") == 0, "without a label and a note it is gone"

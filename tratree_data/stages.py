@@ -73,13 +73,14 @@ STAGES = (
         by_tree=True,
     ),
     Stage("evaluate", (), ("evaluations",), "tratree evaluate MODEL ENVIRONMENT --directory DIR", published=False),
+    Stage("annotate", (), ("annotations",), "tratree view DIR --serve --annotate NAME", published=False),
     Stage("publish", (), ("traces",), "tratree publish DIR TARGET --version X.Y.Z --traces 1000"),
 )
 
-COLLECTED = ("rollouts", "steps", "evaluations")
+COLLECTED = ("rollouts", "steps", "evaluations", "annotations")
 """Tables that no stage can derive again from the others."""
 
-DISPLAYED = ("rollouts", "nodes", "step_nodes", "node_values", "paths", "pairs", "states", "transitions", "step_credits")
+DISPLAYED = ("rollouts", "nodes", "step_nodes", "node_values", "paths", "pairs", "states", "transitions", "step_credits", "annotations")
 """Tables with the rows of a tree that the page displays."""
 
 
@@ -89,7 +90,7 @@ def stage(name: str) -> Stage:
 
 def stages_of_recipes() -> list[Stage]:
     """What a recipe may name, in the order in which it runs."""
-    return [stage for stage in STAGES if stage.name not in ("embed", "evaluate")]
+    return [stage for stage in STAGES if stage.name not in ("embed", "evaluate", "annotate")]
 
 
 def stages_by_tree() -> list[Stage]:

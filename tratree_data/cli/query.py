@@ -39,6 +39,9 @@ def view(
     trees: Annotated[int, typer.Option(min=1, help="The maximum number of trees in the page.")] = 200,
     serve: Annotated[bool, typer.Option("--serve", help="Serve the page to this machine instead, reading data on demand.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to serve on; 0 picks a free one.")] = 0,
+    annotate: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Let the served page store labels and notes, as those of this person.")
+    ] = None,
     open_browser: Annotated[
         bool | None, typer.Option("--open/--no-open", help="Open the page in the browser. Default: only in a terminal.")
     ] = None,
@@ -49,7 +52,7 @@ def view(
     """
     from tratree_data.viewing.view import show_page
 
-    show_page(directory, task, out=out, trees=trees, serve=serve, port=port, browser=open_browser)
+    show_page(directory, task, out=out, trees=trees, serve=serve, port=port, browser=open_browser, annotate=annotate)
 
 
 @app.command(rich_help_panel=PANEL, context_settings={"ignore_unknown_options": True})  # a query may begin with a comment

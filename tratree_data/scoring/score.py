@@ -32,6 +32,8 @@ from tratree_data.system.progress import progress
 from tratree_data.system.settings import takes
 
 STAGE = "score"
+ANNOTATIONS = "annotations"
+"""The source that is a table of the dataset: what people said in the served page."""
 TABLE = "rollout_scores"
 ROLLOUTS_PER_BATCH = 256
 JUDGED_PER_COMMIT = 64
@@ -54,7 +56,7 @@ class Source:
 def score(directory: str | Path, settings: ScoreSettings) -> StageResult:
     """Scores the rollouts of a dataset from a table, a function of the rollout, or a judge; the rollouts' own scores stay."""
     open_store(directory).need("rollouts", "steps")
-    source = open_source(settings)
+    source = open_source(settings, open_store(directory))
     try:
         with writing(directory):
             store = open_store(directory)
@@ -63,8 +65,11 @@ def score(directory: str | Path, settings: ScoreSettings) -> StageResult:
         source.close()
 
 
-def open_source(settings: ScoreSettings) -> Source:
+def open_source(settings: ScoreSettings, store: Store) -> Source:
     given = settings.source
+    if given == ANNOTATIONS:
+        said = _annotated(store)
+        return Source(settings.name or given, {}, lambda rows: [said.get(row["rollout_id"], Verdict()) for row in rows])
     if given.startswith("judge:"):
         judge = Judge(given, settings.rubric, settings.workers)
         facts = {"rubric": judge.rubric, "sampling": judge.sampling}
@@ -78,6 +83,16 @@ def open_source(settings: ScoreSettings) -> Source:
         )
     function = _function(given)
     return Source(settings.name or given, {}, lambda rows: [_of_function(given, function, row) for row in rows])
+
+
+def _annotated(store: Store) -> dict[str, Verdict]:
+    """What people said about rollouts: good is 1 and bad is 0; where several said different things, the mean."""
+    store.need(ANNOTATIONS)
+    rows = store.sql(
+        "SELECT subject_id, avg(CAST(label = 'good' AS INTEGER)) AS score, string_agg(note, '; ' ORDER BY changed_at) AS notes "
+        "FROM annotations WHERE subject = 'rollout' AND label IN ('good', 'bad') GROUP BY subject_id ORDER BY subject_id"
+    )
+    return {row["subject_id"]: Verdict(row["score"], reason=row["notes"] or "") for row in rows.to_pylist()}
 
 
 def _of_table(table: KeyedRows, rollout: Mapping[str, Any]) -> Verdict:

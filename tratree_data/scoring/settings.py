@@ -10,7 +10,11 @@ from tratree_data.system.settings import Setting, Settings
 class ScoreSettings(Settings):
     source: Annotated[
         str,
-        Setting("A table (.csv, .jsonl, .parquet), module:function, or judge:model=NAME,base_url=URL.", option="with", metavar="SOURCE"),
+        Setting(
+            "A table (.csv, .jsonl, .parquet), module:function, judge:model=NAME,base_url=URL, or annotations.",
+            option="with",
+            metavar="SOURCE",
+        ),
     ]
     _: KW_ONLY
     name: Annotated[str, Setting("What the source is called in the dataset; by default the file, module:function, or judge:model.")] = ""

@@ -17,6 +17,7 @@ from tratree_data.store.log import Source
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 from tratree_data.system.scratch import scratch_folder
+from tratree_data.viewing.annotations import read_annotations
 from tratree_data.viewing.shown_trees import read_tasks
 
 MOST_NODES = 50_000
@@ -114,6 +115,7 @@ def tree_data(store: Store, tree_id: str) -> Values:
         "pairs": pairs,
         "pair_count": pair_count,
         "graph": _graph(store, tree_id, texts, places),
+        "annotations": read_annotations(store, tree_id),
     }
     return found | {"texts": texts.all()}
 

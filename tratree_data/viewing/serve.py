@@ -1,11 +1,13 @@
 """Serves the page to this machine only, for datasets too large for one file: data is read when it is displayed.
 
-The server listens on the loopback address and answers GET requests only, and only if they name it as their host, so that another site in
-the same browser cannot reach it through a host name of its own. It has four fixed addresses and serves no files.
+The server listens on the loopback address and answers only requests that name it as their host, so that another site in the same browser
+cannot reach it through a host name of its own. It has a few fixed addresses and serves no files. It answers GET requests, and with
+--annotate the page's own POST requests, which carry a token that only that page knows.
 """
 
 import json
 import re
+import secrets
 import sys
 import threading
 from collections import OrderedDict
@@ -19,6 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError
 from tratree_data.store.queries import query
 from tratree_data.store.release import open_dataset
+from tratree_data.viewing.annotations import annotate
 from tratree_data.viewing.page_data import overview_data, tree_data
 from tratree_data.viewing.shown_trees import find_tree
 from tratree_data.viewing.web_page import dataset_name, render_page
@@ -28,13 +31,19 @@ TREE_ADDRESS = re.compile(r"/api/tree/([0-9a-zA-Z]{1,64})")
 LONGEST_SEARCH = 200
 TREES_KEPT = 8
 MOST_HITS = 100
+LARGEST_ANNOTATION = 65_536
 
 
 class PageServer:
     """Serves one dataset until it is closed; the page is at `url`."""
 
-    def __init__(self, directory: str | Path, task: str | None = None, *, port: int = 0) -> None:
+    def __init__(self, directory: str | Path, task: str | None = None, *, port: int = 0, author: str | None = None) -> None:
+        """With an `author` the page may annotate, and this is who did."""
         self.store = open_dataset(directory)
+        if author is not None and self.store.label:
+            raise BadInputError("A release never changes.\nNext: leave out --annotate, or serve a dataset")
+        self.author = author
+        self.token = secrets.token_urlsafe(32)
         self.store.need("rollouts")
         self.name = dataset_name(directory)
         self.opened = None if task is None else find_tree(self.store, task)
@@ -68,7 +77,8 @@ class PageServer:
     @cached_property
     def page(self) -> tuple[bytes, str]:
         """The page and its content security policy."""
-        text, policy = render_page(self.name, None, {}, opened=self.opened, served=True)
+        annotating = None if self.author is None else {"author": self.author, "token": self.token}
+        text, policy = render_page(self.name, None, {}, opened=self.opened, served=True, annotating=annotating)
         return text.encode(), policy
 
     @cached_property
@@ -84,6 +94,20 @@ class PageServer:
                     self.trees.popitem(last=False)
             self.trees.move_to_end(tree_id)
             return self.trees[tree_id]
+
+    def annotate(self, body: bytes) -> bytes:
+        """Stores the annotation; the dataset is opened anew, so that trees show it from now on."""
+        if self.author is None:
+            raise BadInputError("This page cannot be annotated.\nNext: tratree view DIR --serve --annotate NAME")
+        try:
+            given = json.loads(body)
+        except ValueError as error:
+            raise BadInputError("This is not JSON.\nNext: annotate in the page") from error
+        with self.lock:
+            saved = annotate(self.store.path, given if isinstance(given, dict) else {}, self.author)
+            self.store = open_dataset(self.store.path)
+            self.trees.pop(saved["tree_id"], None)
+        return _json(saved)
 
     def search(self, text: str) -> bytes:
         if not text.strip() or not self.store.has("nodes"):
@@ -145,11 +169,35 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._send(status, kind, body)
 
+    def do_POST(self) -> None:
+        """Annotations only, from our own page: it alone knows the token, and another site's page cannot send the header."""
+        length = self.headers.get("Content-Length", "")
+        host = (self.headers.get("Host") or "").lower()
+        if self.site.author is None or self.path != "/api/annotations":
+            self.refuse_method()
+        elif (
+            host not in self.site.hosts
+            or self.headers.get("Sec-Fetch-Site", "none") not in {"none", "same-origin"}
+            or not secrets.compare_digest(self.headers.get("X-Tratree-Token", "").encode(), self.site.token.encode())
+        ):
+            self.close_connection = True
+            self._refuse(HTTPStatus.FORBIDDEN, "Only the served page may annotate.")
+        elif not length.isdecimal() or int(length) > LARGEST_ANNOTATION:
+            self.close_connection = True
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"An annotation has at most {LARGEST_ANNOTATION:,} bytes.")
+        else:
+            try:
+                self._send(HTTPStatus.OK, "application/json", self.site.annotate(self.rfile.read(int(length))))
+            except NotFoundError as error:
+                self._refuse(HTTPStatus.NOT_FOUND, str(error))
+            except TratreeError as error:
+                self._refuse(HTTPStatus.BAD_REQUEST, str(error))
+
     def refuse_method(self) -> None:
         self.close_connection = True
         self._refuse(HTTPStatus.METHOD_NOT_ALLOWED, "Only GET requests are allowed.")
 
-    do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = refuse_method
+    do_HEAD = do_PUT = do_PATCH = do_DELETE = do_OPTIONS = refuse_method
 
     def _refuse(self, status: HTTPStatus, reason: str) -> None:
         self._send(status, "application/json", _json({"error": reason}))

@@ -40,12 +40,22 @@ def view(directory: str | Path, task: str | None = None, *, out: str | Path | No
 
 
 def show_page(
-    directory: str | Path, task: str | None, *, out: str | None, trees: int, serve: bool, port: int, browser: bool | None
+    directory: str | Path,
+    task: str | None,
+    *,
+    out: str | None,
+    trees: int,
+    serve: bool,
+    port: int,
+    browser: bool | None,
+    annotate: str | None = None,
 ) -> None:
     """Writes or serves the page, and opens it in the browser if stdout is a terminal (or as `browser` says)."""
     browser = sys.stdout.isatty() if browser is None else browser
+    if annotate is not None and not serve:
+        raise BadInputError("A page in a file cannot store annotations.\nNext: add --serve")
     if serve:
-        with PageServer(directory, task, port=port) as server:
+        with PageServer(directory, task, port=port, author=annotate) as server:
             print(server.url, flush=True)
             print("Serving this dataset to this machine only. Press Ctrl-C to stop.", file=sys.stderr)
             if browser:

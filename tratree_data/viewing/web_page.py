@@ -29,7 +29,7 @@ BYTES_PER_PAGE = 24_000_000
 TREES_PER_QUERY = 64
 SCRIPTS = (
     *("base", "calls", "copy", "source", "model", "layout", "paint", "input", "stage"),
-    *("overview", "panel", "decisions", "rollouts", "merges", "graph", "tree", "main"),
+    *("overview", "panel", "decisions", "rollouts", "merges", "annotate", "graph", "tree", "main"),
 )
 
 
@@ -74,10 +74,20 @@ def _notes(store: Store, address: str, here: int, in_all: int, tree_id: str | No
 
 
 def render_page(
-    name: str, overview: dict[str, Any] | None, blocks: dict[str, str], *, opened: str | None = None, served: bool = False
+    name: str,
+    overview: dict[str, Any] | None,
+    blocks: dict[str, str],
+    *,
+    opened: str | None = None,
+    served: bool = False,
+    annotating: dict[str, str] | None = None,
 ) -> tuple[str, str]:
-    """The whole page and its content security policy; with `served` the data comes from the server."""
+    """The whole page and its content security policy; with `served` the data comes from the server.
+
+    `annotating` has the author, and the token with which the page proves that it is ours.
+    """
     settings = {"name": name, "served": served, "open": opened, "scale": [[at, list(rgb)] for at, rgb in SCALE]}
+    settings |= {"annotate": annotating is not None, **(annotating or {"author": "", "token": ""})}
     library = (PAGE / "vendor" / "d3-hierarchy.min.js").read_text(encoding="utf-8")
     parts = "\n".join((PAGE / "script" / f"{part}.js").read_text(encoding="utf-8") for part in SCRIPTS)
     script = "\n".join([library, f"(() => {{\n'use strict';\nconst settings = {script_json(settings)};\n{parts}\n}})();"])

@@ -25,7 +25,7 @@ function showNode(model, i) {
   }
   const last = conversation.flat().at(-1);
   const body = byId('side-body');
-  body.replaceChildren(nodeHead(model, i), ...conversation.flat(2), ...[alternatives(model, i), children(model, i), mergesAt(model, i), endings(model, i)].filter(Boolean));
+  body.replaceChildren(nodeHead(model, i), ...conversation.flat(2), ...[annotationBox(model, 'node', nodes.id[i]), alternatives(model, i), children(model, i), mergesAt(model, i), endings(model, i)].filter(Boolean));
   requestAnimationFrame(() => {
     if (nodes.parent[i] < 0 || body.scrollHeight <= body.clientHeight) { body.scrollTop = 0; return; }
     const start = last.previousElementSibling && last.previousElementSibling.classList.contains('environment') ? last.previousElementSibling : last;
@@ -129,7 +129,7 @@ function showPair(model, pair) {
     element('h3', {}, element('span', {}, title), element('span', { class: 'number' }, score(value))),
     turns(messages, parts));
   const prompt = element('details', { class: 'shared' }, element('summary', {}, `Shared prompt (${plural(pair.prompt.length, 'message')})`), turns(pair.prompt, null));
-  const body = element('div', { class: 'dialog-body' }, prompt, element('div', { class: 'sides' },
+  const body = element('div', { class: 'dialog-body' }, annotationBox(model, 'pair', pair.pair_id), prompt, element('div', { class: 'sides' },
     column('chosen', '+ Chosen', pair.chosen, pair.chosen_score, better), column('rejected', '− Rejected', pair.rejected, pair.rejected_score, worse)));
   const swap = (name) => () => { body.querySelector('.sides').dataset.shown = name; for (const button of body.querySelectorAll('.side-tabs button')) button.setAttribute('aria-pressed', String(button.dataset.side === name)); };
   body.prepend(element('div', { class: 'choices side-tabs', role: 'group', 'aria-label': 'Side' }, [['chosen', '+ Chosen'], ['rejected', '− Rejected']].map(([name, label]) => element('button', { type: 'button', 'data-side': name, 'aria-pressed': String(name === 'chosen'), onclick: swap(name) }, label))));

@@ -97,7 +97,7 @@ function rolloutConversation(model, number) {
   return element('div', {},
     element('div', { class: 'node-head' }, stop, element('p', { class: 'action' }, attempt, who ? element('small', { class: 'soft' }, ` ${who}`) : null),
       element('dl', { class: 'stats' }, term('score', swatch(rollouts.score[number]), score(rollouts.score[number])), term('end reason', oneLine(rolloutText(model, 'end_reason', number)))), beside),
-    instruction, rolloutTurns(model, number));
+    annotationBox(model, 'rollout', rollouts.id[number]), instruction, rolloutTurns(model, number));
 }
 
 function follow(number) {
