@@ -30,6 +30,8 @@ STOPPED = {"stop": "done", "end_turn": "done", "length": "context_overflow", "ma
 HIDDEN = "its model calls have no messages: record them with OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT=span_only"
 SESSION = "session "
 MOST_ANCESTORS = 1_000
+Results = dict[tuple[str, Any], str]
+"""What tools gave, by trace and call."""
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
@@ -106,11 +108,16 @@ def _records(spans: list[Span], options: Options) -> Iterator[Record | Problem]:
     for thread in threads.all:
         for call in thread.calls:
             owners.setdefault(call.span.trace, thread)
+    own: dict[int, list[Span]] = {}
+    for other in others:
+        if other.trace in owners:
+            own.setdefault(id(owners[other.trace]), []).append(other)
+    found = [(span.trace, _first(span, CALL_IDS), _first(span, RESULTS)) for span in others]
+    results = {(trace, call): text for trace, call, text in found if isinstance(call, str) and isinstance(text, str)}
     for thread in threads.all:
         span = thread.calls[0].span
         try:
-            own = [other for other in others if owners.get(other.trace) is thread]
-            yield _record(thread, owners[span.trace] is thread, own, by_id, options)
+            yield _record(thread, owners[span.trace] is thread, own.get(id(thread), []), by_id, results, options)
         except Unusable as refusal:
             yield Problem(span.source, refusal.reason, refusal.detail)
         except RecursionError:
@@ -143,7 +150,9 @@ def _ancestors(span: Span, by_id: dict[tuple[str, str], Span]) -> Iterator[Span]
         span = parent
 
 
-def _record(thread: Thread, is_first: bool, others: Sequence[Span], by_id: dict[tuple[str, str], Span], options: Options) -> Record:
+def _record(
+    thread: Thread, is_first: bool, others: Sequence[Span], by_id: dict[tuple[str, str], Span], results: Results, options: Options
+) -> Record:
     first, last = thread.calls[0].span, thread.calls[-1]
     begun = thread.calls[-1].span.id if thread.choice else first.id
     session = _session([call.span for call in thread.calls])
@@ -153,7 +162,7 @@ def _record(thread: Thread, is_first: bool, others: Sequence[Span], by_id: dict[
     models = [model for call in thread.calls if isinstance(model := _first(call.span, MODELS), str)]
     branch = begun + (f".{thread.choice}" if thread.choice else "")
     return record_of_chat(
-        [*thread.messages, *_unseen_results(thread, by_id)],
+        [*thread.messages, *_unseen_results(thread, results)],
         source=first.source,
         environment=options.environment or _project(first),
         trajectory_id=first.trace if is_first else f"{first.trace}/{branch}",
@@ -168,15 +177,13 @@ def _record(thread: Thread, is_first: bool, others: Sequence[Span], by_id: dict[
     )
 
 
-def _unseen_results(thread: Thread, by_id: dict[tuple[str, str], Span]) -> Iterator[Message]:
+def _unseen_results(thread: Thread, results: Results) -> Iterator[Message]:
     """Results that the model was not called with any more, of spans of tools that name the call."""
-    waiting = {call["id"] for call in (thread.messages[-1].get("tool_calls") or ())} if thread.messages else set()
-    traces = {call.span.trace for call in thread.calls}
-    for span in by_id.values() if waiting else ():
-        call, result = _first(span, CALL_IDS), _first(span, RESULTS)
-        if call in waiting and isinstance(result, str) and span.trace in traces:
-            waiting.discard(call)
-            yield {"role": "tool", "content": result, "tool_call_id": call}
+    called = [call["id"] for call in (thread.messages[-1].get("tool_calls") or ())] if thread.messages else []
+    trace = thread.calls[-1].span.trace
+    for call in called:
+        if (trace, call) in results:
+            yield {"role": "tool", "content": results[trace, call], "tool_call_id": call}
 
 
 def _first(span: Span, names: Sequence[str]) -> Any:

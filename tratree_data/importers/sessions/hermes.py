@@ -8,7 +8,6 @@ A trajectory's results name their calls, which have no ids of their own: the fir
 """
 
 import json
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -27,10 +26,6 @@ META = "session_meta"
 LISTS = ("conversations", "traces")
 RUN_MARKS = ("completed", "session_start", "prompt_index")
 SPEAKERS = {"system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant", "tool": "tool"}
-THOUGHT = re.compile(r"<think>(.*?)</think>\n?", re.DOTALL)
-CALL = re.compile(r"<tool_call>\s*(.*?)\s*</tool_call>\n?", re.DOTALL)
-RESULT = re.compile(r"<tool_response>\s*(.*?)\s*</tool_response>\n?", re.DOTALL)
-TOOLS = re.compile(r"<tools>\s*(\[.*?\])\s*</tools>", re.DOTALL)
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
@@ -98,7 +93,7 @@ def _is_trajectory(value: Any) -> bool:
     log = next((value[key] for key in LISTS if isinstance(value.get(key), list)), None) if isinstance(value, dict) else None
     if not log or not all(isinstance(log_records.at(said, "from"), str) and isinstance(said.get("value"), str) for said in log):
         return False
-    return any(mark in value for mark in RUN_MARKS) or any(CALL.search(said["value"]) for said in log if said["from"] == "gpt")
+    return any(mark in value for mark in RUN_MARKS) or any("<tool_call>" in said["value"] for said in log if said["from"] == "gpt")
 
 
 def _trajectory(value: dict[str, Any], name: str) -> Session:
@@ -112,7 +107,7 @@ def _trajectory(value: dict[str, Any], name: str) -> Session:
             messages += _results(entry["value"], messages)
         else:
             messages.append(_turn(entry["value"]) if role == "assistant" else {"role": role, "content": entry["value"]})
-    described = [found[1] for message in messages if message["role"] == "system" and (found := TOOLS.search(message["content"]))]
+    described = [block for message in messages if message["role"] == "system" for block in _blocks(message["content"], "tools")[0]]
     model = value.get("model") or log_records.at(value, "metadata", "model")
     identity = next((value[mark] for mark in ("session_id", "id") if value.get(mark) is not None), None)
     return Session(
@@ -126,29 +121,39 @@ def _trajectory(value: dict[str, Any], name: str) -> Session:
     )
 
 
+def _blocks(text: str, tag: str) -> tuple[list[str], list[str]]:
+    """What is between the tags, and what is around them: one part more."""
+    inside, around, place = [], [], 0
+    opening, closing = f"<{tag}>", f"</{tag}>"
+    while (start := text.find(opening, place)) >= 0 and (end := text.find(closing, start)) >= 0:
+        around.append(text[place:start])
+        inside.append(text[start + len(opening) : end].strip())
+        place = end + len(closing)
+    return inside, [*around, text[place:]]
+
+
 def _turn(text: str) -> Message:
     """What tags hold as reasoning and calls; a call that nobody can read stays in the text."""
-    thoughts = [thought.strip() for thought in THOUGHT.findall(text)]
+    thoughts, around = _blocks(text, "think")
+    blocks, said = _blocks("".join(around), "tool_call")
     calls: list[dict[str, Any]] = []
-
-    def take(found: re.Match[str]) -> str:
-        call = _parsed(found[1])
+    for i, block in enumerate(blocks):
+        call = _parsed(block)
         name = log_records.at(call, "name")
-        if not isinstance(name, str) or not name.strip():
-            return found[0]
-        given = call.get("arguments")
-        calls.append({"id": None, "name": name, "arguments": given if isinstance(given, str) else json_text(given or {})})
-        return ""
-
-    said = CALL.sub(take, THOUGHT.sub("", text)).strip()
-    message: Message = {"role": "assistant", "content": said if said or not calls else None}
+        if isinstance(name, str) and name.strip():
+            given = call.get("arguments")
+            calls.append({"id": None, "name": name, "arguments": given if isinstance(given, str) else json_text(given or {})})
+        else:
+            said[i] += f"<tool_call>\n{block}\n</tool_call>"
+    content = "".join(said).strip()
+    message: Message = {"role": "assistant", "content": content if content or not calls else None}
     thought = "\n".join(part for part in thoughts if part)
     return message | ({"reasoning_content": thought} if thought else {}) | ({"tool_calls": calls} if calls else {})
 
 
 def _results(text: str, before: Sequence[Message]) -> list[Message]:
     """The results in one message; each gives its id to its call."""
-    found = [_parsed(block) for block in RESULT.findall(text)]
+    found = [_parsed(block) for block in _blocks(text, "tool_response")[0]]
     if not found:
         return [{"role": "tool", "content": text}]
     calls = before[-1].get("tool_calls") if before else None
