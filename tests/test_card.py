@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +15,8 @@ from helpers.tool_chats import write_log
 
 from tratree_data import build, demonstrations, import_log, pairs, publish, search
 from tratree_data.errors import BadInputError
+from tratree_data.releases.about import About
+from tratree_data.releases.card import write_card
 from tratree_data.releases.card_facts import VIEWER_BYTES
 from tratree_data.releases.markdown import preformatted
 from tratree_data.store.manifest import read_manifest
@@ -80,8 +83,8 @@ def croissant_of(release: Path) -> dict[str, Any]:
 # Croissant
 
 
-@pytest.mark.parametrize("name", ["release", "chats"])
-def test_croissant_is_valid_and_its_records_are_the_rows(request: pytest.FixtureRequest, name: str) -> None:
+@pytest.mark.parametrize(("name", "read"), [("release", ["pairs"]), ("chats", ["steps", "traces"])])
+def test_croissant_is_valid_and_its_records_are_the_rows(request: pytest.FixtureRequest, name: str, read: list[str]) -> None:
     mlcroissant = pytest.importorskip("mlcroissant", reason="needs the extra 'dev'")
     folder: Path = request.getfixturevalue(name)
     dataset = mlcroissant.Dataset(str(folder / "croissant.json"))
@@ -90,11 +93,11 @@ def test_croissant_is_valid_and_its_records_are_the_rows(request: pytest.Fixture
     manifest = read_manifest((folder / "lineage.json").read_text(), "")
     sets = {records.id: records for records in dataset.metadata.record_sets}
     assert sets.keys() == {table for table, entry in manifest.tables.items() if entry["shards"]}
-    for table, records in sets.items():
-        assert len(list(dataset.records(table))) == manifest.tables[table]["rows"], table
-        assert all(field.description for field in records.fields)
-    pair = next(iter(dataset.records("pairs")))
-    assert pair["pairs/prompt"][0]["pairs/prompt/role"] in {b"user", b"system"}
+    assert all(field.description for records in sets.values() for field in records.fields)
+    rows = {table: list(dataset.records(table)) for table in read}
+    assert {table: len(found) for table, found in rows.items()} == {table: manifest.tables[table]["rows"] for table in read}
+    for pair in rows.get("pairs", ()):
+        assert pair["pairs/prompt"][0]["pairs/prompt/role"] == b"user"
 
 
 def test_croissant_says_what_neurips_requires(release: Path, chats: Path) -> None:
@@ -227,3 +230,19 @@ def test_mistakes_in_what_a_publisher_says_are_explained(tmp_path: Path, text: s
     with pytest.raises(BadInputError, match=re.escape(said)):
         publish(dataset, tmp_path / "release", version="0.1.0", about=str(tmp_path / "about.toml"))
     assert not list((tmp_path / "release/versions").glob("0*"))
+
+
+def test_on_the_hub_card_and_croissant_name_the_version(release: Path, tmp_path: Path) -> None:
+    mlcroissant = pytest.importorskip("mlcroissant", reason="needs the extra 'dev'")
+    folder = tmp_path / "release"
+    shutil.copytree(release, folder, ignore=shutil.ignore_patterns("versions"))
+    write_card(folder, "Toys", "mit", {"redacted": [], "leaks": []}, "hub:org/toys", About())
+    text = card_of(folder)
+    assert 'load_dataset("org/toys", "pairs", split="train", revision="v1.0.0")' in text
+    assert "FROM 'hf://datasets/org/toys@v1.0.0/data/pairs/*.parquet'" in text
+    assert "howpublished = {hub:org/toys@v1.0.0}" in text
+    metadata = mlcroissant.Dataset(str(folder / "croissant.json")).metadata
+    assert not metadata.ctx.issues.errors
+    assert metadata.url == "https://huggingface.co/datasets/org/toys"
+    assert metadata.file_objects[0].content_url == "https://huggingface.co/datasets/org/toys/tree/v1.0.0"
+    assert {files.contained_in[0] for files in metadata.file_sets} == {"repository"}
