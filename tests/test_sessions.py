@@ -11,6 +11,7 @@ from helpers.read_logs import read_log, said
 from helpers.shared_data import SHARED, needs_shared
 
 from tratree_data import build, import_log, open_store
+from tratree_data.errors import BadInputError
 from tratree_data.importers.formats import fitting_formats
 from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options
@@ -123,6 +124,13 @@ def test_claude_errors_of_the_server_are_nobodys_act_and_images_are_named(tmp_pa
     assert [step.action for step in record.steps] == ["A cat."]
     assert record.steps[0].observation == f"What is it?\n[image image/png sha256:{hashlib.sha256(b'pixels').hexdigest()[:16]} 6 B]"
     assert any(event.get("isApiErrorMessage") for event in record.metadata["events"])
+
+
+def test_a_session_in_which_nobody_acts_names_the_tool(tmp_path):
+    log = Claude()
+    log.add("u1", None, "user", "Hello?")
+    with pytest.raises(BadInputError, match=r"as claude-code: empty_steps, .*nobody acts in the session"):
+        import_log(tmp_path / "d", lines(tmp_path, log.rows))
 
 
 def codex_line(kind: str, **payload: object) -> dict:

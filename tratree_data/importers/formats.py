@@ -84,6 +84,8 @@ NAMELESS = "any"
 MUST_SAY = {"no_environment": "--environment webshop, scienceworld or alfworld", "no_score_scale": "--score-scale low,high"}
 MISSHAPEN = {"missing_field", "not_json", "other_format", "wrong_type"}
 """Reasons a reader gives for a file of another format; every other reason means the format fits but the record is bad."""
+QUIET = ("harbor",)
+"""Formats with files that hold no trajectory, such as a job's result."""
 LOOK_AHEAD = 20
 LOOK_AHEAD_BYTES = 4 * 2**20
 """Of lines, for readers that would go through a whole file before they find that nothing in it is theirs."""
@@ -97,7 +99,7 @@ OWN_MARKS: dict[str, Callable[[Record], bool]] = {
 """For formats with a shared layout: the check that a record is theirs."""
 RECOGNISED = {*MUST_SAY, "only_examples", "truncated", "no_messages"}
 """Problems that only a reader of the right format can find."""
-MARKED = ("inspect", "harbor")
+MARKED = ("inspect", "harbor", "claude-code", "codex", "copilot", "pi")
 """Formats whose reader looks for the tool's marks first: every problem but other_format is about a log of that tool."""
 
 
@@ -188,7 +190,7 @@ def read_log(format: str, file: LogFile, options: Options) -> Iterator[Item]:
     """What the file holds; one Problem for all of it if it holds nothing, or a log of another format."""
     items = FORMATS[format](file, options)
     beginning = list(islice(items, LOOK_AHEAD))
-    if not beginning and format in MARKED:
+    if not beginning and format in QUIET:
         return
     foreign = _is_misshapen(beginning) and _fitting_format(format, file, options)
     if foreign and not any(isinstance(item, Record) for item in items):
