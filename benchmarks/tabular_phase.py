@@ -1,13 +1,15 @@
-"""Where does each method help? The tabular experiment with other numbers of expert tasks and of explored tasks, on seeds of its own.
+"""Where does each method help? The tabular experiment with two of its numbers varied, on seeds of its own.
 
-    python benchmarks/tabular_phase.py WORK [--processes 2]
+    python -m benchmarks.tabular_phase tasks|weak WORK [--processes 2]
 
-Everything but the two numbers and the seeds is as in pipelines/weak_to_strong_tabular.toml, doses included. Writes
-benchmarks/results/tabular_phase.json after every cell; the same command resumes.
+`tasks` varies the expert's tasks and the explored tasks, `weak` the weak model's units and its attempts at each task. Everything else is as
+in pipelines/weak_to_strong_tabular.toml, doses included. Writes benchmarks/results/tabular_phase_….json after every cell; the same command
+resumes.
 """
 
 import json
 import sys
+from copy import deepcopy
 from itertools import product
 from pathlib import Path
 
@@ -16,11 +18,12 @@ from tratree_data.experiments.settings import parse_seeds
 from tratree_data.experiments.tabular.results import collect
 from tratree_data.experiments.tabular.run import run_tabular
 
-RESULTS = Path(__file__).parent / "results" / "tabular_phase.json"
-EXPERT_TASKS, EXPLORED_TASKS = (20, 60, 180), (50, 200, 500)
-SEEDS = "3000..3019"
-AGAINST_CONTROL = ("mcts_sft_all", "mcts_sft", "mcts_sft_mixed", "tree_dpo", "own_successes_mixed")
-ARMS = ("sft_weak", "sft_strong", "control", *AGAINST_CONTROL, "base_mcts_sft")
+RESULTS = Path(__file__).parent / "results"
+AXES = {
+    "tasks": {"expert tasks": (20, 60, 180), "explored tasks": (50, 200, 500)},
+    "weak": {"units of the weak network": (4, 8, 16), "attempts at a task": (3, 7)},
+}
+SEEDS = {"tasks": "3000..3019", "weak": "4000..4019"}
 LABELS = {
     "mcts_sft_all": "all e*",
     "mcts_sft": "e* of solved tasks",
@@ -30,31 +33,36 @@ LABELS = {
     "base_mcts_sft": "solved e* alone, from base",
 }
 """All against the control but the last, which is against SFT strong."""
-PAIRS = [*([arm, "control"] for arm in AGAINST_CONTROL), ["base_mcts_sft", "sft_strong"]]
+SHOWN = {"tasks": tuple(LABELS), "weak": ("mcts_sft_all", "mcts_sft", "mcts_sft_mixed", "tree_dpo")}
 
 
-def plan_of(experts: int, explored: int) -> Recipe:
+def plan_of(diagram: str, row: int, column: int) -> Recipe:
     """The recipe with these numbers; explored tasks follow the largest number of the expert's, so that all cells explore the same ones."""
-    plan = read_experiment("weak_to_strong_tabular")
-    data = {name: dict(settings) for name, settings in plan["data"].items()}
-    data["expert"]["tasks"] = experts
-    for name in ("weak", "strong"):
-        data[name] |= {"tasks": explored, "from_task": max(EXPERT_TASKS)}
-    environment = plan["environment"] | {"block": 10}
-    return {**plan, "environment": environment, "data": data, "compare": {"pairs": PAIRS}, "protocol": {"test_seeds": SEEDS}}
+    plan = deepcopy(read_experiment("weak_to_strong_tabular"))
+    if diagram == "tasks":
+        plan["data"]["expert"]["tasks"] = row
+        for name in ("weak", "strong"):
+            plan["data"][name] |= {"tasks": column, "from_task": max(AXES["tasks"]["expert tasks"])}
+    else:
+        plan["models"]["weak_base"]["units"] = row
+        plan["data"]["weak"]["attempts"] = column
+    plan["environment"]["block"] = 10
+    pairs = [[arm, "sft_strong" if arm == "base_mcts_sft" else "control"] for arm in SHOWN[diagram]]
+    return {**plan, "compare": {"pairs": pairs}, "protocol": {"test_seeds": SEEDS[diagram]}}
 
 
-def main(work: Path, processes: int) -> None:
+def main(diagram: str, work: Path, processes: int) -> None:
     cells = []
-    for experts, explored in product(EXPERT_TASKS, EXPLORED_TASKS):
-        plan, folder = plan_of(experts, explored), work / f"{experts}-{explored}"
-        run_tabular(plan, folder, parse_seeds(SEEDS), processes, ARMS)
+    for row, column in product(*AXES[diagram].values()):
+        plan, folder = plan_of(diagram, row, column), work / f"{row}-{column}"
+        run_tabular(plan, folder, parse_seeds(SEEDS[diagram]), processes, ("sft_weak", "sft_strong", "control", *SHOWN[diagram]))
         results = collect(plan, folder)
         arms = {name: arm["reward"] for name, arm in results["arms"].items()}
-        cells.append({"expert_tasks": experts, "explored_tasks": explored, "arms": arms, "comparisons": results["comparisons"]})
-        RESULTS.write_text(json.dumps({"seeds": SEEDS, "labels": LABELS, "cells": cells}, indent=1) + "\n")
-        print(experts, explored, {row["arm"]: round(100 * row["value"], 1) for row in results["comparisons"]}, flush=True)
+        cells.append({"at": [row, column], "arms": arms, "comparisons": results["comparisons"]})
+        record = {"seeds": SEEDS[diagram], "axes": list(AXES[diagram]), "labels": LABELS, "cells": cells}
+        (RESULTS / f"tabular_phase_{diagram}.json").write_text(json.dumps(record, indent=1) + "\n")
+        print(row, column, {found["arm"]: round(100 * found["value"], 1) for found in results["comparisons"]}, flush=True)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[3]) if sys.argv[2:3] == ["--processes"] else 1)
+    main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[4]) if sys.argv[3:4] == ["--processes"] else 1)

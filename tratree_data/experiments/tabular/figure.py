@@ -66,29 +66,29 @@ def _draw_row(axes: Any, row: dict[str, Any], label: str, at: float) -> None:
 
 
 def draw_phase(results: dict[str, Any], path: Path) -> None:
-    """A panel per comparison: the difference for every number of expert tasks and of explored tasks."""
+    """A panel per comparison: the difference at every combination of the two numbers that were varied."""
     pyplot = load_matplotlib()
     from matplotlib.colors import LinearSegmentedColormap
 
-    cells = {(cell["expert_tasks"], cell["explored_tasks"]): cell for cell in results["cells"]}
-    experts, explored = (sorted({key[axis] for key in cells}) for axis in (0, 1))
+    cells = {tuple(cell["at"]): cell for cell in results["cells"]}
+    upward, rightward = (sorted({key[axis] for key in cells}) for axis in (0, 1))
     rows = next(iter(cells.values()))["comparisons"]
     colours = LinearSegmentedColormap.from_list("differences", [ORANGE, "#ffffff", BLUE])
     figure, grid = pyplot.subplots(2, -(-len(rows) // 2), figsize=(7.6, 5.0), layout="constrained", sharex=True, sharey=True)
     for axes, row in zip(grid.flat, rows, strict=True):
         shown = {key: next(one for one in cell["comparisons"] if one["arm"] == row["arm"]) for key, cell in cells.items()}
-        values = [[100 * shown[n, m]["value"] for m in explored] for n in experts]
+        values = [[100 * shown[n, m]["value"] for m in rightward] for n in upward]
         axes.imshow(values, cmap=colours, vmin=-MOST, vmax=MOST, origin="lower", aspect="auto")
         for (n, m), found in shown.items():
             text = f"{100 * found['value']:+.1f}\n± {100 * found['standard_error']:.1f}".replace("-", "−")
             dark = abs(100 * found["value"]) > 0.7 * MOST
-            axes.text(explored.index(m), experts.index(n), text, ha="center", va="center", fontsize=8, color="white" if dark else INK)
+            axes.text(rightward.index(m), upward.index(n), text, ha="center", va="center", fontsize=8, color="white" if dark else INK)
         axes.set_title(results["labels"][row["arm"]], fontsize=9.5)
-        axes.set_xticks(range(len(explored)), explored)
-        axes.set_yticks(range(len(experts)), experts)
+        axes.set_xticks(range(len(rightward)), rightward)
+        axes.set_yticks(range(len(upward)), upward)
         axes.grid(visible=False)
-    figure.supxlabel("explored tasks", fontsize=9.5, color=SOFT)
-    figure.supylabel("expert tasks", fontsize=9.5, color=SOFT)
+    figure.supxlabel(results["axes"][1], fontsize=9.5, color=SOFT)
+    figure.supylabel(results["axes"][0], fontsize=9.5, color=SOFT)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
     pyplot.close(figure)
 
