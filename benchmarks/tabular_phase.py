@@ -19,7 +19,7 @@ from tratree_data.experiments.tabular.results import collect
 from tratree_data.experiments.tabular.run import run_tabular
 
 RESULTS = Path(__file__).parent / "results"
-AXES = {
+AXES: dict[str, dict[str, tuple[int, ...]]] = {
     "tasks": {"expert tasks": (20, 60, 180), "explored tasks": (50, 200, 500)},
     "weak": {"units of the weak network": (4, 8, 16), "attempts at a task": (3, 7)},
 }
