@@ -7,9 +7,12 @@ events gen_ai.user.message, gen_ai.choice, …                        OpenTeleme
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any
+
+import orjson
 
 from tratree_data.importers import log_records
 from tratree_data.importers.chat import Message
@@ -22,6 +25,7 @@ EVENT_ROLES = {f"gen_ai.{role}.message": role for role in ("system", "user", "as
 DETAILS = ("gen_ai.input.messages", "gen_ai.output.messages", "gen_ai.system_instructions", "gen_ai.tool.definitions")
 OPENINFERENCE = ("llm.input_messages", "llm.output_messages")
 OPENLLMETRY = ("gen_ai.prompt", "gen_ai.completion")
+LONGEST_KNOWN = 32 * 1024
 Spoken = tuple[list[Message], list[Message]]
 
 
@@ -94,7 +98,7 @@ def _genai(attributes: dict[str, Any]) -> Spoken | None:
     asked = [{"role": "system", "content": instructions}] if isinstance(instructions, str) and instructions else asked
     asked += given if isinstance(given, list) else []
     made = made if isinstance(made, list) else []
-    return list(_read(map(_genai_message, asked), DETAILS[0])), list(_read(map(_genai_message, made), DETAILS[1]))
+    return list(_read(asked, DETAILS[0])), list(_read(made, DETAILS[1]))
 
 
 def _genai_message(item: Any) -> Any:
@@ -180,14 +184,28 @@ def _event_message(body: dict[str, Any], role: str) -> dict[str, Any]:
 def _read(items: Iterable[Any], name: str) -> Iterator[Message]:
     """Messages; the parts of one turn that were written as messages of their own (reasoning, text, calls) are joined."""
     said: list[Message] = []
-    for i, item in enumerate(items):
-        for message in read_messages(item, f"{name}[{i}]"):
+    for item in items:
+        for message in _messages_of(item, name):
             if said and _continues(said[-1], message):
-                _join(said[-1], message)
+                said[-1] = _joined(said[-1], message)
             else:
                 said.append(message)
     for message in said:
         yield message | {"content": None} if message.get("tool_calls") and not message["content"] else message
+
+
+def _messages_of(item: Any, name: str) -> Sequence[Message]:
+    """The item's messages. Every call of a conversation repeats those before it, so they are read once, as long as they are short."""
+    with suppress(TypeError, RecursionError):
+        data = orjson.dumps(item)
+        if len(data) <= LONGEST_KNOWN:
+            return _known_messages(data, name)
+    return read_messages(_genai_message(item), name)
+
+
+@lru_cache(4_096)
+def _known_messages(data: bytes, name: str) -> Sequence[Message]:
+    return read_messages(_genai_message(orjson.loads(data)), name)
 
 
 def _continues(before: Message, after: Message) -> bool:
@@ -199,15 +217,14 @@ def _continues(before: Message, after: Message) -> bool:
     return only_calls or only_thought
 
 
-def _join(turn: Message, more: Message) -> None:
-    for key, mark in (("reasoning_content", "\n"), ("content", "\n")):
+def _joined(turn: Message, more: Message) -> Message:
+    joined = dict(turn)
+    for key in ("reasoning_content", "content"):
         texts = [text for text in (turn.get(key), more.get(key)) if text]
-        if texts:
-            turn[key] = mark.join(texts)
-    if more.get("tool_calls"):
-        turn["tool_calls"] = [*turn.get("tool_calls", []), *more["tool_calls"]]
-    if more.get("metadata"):
-        turn["metadata"] = turn.get("metadata", {}) | more["metadata"]
+        joined |= {key: "\n".join(texts)} if texts else {}
+    joined |= {"tool_calls": [*turn.get("tool_calls", []), *more["tool_calls"]]} if more.get("tool_calls") else {}
+    joined |= {"metadata": turn.get("metadata", {}) | more["metadata"]} if more.get("metadata") else {}
+    return joined
 
 
 def parsed(value: Any) -> Any:
