@@ -22,6 +22,7 @@ from typing import Any
 
 import pyarrow as pa
 import redaction_blind
+import redaction_blind_second
 from redaction_blind import SEED, Case, cases, parts_left
 from redaction_reference import apply_every_rule
 from webshop import write_scripts
@@ -33,7 +34,7 @@ from tratree_data.releases.redaction_rules import Rule, load_rules
 REPEATS = 5
 COPIES = 10
 SAMPLE = 500
-SETS = {"first": (redaction_blind.SECRETS, redaction_blind.LOOKALIKES)}
+SETS = {name: (module.SECRETS, module.LOOKALIKES) for name, module in (("first", redaction_blind), ("second", redaction_blind_second))}
 DATA = Path(__file__).parents[2] / "shared/data"
 
 
