@@ -13,6 +13,6 @@ class PlainRule(Rule):
 
 def apply_every_rule(texts: list[str]) -> list[str]:
     redactor = Redactor()
-    rules = [PlainRule(**vars(rule)) for rule in load_rules()]
-    found = [Dirty(text, find_secrets([text], rules)[0]) for text in texts]
+    rules = [PlainRule(**vars(rule) | {"across_lines": True}) for rule in load_rules()]
+    found = [Dirty(text, find_secrets(pl.Series([text]), rules).get(text, ())) for text in texts]
     return [text.render(lambda kind, secret: redactor._name("", kind, secret, "")) for text in found]

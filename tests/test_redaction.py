@@ -227,7 +227,8 @@ def test_looking_first_finds_what_every_rule_finds(seed):
         chance.choice(["", " ", "\n", "\x1c", "\xa0", "\u0130", "\u212a", ": ", "=", "'"]).join(pair)
         for pair in zip(plain, changed, strict=True)
     ]
-    texts = [*plain, *changed, *joined]
+    pages = ["\n".join(chance.sample(joined, 40)) for _ in range(5)]
+    texts = [*plain, *changed, *joined, *pages, json.dumps(pages)]
     assert Redactor().redact_table("dropped", pa.table({"detail": texts}))["detail"].to_pylist() == apply_every_rule(texts)
 
 

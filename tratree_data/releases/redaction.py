@@ -19,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.releases.redaction_rules import Rule, Span, find_secrets, first_look, load_rules
+from tratree_data.releases.redaction_rules import Rule, Span, find_secrets, load_rules
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema, table_schema
 
@@ -70,7 +70,6 @@ class Redactor:
 
     def __init__(self, rules: list[Rule] | None = None) -> None:
         self.rules = load_rules() if rules is None else rules
-        self.first_look = first_look(self.rules)
         self.counts: Counter[tuple[str, str, str]] = Counter()
         self.first: dict[tuple[str, str, str], str] = {}
         self.names: dict[tuple[str, str], str] = {}
@@ -118,7 +117,7 @@ class Redactor:
 
     def redact_text(self, text: str, place: str) -> str:
         """A text outside the tables: a recipe, a setting."""
-        spans = find_secrets([text], self.rules)[0]
+        spans = find_secrets(pl.Series([text]), self.rules).get(text, ())
         for span in spans:
             self._count(span.kind, place, "", 1, "")
         return Dirty(text, spans).render(lambda kind, secret: self._name(EVERYWHERE, kind, secret, ""))
@@ -155,9 +154,9 @@ class Redactor:
             hashes = every.gather(first)
             new = ~self._known(hashes)
             looked_at, hashes = texts.gather(first.filter(new)), hashes.filter(new)
-        suspects = looked_at.filter(self.first_look(looked_at)).unique().to_list()
-        found = zip(suspects, find_secrets(suspects, self.rules), strict=True)
-        dirty = {text: Dirty(text, spans) for text, spans in found if spans or "[redacted:" in text}
+        spans = find_secrets(looked_at, self.rules)
+        named = looked_at.filter(looked_at.str.contains("[redacted:", literal=True))
+        dirty = {text: Dirty(text, spans.get(text, ())) for text in [*spans, *named]}
         if hashes is not None:
             self._remember(hashes, dirty)
         return dirty

@@ -4,10 +4,10 @@ import json
 import re
 import socket
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -16,12 +16,16 @@ from tratree_data.files import read_text
 ANY_CASE = "(?i)"
 BEGINS = r"(?:(?<![A-Za-z0-9_])|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4})|(?<=[0-9]m)|(?<=\[[Km]))"
 """What a leading \\b of a rule means: an escaped end of line or a terminal's color may precede a secret, too."""
-BEGINS_FOR_RUST = r"(?:^|[^A-Za-z0-9_]|\\[nrt]|\\u[0-9A-Fa-f]{4}|[0-9]m|\[[Km])"
+BEGINS_FOR_RUST = r"(?-i:^|[^A-Za-z0-9_]|\\[nrt]|\\u[0-9A-Fa-f]{4}|[0-9]m|\[[Km])"
 """The same without look-around; it also takes what precedes, so it says whether, and not where."""
 PLACEHOLDER = re.compile(r"\[redacted:[A-Za-z0-9_-]+(?::[a-z_]*[0-9]+)?\]")
 MOST_ROUNDS = 8
 """Rules that find something only beside a placeholder are applied again; a round without findings ends it, usually the second."""
+LONG_TEXT = 4_096
+"""Bytes from which on most of a text is not near what was found in it: the rules look at its lines."""
 COMPILED_FOR = 16_384
+LOOKED_FIRST = 4_096
+"""Bytes of text from which on compiling for Rust is worth it, one rule for all that are suspicious, or all rules for a first look."""
 SPACES = " \t\n\r\f\v\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 """What \\s of a rule means, always within brackets: the two engines know different spaces."""
 FILLER = re.compile(r"([xX*.\u2022])\1{9}")
@@ -64,6 +68,8 @@ class Rule:
     let_through: re.Pattern[str] | None
     value: str
     pattern: re.Pattern[str]
+    across_lines: bool
+    """Whether a match may contain the end of a line; others are looked for line by line."""
 
     def choose(self, texts: pl.Series, lowered: pl.Series) -> Sequence[int]:
         """Which of the texts may hold something; compiling for Rust, half a millisecond, is worth it for much text only."""
@@ -83,78 +89,86 @@ class Rule:
                 yield Span(start, end, self.kind)
 
 
-@dataclass
-class _Text:
-    """A text while it is searched: with placeholders for what was found so far, and where these are."""
-
-    original: str
-    current: str
-    found: list[Span]
-    places: Sequence[tuple[int, int, int, int]] = ()
-
-
 def load_rules() -> list[Rule]:
     content = tomllib.loads(read_text("publish", "redaction.toml"))
-    entries = [
-        {name: re.sub("«(.*?)»", lambda word: content["words"][word[1]], text) for name, text in entry.items()} for entry in content["rule"]
+    entries: list[dict[str, Any]] = [
+        {
+            name: re.sub("«(.*?)»", lambda word: content["words"][word[1]], text) if isinstance(text, str) else text
+            for name, text in entry.items()
+        }
+        for entry in content["rule"]
     ]
     return [_rule(**entry) for entry in entries] + list(_rules_of_this_machine())
 
 
-def first_look(rules: Sequence[Rule]) -> Callable[[pl.Series], pl.Series]:
-    """Chooses the texts in which a rule may find something, and those with placeholders.
+def find_secrets(texts: pl.Series, rules: Sequence[Rule]) -> dict[str, tuple[Span, ...]]:
+    """What to replace in each text that holds a secret, in order and without overlap.
 
-    Few expressions that cover many rules are fastest, up to a size from which on the engine runs out of memory for its states.
+    Nothing remains there for the rules to find, and JSON remains JSON.
     """
-    cased = [r"\[redacted:", *(rule.near for rule in rules if not rule.any_case)]
-    small = _any_of([rule.near for rule in rules if rule.any_case])
-    halves = [_any_of(cased[: len(cased) // 2]), _any_of(cased[len(cased) // 2 :])]
+    found: dict[str, list[Span]] = {}
+    current, places = texts.drop_nulls().unique(), dict[str, list[tuple[int, int, int, int]]]()
+    originals: Sequence[str] = current
+    for _ in range(MOST_ROUNDS):
+        new = {originals[i]: spans for i, spans in _search(current, rules).items()}
+        if not new:
+            break
+        for text, spans in new.items():
+            found[text] = _merge(found.get(text, []) + [_translate(span, places.get(text, ())) for span in spans])
+        replaced = {text: _replaced(text, found[text]) for text in new}
+        places = {text: there for text, (_, there) in replaced.items()}
+        originals, current = list(replaced), pl.Series([done for done, _ in replaced.values()], dtype=pl.String)
+    return {text: tuple(_fit_into_json(text, spans) if text.lstrip()[:1] in ("{", "[") else spans) for text, spans in found.items()}
 
-    def look(texts: pl.Series) -> pl.Series:
-        found = texts.str.to_lowercase().str.contains(small)
-        for half in halves:
-            found |= texts.str.contains(half)
-        return found
 
-    return look
+def _search(texts: pl.Series, rules: Sequence[Rule]) -> dict[int, list[Span]]:
+    """What the rules find in the texts as they are; earlier rules name the kind where several find the same piece."""
+    found: dict[int, list[tuple[int, Span]]] = {}
+    for pieces, across_lines in zip(_suspects(texts, rules), (True, False), strict=True):
+        numbered = [(number, rule) for number, rule in enumerate(rules) if rule.across_lines == across_lines]
+        owners, starts, series = pieces["text"].to_list(), pieces["start"].to_list(), pieces["piece"]
+        lowered = series.str.to_lowercase()
+        for number, rule in numbered:
+            for i in rule.choose(series, lowered):
+                for span in rule.spans(series[i]):
+                    moved = span._replace(start=span.start + starts[i], end=span.end + starts[i])
+                    found.setdefault(owners[i], []).append((number, moved))
+    outside = {i: _without_placeholders(texts[i], [span for _, span in sorted(spans)]) for i, spans in found.items()}
+    return {i: spans for i, spans in outside.items() if spans}
+
+
+def _suspects(texts: pl.Series, rules: Sequence[Rule]) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Where a rule may find something that crosses lines, and where one within a line: each with its text's number and its start there."""
+    whole = pl.DataFrame({"piece": texts}).with_row_index("text").with_columns(start=pl.lit(0))
+    if texts.estimated_size() < LOOKED_FIRST:
+        return whole, whole
+    is_long = texts.str.len_bytes() > LONG_TEXT
+    long, short = whole.filter(is_long), whole.filter(~is_long)
+    short = short.filter(_look(short["piece"], rules))
+    across, within = ([rule for rule in rules if rule.across_lines == across_lines] for across_lines in (True, False))
+    lines = long.with_columns(pl.col("piece").str.split("\n")).explode("piece")
+    size = pl.col("piece").str.len_chars() + 1
+    lines = lines.with_columns(start=size.cum_sum().over("text") - size).cast(short.schema)
+    return pl.concat([short, long.filter(_look(long["piece"], across))]), pl.concat([short, lines.filter(_look(lines["piece"], within))])
+
+
+def _look(texts: pl.Series, rules: Sequence[Rule]) -> pl.Series:
+    """Few expressions that cover many rules are fastest, up to a size from which on the engine runs out of memory for its states."""
+    cased, small = ([rule.near for rule in rules if rule.any_case == any_case] for any_case in (False, True))
+    found = texts.str.to_lowercase().str.contains(_any_of(small))
+    for half in (cased[: len(cased) // 2], cased[len(cased) // 2 :]) if len(texts) else ():
+        found |= texts.str.contains(_any_of(half))
+    return found
 
 
 def _any_of(patterns: Sequence[str]) -> str:
     return "|".join(f"(?:{pattern})" for pattern in patterns)
 
 
-def find_secrets(texts: Sequence[str], rules: Sequence[Rule]) -> list[tuple[Span, ...]]:
-    """What to replace in each text, in order and without overlap; nothing remains for the rules to find, and JSON remains JSON."""
-    searched = [_Text(text, text, []) for text in texts]
-    open_ones = searched
-    for _ in range(MOST_ROUNDS):
-        new = _search_once([text.current for text in open_ones], rules)
-        open_ones = [_replace(text, spans) for text, spans in zip(open_ones, new, strict=True) if spans]
-        if not open_ones:
-            break
-    return [
-        tuple(_fit_into_json(text.original, text.found) if text.original.lstrip()[:1] in ("{", "[") else text.found) for text in searched
-    ]
-
-
-def _search_once(texts: Sequence[str], rules: Sequence[Rule]) -> list[list[Span]]:
-    """Earlier rules name the kind where several find the same piece; placeholders are nobody's secret."""
-    found: list[list[Span]] = [[] for _ in texts]
-    series = pl.Series(texts, dtype=pl.String)
-    lowered = series.str.to_lowercase()
-    for rule in rules:
-        for i in rule.choose(series, lowered):
-            found[i] += rule.spans(texts[i])
-    for text, spans in zip(texts, found, strict=True):
-        for placeholder in PLACEHOLDER.finditer(text) if spans else ():
-            spans[:] = [piece for span in spans for piece in _outside(span, *placeholder.span(), text)]
-    return found
-
-
-def _replace(text: _Text, spans: Sequence[Span]) -> _Text:
-    text.found = _merge(text.found + [_translate(span, text.places) for span in spans])
-    text.current, text.places = _replaced(text.original, text.found)
-    return text
+def _without_placeholders(text: str, spans: list[Span]) -> list[Span]:
+    for placeholder in PLACEHOLDER.finditer(text) if spans else ():
+        spans = [piece for span in spans for piece in _outside(span, *placeholder.span(), text)]
+    return spans
 
 
 def _outside(span: Span, start: int, end: int, text: str) -> Iterator[Span]:
@@ -252,13 +266,22 @@ def _is_harmless(text: str, start: int, end: int, check: str) -> bool:
     return not letters or not (digit or mark) or bool(PATH.fullmatch(value) and not digit)
 
 
-def _rule(kind: str, find: str, near: str = "", value: str = "", **others: str) -> Rule:
+def _rule(kind: str, find: str, near: str = "", value: str = "", across_lines: bool = False, **others: str) -> Rule:
     free = re.compile(others["except"]) if "except" in others else None
     near, find = ((near or find).replace("(?P<secret>", "(?:").replace(r"\s", SPACES), find.replace(r"\s", SPACES))
     pattern = re.compile(_boundaries(find, BEGINS, r"\b"), re.ASCII)
     any_case = near.startswith(ANY_CASE)
     near = _boundaries(near.removeprefix(ANY_CASE), BEGINS_FOR_RUST, r"(?-u:\b)")
-    return Rule(kind, near.lower() if any_case else near, any_case, _boundaries(find, BEGINS_FOR_RUST, r"(?-u:\b)"), free, value, pattern)
+    return Rule(
+        kind,
+        near.lower() if any_case else near,
+        any_case,
+        _boundaries(find, BEGINS_FOR_RUST, r"(?-u:\b)"),
+        free,
+        value,
+        pattern,
+        across_lines,
+    )
 
 
 def _boundaries(find: str, begins: str, elsewhere: str) -> str:
