@@ -246,6 +246,15 @@ def test_damage_inside_a_log_costs_the_samples_that_it_hit(tmp_path):
     assert problems[1].detail.endswith("the rest of the file was not read")
 
 
+@pytest.mark.parametrize(
+    ("solver", "plan", "agent"), [(None, "plan", "crash"), (None, "basic_agent", "basic_agent"), ("mine", "x", "mine")]
+)
+def test_the_solver_is_the_agent(tmp_path, solver, plan, agent):
+    log = HEADER | {"eval": HEADER["eval"] | {"solver": solver}, "plan": HEADER["plan"] | {"name": plan}}
+    (record,), _ = read(archive(tmp_path / "a.eval", {"header.json": log, NAME: SAMPLE}))
+    assert record.agent == agent
+
+
 def test_header_and_samples_in_any_order(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"samples": [SAMPLE]} | HEADER))
     (record,), problems = read(tmp_path / "a.json")

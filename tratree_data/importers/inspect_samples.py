@@ -246,12 +246,13 @@ def _asked(sample: Sample, messages: list[Message]) -> str:
 
 
 def _agent(log: JSON) -> str:
-    """The solver, or the last of several."""
+    """The solver that was named, the chain of solvers if it has a name, or the last of several."""
     planned = log_records.at(log, "plan", "steps")
     steps = planned if isinstance(planned, list) else []
     solvers = [step["solver"] for step in steps if isinstance(step, dict) and isinstance(step.get("solver"), str)]
-    named = log_records.at(log, "eval", "solver")
-    return named if isinstance(named, str) else solvers[-1] if solvers else ""
+    names = [log_records.at(log, "eval", "solver"), log_records.at(log, "plan", "name")]
+    named = [name for name in names if isinstance(name, str) and name != "plan"]
+    return str([*named, *solvers[-1:], ""][0])
 
 
 def _tools(sample: Sample, messages: list[Message]) -> list[JSON] | None:
