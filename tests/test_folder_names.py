@@ -34,7 +34,7 @@ def test_names_that_look_like_an_address_a_home_or_a_pattern_work(tmp_path: Path
     assert not (home / "steps").exists()
 
 
-UNUSABLE = ["a?b", "a#b", "a%20b", "a\\b", "a\nb", "a\x1b[31m", "a\udcffb", "hub:x", "hub:org/name", "s3:/bucket/x"]
+UNUSABLE = ["a?b", "a#b", "a%20b", "a\\b", "a\nb", "a\x1b[31m", "a\udcffb", "hub:x", "hub:org/name", "ftp:/host/x"]
 
 
 @pytest.mark.parametrize("name", UNUSABLE, ids=ascii)

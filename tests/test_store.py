@@ -492,3 +492,30 @@ def test_a_disk_that_fills_beside_a_commit_is_told_as_such(tmp_path: Path) -> No
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     drawn = "Error:\n   \x1b[31m\u21b3\x1b[0m No space left on device (os error 28)\n"  # as Delta does
     assert str(_unwritten(tmp_path, OSError(drawn))).startswith(f"{tmp_path} could not be written: No space left on device. ")
+
+
+def test_ctrl_c_at_the_end_of_a_commit_keeps_the_files_that_were_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A real SIGINT inside the commit of a stage that staged its files: they belong to the table now."""
+    import tratree_data.store.writer as committing_module
+    from tratree_data.store.staged import StagedFiles
+
+    create_store(tmp_path)
+    rollouts, steps = one_rollout()
+    real = committing_module._commit_files
+
+    def interrupted(*arguments: object) -> None:
+        real(*arguments)  # type: ignore[arg-type]
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(committing_module, "_commit_files", interrupted)
+
+    def stage() -> None:
+        with StagedFiles(tmp_path) as parts:
+            parts.add("steps", steps)
+            parts.add("rollouts", rollouts)
+            commit(tmp_path, "test", {name: parts.files(name) for name in ("steps", "rollouts")}, settings={}, reads={})
+
+    with writing(tmp_path), pytest.raises(KeyboardInterrupt):
+        stage()
+    store = open_store(tmp_path)
+    assert (store.read("rollouts").num_rows, store.read("steps").num_rows) == (1, 2)

@@ -5,7 +5,6 @@ A message says what is wrong, why, and which command to type next. Only `cli.mai
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from pathlib import Path
 
 
 class TratreeError(Exception):
@@ -48,7 +47,7 @@ def missing_package(package: str, extra: str) -> MissingPackageError:
 FREE_SPACE = "free some space or fix the permissions, then run the same command"
 
 
-def unwritten(place: str | Path, reason: str | Exception, intact: str = "", advice: str = FREE_SPACE) -> TratreeError:
+def unwritten(place: object, reason: str | Exception, intact: str = "", advice: str = FREE_SPACE) -> TratreeError:
     """What the system says about a full or read-only disk; `intact` says what the failure left unharmed."""
     said = getattr(reason, "strerror", None) or str(reason).strip() or type(reason).__name__
     return TratreeError(f"{place} could not be written: {said.splitlines()[0].rstrip('.')}. {intact}".rstrip() + f"\nNext: {advice}")

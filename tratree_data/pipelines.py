@@ -15,6 +15,7 @@ from tratree_data.errors import BadInputError, NotFoundError, RefusedError, sugg
 from tratree_data.files import file_names, read_text
 from tratree_data.results import StageResult
 from tratree_data.stages import Stage, stage, stages_of_recipes
+from tratree_data.store.locations import place
 
 RECIPE_FILE = "recipe.toml"
 CHECK = "check"
@@ -29,7 +30,7 @@ def run(recipe: str | Path, directory: str | Path) -> Iterator[StageResult]:
     text, stages = read_recipe(recipe)
     for name, settings in stages:
         yield _run_stage(name, directory, settings)
-        Path(directory, RECIPE_FILE).write_text(text, encoding="utf-8")
+        (place(directory) / RECIPE_FILE).write_text(text, encoding="utf-8")
     if CHECK in tomllib.loads(text):
         yield from _check(directory)
 

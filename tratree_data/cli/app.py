@@ -26,8 +26,8 @@ app = typer.Typer(
 messages = Console(stderr=True, highlight=False)
 INTERRUPTED = 130
 
-Dataset = Annotated[str, typer.Argument(metavar="DIR", help="The dataset's folder.")]
-AnyDataset = Annotated[str, typer.Argument(metavar="DIR", help="A dataset's folder, a release, or hub:org/name@v1.0.0.")]
+Dataset = Annotated[str, typer.Argument(metavar="DIR", help="The dataset's folder, or s3://bucket/name.")]
+AnyDataset = Annotated[str, typer.Argument(metavar="DIR", help="A dataset's folder, s3://bucket/name, a release, or hub:org/name@v1.0.0.")]
 Format = Annotated[str, typer.Option(help="table, json (one object per line), csv or parquet (> rows.parquet).")]
 
 

@@ -11,7 +11,9 @@ PANEL = "Publish and edit"
 
 
 @verb(PublishSettings, PANEL)
-def publish(directory: Dataset, target: Annotated[str, typer.Argument(metavar="TARGET", help="A folder, or hub:org/name.")]) -> None:
+def publish(
+    directory: Dataset, target: Annotated[str, typer.Argument(metavar="TARGET", help="A folder, s3://bucket/name, or hub:org/name.")]
+) -> None:
     """Publishes the dataset as a version that never changes, laid out like a Hub dataset repository.
 
     Example: `tratree publish demo releases/demo --version 1.0.0 --license cc-by-4.0`
@@ -20,7 +22,7 @@ def publish(directory: Dataset, target: Annotated[str, typer.Argument(metavar="T
 
 @app.command(rich_help_panel=PANEL)
 def withdraw(
-    target: Annotated[str, typer.Argument(metavar="TARGET", help="A release's folder, or hub:org/name.")],
+    target: Annotated[str, typer.Argument(metavar="TARGET", help="A release's folder, s3://bucket/name, or hub:org/name.")],
     version: Annotated[str, typer.Option(help="The version to take back, X.Y.Z.")],
     reason: Annotated[str, typer.Option(help="Why, for those who look for it.")] = "",
 ) -> None:

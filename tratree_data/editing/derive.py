@@ -20,6 +20,7 @@ from tratree_data.errors import BadInputError, NotFoundError, suggest
 from tratree_data.files import read_text
 from tratree_data.ids import content_id, tree_id
 from tratree_data.results import StageResult
+from tratree_data.store.locations import Place
 from tratree_data.store.purges import Purge, begin_purge, begun_purge, command_id, end_purge
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.release import HUB, open_dataset
@@ -127,7 +128,7 @@ def delete(directory: str | Path, tasks: Sequence[str], *, environment: str = ""
 
 
 def _write(
-    folder: Path, verb: str, selections: list[Selection], settings: dict[str, Any], dropped: pa.Table | None = None, stale_as: str = ""
+    folder: Place, verb: str, selections: list[Selection], settings: dict[str, Any], dropped: pa.Table | None = None, stale_as: str = ""
 ) -> StageResult:
     """Inside `writing`: the rollouts, then stage after stage what was made of them."""
     settings = {**settings, "explored": exploration_lineage([selection.store for selection in selections])}
@@ -143,9 +144,9 @@ def _with_notes(result: StageResult, notes: tuple[str, ...]) -> StageResult:
     return StageResult(result.stage, True, result.counts, (*notes, *result.notes))
 
 
-def outside(target: Path, dataset: Path) -> None:
+def outside(target: Place, dataset: Place) -> None:
     """Verbs look after every file in a dataset's folder, so what is nobody's table does not belong there."""
-    if dataset.resolve() in target.resolve().parents:
+    if f"{target.resolve()}/".startswith(f"{dataset.resolve()}/") and target.resolve() != dataset.resolve():
         raise BadInputError(f"{target} is inside its source folder {dataset}.\nNext: name a folder beside it")
 
 

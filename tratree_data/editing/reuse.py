@@ -7,12 +7,12 @@ name, so that the stage then finds nothing to do. Otherwise they are left out, a
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
 from tratree_data.stages import LATER_SCORES, Stage, stages_by_tree
+from tratree_data.store.locations import Place
 from tratree_data.store.log import Lineage
 from tratree_data.store.reader import Store, last_lineage
 from tratree_data.store.schemas import arrow_schema, empty_table, table_schema
@@ -32,7 +32,7 @@ class Selection:
     """Each task is taken with all of its rollouts or not at all."""
 
 
-def write_rollouts(out: Path, stage: str, selections: Sequence[Selection], dropped: pa.Table, settings: Mapping[str, Any]) -> Store:
+def write_rollouts(out: Place, stage: str, selections: Sequence[Selection], dropped: pa.Table, settings: Mapping[str, Any]) -> Store:
     """The rollouts and steps that are kept with their later scores, everything ever dropped, and the vectors that exist."""
     tables: dict[str, Any] = {"dropped": pa.concat_tables([*(_dropped(selection) for selection in selections), dropped])}
     if any(selection.store.has("embeddings") for selection in selections):
@@ -44,7 +44,7 @@ def write_rollouts(out: Path, stage: str, selections: Sequence[Selection], dropp
     return commit(out, stage, tables, settings=settings, reads={})
 
 
-def reuse_stages(out: Path, store: Store, selections: Sequence[Selection], stale_as: str = "") -> tuple[list[str], list[str]]:
+def reuse_stages(out: Place, store: Store, selections: Sequence[Selection], stale_as: str = "") -> tuple[list[str], list[str]]:
     """(stages whose tables were reused, stages to run again). With `stale_as`, the rows of the latter are kept too, under that name."""
     reused: list[str] = []
     stale: list[str] = []
@@ -113,7 +113,7 @@ def _is_current(store: Store, lineage: Lineage) -> bool:
 def _last_made_by(store: Store, stage: Stage) -> Lineage | None:
     """The stage's last work on its tables; replay or delete may have changed them since."""
     lineage = store.sources[stage.last].lineage
-    if (lineage is None or lineage.stage != stage.name) and store.filesystem is None and (store.path / stage.last / "_delta_log").is_dir():
+    if (lineage is None or lineage.stage != stage.name) and store.filesystem is None and not store.label:
         lineage = last_lineage(store, stage.name, stage.last)
     return lineage if lineage is not None and lineage.stage == stage.name else None
 

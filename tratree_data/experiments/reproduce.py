@@ -28,6 +28,7 @@ from tratree_data.experiments.tabular.run import is_tabular, run_tabular
 from tratree_data.experiments.training_costs import ADAPTER_GIB, flatten_trainings, hours, memory_gib
 from tratree_data.files import data_folder
 from tratree_data.results import StageResult
+from tratree_data.system.safe_paths import need_local
 from tratree_data.system.settings import takes
 
 SCALES = {"short": "weak_to_strong_short", "miniature": "weak_to_strong", "tabular": "weak_to_strong_tabular"}
@@ -37,7 +38,7 @@ PACKAGES = ("torch", "trl", "transformers", "peft", "accelerate")
 @takes(ReproduceSettings)
 def reproduce(directory: str | Path, settings: ReproduceSettings) -> tuple[StageResult, str]:
     """What was done, and the table or the plan as text."""
-    folder = Path(directory)
+    folder = need_local(directory, "an experiment")
     if settings.scale == "paper":
         recipes = sorted(data_folder("pipelines").joinpath("paper").glob("*.toml"))
         if not settings.dry_run:

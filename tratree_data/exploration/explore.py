@@ -77,7 +77,7 @@ def _explore(store: Store, settings: ExploreSettings, episodes: EpisodeSettings,
     if not missing.num_rows:
         return StageResult("explore", False, {"rollouts": planned.num_rows}, ("All of these attempts were explored before.",))
     writer = RolloutWriter(
-        Path(store.path),
+        store.path,
         "explore",
         _recorded(settings, name, episodes, schedules),
         {table: store.version(table) for table in ("nodes", "step_nodes") if settings.branch_from is not None},

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +13,7 @@ from tratree_data.importers.formats import FORMATS, read_log
 from tratree_data.importers.log_files import LogFile, json_value
 from tratree_data.importers.log_records import Options, Problem, Record, StreamedSteps, Unusable, each
 from tratree_data.importers.record_storage import STAGE, STEPS_PER_COMMIT, origin_of, prepared_row, step_row
+from tratree_data.store.locations import Place
 from tratree_data.store.rollout_writer import RolloutWriter
 from tratree_data.store.storable_text import REPLACED, replacement_detail
 
@@ -26,11 +26,11 @@ class Careful:
 
     format: str
     options: Options
-    directory: Path
+    directory: Place
     problems: list[Problem] = field(default_factory=list)
     replaced: list[Problem] = field(default_factory=list)
     empty_actions: int = 0
-    spilled: list[Path] = field(default_factory=list)
+    spilled: list[Place] = field(default_factory=list)
     """Files of steps of rollouts that are too long to hold."""
     origin: dict[str, Any] = field(init=False)
 

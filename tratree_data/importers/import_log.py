@@ -28,6 +28,7 @@ from tratree_data.importers.parallel import cut_parts, read_parts
 from tratree_data.importers.record_storage import STAGE, Import, validate
 from tratree_data.importers.settings import AUTO, ImportSettings
 from tratree_data.results import StageResult
+from tratree_data.store.locations import Place, place
 from tratree_data.store.row_files import read_scores, read_tasks
 from tratree_data.store.storable_text import storable
 from tratree_data.store.writer import create_store, writing
@@ -49,16 +50,16 @@ def import_log(directory: str | Path, path: str | Path, settings: ImportSettings
     """Adds the trajectories of a log to the dataset; `format` is detected unless named, `strict` stops at the first bad record."""
     options = options_of(settings)
     beside = Beside(read_scores(settings.scores) if settings.scores else None, read_tasks(settings.tasks) if settings.tasks else None)
-    files = find_files(path, settings.format, Path(directory))
+    files = find_files(path, settings.format, place(directory))
     format = detect_format(path, files, options) if settings.format == AUTO else settings.format
-    files = find_files(path, AUTO if options.columns else format, Path(directory))
+    files = find_files(path, AUTO if options.columns else format, place(directory))
     refuse_wrong_format(format, files, options)
     if settings.strict:
         refuse_any_problem(format, files, options)
     store = create_store(directory)
     lineage = settings.recorded() | {"format": format, "files": len(files), "first": files[0].name} | asdict(options) | beside.recorded()
     with writing(directory):
-        run = Import(Path(directory), create_store(store.path), options, lineage, beside, format)
+        run = Import(store.path, create_store(store.path), options, lineage, beside, format)
         parts = cut_parts(format, files, options) if not (settings.scores or settings.tasks) else []
         if len(parts) > 1:
             read_parts(run, parts, settings.workers)
@@ -69,9 +70,9 @@ def import_log(directory: str | Path, path: str | Path, settings: ImportSettings
                         advance(file)
         run.finish({storable(file.name) for file in files})
     if format not in FORMAT_ENDINGS:  # beside those, other files are reports and settings
-        run.summary.unread = unread_files(path, files, Path(directory))
+        run.summary.unread = unread_files(path, files, place(directory))
     refuse_nothing(run, format, Path(path), directory)
-    return report(run, Path(directory), format, detected=settings.format == AUTO)
+    return report(run, place(directory), format, detected=settings.format == AUTO)
 
 
 def options_of(settings: ImportSettings) -> Options:
@@ -82,7 +83,7 @@ def options_of(settings: ImportSettings) -> Options:
     )  # fmt: skip
 
 
-def find_files(name: str | Path, format: str, directory: Path | None = None) -> list[LogFile]:
+def find_files(name: str | Path, format: str, directory: Place | None = None) -> list[LogFile]:
     """The file itself, or the folder's files in the order of their names; called by folder and name, never by a machine's path."""
     path = Path(name)
     suffixes = FORMAT_ENDINGS.get(format, ENDINGS) if format != AUTO else EVERY_ENDING
@@ -106,21 +107,21 @@ def find_files(name: str | Path, format: str, directory: Path | None = None) -> 
     return _files_below(path, suffixes, directory)
 
 
-def _visible_files(path: Path, directory: Path | None) -> list[Path]:
+def _visible_files(path: Path, directory: Place | None) -> list[Path]:
     """In the order of their names; neither hidden ones nor the dataset's own, if it is in the folder of the logs."""
-    own = directory.resolve() if directory else None
+    own = directory.resolve() if isinstance(directory, Path) else None
     shown = sorted(file for file in path.rglob("*") if not any(part.startswith(".") for part in file.relative_to(path).parts))
     return [file for file in shown if file.is_file() and own not in file.resolve().parents]
 
 
-def unread_files(name: str | Path, files: list[LogFile], directory: Path) -> list[str]:
+def unread_files(name: str | Path, files: list[LogFile], directory: Place) -> list[str]:
     """The folder's files that no reader was given, because their names do not end like a log's."""
     path = Path(name)
     read = {file.path for file in files}
     return [file.relative_to(path).as_posix() for file in _visible_files(path, directory) if file not in read] if path.is_dir() else []
 
 
-def _files_below(path: Path, suffixes: tuple[str, ...], directory: Path | None) -> list[LogFile]:
+def _files_below(path: Path, suffixes: tuple[str, ...], directory: Place | None) -> list[LogFile]:
     """Those with a log's ending."""
     found = [file for file in _visible_files(path, directory) if file.name.removesuffix(".gz").endswith(suffixes)]
     if not found:
@@ -183,7 +184,7 @@ def progress(files: list[LogFile]) -> Iterator[Callable[[LogFile], None]]:
         yield lambda file: bar.update(task, completed=before[file.name] + file.position)
 
 
-def report(run: Import, directory: Path, format: str, detected: bool) -> StageResult:
+def report(run: Import, directory: Place, format: str, detected: bool) -> StageResult:
     counts = {name: run.counts[name] for name in ("rollouts", "steps", "already_there", "dropped")}
     if run.summary.skipped:
         counts["skipped_files"] = len(run.summary.skipped)

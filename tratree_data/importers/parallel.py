@@ -10,18 +10,17 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tratree_data.importers.formats import FORMATS, LOOK_AHEAD
 from tratree_data.importers.log_files import CHUNK, GZIP_MAGIC, UTF_16, LogFile, is_line_of_json
 from tratree_data.importers.log_records import Options, Problem, Record
 from tratree_data.importers.parts import Part, PartRead, Slice, read_part
 from tratree_data.importers.record_storage import STAGE, Import
+from tratree_data.store.locations import Place, open_parquet
 from tratree_data.store.parquet_files import write_parquet
 from tratree_data.store.schemas import arrow_schema
 from tratree_data.store.writer import commit
@@ -106,7 +105,7 @@ class _Taking:
 
     run: Import
     next: int = 0
-    files: list[Path] = field(default_factory=list)
+    files: list[Place] = field(default_factory=list)
     rollouts: list[pa.Table] = field(default_factory=list)
     lines: Counter[str] = field(default_factory=Counter)
     """Of each file that was cut, the lines so far."""
@@ -159,18 +158,18 @@ class _Taking:
         for name, values in placed.items():
             place = rollouts.schema.get_field_index(name)
             rollouts = rollouts.set_column(place, rollouts.schema.field(name), pa.array(values, rollouts.schema.field(name).type))
-        self.files += read.steps
+        files = read.steps
         if not all(new):
             rollouts = rollouts.filter(pa.array(new, pa.bool_()))
-            for path in read.steps:
-                _keep_steps_of(path, rollouts["rollout_id"].combine_chunks(), read.part.schemas["steps"])
+            files = [path for path in files if _keep_steps_of(path, rollouts["rollout_id"].combine_chunks(), read.part.schemas["steps"])]
+        self.files += files
         self.rollouts.append(rollouts)
         self.run.counts["rollouts"] += rollouts.num_rows
         self.run.counts["steps"] += pc.sum(rollouts["step_count"]).as_py() or 0
 
     def commit(self) -> None:
         rollouts = pa.concat_tables([*self.rollouts, arrow_schema("rollouts").empty_table()])
-        files, self.files, self.rollouts = [path for path in self.files if path.exists()], [], []
+        files, self.files, self.rollouts = self.files, [], []
         if rollouts.num_rows:
             tables: dict[str, Any] = {"steps": files, "rollouts": rollouts}
             self.run.store = commit(self.run.directory, STAGE, tables, settings=self.run.settings, reads={}, append=True)
@@ -181,10 +180,12 @@ def _moved(subject: str, lines: int) -> str:
     return f"{name}:{int(line) + lines}"
 
 
-def _keep_steps_of(path: Path, rollouts: pa.Array, schema: pa.Schema) -> None:
-    """Takes the steps of other rollouts out of a file that is not committed yet."""
-    steps = pq.read_table(path, schema=schema)
+def _keep_steps_of(path: Place, rollouts: pa.Array, schema: pa.Schema) -> bool:
+    """Takes the steps of other rollouts out of a file that is not committed yet; False if none are left, and so no file."""
+    with open_parquet(str(path)) as parquet:
+        steps = parquet.read().select(schema.names).cast(schema)
     path.unlink()
     kept = steps.filter(pc.is_in(steps["rollout_id"], rollouts))
     if kept.num_rows:
         write_parquet(kept, "steps", path)
+    return bool(kept.num_rows)

@@ -17,6 +17,7 @@ import pyarrow as pa
 from tratree_data.importers import columns
 from tratree_data.importers.log_files import BOM, READ_ERRORS, LogFile, byte_lines
 from tratree_data.importers.log_records import Options, Problem
+from tratree_data.store.locations import Place
 from tratree_data.store.parquet_files import new_file, write_parquet
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ class Part:
     format: str
     options: Options
     schemas: dict[str, pa.Schema]
-    directory: Path = Path()
+    directory: Place = Path()
 
-    def into(self, directory: Path) -> "Part":
+    def into(self, directory: Place) -> "Part":
         return replace(self, directory=directory)
 
 
@@ -60,7 +61,7 @@ class PartRead:
 
     part: Part
     rollouts: pa.Table
-    steps: list[Path]
+    steps: list[Place]
     problems: list[Problem]
     replaced: list[Problem]
     empty_actions: int
@@ -92,7 +93,7 @@ class _Reading:
     part: Part
     rollouts: list[pa.Table] = field(default_factory=list)
     steps: list[pa.Table] = field(default_factory=list)
-    files: list[Path] = field(default_factory=list)
+    files: list[Place] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     lines: int = 0
     careful: "Careful | None" = None

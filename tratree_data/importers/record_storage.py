@@ -8,7 +8,6 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import orjson
@@ -21,6 +20,7 @@ from tratree_data.importers.contents import Contents, content_id
 from tratree_data.importers.log_records import END_REASONS, LogStep, Options, Problem, Record, StreamedSteps, Unusable
 from tratree_data.importers.summary import ImportSummary
 from tratree_data.messages import json_text
+from tratree_data.store.locations import Place
 from tratree_data.store.reader import Store
 from tratree_data.store.rollout_writer import RolloutWriter, stream_table
 from tratree_data.store.schemas import arrow_schema
@@ -45,7 +45,7 @@ SUBJECT = re.compile(r"(?P<file>.+?):\d+(?:\[.*\])?", re.DOTALL)
 class Import:
     """One run over a log: what the store had before, what has been seen, what will be written."""
 
-    directory: Path
+    directory: Place
     store: Store
     options: Options
     settings: dict[str, Any]

@@ -20,12 +20,13 @@ from tratree_data.releases.settings import PublishSettings
 from tratree_data.releases.shards import write_tables
 from tratree_data.releases.traces import TABLE, write_traces
 from tratree_data.releases.version_numbers import Diff
+from tratree_data.store.locations import Place, read_plain
 from tratree_data.store.log import CODE_VERSION, Lineage
 from tratree_data.store.manifest import CHECKSUMS, DROPPED, MANIFEST, Shard, file_hash, read_checksums
 from tratree_data.store.parquet_files import write_parquet
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import FORMAT_VERSION
-from tratree_data.system.safe_paths import is_plain_file, read_plain_text
+from tratree_data.system.safe_paths import is_plain_file
 
 WARNING = "Rules do not find every secret, and code and texts in sessions may be proprietary: publish only what you may."
 REPORT = "reports/release.json"
@@ -139,11 +140,11 @@ def _copy_texts(store: Store, folder: Path, redactor: Redactor) -> None:
         (folder / "recipe.toml").write_text(redactor.redact_text(recipe, "recipe.toml"), encoding="utf-8")
 
 
-def _read_recipe(path: Path) -> str | None:
+def _read_recipe(path: Place) -> str | None:
     """The recipe that made the dataset; anything else under its name, such as a link to another file, is not published."""
-    if not is_plain_file(path):
+    if not (is_plain_file(path) if isinstance(path, Path) else path.is_file()):
         return None
-    text = read_plain_text(path)
+    text = read_plain(path)
     try:
         tomllib.loads(text)
     except tomllib.TOMLDecodeError:

@@ -17,7 +17,7 @@ import pyarrow as pa
 from tratree_data.errors import BadInputError
 from tratree_data.files import read_text
 from tratree_data.store.reader import Store
-from tratree_data.store.schemas import arrow_schema, scan_sql, table_schema
+from tratree_data.store.schemas import arrow_schema, table_schema
 
 CHUNK_BYTES = 640 * 2**20
 SPILL_BYTES = 32 * 2**20
@@ -40,9 +40,11 @@ def split_names(splits: Sequence[str], rename: Callable[[str], str] = str) -> di
     return names
 
 
-def work_connection(folder: Path) -> duckdb.DuckDBPyConnection:
-    """A private connection with bounded memory that spills into `folder`."""
+def work_connection(folder: Path, store: Store | None = None) -> duckdb.DuckDBPyConnection:
+    """A private connection with bounded memory that spills into `folder`, and reads what `store.scan` names."""
     connection = duckdb.connect()
+    if store is not None:
+        store.let_read(connection)
     connection.execute("SET temp_directory = $folder", {"folder": str(folder)})
     connection.execute("SET memory_limit = '2GB'")
     return connection
@@ -70,7 +72,7 @@ def load_splits(connection: duckdb.DuckDBPyConnection, store: Store, rename: Cal
 
 def ordered_batches(connection: duckdb.DuckDBPyConnection, store: Store, table: str, spill: Path) -> Iterator[pa.RecordBatch]:
     """The table's rows, each with its `release_split`, those of a split together, therein those of a tree."""
-    total = int(connection.cursor().execute(f"SELECT count(*) FROM {_rows(store, table)}").fetchall()[0][0])
+    total = int(connection.cursor().execute(f"SELECT count(*) FROM {store.scan(table)}").fetchall()[0][0])
     reader = connection.cursor().sql(_placed_rows(store, table)).to_arrow_reader(BATCH_ROWS)
     first = next(_batches_of_size(reader, CHUNK_BYTES), [])
     keys = _keys(table)
@@ -96,11 +98,7 @@ def _placed_rows(store: Store, table: str) -> str:
         split, placed = "p", "JOIN places_of_rollouts AS p USING (rollout_id)"
     selected = ", ".join(f"t.{column}" for column in columns)
     added = f"{split}.name AS release_split, {split}.number + p.place AS release_place"
-    return f"SELECT {selected}, {added} FROM {_rows(store, table)} AS t {placed}"
-
-
-def _rows(store: Store, table: str) -> str:
-    return scan_sql(table, store.sources[table].files)
+    return f"SELECT {selected}, {added} FROM {store.scan(table)} AS t {placed}"
 
 
 def _keys(table: str) -> list[str]:

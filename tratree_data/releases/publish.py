@@ -19,6 +19,7 @@ from tratree_data.releases.diff import Files, compare_rows, keep_shards, link
 from tratree_data.releases.draft import Draft, different_files, write_data, write_texts
 from tratree_data.releases.ordering import work_connection
 from tratree_data.releases.settings import PublishSettings
+from tratree_data.releases.to_bucket import BucketTarget
 from tratree_data.releases.to_folder import FolderTarget
 from tratree_data.releases.traces import keep_sessions
 from tratree_data.releases.version_numbers import (
@@ -33,9 +34,11 @@ from tratree_data.releases.version_numbers import (
 )
 from tratree_data.results import StageResult
 from tratree_data.stages import published_tables
+from tratree_data.store.buckets import is_address
+from tratree_data.store.locations import place
 from tratree_data.store.manifest import MANIFEST, Manifest, Shard, file_hash, read_manifest
 from tratree_data.store.reader import Store, open_store
-from tratree_data.store.release import HUB, is_release, refuse_address
+from tratree_data.store.release import HUB, names_release, refuse_address
 from tratree_data.store.withdrawals import Withdrawals
 from tratree_data.system.settings import takes
 
@@ -71,7 +74,7 @@ def publish(directory: str | Path, settings: PublishSettings) -> StageResult:
     Secrets and personal data are redacted and leaks between splits are reported; `fail_on_findings` stops with a RefusedError instead.
     """
     target, version = str(settings.target), check_version(settings.version)
-    store = _dataset(Path(directory), target)
+    store = _dataset(directory, target)
     place = find_target(target, private=settings.private, gated=settings.gated)
     with _explained(target):
         published = place.versions()
@@ -80,7 +83,7 @@ def publish(directory: str | Path, settings: PublishSettings) -> StageResult:
         if version not in published:
             check_newer(version, [*published, *withdrawals])
         with place.scratch(version) as folder:
-            title = settings.title or Path(directory).resolve().name
+            title = settings.title or store.path.resolve().name
             place_on_card = target if target.startswith(HUB) else ANYWHERE
             draft = write_data(store, folder, settings, title=title, place=place_on_card)
             if settings.fail_on_findings:
@@ -95,13 +98,14 @@ def publish(directory: str | Path, settings: PublishSettings) -> StageResult:
     return StageResult("publish", True, draft.counts(), _notes(draft, target, version))
 
 
-def _dataset(directory: Path, target: str) -> Store:
+def _dataset(named: str | Path, target: str) -> Store:
     """What is to be published, if it can be, and there."""
     refuse_address(target)
-    if is_release(directory):
+    directory = place(named)
+    if names_release(str(named)):
         raise BadInputError(f"{directory} is already a release; only datasets can be published.\nNext: tratree publish DATASET {target}")
     if not target.startswith(HUB):
-        outside(Path(target), directory)
+        outside(place(target), directory)
     store = open_store(directory)
     store.need("rollouts", "steps")
     _need_current(store)
@@ -117,9 +121,10 @@ def find_target(target: str, *, private: bool = False, gated: bool = False) -> T
         return HubTarget(target.removeprefix(HUB), private=private, gated=gated)
     if private or gated:
         raise BadInputError(
-            f"{target} is a folder, and only a Hub repository can be private or gated.\nNext: publish to hub:org/name, or omit the flag"
+            f"{target} is not on the Hub, and only a Hub repository can be private or gated.\nNext: name hub:org/name, or omit the flag"
         )
-    return FolderTarget(Path(target))
+    where = place(target)
+    return FolderTarget(where) if isinstance(where, Path) else BucketTarget(where)
 
 
 def _is_unchanged(draft: Draft, place: Target, since: str, version: str, shard_bytes: int) -> bool:
@@ -226,7 +231,8 @@ def _notes(draft: Draft, target: str, version: str) -> tuple[str, ...]:
             f"warning: leaks between splits: {len(draft.leaks):,}, the first {draft.leaks[0].task_id!r}; reports/release.json lists them"
         )
     where = f'"{target.removeprefix(HUB)}", "{draft.default_table()}"' + (f', revision="v{version}"' if target.startswith(HUB) else "")
-    return (*notes, f"load it: datasets.load_dataset({where})")
+    load = f"look at it: tratree stats {target}@{version}" if is_address(target) else f"load it: datasets.load_dataset({where})"
+    return (*notes, load)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ def write_tables(
 
     Two tables at a time, one read while the other is written.
     """
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sorting-") as spill, work_connection(Path(spill)) as connection:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sorting-") as spill, work_connection(Path(spill), store) as connection:
         splits = load_splits(connection, store, rename)
 
         def write(table: str) -> list[Shard]:

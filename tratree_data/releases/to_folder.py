@@ -16,10 +16,10 @@ from pathlib import Path
 
 from tratree_data.errors import BadInputError, StoreBusyError
 from tratree_data.releases.diff import link
+from tratree_data.store.locations import sync
 from tratree_data.store.manifest import CHECKSUMS, Shard, file_hash, read_checksums
 from tratree_data.store.release import VERSIONS, local_versions
 from tratree_data.store.withdrawals import WITHDRAWN, Withdrawals, read_withdrawals
-from tratree_data.store.writer import sync
 from tratree_data.system.safe_paths import inside, is_plain_file, is_plain_folder, open_lock_file
 
 PARTIAL = ".partial-"

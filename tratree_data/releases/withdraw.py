@@ -5,9 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from tratree_data.errors import BadInputError, NotFoundError, suggest
+from tratree_data.releases.to_bucket import BucketTarget
 from tratree_data.releases.to_folder import FolderTarget
 from tratree_data.releases.version_numbers import check_version
 from tratree_data.results import StageResult
+from tratree_data.store.buckets import is_address, parse_address
 from tratree_data.store.manifest import CHECKSUMS, file_hash, read_checksums
 from tratree_data.store.release import HUB, VERSIONS, refuse_address
 from tratree_data.store.withdrawals import Withdrawal, Withdrawals, read_withdrawals, write_withdrawals
@@ -19,6 +21,8 @@ HISTORY = (
     "  HfApi().super_squash_history(REPO, repo_type='dataset'), then delete its large files under Settings → Storage",
     "Copies that others downloaded stay with them; if secrets leaked, replace them.",
 )
+
+COPIES = "Copies that others made stay with them; if secrets leaked, replace them."
 
 
 def withdraw(target: str | Path, version: str, *, reason: str = "") -> StageResult:
@@ -38,6 +42,10 @@ def withdraw(target: str | Path, version: str, *, reason: str = "") -> StageResu
         notes = tuple(line.replace("REPO", repr(place.repo)) for line in HISTORY)
         return StageResult("withdraw", True, {"versions": 1}, (f"version {version} is no longer in {text}", *notes))
     refuse_address(text)
+    if is_address(text):
+        if not BucketTarget(parse_address(text)).withdraw(version, reason):
+            return _nothing_to_do(version, text)
+        return StageResult("withdraw", True, {"versions": 1}, (f"version {version} is gone, and its number is never used again", COPIES))
     return _withdraw_from_folder(Path(text), version, reason)
 
 
@@ -59,8 +67,7 @@ def _withdraw_from_folder(folder: Path, version: str, reason: str) -> StageResul
         _remove(place, version, before or Withdrawal(reason), withdrawals)
     left = place.versions()
     now = f"{folder} now shows version {left[-1]}" if left else f"no version is left in {folder}"
-    copies = "Copies that others made stay with them; if secrets leaked, replace them."
-    return StageResult("withdraw", True, {"versions": 1}, (f"version {version} is gone, and its number is never used again; {now}", copies))
+    return StageResult("withdraw", True, {"versions": 1}, (f"version {version} is gone, and its number is never used again; {now}", COPIES))
 
 
 def _remove(place: FolderTarget, version: str, withdrawal: Withdrawal, withdrawals: Withdrawals) -> None:

@@ -22,6 +22,7 @@ from tratree_data.scoring.judge import Judge
 from tratree_data.scoring.settings import ScoreSettings
 from tratree_data.scoring.verdict import Verdict, read_verdict
 from tratree_data.stages import stage
+from tratree_data.store.locations import Place
 from tratree_data.store.reader import Store, last_lineage, open_store
 from tratree_data.store.row_files import KINDS, KeyedRows, name_some, read_scores
 from tratree_data.store.schemas import empty_table, table_from_rows
@@ -60,7 +61,7 @@ def score(directory: str | Path, settings: ScoreSettings) -> StageResult:
     try:
         with writing(directory):
             store = open_store(directory)
-            return _Scoring(Path(directory), store, source, settings.override).run()
+            return _Scoring(store.path, store, source, settings.override).run()
     finally:
         source.close()
 
@@ -134,7 +135,7 @@ def _of_function(name: str, function: Callable[[dict[str, Any]], Any], rollout: 
 class _Scoring:
     """One run of one source over the rollouts that it has not scored."""
 
-    directory: Path
+    directory: Place
     store: Store
     source: Source
     override: bool

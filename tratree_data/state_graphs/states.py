@@ -5,7 +5,6 @@ credits.py, and both are defined in docs/states.md. Steps whose observation says
 (sql/uninformative.sql).
 """
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +22,7 @@ from tratree_data.store.outcomes import read_outcomes
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store, is_current, last_lineage, open_store, versions_read
 from tratree_data.store.schemas import arrow_schema, empty_table
-from tratree_data.store.staged import StagedFiles, dropped_rows
+from tratree_data.store.staged import StagedFiles, dropped_rows, work_folder
 from tratree_data.store.tree_chunks import plan_step_chunks, read_step_chunk
 from tratree_data.store.writer import commit, with_dropped, writing
 from tratree_data.system.hashing import Hashes, hash_texts, hex_column
@@ -53,8 +52,7 @@ def states(directory: str | Path, settings: StatesSettings) -> StageResult:
             return StageResult(STAGE, False, {name.replace("_", " "): store.count(name) for name in this.writes})
         comparing = Comparing(parse_rules(rules), parse_rules(action_rules), query(store, "uninformative")["observation"].combine_chunks())
         rollouts = read_outcomes(store, [*ROLLOUT_COLUMNS, "step_count"])
-        scratch = Path(directory) / ".building"
-        try:
+        with work_folder(directory) as scratch:
             chunks = plan_step_chunks(store, rollouts, scratch)
             with StagedFiles(directory) as parts, progress(STAGE, sum(chunk.steps for chunk in chunks), "steps") as advance:
                 for chunk in chunks:
@@ -67,8 +65,6 @@ def states(directory: str | Path, settings: StatesSettings) -> StageResult:
                     **{name: parts.files(name) for name in this.writes},
                 }
                 store = commit(directory, STAGE, tables, settings=recorded, reads=reads)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
     counts = {name.replace("_", " "): parts.rows[name] for name in this.writes}
     return StageResult(STAGE, True, counts, _notes(store, rollouts))
 

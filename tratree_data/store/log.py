@@ -6,6 +6,7 @@ A version is visible when the last table of its commit has it, so a process kill
 
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,7 +16,9 @@ from urllib.parse import unquote
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from tratree_data.errors import BadInputError, NotFoundError
+from tratree_data.errors import BadInputError, NotFoundError, TratreeError
+from tratree_data.store.buckets import BucketPath, comes_from_client, entries_of, explain, list_below
+from tratree_data.store.locations import Place, delta_address, is_far, place
 from tratree_data.store.schemas import FORMAT_VERSION, table_names
 from tratree_data.store.shapes import ACTIONS, COMMITTED, need_shape
 from tratree_data.system.safe_paths import inside, refuse_links_in
@@ -23,6 +26,8 @@ from tratree_data.system.safe_paths import inside, refuse_links_in
 LINEAGE_KEY = "tratree"
 LOG = "_delta_log"
 MOST_OF_AN_ERROR = 200
+OPENED_AT_ONCE = 8
+"""Tables of a bucket: each takes several requests, one after the other."""
 
 try:
     CODE_VERSION = version("tratree-data")
@@ -54,14 +59,15 @@ class Source:
 
 
 class Tables:
-    """The Delta tables of a folder, each opened once, and as much of their histories as was asked for."""
+    """The Delta tables of a dataset, each opened once, and as much of their histories as was asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Place) -> None:
         self.folder = folder
         self.names = delta_tables(folder)
-        for name in self.names:
-            refuse_links_in(folder / name, folder)
-            refuse_links_in(folder / name / LOG, folder)
+        if isinstance(folder, Path):
+            for name in self.names:
+                refuse_links_in(folder / name, folder)
+                refuse_links_in(folder / name / LOG, folder)
         self._opened: dict[str, DeltaTable] = {}
         self._lineages: dict[str, list[Lineage | None]] = {}
         self._commits: dict[str, set[str]] = {}
@@ -72,8 +78,9 @@ class Tables:
         return self._opened[table]
 
     def at(self, table: str, version: int | None) -> DeltaTable:
+        address, options = delta_address(self.folder / table)
         try:
-            return DeltaTable(address(self.folder, table), version=version)
+            return DeltaTable(address, version=version, storage_options=options)
         except (DeltaError, OSError) as error:
             raise _unreadable(self.folder / table, error) from error
 
@@ -129,7 +136,7 @@ class Tables:
             if requested is None or number <= requested:
                 delta = self.newest(table) if number == newest else self.at(table, number)
                 files = files_of(self.folder, table, delta)
-                if requested is not None and not all(Path(file).exists() for file in files):
+                if requested is not None and not all(place(file).exists() for file in files):
                     raise NotFoundError(
                         f"Version {requested} of {table} no longer exists: its files were removed.\nNext: name a newer one, up to {newest}"
                     )
@@ -147,6 +154,9 @@ class Tables:
     def sources(self, requested: Mapping[str, int] | None = None) -> dict[str, Source]:
         """Every table as a reader sees it. A commit that ends while the tables are being opened is seen in all of them or in none."""
         requested = requested or {}
+        if is_far(self.folder):
+            with ThreadPoolExecutor(OPENED_AT_ONCE) as pool:
+                list(pool.map(self.newest, self.names))
         found = {table: self.visible(table, requested.get(table)) for table in self.names}
         again: set[str] = set()
         while behind := self._behind(found) - again:
@@ -163,38 +173,37 @@ class Tables:
         return {table for table, version in writes if table in self.names and self.newest(table).version() < version}
 
 
-def delta_tables(folder: Path) -> list[str]:
-    """The tables that the folder has; a table, or its log, that is a link is refused."""
+def delta_tables(folder: Place) -> list[str]:
+    """The tables that the dataset has; on this machine a table, or its log, that is a link is refused."""
+    if isinstance(folder, BucketPath):
+        names, _ = entries_of(folder)
+        return [name for name in table_names() if name in names and next(iter(list_below(folder / name / LOG)), None)]
     return [name for name in table_names() if inside(folder, Path(name, LOG)).is_dir()]
 
 
-def address(folder: Path, table: str) -> str:
-    """As a URL, because Delta reads a path as one: a space or 'é' in a folder's name must be escaped."""
-    return (folder / table).resolve().as_uri()
-
-
-def files_of(folder: Path, table: str, delta: DeltaTable) -> tuple[str, ...]:
+def files_of(folder: Place, table: str, delta: DeltaTable) -> tuple[str, ...]:
     """The paths of a version's files; they are not nested and have plain names, so only Delta's escapes of the folder are undone."""
     for path in delta.get_add_actions(flatten=True)["path"]:
-        if "/" in unquote(name := str(path)):
+        if "/" in unquote(name := str(path.as_py())):
             raise BadInputError(
                 f"The log of {folder / table} names a file outside that folder: {name[:MOST_OF_AN_ERROR]!r}.\n"
                 "Next: do not trust this dataset; restore it from a copy"
             )
-    return tuple(str((folder / table).resolve() / uri.rpartition("/")[2]) for uri in delta.file_uris())
+    home = (folder / table).resolve()
+    return tuple(str(home / uri.rpartition("/")[2]) for uri in delta.file_uris())
 
 
-def read_actions(folder: Path, table: str, version: int, *kinds: str) -> list[tuple[str, dict[str, Any]]]:
+def read_actions(folder: Place, table: str, version: int, *kinds: str) -> list[tuple[str, dict[str, Any]]]:
     """(kind, action) of a version's entry in the log: one action a line, as Delta's protocol has it."""
     path = folder / table / LOG / f"{version:020}.json"
     beginnings = tuple(f'{{"{kind}"' for kind in kinds)
-    if not path.stat().st_size:  # Delta takes it for a version that changes nothing, and rows would be missing in silence
-        raise _unreadable(folder / table, f"{path.name} in its log is empty")
     try:
-        with open(path, encoding="utf-8") as lines:
-            actions = [item for line in lines if line.startswith(beginnings) for item in json.loads(line).items()]
+        text = path.read_text(encoding="utf-8")
+        actions = [item for line in text.split("\n") if line.startswith(beginnings) for item in json.loads(line).items()]
     except (ValueError, RecursionError) as error:
         raise _unreadable(folder / table, f"{path.name} in its log is cut off") from error
+    if not text:  # Delta takes it for a version that changes nothing, and rows would be missing in silence
+        raise _unreadable(folder / table, f"{path.name} in its log is empty")
     try:
         for kind, action in actions:
             need_shape(action, ACTIONS[kind], kind)
@@ -203,7 +212,7 @@ def read_actions(folder: Path, table: str, version: int, *kinds: str) -> list[tu
     return actions
 
 
-def read_lineage(folder: Path, table: str, version: int) -> Lineage | None:
+def read_lineage(folder: Place, table: str, version: int) -> Lineage | None:
     try:
         for _, said in read_actions(folder, table, version, "commitInfo"):
             if LINEAGE_KEY in said:
@@ -213,7 +222,7 @@ def read_lineage(folder: Path, table: str, version: int) -> Lineage | None:
     return None
 
 
-def _parse(folder: Path, said: dict[str, Any]) -> Lineage:
+def _parse(folder: Place, said: dict[str, Any]) -> Lineage:
     """A newer format may say more than a Lineage holds, so it is refused before it is read."""
     need_shape(said, {"format": int, "code": str}, LINEAGE_KEY)
     if said["format"] > FORMAT_VERSION:
@@ -225,7 +234,9 @@ def _parse(folder: Path, said: dict[str, Any]) -> Lineage:
     return Lineage(**{field.name: said[field.name] for field in fields(Lineage)})
 
 
-def _unreadable(folder: Path, error: Exception | str) -> BadInputError:
+def _unreadable(folder: Place, error: Exception | str) -> TratreeError:
+    if isinstance(folder, BucketPath) and isinstance(error, Exception) and comes_from_client(error):
+        return explain(folder, error)
     first, *_ = str(error).splitlines() or [type(error).__name__]  # Delta's errors may continue with their own call stack
     said = first[:MOST_OF_AN_ERROR]
     return BadInputError(

@@ -11,11 +11,11 @@ from typing import Any
 
 from tratree_data.errors import BadInputError
 from tratree_data.store import shapes
+from tratree_data.store.locations import Place, below, place
 from tratree_data.store.log import Lineage, Source
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import FORMAT_VERSION, table_names
 from tratree_data.store.shapes import need_shape
-from tratree_data.system.safe_paths import inside
 
 MANIFEST = "lineage.json"
 CHECKSUMS = "SHA256SUMS"
@@ -69,7 +69,7 @@ def read_manifest(text: str, name: str) -> Manifest:
         raise BadInputError(f"{name} has a {MANIFEST} that cannot be read: {error}.\nNext: download or publish it again") from error
 
 
-def release_store(manifest: Manifest, root: str, path: Path, filesystem: Any = None) -> Store:
+def release_store(manifest: Manifest, root: str, path: Place, filesystem: Any = None) -> Store:
     sources = {}
     for table, entry in manifest.tables.items():
         if table in table_names():
@@ -84,13 +84,17 @@ def release_store(manifest: Manifest, root: str, path: Path, filesystem: Any = N
 
 def _address(root: str, file: str, filesystem: Any) -> str:
     """Of a file of a release: a local one is not reached through a link; the Hub's client keeps its own links."""
-    return str(inside(Path(root), _inside(file))) if filesystem is None else f"{root}/{_inside(file)}"
+    return str(below(place(root), _inside(file))) if filesystem is None else f"{root}/{_inside(file)}"
 
 
 def read_checksums(folder: Path) -> dict[str, str]:
     """{file: hash} as SHA256SUMS has it; a corrupt line counts as a file of that name."""
     path = folder / CHECKSUMS
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    return parse_checksums(path.read_text(encoding="utf-8", errors="replace") if path.is_file() else "")
+
+
+def parse_checksums(text: str) -> dict[str, str]:
+    lines = text.splitlines()
     pairs = [line.split("  ", 1) if "  " in line else ["", line] for line in lines]
     return {_inside(name): digest for digest, name in pairs} or {CHECKSUMS: ""}
 

@@ -5,12 +5,12 @@ that needs a score takes it from here.
 """
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.stages import LATER_SCORES
+from tratree_data.store.locations import Place
 from tratree_data.store.reader import Store, open_store
 
 
@@ -39,7 +39,7 @@ def with_scores(rollouts: pa.Table, later: pa.Table) -> pa.Table:
     return rollouts
 
 
-def store_as_read(path: str | Path, reads: Mapping[str, int]) -> Store:
+def store_as_read(path: str | Place, reads: Mapping[str, int]) -> Store:
     """The dataset as a stage read it, going by its lineage."""
     there = {table: version for table, version in reads.items() if table in ("rollouts", *LATER_SCORES)}
     store = open_store(path, there)

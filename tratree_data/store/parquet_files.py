@@ -6,15 +6,35 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tratree_data.store.buckets import BucketPath, write
+from tratree_data.store.locations import Place, place
+
 ROWS_PER_GROUP = 122_880
+SCRATCH = ".building"
+"""Where `tratree build` has its workers write; while nobody writes, anything in it was left behind."""
 
 
-def write_parquet(table: pa.Table, name: str, path: Path) -> None:
+def staging(path: str | Place) -> Place:
+    """Where workers write what a commit then moves to its table; in a bucket nothing can be moved, so they write it there."""
+    folder = place(path)
+    return folder / SCRATCH if isinstance(folder, Path) else folder
+
+
+def write_parquet(table: pa.Table, name: str, path: Place) -> None:
     """One file; identifiers are hashes, so a dictionary would only cost time. Arrow takes `a:b` for an address and `~` for home."""
+    if isinstance(path, BucketPath):
+        sink = pa.BufferOutputStream()
+        _write(table, sink)
+        write(path, memoryview(sink.getvalue()).cast("B"))
+    else:
+        _write(table, path.absolute())
+
+
+def _write(table: pa.Table, target: "Path | pa.BufferOutputStream") -> None:
     texts = [column for column in table.column_names if not column.endswith("_id") and not column.endswith("_ids")]
     pq.write_table(
         table,
-        path.absolute(),
+        target,
         compression="zstd",
         compression_level=1,
         use_dictionary=texts,
@@ -23,8 +43,10 @@ def write_parquet(table: pa.Table, name: str, path: Path) -> None:
     )
 
 
-def new_file(path: str | Path, table: str) -> Path:
+def new_file(path: str | Place, table: str) -> Place:
     """A name for a Parquet file that a worker writes for a later `commit`."""
-    folder = Path(path).absolute() / table
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / f"part-{uuid.uuid4().hex}.parquet"
+    folder = place(path)
+    if isinstance(folder, Path):
+        folder = folder.absolute()
+        (folder / table).mkdir(parents=True, exist_ok=True)
+    return folder / table / f"part-{uuid.uuid4().hex}.parquet"

@@ -6,11 +6,9 @@ The mark holds hashes only, because what a purge removes must not be found in th
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from tratree_data.ids import content_id
-from tratree_data.store.writer import sync
-from tratree_data.system.safe_paths import inside, read_plain_text
+from tratree_data.store.locations import Place, below, read_plain, replace_text
 
 MARK = ".purging"
 
@@ -28,27 +26,22 @@ def command_id(tasks: Sequence[str], environment: str) -> str:
     return content_id("purge", environment, *sorted(set(tasks)))
 
 
-def begun_purge(folder: Path) -> Purge | None:
+def begun_purge(folder: Place) -> Purge | None:
     """The purge that did not finish. A corrupt mark still says that there was one."""
-    mark = inside(folder, MARK)
+    mark = below(folder, MARK)
     if not mark.exists():
         return None
     try:
-        said = json.loads(read_plain_text(mark))
+        said = json.loads(read_plain(mark))
         return Purge(frozenset(map(str, said["trees"])), frozenset(map(str, said["commands"])))
     except (ValueError, KeyError, TypeError):
         return Purge()
 
 
-def begin_purge(folder: Path, purge: Purge) -> None:
+def begin_purge(folder: Place, purge: Purge) -> None:
     """Marks the dataset, in one replacement, before anything of it changes. Call it inside `writing`."""
-    new = inside(folder, f"{MARK}-new")
-    new.unlink(missing_ok=True)
-    new.write_text(json.dumps({"trees": sorted(purge.trees), "commands": sorted(purge.commands)}), encoding="utf-8")
-    sync(new)
-    new.replace(inside(folder, MARK))
-    sync(folder)
+    replace_text(folder, MARK, json.dumps({"trees": sorted(purge.trees), "commands": sorted(purge.commands)}))
 
 
-def end_purge(folder: Path) -> None:
-    inside(folder, MARK).unlink()
+def end_purge(folder: Place) -> None:
+    below(folder, MARK).unlink()

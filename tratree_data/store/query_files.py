@@ -5,17 +5,23 @@ however it is written, can change a file, or learn where the dataset is.
 """
 
 import os
-import stat
-import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from fsspec import AbstractFileSystem
 
+from tratree_data.errors import TratreeError
+from tratree_data.store.buckets import is_address
+from tratree_data.store.locations import open_for_reading, read_ended
+
 PROTOCOL = "dataset"
 MEMORY_SHARE = 0.6
+ENDS_KEPT = 512
+"""Of a bucket's files, at most 64 KiB each."""
 
 
 class QueryFiles(AbstractFileSystem):  # type: ignore[misc]
@@ -23,10 +29,13 @@ class QueryFiles(AbstractFileSystem):  # type: ignore[misc]
 
     protocol = PROTOCOL
     cachable = False
+    trouble: TratreeError | None = None
+    """What went wrong on the way to a bucket, in our words: DuckDB does not pass errors on."""
 
     def __init__(self, files: Mapping[str, tuple[str, ...]]) -> None:
         super().__init__()
         self.paths = {f"{table}/{i}.parquet": path for table, paths in files.items() for i, path in enumerate(paths)}
+        self._end_of = lru_cache(ENDS_KEPT)(read_ended)
 
     def addresses(self, table: str) -> list[str]:
         """The files of a table as a query names them."""
@@ -36,7 +45,10 @@ class QueryFiles(AbstractFileSystem):  # type: ignore[misc]
         name = self._strip_protocol(path)
         if name not in self.paths:
             raise FileNotFoundError(name)
-        return {"name": name, "size": os.stat(self.paths[name]).st_size, "type": "file"}
+        file = self.paths[name]
+        with self._remembered():
+            size = self._end_of(file)[0] if is_address(file) else os.stat(file).st_size
+        return {"name": name, "size": size, "type": "file"}
 
     def exists(self, path: str, **_: Any) -> bool:
         return self._strip_protocol(path) in self.paths
@@ -52,51 +64,27 @@ class QueryFiles(AbstractFileSystem):  # type: ignore[misc]
     def open(self, path: str, mode: str = "rb", **_: Any) -> Any:
         if mode not in ("r", "rb"):
             raise PermissionError("a query can only read")
-        handle = os.open(self.paths[self._strip_protocol(path)], os.O_RDONLY | os.O_NOFOLLOW)
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            os.close(handle)
-            raise PermissionError("not a regular file")
-        return ReadFile(handle)
+        name = self._strip_protocol(path)
+        with self._remembered():
+            file = open_for_reading(self.paths[name], self._end_of)
+        if is_address(self.paths[name]):
+            file.read_at = self._remembering(file.read_at)
+        return file
 
+    @contextmanager
+    def _remembered(self) -> Iterator[None]:
+        try:
+            yield
+        except TratreeError as error:
+            self.trouble = error
+            raise
 
-class ReadFile:
-    """A file that several threads of DuckDB read at once: each seeks and then reads in two calls, so each has a position of its own.
+    def _remembering(self, read_at: Callable[[int, int], bytes]) -> Callable[[int, int], bytes]:
+        def remembering(begin: int, length: int) -> bytes:
+            with self._remembered():
+                return read_at(begin, length)
 
-    Positions are kept by thread identifier. `threading.local` would lose them, because it forgets DuckDB's threads between two calls.
-    """
-
-    def __init__(self, handle: int) -> None:
-        self.handle = handle
-        self.positions: dict[int, int] = {}
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        start = {os.SEEK_SET: 0, os.SEEK_CUR: self.tell(), os.SEEK_END: os.fstat(self.handle).st_size}[whence]
-        self.positions[threading.get_ident()] = start + offset
-        return start + offset
-
-    def tell(self) -> int:
-        return self.positions.get(threading.get_ident(), 0)
-
-    def read(self, size: int = -1) -> bytes:
-        begin = self.tell()
-        missing = size if size >= 0 else max(os.fstat(self.handle).st_size - begin, 0)
-        pieces = []
-        while missing and (piece := os.pread(self.handle, missing, begin)):
-            pieces.append(piece)
-            begin, missing = begin + len(piece), missing - len(piece)
-        self.positions[threading.get_ident()] = begin
-        return b"".join(pieces)
-
-    def seekable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        if self.handle >= 0:
-            os.close(self.handle)
-            self.handle = -1
-
-    def __del__(self) -> None:
-        self.close()
+        return remembering
 
 
 def memory_for_queries() -> int:

@@ -4,9 +4,9 @@ Reading takes no lock and is never blocked; what is written meanwhile is seen by
 """
 
 import json
-import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -22,6 +22,7 @@ import pyarrow as pa
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError, suggest
 from tratree_data.files import read_text
 from tratree_data.stages import COLLECTED, LATER_SCORES, STAGES, command_for
+from tratree_data.store.locations import Place, ReadFile, is_far, place
 from tratree_data.store.log import Lineage, Source, Tables, delta_tables
 from tratree_data.store.query_files import QueryFiles, memory_for_queries, spill_folder
 from tratree_data.store.schemas import (
@@ -40,6 +41,8 @@ if TYPE_CHECKING:  # it imports pandas, and a query needs neither
     import pyarrow.dataset as ds
 
 PARQUET_ENDS_WITH = b"PAR1"
+CHECKED_AT_ONCE = 16
+"""Files of a bucket whose ends are fetched at the same time."""
 MAY_BE_MISSING = LATER_SCORES
 """Tables that most datasets lack and that views read: missing ones are empty."""
 MARKS_OF_RELEASES = ("lineage.json", "versions")
@@ -47,12 +50,13 @@ MARKS_OF_RELEASES = ("lineage.json", "versions")
 
 @dataclass(repr=False)
 class Store:
-    """A read-only view of a dataset folder or a release at one moment."""
+    """A read-only view of a dataset or a release at one moment."""
 
-    path: Path
+    path: Place
     sources: dict[str, Source]
     label: str = ""
     filesystem: Any = None
+    """Where a release on the Hub is read from."""
     outdated: dict[str, Source] = field(init=False)
     """Derived tables in an older format, as if they were not there; `need` names the command that makes them again."""
     _defined: set[str] = field(default_factory=set)
@@ -72,13 +76,18 @@ class Store:
     def _repr_html_(self) -> str:
         """What a notebook displays: one row per table. Far away, counting would fetch something of every file."""
         rows = "".join(
-            f"<tr><td>{table}</td><td>{'' if self.filesystem else f'{self.count(table):,}'}</td>"
+            f"<tr><td>{table}</td><td>{'' if self.is_far else f'{self.count(table):,}'}</td>"
             f"<td>{source.version}</td><td>{escape(source.lineage.stage) if source.lineage else ''}</td></tr>"
             for table, source in sorted(self.sources.items())
         )
         title = escape(f"{self.path} {self.label}".strip())
         header = "<tr><th>table</th><th>rows</th><th>version</th><th>written by</th></tr>"
         return f"<table><caption>{title}</caption>{header}{rows}</table>"
+
+    @property
+    def is_far(self) -> bool:
+        """Whether every file that is opened costs requests."""
+        return self.filesystem is not None or is_far(self.path)
 
     def has(self, table: str) -> bool:
         return table in self.sources
@@ -96,13 +105,18 @@ class Store:
 
     def _need_whole_files(self, table: str) -> None:
         """Reports a removed or truncated Parquet file before any library stumbles over it."""
-        for file in self.sources[table].files:
-            trouble = _trouble(file)
+        files = self.sources[table].files
+        with ThreadPoolExecutor(CHECKED_AT_ONCE if self.is_far else 1) as pool:
+            troubles = pool.map(self._trouble_of, self._addresses(table))
+        for file, trouble in zip(files, troubles, strict=True):
             if trouble:
                 make = f", or remove {self.path / table} and run {command_for(table, self.path)}"
                 again = "" if table in COLLECTED or self.label else make
                 kind = "release" if self.label else "dataset"
                 raise BadInputError(f"{file}, part of {table}, {trouble}.\nNext: restore it from a copy of the {kind}{again}")
+
+    def _trouble_of(self, address: str) -> str:
+        return _trouble(lambda: self._opened_by.open(address))
 
     def version(self, table: str) -> int:
         self.need(table)
@@ -120,15 +134,29 @@ class Store:
         import pyarrow.dataset as ds
 
         self.need(table)
-        files = list(self.sources[table].files)
+        files = self._files(table)
         if not files:
             return ds.dataset(empty_table(table))
-        return ds.dataset(files, schema=arrow_schema(table), format="parquet", filesystem=self.filesystem)
+        filesystem = self._query_files if is_far(self.path) else self.filesystem
+        return ds.dataset(files, schema=arrow_schema(table), format="parquet", filesystem=filesystem)
+
+    def scan(self, table: str) -> str:
+        """The table as SQL for a connection of one's own, after `let_read`."""
+        return scan_sql(table, self._files(table))
+
+    def let_read(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """DuckDB reads files of this machine by itself, and those of a bucket through us."""
+        if is_far(self.path):
+            connection.register_filesystem(self._query_files)
+
+    def _files(self, table: str) -> list[str]:
+        return list(self._addresses(table) if is_far(self.path) else self.sources[table].files)
 
     def sql(
         self, query: str, parameters: Mapping[str, Any] | None = None, time_limit: float | None = None, limit: int | None = None
     ) -> pa.Table:
         """DuckDB's answer as Arrow, at most `limit` rows of it; `$name` is bound from `parameters`. Stopped after `time_limit` seconds."""
+        self._trouble()  # of an earlier query
         try:
             self._define(query)
             cursor = self._session.cursor()
@@ -151,9 +179,8 @@ class Store:
 
     def _trouble(self) -> TratreeError | None:
         """What went wrong far away, in our words: DuckDB makes a text with a traceback of it."""
-        trouble: TratreeError | None = getattr(self.filesystem, "trouble", None)
-        if trouble is not None:
-            self.filesystem.trouble = None
+        trouble: TratreeError | None = self._opened_by.trouble
+        self._opened_by.trouble = None
         return trouble
 
     @property
@@ -170,7 +197,7 @@ class Store:
         session = duckdb.connect(
             config={"memory_limit": f"{memory_for_queries() // 2**20}MiB", "temp_directory": str(spill_folder(gettempdir()))}
         )
-        session.register_filesystem(self.filesystem if self._query_files is None else self._query_files)
+        session.register_filesystem(self._opened_by)
         self._add_lineage(session)
         session.execute("SET allowed_paths = $paths", {"paths": [file for table in self.sources for file in self._addresses(table)]})
         session.execute("SET enable_external_access = false")
@@ -180,8 +207,13 @@ class Store:
 
     @cached_property
     def _query_files(self) -> "QueryFiles | None":
-        """The files here, for reading only; those of a release on the Hub are opened by its own file system, which only reads."""
+        """The dataset's files, for reading only; those of a release on the Hub are opened by its own file system, which only reads."""
         return QueryFiles({table: source.files for table, source in self.sources.items()}) if self.filesystem is None else None
+
+    @property
+    def _opened_by(self) -> Any:
+        """The file system through which DuckDB reads."""
+        return self.filesystem if self._query_files is None else self._query_files
 
     def _addresses(self, table: str) -> Sequence[str]:
         return self.sources[table].files if self._query_files is None else self._query_files.addresses(table)
@@ -200,6 +232,7 @@ class Store:
         views = views_for(query)
         behind = {table for view in views for table in tables_behind(view)}
         every = query is None or re.search(r"(?i)\b(information_schema|duckdb_\w+|pg_\w+|show|summarize|describe)\b", query)
+        self._trouble()  # of an earlier query
         for table in sorted(self.sources):
             named = query is None or table in behind or mentions(query, table)
             if table in self._defined or not (every or named):
@@ -242,14 +275,11 @@ def interrupted_after(seconds: float | None, connection: duckdb.DuckDBPyConnecti
         timer.cancel()
 
 
-def open_store(path: str | Path, versions: Mapping[str, int] | None = None) -> Store:
-    """A dataset folder as it is now, or with some tables at the named versions."""
-    folder = Path(path)
-    _refuse_release(folder)
-    if not folder.exists():
-        raise NotFoundError(f"No such folder: {folder}.\nNext: tratree import FILE {folder}, or tratree run demo {folder}")
-    if folder.is_file():
-        raise BadInputError(f"{folder} is a file, but a dataset is a folder.\nNext: tratree import {folder} DIR")
+def open_store(path: str | Place, versions: Mapping[str, int] | None = None) -> Store:
+    """A dataset as it is now, or with some tables at the named versions."""
+    folder = place(path)
+    if isinstance(folder, Path):
+        _refuse_what_is_no_dataset(folder)
     tables = Tables(folder)
     if not tables.names:
         raise NotFoundError(
@@ -261,13 +291,17 @@ def open_store(path: str | Path, versions: Mapping[str, int] | None = None) -> S
     return Store(folder, tables.sources(versions))
 
 
-def _refuse_release(folder: Path) -> None:
-    """Also one that is named with its version."""
+def _refuse_what_is_no_dataset(folder: Path) -> None:
+    """A release, also one that is named with its version, or a file."""
     named = folder if folder.exists() else folder.with_name(re.sub(r"(?<=.)@v?\d+\.\d+\.\d+$", "", folder.name))
     if any((named / name).exists() for name in MARKS_OF_RELEASES) and not delta_tables(named):
         raise BadInputError(
             f"{folder} is a release, and releases never change.\nNext: tratree filter {folder} DIR --where true, then work in DIR"
         )
+    if not folder.exists():
+        raise NotFoundError(f"No such folder: {folder}.\nNext: tratree import FILE {folder}, or tratree run demo {folder}")
+    if folder.is_file():
+        raise BadInputError(f"{folder} is a file, but a dataset is a folder.\nNext: tratree import {folder} DIR")
 
 
 def versions_read(store: Store, tables: Sequence[str]) -> dict[str, int]:
@@ -301,17 +335,17 @@ def _given(settings: Mapping[str, Any]) -> Any:
     return json.loads(json.dumps({name: value for name, value in settings.items() if value is not None}))
 
 
-def _trouble(file: str) -> str:
+def _trouble(open_file: Callable[[], ReadFile]) -> str:
     """What is wrong with a Parquet file, '' if it is whole."""
     try:
-        with open(file, "rb") as handle:
-            handle.seek(-len(PARQUET_ENDS_WITH), os.SEEK_END)
-            return "" if handle.read() == PARQUET_ENDS_WITH else "is truncated or not a Parquet file"
+        file = open_file()
+        file.seek(max(file.size() - len(PARQUET_ENDS_WITH), 0))
+        return "" if file.read() == PARQUET_ENDS_WITH else "is truncated or not a Parquet file"
     except FileNotFoundError:
         return "is gone"
     except PermissionError:
         return "may not be read by you"
-    except OSError:  # shorter than its end
+    except OSError:
         return "is truncated or not a Parquet file"
 
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from packaging.version import Version
 
 from tratree_data.errors import BadInputError, NotFoundError, suggest
+from tratree_data.store.buckets import BucketPath, entries_of, hash_of, is_address, parse_address
 from tratree_data.store.hub import corrupt_on_hub, open_hub_release
-from tratree_data.store.manifest import CHECKSUMS, MANIFEST, file_hash, read_checksums, read_manifest, release_store
+from tratree_data.store.manifest import CHECKSUMS, MANIFEST, file_hash, parse_checksums, read_checksums, read_manifest, release_store
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.withdrawals import read_withdrawals
 from tratree_data.system.progress import progress
@@ -23,7 +24,7 @@ HUB = "hub:"
 
 
 def open_dataset(path_or_release: str | Path) -> Store:
-    """For every verb that only reads: a dataset's folder, a release's folder (with an optional @version), or hub:org/name@v1.0.0."""
+    """For every verb that only reads: a dataset's folder or bucket, a release's folder (or folder@version), or hub:org/name@v1.0.0."""
     text = str(path_or_release)
     refuse_address(text)
     _refuse_bare_name(text)
@@ -31,11 +32,16 @@ def open_dataset(path_or_release: str | Path) -> Store:
 
 
 def names_release(text: str) -> bool:
+    if is_address(text):
+        where, version = _versioned_bucket(text)
+        return bool(version) or VERSIONS in entries_of(where)[0]
     return text.startswith(HUB) or is_release(Path(text)) or _versioned_folder(text) is not None
 
 
 def refuse_address(text: str) -> None:
     """Who types an address of the Hub means hub:org/name; as a folder it would be a strange one."""
+    if is_address(text):
+        return
     match = re.fullmatch(r"[a-z][a-z0-9]+:/{1,2}(?:.*/)?datasets/([^/@]+/[^/@]+)(?:[/@].*)?|[a-z][a-z0-9]+:/{1,2}.*", text)
     if match:
         meant = f"{HUB}{match[1]}" if match[1] else f"{HUB}org/name"
@@ -57,6 +63,8 @@ def open_release(release: str | Path) -> Store:
     text = str(release)
     if text.startswith(HUB):
         return open_hub_release(text.removeprefix(HUB))
+    if is_address(text):
+        return _open_bucket_release(text)
     folder = release_folder(text)
     return release_store(read_manifest((folder / MANIFEST).read_text(encoding="utf-8"), text), str(folder.resolve()), Path(text))
 
@@ -66,6 +74,8 @@ def corrupt_files(release: str | Path) -> list[str]:
     text = str(release)
     if text.startswith(HUB):
         return corrupt_on_hub(text.removeprefix(HUB))
+    if is_address(text):
+        return _corrupt_in_bucket(text)
     folder = release_folder(text)
     top = Path(text)
     places = [folder, top] if folder.parent == top / VERSIONS and (top / MANIFEST).is_file() else [folder]
@@ -90,6 +100,54 @@ def _trouble(places: Sequence[Path], name: str, digest: str) -> Iterator[str]:
         if (file.st_dev, file.st_ino) not in seen and file_hash(path) != digest:
             yield f"{path} is changed"
         seen.add((file.st_dev, file.st_ino))
+
+
+def versions_in_bucket(where: BucketPath) -> list[str]:
+    """A version is there when its manifest is, which is written last and removed first."""
+    folders, _ = entries_of(where / VERSIONS)
+    named = [name for name in folders if re.fullmatch(r"\d+\.\d+\.\d+", name)]
+    return sorted((name for name in named if (where / VERSIONS / name / MANIFEST).is_file()), key=Version)
+
+
+def _versioned_bucket(text: str) -> tuple[BucketPath, str]:
+    """'s3://bucket/name@1.0.0' as (s3://bucket/name, 1.0.0); '' where no version is named."""
+    name, _, version = text.partition("@")
+    named = re.fullmatch(r"v?(\d+\.\d+\.\d+)", version)
+    return (parse_address(name), named[1]) if named else (parse_address(text), "")
+
+
+def _bucket_version(text: str) -> tuple[BucketPath, BucketPath]:
+    """(the release, the named version in it or the latest)."""
+    where, version = _versioned_bucket(text)
+    published = versions_in_bucket(where)
+    if not published or version not in ("", *published):
+        raise NotFoundError(
+            f"{where} has no version {version or 'yet'}.{suggest(version, published)}"
+            if published
+            else f"{where} is not a release: it has no version.\nNext: tratree publish DIR {where} --version 0.1.0"
+        )
+    return where, where / VERSIONS / (version or published[-1])
+
+
+def _open_bucket_release(text: str) -> Store:
+    where, home = _bucket_version(text)
+    return release_store(read_manifest((home / MANIFEST).read_text(), text), str(home), where)
+
+
+def _corrupt_in_bucket(text: str) -> list[str]:
+    """Every file is fetched, because a bucket does not know how its files were published."""
+    _, home = _bucket_version(text)
+    found = []
+    checksums = parse_checksums((home / CHECKSUMS).read_text() if (home / CHECKSUMS).is_file() else "")
+    with progress("check", len(checksums), "files") as advance:
+        for name, digest in checksums.items():
+            try:
+                if hash_of(home / name) != digest:
+                    found.append(f"{home / name} is changed")
+            except FileNotFoundError:
+                found.append(f"{home / name} is gone")
+            advance(1)
+    return found
 
 
 def release_folder(text: str) -> Path:

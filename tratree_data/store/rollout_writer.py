@@ -7,11 +7,11 @@ visible with them (log.py), so a kill between the two leaves nothing half-visibl
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from tratree_data.store.locations import Place
 from tratree_data.store.parquet_files import new_file, write_parquet
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.schemas import arrow_schema, check, table_from_columns
@@ -29,7 +29,7 @@ class RolloutWriter:
 
     def __init__(
         self,
-        directory: Path,
+        directory: Place,
         stage: str,
         settings: Mapping[str, Any],
         reads: Mapping[str, int] | None = None,
@@ -41,7 +41,7 @@ class RolloutWriter:
         self.directory, self.stage, self.settings, self.reads = directory, stage, settings, reads or {}
         self.most_steps, self.most_rollouts, self.most_seconds = most_steps, most_rollouts, most_seconds
         self.rollouts_committed = self.steps_committed = 0
-        self.spilled: list[Path] = []
+        self.spilled: list[Place] = []
         self._clear()
 
     def _clear(self) -> None:

@@ -3,31 +3,77 @@
 Files that never reach a commit are removed again, so an error half-way leaves nothing behind.
 """
 
+import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
 
-from tratree_data.errors import unwritten
-from tratree_data.store.parquet_files import new_file, write_parquet
+from tratree_data.errors import TratreeError, unwritten
+from tratree_data.store.buckets import BucketPath
+from tratree_data.store.locations import Place, place
+from tratree_data.store.log import Tables
+from tratree_data.store.parquet_files import SCRATCH, new_file, write_parquet
 from tratree_data.store.schemas import arrow_schema, check, empty_table
 from tratree_data.store.writer import INTACT
+from tratree_data.system.scratch import scratch_folder
 
 BYTES_PER_FILE = 128 * 2**20
+
+
+@contextmanager
+def work_folder(directory: str | Place) -> Iterator[Path]:
+    """A folder of this machine for what does not fit into memory; whatever is in it goes at the end."""
+    folder = place(directory)
+    if isinstance(folder, BucketPath):
+        with scratch_folder("tratree-building-") as scratch:
+            yield scratch
+        return
+    scratch = folder / SCRATCH
+    shutil.rmtree(scratch, ignore_errors=True)
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def remove_uncommitted(directory: str | Place, files: Mapping[str, Sequence[Place]]) -> None:
+    """After an error; it may have come behind the commit, as a Ctrl-C that waited for it does, and then the files stay.
+
+    What cannot be removed now, because a bucket is out of reach, `tratree vacuum` removes.
+    """
+    with suppress(TratreeError):
+        opened = Tables(place(directory))
+        for table, written in files.items():
+            committed = {uri.rpartition("/")[2] for uri in opened.newest(table).file_uris()} if table in opened.names else set()
+            for file in written:
+                if file.name not in committed:
+                    file.unlink(missing_ok=True)
+
+
+@contextmanager
+def removed_unless_committed(directory: str | Place, files: Mapping[str, Sequence[Place]]) -> Iterator[None]:
+    """Whatever `files` holds when an error comes."""
+    try:
+        yield
+    except BaseException:
+        remove_uncommitted(directory, files)
+        raise
 
 
 class StagedFiles:
     """Tables in pieces, collected until they fill a file of a good size; it is written while the next one is collected."""
 
-    def __init__(self, directory: str | Path, bytes_a_file: int = BYTES_PER_FILE) -> None:
+    def __init__(self, directory: str | Place, bytes_a_file: int = BYTES_PER_FILE) -> None:
         self.directory = directory
         self.bytes_a_file = bytes_a_file
         self.rows: Counter[str] = Counter()
         self._waiting: dict[str, list[pa.Table]] = {}
-        self._files: dict[str, list[Path]] = {}
+        self._files: dict[str, list[Place]] = {}
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 
@@ -37,8 +83,7 @@ class StagedFiles:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._writer.shutdown()
         if kind is not None:
-            for path in [path for paths in self._files.values() for path in paths]:
-                path.unlink(missing_ok=True)
+            remove_uncommitted(self.directory, self._files)
 
     def add(self, name: str, table: pa.Table) -> None:
         self.rows[name] += table.num_rows
@@ -48,7 +93,7 @@ class StagedFiles:
         if name != "dropped" and sum(piece.nbytes for piece in pieces) > self.bytes_a_file:
             self._write(name)
 
-    def files(self, name: str) -> list[Path]:
+    def files(self, name: str) -> list[Place]:
         """All pieces of a table as Parquet files."""
         if self._waiting.get(name):
             self._write(name)

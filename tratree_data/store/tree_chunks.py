@@ -14,11 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from tratree_data.store.locations import open_parquet
 from tratree_data.store.outcomes import later_scores, with_scores
 from tratree_data.store.reader import Store
-from tratree_data.store.schemas import empty_table, scan_sql, with_columns
+from tratree_data.store.schemas import empty_table, with_columns
 from tratree_data.store.tree_arrays import NODE_COLUMNS, ROLLOUT_COLUMNS, STEP_COLUMNS, Ints, TreeArrays, read_tree_arrays
 
 STEPS_PER_CHUNK = 150_000
@@ -73,7 +73,8 @@ class StepChunk:
 def list_row_groups(files: Sequence[str]) -> list[RowGroup]:
     groups = []
     for file in files:
-        metadata = pq.read_metadata(file)
+        with open_parquet(file) as parquet:
+            metadata = parquet.metadata
         for number in range(metadata.num_row_groups):
             group = metadata.row_group(number)
             size = sum(group.column(i).total_uncompressed_size for i in range(group.num_columns))
@@ -85,7 +86,7 @@ def read_runs(groups: Sequence[RowGroup], column: str) -> Runs:
     values, ends, numbers = [pa.array([], pa.string())], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
     lengths = [np.zeros(0, np.int64)]
     for number, group in enumerate(groups):
-        with pq.ParquetFile(group.file, memory_map=True) as parquet:
+        with open_parquet(group.file) as parquet:
             rows = parquet.read_row_group(group.number, columns=[column])[column].cast(pa.string()).combine_chunks()
         runs = pc.run_end_encode(rows)
         end = runs.run_ends.to_numpy().astype(np.int64)
@@ -147,7 +148,7 @@ def place_chunks(groups: Sequence[RowGroup], found: pa.Table, chunk_of_tree: Int
 
 def read_place(group: RowGroup, rows: int, columns: Sequence[str], batch_rows: int | None = None) -> Iterator[pa.RecordBatch]:
     """The first `rows` of a row group, and maybe more; where they are few, its later pages stay unread."""
-    with pq.ParquetFile(group.file, memory_map=True) as parquet:
+    with open_parquet(group.file) as parquet:
         columns = [name for name in columns if name in parquet.schema_arrow.names]  # older files may lack one
         if batch_rows is None and rows > READ_AHEAD * group.rows:
             yield from parquet.read_row_group(group.number, columns=columns).to_batches()
@@ -244,8 +245,7 @@ def plan_step_chunks(store: Store, rollouts: pa.Table, scratch: Path, steps_per_
     """Every tree of `rollouts` in exactly one chunk, in the order in which their steps are stored."""
     codes = pc.dictionary_encode(rollouts["tree_id"]).combine_chunks()
     tree_of_rollout = codes.indices.to_numpy().astype(np.int64)
-    files = store.sources["steps"].files
-    groups = list_row_groups(files)
+    groups = list_row_groups(store.sources["steps"].files)
     found = find_trees(read_runs(groups, "rollout_id"), rollouts["rollout_id"].combine_chunks(), tree_of_rollout)
     sizes = np.bincount(tree_of_rollout, weights=rollouts["step_count"].to_numpy(), minlength=len(codes.dictionary)).astype(np.int64)
     chunk_of_tree = cut_chunks(groups, found, sizes, steps_per_chunk, [group.bytes / max(group.rows, 1) for group in groups])
@@ -256,7 +256,7 @@ def plan_step_chunks(store: Store, rollouts: pa.Table, scratch: Path, steps_per_
     ]
     read = sum(rows for chunk in chunks for _, rows in chunk.places)
     if len(chunks) > 1 and read > READ_TWICE * sum(group.rows for group in groups):
-        _sort_on_disk(files, chunks, scratch)
+        _sort_on_disk(store, chunks, scratch)
     return chunks
 
 
@@ -281,7 +281,7 @@ def _divide_rollouts(rollouts: pa.Table, chunk: npt.NDArray[np.int64]) -> list[p
     return [rollouts.take(pa.array(order[start:end])) for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 
-def _sort_on_disk(files: Sequence[str], chunks: Sequence[StepChunk], scratch: Path) -> None:
+def _sort_on_disk(store: Store, chunks: Sequence[StepChunk], scratch: Path) -> None:
     """Copies the steps into files of their own for each chunk; DuckDB spills to disk where memory is short."""
     members = pa.concat_tables(
         [
@@ -293,10 +293,11 @@ def _sort_on_disk(files: Sequence[str], chunks: Sequence[StepChunk], scratch: Pa
     target.mkdir(parents=True)
     with duckdb.connect(config={"temp_directory": str(scratch / "spill"), "memory_limit": "2GB"}) as connection:
         connection.register("members", members)
+        store.let_read(connection)
         connection.execute("SET preserve_insertion_order = false")
         quoted = str(target).replace("'", "''")
         connection.execute(
-            f"COPY (SELECT steps.*, chunk FROM {scan_sql('steps', files)} AS steps JOIN members USING (rollout_id)) TO '{quoted}' "
+            f"COPY (SELECT steps.*, chunk FROM {store.scan('steps')} AS steps JOIN members USING (rollout_id)) TO '{quoted}' "
             "(FORMAT parquet, PARTITION_BY (chunk), OVERWRITE_OR_IGNORE)",
         )
     for i, chunk in enumerate(chunks):

@@ -12,10 +12,12 @@ from urllib.parse import unquote
 
 from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.results import StageResult
+from tratree_data.store.locations import Place, parquet_files_in
 from tratree_data.store.log import Tables, files_of, read_actions
+from tratree_data.store.parquet_files import SCRATCH
 from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import table_names
-from tratree_data.store.writer import SCRATCH, undo_leftovers, writing
+from tratree_data.store.writer import undo_leftovers, writing
 from tratree_data.system.safe_paths import plain_files_below
 
 SECONDS_PER_DAY = 86_400
@@ -32,7 +34,7 @@ def vacuum(directory: str | Path, keep_days: float = 7, *, dry_run: bool = False
     return StageResult("vacuum", bool(files), counts, ("Nothing was removed: this was a dry run.",) if dry_run and files else ())
 
 
-def remove_unneeded(folder: Path, keep_days: float) -> dict[Path, int]:
+def remove_unneeded(folder: Place, keep_days: float) -> dict[Place, int]:
     """The files that it removed, with their sizes. Call it inside `writing`."""
     opened = Tables(folder)
     for table in opened.names:  # other tools read Delta's newest version, so that must not be one whose files go
@@ -41,7 +43,8 @@ def remove_unneeded(folder: Path, keep_days: float) -> dict[Path, int]:
     try:
         for file in files:
             file.unlink(missing_ok=True)
-        shutil.rmtree(folder / SCRATCH, ignore_errors=True)
+        if isinstance(folder, Path):
+            shutil.rmtree(folder / SCRATCH, ignore_errors=True)
     except OSError as error:
         raise TratreeError(
             f"{error.filename} could not be removed: {error.strerror}. Nothing that is still needed was removed.\n"
@@ -50,15 +53,17 @@ def remove_unneeded(folder: Path, keep_days: float) -> dict[Path, int]:
     return files
 
 
-def unneeded_files(folder: Path, keep_days: float) -> dict[Path, int]:
+def unneeded_files(folder: Place, keep_days: float) -> dict[Place, int]:
     """Parquet files that no kept version needs, with their sizes. While we own the writer's lock, none of them is being written."""
     opened = Tables(folder)
     since = time.time() - keep_days * SECONDS_PER_DAY
-    found = sorted(file for file in plain_files_below(folder / SCRATCH) if file.suffix == ".parquet")
+    found: dict[Place, int] = {}
+    if isinstance(folder, Path):
+        found |= {file: file.stat().st_size for file in sorted(plain_files_below(folder / SCRATCH)) if file.suffix == ".parquet"}
     for table in table_names():  # a killed process may have written files of a table without any commit
         needed = needed_files(opened, table, since) if table in opened.names else set()
-        found += sorted(file for file in (folder / table).glob("*.parquet") if file.name not in needed)
-    return {file: file.stat().st_size for file in found}
+        found |= {file: size for file, size in parquet_files_in(folder / table) if file.name not in needed}
+    return found
 
 
 def needed_files(opened: Tables, table: str, since: float) -> set[str]:
@@ -89,6 +94,6 @@ def kept_versions(opened: Tables, table: str, since: float) -> list[int]:
     return kept[::-1]
 
 
-def committed_at(folder: Path, table: str, version: int) -> float:
+def committed_at(folder: Place, table: str, version: int) -> float:
     (_, said), *_ = read_actions(folder, table, version, "commitInfo")
     return float(said["timestamp"]) / 1000

@@ -12,8 +12,8 @@ from typing import Any
 from packaging.version import Version
 
 from tratree_data.errors import BadInputError
+from tratree_data.store.locations import sync
 from tratree_data.store.shapes import need_shape
-from tratree_data.store.writer import sync
 from tratree_data.system.safe_paths import is_plain_file
 
 WITHDRAWN = "withdrawn.json"

@@ -1,13 +1,12 @@
-"""Writing to a dataset folder: one writer's lock, and commits of several tables that become visible together.
+"""Writing to a dataset: one writer's lock, and commits of several tables that become visible together.
 
-One process writes at a time (`writing` holds a lock that dies with the process); readers are never blocked. What a killed process left
-half-done is invisible (log.py), and undone before the next commit that keeps rows.
+One process writes at a time (`writing` holds a lock that dies with the process, or a lease in a bucket); readers are never blocked. What a
+killed process left half-done is invisible (log.py), and undone before the next commit that keeps rows.
 """
 
 import errno
 import fcntl
 import json
-import os
 import re
 import signal
 import threading
@@ -21,7 +20,6 @@ from typing import Any, Literal, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
 from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import DeltaError
@@ -29,27 +27,44 @@ from deltalake.transaction import AddAction
 
 from tratree_data.errors import BadInputError, StoreBusyError, TratreeError, unwritten
 from tratree_data.stages import COLLECTED
-from tratree_data.store.log import LINEAGE_KEY, Lineage, Tables, address, delta_tables, files_of
-from tratree_data.store.parquet_files import new_file, write_parquet
+from tratree_data.store.buckets import BucketPath, comes_from_client, entries_of, explain
+from tratree_data.store.lease import confirm_lease, leased
+from tratree_data.store.locations import Place, delta_address, is_far, open_parquet, place, size_at, sync
+from tratree_data.store.log import LINEAGE_KEY, Lineage, Tables, delta_tables, files_of, read_lineage
+from tratree_data.store.parquet_files import SCRATCH, new_file, write_parquet
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.schemas import arrow_schema, check, table_names, table_schema
-from tratree_data.system.safe_paths import inside, open_lock_file
+from tratree_data.system.safe_paths import inside, need_local, open_lock_file
 
-SCRATCH = ".building"
-"""Where `tratree build` has its workers write; while nobody writes, anything in it was left behind."""
 ROWS_PER_FILE = 1_000_000
 INTACT = "What was there before is intact."
 DISK_TROUBLES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 CONSTRAINT = "delta.constraints."
 COMMITS_PER_CHECKPOINT = 10
 """Opening a table reads its log from the last checkpoint on; Delta's own 100 makes that three times as slow."""
-Rows: TypeAlias = pa.Table | Iterable[pa.Table] | Sequence[Path]
+Rows: TypeAlias = pa.Table | Iterable[pa.Table] | Sequence[Place]
 """What can be committed: a table, tables one after the other, or Parquet files already written, which are moved into place."""
 
 
-def create_store(path: str | Path) -> Store:
+def create_store(path: str | Place) -> Store:
     """The dataset at `path`, made if there is none."""
-    folder = Path(path)
+    folder = place(path)
+    foreign = _foreign_in_bucket(folder) if isinstance(folder, BucketPath) else _create_folder(folder)
+    if foreign:
+        raise BadInputError(f"{folder} contains other files ({', '.join(sorted(foreign)[:3])}).\nNext: name an empty or a new folder")
+    return open_store(folder) if delta_tables(folder) else Store(folder, {})
+
+
+def _foreign_in_bucket(folder: BucketPath) -> list[str]:
+    """What lies where a dataset is to be made, and is none of ours."""
+    if delta_tables(folder):
+        return []
+    folders, objects = entries_of(folder)
+    return [name for name in [*folders, *(one.path.name for one in objects)] if not name.startswith(".") and name not in table_names()]
+
+
+def _create_folder(folder: Path) -> list[str]:
+    """Makes the folder if there is none; returns the names in it that are not a dataset's."""
     if folder.exists() and not folder.is_dir():
         raise BadInputError(f"{folder} is a file, but a dataset is a folder.\nNext: name another folder")
     refuse_unusable_name(folder)
@@ -57,18 +72,14 @@ def create_store(path: str | Path) -> Store:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise BadInputError(f"{folder} cannot be created: {error.strerror}.\nNext: name a folder that you may write to") from error
-    if not delta_tables(folder):
-        foreign = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".") and not _is_begun(entry)]
-        if foreign:
-            raise BadInputError(f"{folder} contains other files ({', '.join(sorted(foreign)[:3])}).\nNext: name an empty or a new folder")
-        return Store(folder, {})
-    return open_store(folder)
+    if delta_tables(folder):
+        return []
+    return [entry.name for entry in folder.iterdir() if not entry.name.startswith(".") and not _is_begun(entry)]
 
 
 def refuse_unusable_name(folder: Path) -> None:
     """Before anything is written: names that Delta would escape, cut or take for another folder, and those that mean another place."""
-    if re.match(r"hub:|[a-z][a-z0-9+.-]+:/", str(folder)):
-        raise BadInputError(f"{folder} is an address, but a dataset is a folder of this machine.\nNext: name another folder")
+    need_local(folder, "a new dataset")
     if re.search(r"[#?%\\\x00-\x1f\x7f\ud800-\udfff]", str(folder.resolve())):
         raise BadInputError(
             f"Delta tables cannot be in a folder whose name contains '#', '?', '%', a backslash, a control character or bytes that "
@@ -82,9 +93,15 @@ def _is_begun(entry: Path) -> bool:
 
 
 @contextmanager
-def writing(path: str | Path) -> Iterator[None]:
+def writing(path: str | Place) -> Iterator[None]:
     """Holds the dataset's one writer's lock; it is released when the process ends, however it ends."""
-    folder = Path(path)
+    folder = place(path)
+    with leased(folder) if isinstance(folder, BucketPath) else _locked(folder):
+        yield
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
     inside(folder, SCRATCH)
     delta_tables(folder)  # refuses links to other folders
     try:
@@ -106,14 +123,16 @@ def writing(path: str | Path) -> Iterator[None]:
         handle.close()
 
 
-def _unwritten(folder: Path, error: Exception) -> TratreeError:
+def _unwritten(folder: Place, error: Exception) -> TratreeError:
     """Delta draws its errors over several lines; the system's word is in one of them."""
+    if isinstance(folder, BucketPath) and comes_from_client(error):
+        return explain(folder, error)
     said = re.search(r"([A-Z][\w ]*) \(os error \d+\)", str(error))
     return unwritten(folder, said[1] if said else error, INTACT)
 
 
 def commit(
-    path: str | Path,
+    path: str | Place,
     stage: str,
     tables: Mapping[str, Rows],
     *,
@@ -126,7 +145,7 @@ def commit(
 
     What was there goes, unless `append` keeps all of it or `replace_trees` all but the rows of these trees.
     """
-    folder = Path(path)
+    folder = place(path)
     opened = Tables(folder)
     last = list(tables)[-1]
     commit_id = uuid.uuid4().hex
@@ -144,7 +163,8 @@ def commit(
                     delta.delete(f"tree_id IN ({', '.join(repr(tree) for tree in replace_trees)})")
                 writes[table] = delta.version() + 1
                 lineage = Lineage(stage, dict(settings), dict(reads), dict(writes), last, commit_id)
-                _commit_files(delta, table, files[table], lineage, append or replace_trees is not None)
+                confirm_lease(folder)
+                _commit_files(delta, table, files[table], lineage, append or replace_trees is not None, folder)
                 opened.refresh(table)
     except (OSError, DeltaError) as error:
         raise _unwritten(folder, error) from error
@@ -175,13 +195,13 @@ def with_dropped(store: Store, stage: str, rows: pa.Table) -> pa.Table:
     return pa.concat_tables([others, rows])
 
 
-def _write_files(folder: Path, table: str, rows: Rows) -> list[Path]:
+def _write_files(folder: Place, table: str, rows: Rows) -> list[Place]:
     if isinstance(rows, pa.Table):
         rows = [rows]
-    files: list[Path] = []
+    files: list[Place] = []
     for part in rows:
-        if isinstance(part, Path):
-            files.append(part if part.parent == (folder / table).absolute() else part.rename(new_file(folder, table)))
+        if isinstance(part, Path | BucketPath):
+            files.append(_in_place(folder, table, part))
             continue
         checked = check(table, part)
         for start in range(0, checked.num_rows, ROWS_PER_FILE):
@@ -193,6 +213,14 @@ def _write_files(folder: Path, table: str, rows: Rows) -> list[Path]:
                 raise
             files.append(file)
     return files
+
+
+def _in_place(folder: Place, table: str, file: Place) -> Place:
+    """A file that was written already, moved to its table; nothing can be moved in a bucket, so there it was written in its place."""
+    target = new_file(folder, table)
+    if isinstance(file, BucketPath) or isinstance(target, BucketPath) or file.parent == target.parent:
+        return file
+    return file.rename(target)
 
 
 def _need_collected(opened: Tables) -> None:
@@ -260,12 +288,14 @@ def undo_leftovers(opened: Tables, table: str) -> None:
 
 def _create(opened: Tables, table: str, mode: Literal["ignore", "overwrite"] = "ignore") -> None:
     schema = table_schema(table)
+    address, options = delta_address(opened.folder / table)
     DeltaTable.create(
-        address(opened.folder, table),
+        address,
         schema=schema.arrow,
         name=table,
         description=schema.comment,
         mode=mode,
+        storage_options=options,
         configuration={"delta.checkpointInterval": str(COMMITS_PER_CHECKPOINT)},
     )
     opened.refresh(table)
@@ -279,34 +309,45 @@ def _constrain(delta: DeltaTable, table: str) -> None:
         delta.alter.add_constraint(missing)
 
 
-def _commit_files(delta: DeltaTable, table: str, files: Sequence[Path], lineage: Lineage, append: bool) -> None:
+def _commit_files(delta: DeltaTable, table: str, files: Sequence[Place], lineage: Lineage, append: bool, folder: Place) -> None:
     actions = [
         AddAction(
             path=file.name,
-            size=file.stat().st_size,
+            size=size_at(file),
             partition_values={},
             modification_time=int(time.time() * 1000),
             data_change=True,
-            stats=json.dumps({"numRecords": pq.read_metadata(file.absolute()).num_rows}),
+            stats=json.dumps({"numRecords": _rows_of(file)}),
         )
         for file in files
     ]
     for file in files:
-        sync(file)
-    delta.create_write_transaction(
-        actions,
-        "append" if append else "overwrite",
-        arrow_schema(table),
-        [],
-        commit_properties=CommitProperties(custom_metadata={LINEAGE_KEY: json.dumps(asdict(lineage), sort_keys=True)}),
-        post_commithook_properties=PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
-    )
-
-
-def sync(path: Path) -> None:
-    """A commit, or a name, must not survive a power cut without what it names."""
-    handle = os.open(path, os.O_RDONLY)
+        if isinstance(file, Path):
+            sync(file)
+    said = {LINEAGE_KEY: json.dumps(asdict(lineage), sort_keys=True)}
     try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+        delta.create_write_transaction(
+            actions,
+            "append" if append else "overwrite",
+            arrow_schema(table),
+            [],
+            commit_properties=CommitProperties(custom_metadata=said, max_commit_retries=0 if is_far(folder) else None),
+            post_commithook_properties=PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
+        )
+    except (OSError, DeltaError):
+        if not (is_far(folder) and _is_committed(folder, table, lineage)):
+            raise
+
+
+def _is_committed(folder: Place, table: str, lineage: Lineage) -> bool:
+    """Whether a commit arrived whose answer was lost on the way."""
+    try:
+        there = read_lineage(folder, table, lineage.writes[table])
+    except FileNotFoundError:
+        return False
+    return there is not None and there.commit == lineage.commit
+
+
+def _rows_of(file: Place) -> int:
+    with open_parquet(str(file if isinstance(file, BucketPath) else file.absolute())) as parquet:
+        return int(parquet.metadata.num_rows)

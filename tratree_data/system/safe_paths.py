@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -19,6 +20,13 @@ def inside(folder: Path, name: str | Path) -> Path:
         if at.is_symlink():
             raise link_refused(at, folder)
     return at
+
+
+def need_local(name: str | Path, what: str) -> Path:
+    """The folder of this machine that someone named, for what cannot be written to a bucket or the Hub."""
+    if re.match(r"hub:|[a-z][a-z0-9+.-]+:/", str(name)):
+        raise BadInputError(f"{name} is an address, but {what} goes to a folder of this machine.\nNext: name another folder")
+    return Path(name)
 
 
 def link_refused(link: Path, folder: Path) -> BadInputError:

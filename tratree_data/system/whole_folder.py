@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tratree_data.errors import BadInputError, unwritten
+from tratree_data.system.safe_paths import need_local
 from tratree_data.system.scratch import scratch_folder
 
 
@@ -14,6 +15,7 @@ def whole_folder(target: Path, what: str) -> Iterator[Path]:
 
     `what` names the result in the message that refuses a target which already contains something ('an export').
     """
+    need_local(target, what)
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BadInputError(f"{target} exists, but {what} needs a new folder.\nNext: name another folder, or remove this one")
     try:

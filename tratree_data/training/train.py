@@ -20,6 +20,7 @@ from tratree_data.models.find import RECORD, need_model, quiet
 from tratree_data.models.template_limits import expressible_rows
 from tratree_data.results import StageResult
 from tratree_data.store.schemas import arrow_schema, released_schema, storage_type
+from tratree_data.system.safe_paths import need_local
 from tratree_data.system.settings import takes
 from tratree_data.training.provenance import provenance
 from tratree_data.training.runs import find_run, is_first, last_checkpoint, training_in, write_record
@@ -47,7 +48,7 @@ FULL_DISK = ("no space left", "os error 28", "os error 27", "file too large", "d
 @takes(TrainOptions)
 def train(release: str | Path, options: TrainOptions) -> StageResult:
     """Trains a model on the release's rows for a method and saves it in `out`; a stopped run resumes from its last checkpoint."""
-    method, folder = options.method, Path(options.out)
+    method, folder = options.method, need_local(options.out, "a model")
     table = find_method(method).table
     check_report(options.report_to)
     settings = _completed(options)

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from tratree_data.errors import BadInputError, NotFoundError, suggest
 from tratree_data.stages import command_for
+from tratree_data.store.locations import place
 from tratree_data.store.release import names_release, open_dataset
 
 
@@ -81,7 +82,7 @@ def training_rows(
 def read_table(release: str | Path, table: str, revision: str | None = None) -> tuple[pa.Table, dict[str, Any]]:
     """A table of a dataset folder, of a release's folder, or of `hub:org/name`; `revision` is a release's version."""
     text = f"{release}@{revision}" if revision else str(release)
-    if not names_release(text) and not Path(release).exists():
+    if not names_release(text) and not place(release).exists():
         raise NotFoundError(
             f"No such folder: {release}.\nNext: name a release or a dataset folder, or hub:ORGANISATION/NAME for one on the Hub"
         )
@@ -91,7 +92,7 @@ def read_table(release: str | Path, table: str, revision: str | None = None) -> 
             f"{release} has no {table} to train on; it has {', '.join(sorted(store.sources)) or 'nothing'}.\n"
             f"Next: {command_for(table)} for a dataset (then publish the release again), or choose another method"
         )
-    name = str(release) if text.startswith("hub:") else Path(release).name
+    name = str(release) if text.startswith("hub:") else place(release).name
     return store.read(table, COLUMNS[table]), {"release": name, "revision": store.label or f"{table} version {store.version(table)}"}
 
 

@@ -4,7 +4,6 @@ Tasks are independent, so a dead worker costs its chunk, which is tried again. W
 rollouts are rebuilt; the result is that of a build from scratch.
 """
 
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +13,13 @@ import pyarrow.compute as pc
 
 from tratree_data.errors import TratreeError
 from tratree_data.results import StageResult
+from tratree_data.store.locations import Place
 from tratree_data.store.outcomes import read_outcomes, store_as_read
-from tratree_data.store.parquet_files import new_file, write_parquet
+from tratree_data.store.parquet_files import new_file, staging, write_parquet
 from tratree_data.store.reader import Store, is_current, last_lineage, open_store, versions_read
+from tratree_data.store.staged import removed_unless_committed, work_folder
 from tratree_data.store.tree_chunks import StepChunk, plan_step_chunks, read_step_chunk
-from tratree_data.store.writer import SCRATCH, commit, writing
+from tratree_data.store.writer import commit, writing
 from tratree_data.system.engine import Engine, run_each
 from tratree_data.system.progress import progress
 from tratree_data.system.settings import takes
@@ -43,7 +44,7 @@ REBUILD_ALL_FROM = 0.3
 class Built:
     """The files that a chunk was written to, and how many texts it contained."""
 
-    files: dict[str, Path]
+    files: dict[str, Place]
     steps: int
     distinct: int
     embedded: int
@@ -78,15 +79,15 @@ def build(directory: str | Path, settings: BuildSettings) -> StageResult:
         if is_current(store, "build", TABLES, made.as_dict(), reads):
             return StageResult("build", False, _count_trees(store))
         rollouts, changed = _rollouts_to_build(store, made)
-        scratch = Path(directory) / SCRATCH
-        shutil.rmtree(scratch, ignore_errors=True)
-        try:
+        done: list[Built] = []
+        files: dict[str, list[Place]] = {table: [] for table in TABLES}
+        with removed_unless_committed(directory, files), work_folder(directory) as scratch:
             chunks = plan_step_chunks(store, rollouts, scratch, settings.chunk_steps)
-            done = list(_build_chunks(store, chunks, cache, made, settings))
-            files = {table: [built.files[table] for built in done] for table in TABLES}
+            for built in _build_chunks(store, chunks, cache, made, settings):
+                done.append(built)
+                for table in TABLES:
+                    files[table].append(built.files[table])
             store = commit(directory, "build", files, settings=made.as_dict(), reads=reads, replace_trees=changed)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
     notes = (*_notes(done, model, threshold, changed), _note_ignored_engine(cache, settings), *merging_warnings(store), learned, why)
     return StageResult("build", True, _count_trees(store), tuple(filter(None, notes)))
 
@@ -168,7 +169,7 @@ def _build_chunks(
     total = sum(chunk.steps for chunk in chunks)
     is_stored = cache is not None and _is_stored(cache)
     is_local = settings.engine == "local"
-    directory = Path(store.path)
+    directory = store.path
     with progress("build", total, "steps") as advance:
         if is_stored or (is_local and (len(chunks) == 1 or settings.workers == 1)):
             for chunk in chunks:
@@ -186,7 +187,7 @@ def _build_chunks(
 
 
 REMEDY = "Next: the same command with --workers 1, or a smaller --chunk-steps"
-Work = tuple[Path, StepChunk, Embedder | None, BuiltWith]
+Work = tuple[Place, StepChunk, Embedder | None, BuiltWith]
 
 
 def build_alone(work: Work) -> Built:
@@ -195,7 +196,7 @@ def build_alone(work: Work) -> Built:
     return build_chunk(directory, chunk, Cache(embedder) if embedder else None, made)
 
 
-def build_chunk(directory: Path, chunk: StepChunk, cache: Cache | None, made: BuiltWith) -> Built:
+def build_chunk(directory: Place, chunk: StepChunk, cache: Cache | None, made: BuiltWith) -> Built:
     """The trees of one chunk, as Parquet files for the driver to commit."""
     steps = read_step_chunk(chunk, STEP_COLUMNS)
     embedded, used, seconds = (len(cache.vectors), cache.used, cache.seconds) if cache else (0, 0, 0.0)
@@ -209,7 +210,7 @@ def build_chunk(directory: Path, chunk: StepChunk, cache: Cache | None, made: Bu
     )
     files = {}
     for name in TABLES:
-        files[name] = new_file(directory / SCRATCH, name)
+        files[name] = new_file(staging(directory), name)
         write_parquet(getattr(trees, name), name, files[name])
     return Built(
         files=files,

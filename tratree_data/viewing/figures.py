@@ -12,6 +12,7 @@ import pyarrow as pa
 from pyarrow import csv, json, parquet
 
 from tratree_data.errors import BadInputError, NotFoundError, suggest
+from tratree_data.store.locations import place
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 from tratree_data.store.release import open_dataset
@@ -86,7 +87,7 @@ def step_table(directories: list[str]) -> pa.Table:
         store.need("rollouts", "steps")
         table = query(store, "score_over_steps", tasks=TASKS_OVER_STEPS)
         if len(directories) > 1:
-            table = table.set_column(0, "model", pa.array([Path(directory).name] * table.num_rows, pa.string()))
+            table = table.set_column(0, "model", pa.array([place(directory).name] * table.num_rows, pa.string()))
         tables.append(table)
     return pa.concat_tables(tables)
 

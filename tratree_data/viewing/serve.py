@@ -104,8 +104,8 @@ class PageServer:
         except ValueError as error:
             raise BadInputError("This is not JSON.\nNext: annotate in the page") from error
         with self.lock:
-            saved = annotate(self.store.path, given if isinstance(given, dict) else {}, self.author)
-            self.store = open_dataset(self.store.path)
+            saved = annotate(str(self.store.path), given if isinstance(given, dict) else {}, self.author)
+            self.store = open_dataset(str(self.store.path))
             self.trees.pop(saved["tree_id"], None)
         return _json(saved)
 
