@@ -21,7 +21,7 @@ COOKBOOK = (ROOT / "docs" / "cookbook.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README + COOKBOOK, re.DOTALL)
 COOKBOOK_COLUMNS = 120
 NOT_RUN = ("pip install",)
-NEED_PER_MODEL = ("score", "train", "evaluate", "compare", "reproduce")
+NEED_PER_MODEL = ("score", "verify", "train", "evaluate", "compare", "reproduce")
 
 
 def commands(page: str) -> list[tuple[str, str]]:
