@@ -63,8 +63,6 @@ def steps_table(generator, pages, vocabulary, ids, rollout_of):
     import numpy as np
     import pyarrow as pa
 
-    from tratree_data.store.schemas import arrow_schema
-
     count = len(rollout_of)
     picked = generator.integers(0, len(pages), count)
     named = vocabulary[generator.integers(0, 4000, (count, 3))]
@@ -81,7 +79,7 @@ def steps_table(generator, pages, vocabulary, ids, rollout_of):
         "valid": pa.array(np.ones(count, dtype=bool)),
         "logprob": pa.array(generator.normal(size=count)),
     }
-    return pa.table(columns, schema=arrow_schema("steps"))
+    return filled(columns, "steps", count)
 
 
 def rollouts_table(generator, ids, trees, pages):
@@ -107,8 +105,6 @@ def tree_tables(steps, trees, rollout_of):
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
-
-    from tratree_data.store.schemas import arrow_schema
 
     count, roots = steps.num_rows, pa.array(f"{tree}-root" for tree in trees)
     tree_of = pa.array(np.minimum(rollout_of // ATTEMPTS, len(trees) - 1))
@@ -142,9 +138,7 @@ def tree_tables(steps, trees, rollout_of):
         "similarity": pa.array(np.ones(count, dtype=np.float32)),
     }
     nodes = pa.concat_tables([filled(tops, "nodes", len(trees)), filled(columns, "nodes", count)])
-    return nodes, pa.table({**landed, "observation": pa.nulls(count), "thought": pa.nulls(count)}).select(
-        arrow_schema("step_nodes").names
-    ).cast(arrow_schema("step_nodes"))
+    return nodes, filled(landed, "step_nodes", count)
 
 
 def filled(columns, table, count):
@@ -156,8 +150,9 @@ def filled(columns, table, count):
 
     schema = arrow_schema(table)
     zeros = np.zeros(count)
-    given = [columns.get(f.name, pa.nulls(count, f.type) if pa.types.is_string(f.type) else pa.array(zeros).cast(f.type)) for f in schema]
-    return pa.table(given, schema=schema)
+    is_number = pa.types.is_primitive
+    absent = {f.name: pa.array(zeros).cast(f.type) if is_number(f.type) else pa.nulls(count, f.type) for f in schema}
+    return pa.table([columns.get(f.name, absent[f.name]) for f in schema], schema=schema)
 
 
 def pairs_table(generator, trees, pages):
