@@ -106,7 +106,7 @@ function qualityPanel(quality) {
     return element('section', { class: 'panel' }, element('h2', {}, 'Trees'), element('p', { class: 'hint' }, 'Not built yet. Next: tratree build'));
   }
   const number = (value) => (value === null ? '–' : value.toFixed(2));
-  const fact = (name, value, hint) => element('div', {}, element('dt', {}, name), element('dd', {}, value), element('span', { class: 'hint' }, hint));
+  const fact = (name, value, hint) => element('div', {}, element('dt', {}, name, element('span', { class: 'hint' }, hint)), element('dd', {}, value));
   return element('section', { class: 'panel' }, element('h2', {}, 'Quality of the trees'), element('dl', { class: 'facts' },
     fact('Breadth', number(quality.breadth), 'nodes at the widest level (diversity)'),
     fact('Depth', number(quality.depth), 'steps to the deepest node (representativeness)'),

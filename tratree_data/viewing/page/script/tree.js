@@ -9,7 +9,7 @@ function buildTreePage() {
   const container = element('div', { class: 'stage', id: 'stage', tabindex: '0', role: 'application', 'aria-label': 'Trajectory tree: arrow keys move, Enter folds', 'aria-roledescription': 'tree', 'aria-owns': 'crowd' });
   const find = element('input', { class: 'field', type: 'search', id: 'find', placeholder: 'Find in tree', 'aria-label': 'Find text in this tree; press Enter for the next match' });
   const found = element('span', { class: 'number', id: 'find-count', role: 'status' });
-  const tool = (label, text, act, className = '') => element('button', { class: `quiet ${className}`, type: 'button', title: label, 'aria-label': label, onclick: act }, text);
+  const tool = (label, text, act, className = '') => element('button', { class: `quiet ${className}`, type: 'button', title: label, 'aria-label': /[A-Za-z]/u.test(text) ? null : label, onclick: act }, text);
   const graphBox = element('div', { class: 'stage', id: 'graph-stage', tabindex: '0', role: 'application', 'aria-label': 'State graph: arrow keys follow the most frequent actions', hidden: true });
   section.replaceChildren(
     element('div', { class: 'heading', id: 'heading' }), container, graphBox,
@@ -96,7 +96,7 @@ function showHeading(model, task) {
   const attempts = data.nodes.scored_visits[0];
   if (task && task.judged) figures.push(figure('solved', `${count(task.solved)} of ${count(task.attempts)}`));
   if (data.paths.length) figures.push(figure('e*', [element('span', { style: { color: 'var(--star)' } }, '★ '), `${score(data.paths[0].value)}, ${count(data.paths[0].support)} of ${count(attempts)} rollout${attempts === 1 ? '' : 's'}`]));
-  byId('heading').replaceChildren(...[instruction, element('dl', { class: 'figures' }, figures),
+  byId('heading').replaceChildren(...[element('h1', { class: 'hidden' }, task ? task.task_id : data.tree_id), instruction, element('dl', { class: 'figures' }, figures),
     data.node_count > model.size ? element('p', { class: 'soft' }, `This page shows the ${count(model.size)} most visited of ${count(data.node_count)} nodes.`) : null].filter(Boolean));
 }
 
