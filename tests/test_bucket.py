@@ -128,6 +128,7 @@ def test_a_release_of_it_is_the_release_of_the_folder(both: tuple[str, Path], tm
     assert rows(tmp_path / "far") == rows(tmp_path / "near")
 
 
+@pytest.mark.slow
 def test_a_release_can_be_published_to_a_bucket_read_there_and_withdrawn(
     both: tuple[str, Path], tmp_path: Path, server: LoopbackS3
 ) -> None:
@@ -201,6 +202,7 @@ def test_a_query_cannot_write_to_the_bucket_or_read_anything_else_there(both: tu
     assert ADDRESS not in str(said), "nor learns where it is"
 
 
+@pytest.mark.slow
 def test_scores_deletions_purges_and_vacuum_work_there(server: LoopbackS3, tmp_path: Path) -> None:
     where = f"{ADDRESS}/edited"
     import_log(where, write_log(tmp_path / "log.jsonl"))

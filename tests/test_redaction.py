@@ -213,6 +213,7 @@ def test_random_texts_in_any_company_are_redacted_alike():
         assert table["detail"].to_pylist() == [alone, "clean", alone]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_looking_first_finds_what_every_rule_finds(seed):
     """Secrets and look-alikes as they are, and changed, cut and joined at random, in one table."""

@@ -759,6 +759,7 @@ def test_the_standard_products(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_catalogue(STANDARD).content_hash in shop.version
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["rapidfuzz", "snowballstemmer"])
 def test_without_its_packages_only_the_shop_is_missing(package: str, tmp_path: Path) -> None:
     """Both are in the extra `webshop`: importing, building and searching must work without them."""

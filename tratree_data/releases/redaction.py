@@ -75,6 +75,7 @@ class Redactor:
         self.names: dict[tuple[str, str], str] = {}
         """(scope, secret) → its placeholder."""
         self.numbers: Counter[tuple[str, str]] = Counter()
+        self.spans: dict[str, tuple[Span, ...]] = {}  # of texts outside the tables, which repeat: names of settings, splits
         """(scope, kind) → the last number given."""
         self.scopes: dict[str, str] = {}
         """rollout_id → tree_id."""
@@ -117,7 +118,9 @@ class Redactor:
 
     def redact_text(self, text: str, place: str) -> str:
         """A text outside the tables: a recipe, a setting."""
-        spans = find_secrets(pl.Series([text]), self.rules).get(text, ())
+        if text not in self.spans:
+            self.spans[text] = find_secrets(pl.Series([text]), self.rules).get(text, ())
+        spans = self.spans[text]
         for span in spans:
             self._count(span.kind, place, "", 1, "")
         return Dirty(text, spans).render(lambda kind, secret: self._name(EVERYWHERE, kind, secret, ""))
