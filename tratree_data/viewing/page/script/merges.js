@@ -15,8 +15,8 @@ function mergeBeside(model, merge) {
   return element('div', { class: 'merge' },
     element('p', {}, `Attempt ${model.data.rollouts.attempt[merge.rollout]}, cosine `, element('b', { class: 'number' }, merge.similarity.toFixed(3))),
     element('div', { class: 'beside' },
-      element('div', {}, element('h4', {}, 'Observation of the node'), clampedParts(first)),
-      element('div', {}, element('h4', {}, 'Observation of this step'), clampedParts(second))));
+      element('div', {}, element('h3', {}, 'Observation of the node'), clampedParts(first)),
+      element('div', {}, element('h3', {}, 'Observation of this step'), clampedParts(second))));
 }
 
 function showMerges(model, i) {

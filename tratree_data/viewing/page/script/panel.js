@@ -53,7 +53,7 @@ function nodeRow(model, i, here) {
 }
 
 function detail(title, more, ...content) {
-  return element('section', { class: 'detail' }, element('h3', {}, title, more ? element('span', { class: 'soft' }, ` ${more}`) : null), ...content);
+  return element('section', { class: 'detail' }, element('h2', {}, title, more ? element('span', { class: 'soft' }, ` ${more}`) : null), ...content);
 }
 
 function alternatives(model, i) {
