@@ -244,6 +244,9 @@ def test_decisions_are_ranked_by_supported_difference(browser: Any, folder: Path
         assert visit.place()["node"] == own[1]["best_id"]
         visit.page.keyboard.press("p")
         assert visit.place()["node"] == own[0]["best_id"]
+    for tab in ("decisions", "merges", "rollouts", "pairs"):
+        with Visit(browser, f"{address}#tree={tree_id}&tab={tab}") as visit:
+            assert "null" not in visit.text("#side-body").splitlines()
 
 
 @needs_chromium

@@ -40,7 +40,7 @@ function showDecisions(model, i) {
     element('p', { class: 'soft lead-in' }, all.length
       ? `${plural(all.length, 'decision')} that ${all.length === 1 ? 'changes' : 'change'} the score, the best supported difference first. N and P go to the next and the previous one.`
       : 'No actions of this tree lead to different scores.'),
-    here >= 0 ? decisionDetail(model, all[here]) : null,
+    ...(here >= 0 ? [decisionDetail(model, all[here])] : []),
     element('div', {}, rows));
   body.scrollTop = 0;
 }

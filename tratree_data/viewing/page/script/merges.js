@@ -31,7 +31,7 @@ function showMerges(model, i) {
     element('p', { class: 'soft lead-in' }, all.length
       ? `${count(all.length)} of ${plural(steps, 'step')} joined a node with another text, the least similar first. Their nodes have a dotted border.`
       : 'All steps that share a node have equal observations.'),
-    here.length ? element('div', { class: 'decision' }, here.slice(0, 20).map((merge) => mergeBeside(model, merge))) : null,
+    ...(here.length ? [element('div', { class: 'decision' }, here.slice(0, 20).map((merge) => mergeBeside(model, merge)))] : []),
     element('div', { class: 'rows' }, rows));
   body.scrollTop = 0;
 }
