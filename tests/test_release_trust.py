@@ -176,7 +176,7 @@ def test_the_name_of_a_repository_without_hub_is_told_from_a_folder(dataset, tmp
         ("https://huggingface.co/datasets/org/name", "hub:org/name"),
         ("https://huggingface.co/datasets/org/name/tree/main", "hub:org/name"),
         ("hf://datasets/org/name@v1.0.0", "hub:org/name"),
-        ("s3://bucket/name", "hub:org/name"),
+        ("ftp://bucket/name", "hub:org/name"),
     ],
 )
 def test_an_address_is_neither_a_folder_nor_a_name(dataset, tmp_path, monkeypatch, address, meant):

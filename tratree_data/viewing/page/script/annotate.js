@@ -22,10 +22,12 @@ function annotationBox(model, subject, id) {
   const note = element('input', { class: 'field', type: 'text', maxlength: '10000', placeholder: 'Note', 'aria-label': `Note about this ${subject}`, value: mine ? mine.note : '' });
   const state = element('small', { class: 'soft', role: 'status' });
   let label = mine ? mine.label : '';
-  const save = async () => {
-    try { await saveAnnotation(model, subject, id, label, note.value); state.textContent = 'Saved'; } catch (error) { state.textContent = error.message; }
+  let saving = Promise.resolve();
+  const save = () => {
+    state.textContent = 'Saving …';
     for (const button of buttons) button.setAttribute('aria-pressed', String(button.dataset.label === label));
-    stage.redraw();
+    const [said, words] = [label, note.value];
+    saving = saving.then(() => saveAnnotation(model, subject, id, said, words)).then(() => { state.textContent = said === label && words === note.value ? 'Saved' : 'Saving …'; }, (error) => { state.textContent = error.message; });
   };
   const buttons = Object.entries(LABELS).map(([name, text]) => element('button', { type: 'button', 'data-label': name, 'aria-pressed': String(name === label), onclick: () => { label = label === name ? '' : name; save(); } }, text));
   note.addEventListener('change', save);
