@@ -108,6 +108,7 @@ def objects(address: str) -> set[str]:
     return {str(found.path) for found in list_below(parse_address(address))}
 
 
+@pytest.mark.slow
 def test_every_stage_gives_the_rows_that_it_gives_in_a_folder(both: tuple[str, Path]) -> None:
     far, near = both
     there, here = rows(far), rows(near)

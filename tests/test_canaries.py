@@ -18,6 +18,8 @@ from tratree_data.store.checks import check
 from tratree_data.store.reader import open_store
 from tratree_data.store.release import open_release
 
+pytestmark = pytest.mark.slow
+
 SEED = 3
 SHARE = 5
 PLACES = ("system", "user", "result", "answer", "thought", "argument", "tool", "metadata", "end", "model", "agent", "split", "source")

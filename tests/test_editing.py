@@ -50,6 +50,7 @@ def stages_change(folder: Path) -> list[bool]:
     ]
 
 
+@pytest.mark.slow
 def test_apart_and_together_again_is_the_same_dataset(dataset, tmp_path):
     filter(dataset, tmp_path / "train", "split = 'train'")
     filter(dataset, tmp_path / "dev", "split = 'dev'")

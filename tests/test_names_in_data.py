@@ -93,6 +93,7 @@ def hostile_dataset(folder: Path, name: str) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_no_name_in_a_dataset_imports_a_module_or_starts_a_process(tmp_path: Path) -> None:
     (tmp_path / "modules").mkdir()
     (tmp_path / "modules" / f"{CANARY}.py").write_text("print('imported')\ndef run(*a, **k): print('run')\n", encoding="utf-8")

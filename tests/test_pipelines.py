@@ -99,6 +99,7 @@ def test_every_recipe_that_we_ship_is_readable(name: str) -> None:
     assert [stage for stage, _ in stages] == sorted((stage for stage, _ in stages), key=[stage.name for stage in stages_of_recipes()].index)
 
 
+@pytest.mark.slow
 def test_the_demo_keeps_every_rule_and_ends_with_what_to_do(demo_run: Path) -> None:
     from tratree_data.store.checks import check
     from tratree_data.store.reader import open_store

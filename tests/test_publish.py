@@ -218,6 +218,7 @@ def test_growth_adds_shards_and_keeps_the_old_ones(tmp_path):
     assert len(load(target, "pairs", cache, split="train")) == len(set(load(target, "pairs", cache, split="train")["pair_id"]))
 
 
+@pytest.mark.slow
 def test_many_small_shards_are_written_anew_as_one(tmp_path, monkeypatch):
     monkeypatch.setattr(diff, "SMALL_SHARDS", 2)
     folder, target = tmp_path / "shop", tmp_path / "release"
@@ -520,6 +521,7 @@ def run_cli(*arguments: str, before: str = "") -> subprocess.CompletedProcess[st
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_said_and_leaves_nothing_half(dataset, tmp_path):
     target = tmp_path / "out"
     limit = (
@@ -585,6 +587,7 @@ def test_a_folder_that_no_publish_wrote_is_left_alone(dataset, tmp_path):
         assert files_of(app) == before
 
 
+@pytest.mark.slow
 def test_notes_inside_a_release_stay(dataset, tmp_path):
     target = tmp_path / "out"
     publish(dataset, target, "1.0.0", license="cc-by-4.0")

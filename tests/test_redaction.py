@@ -282,6 +282,7 @@ def leaky(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_no_secret_is_left_anywhere_in_a_release(leaky):
     release = open_release(leaky.parent / "release")
     for table in release.sources:

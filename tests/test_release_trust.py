@@ -123,6 +123,7 @@ def test_stages_that_were_left_out_or_set_otherwise_are_not_out_of_date(tmp_path
 # Numbers
 
 
+@pytest.mark.slow
 def test_one_point_zero_is_a_promise_and_needs_no_change_of_the_data(release, dataset, tmp_path):
     copy = shutil.copytree(release, tmp_path / "copy")
     assert not publish(dataset, copy, "0.2.0").changed
@@ -189,6 +190,7 @@ def test_an_address_is_neither_a_folder_nor_a_name(dataset, tmp_path, monkeypatc
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_a_folder_may_have_any_name(dataset, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("we:ird/out", "it's [é] *x"):

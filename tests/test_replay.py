@@ -299,6 +299,7 @@ def test_a_gold_path_holds_in_the_real_game(tmp_path: Path) -> None:
     assert set(results(open_store(folder)).values()) == {(True, 1.0)}
 
 
+@pytest.mark.slow
 @needs_java
 @needs_scienceworld
 @needs_shared
