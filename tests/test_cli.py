@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from helpers.small import make_store, tables
+from typer.testing import CliRunner
 
 from tratree_data.cli import app
 from tratree_data.cli.query import parse_numbers
@@ -188,3 +189,15 @@ def test_interrupting_is_clean(tmp_path: Path) -> None:
 def test_lists_of_numbers() -> None:
     assert parse_numbers("3-5") == [3, 4, 5]
     assert parse_numbers("3,7") == [3, 7]
+
+
+@pytest.mark.parametrize("format", ["table", "json", "csv"])
+def test_values_beyond_python_and_equal_names_are_printed(demo_run: Path, format: str) -> None:
+    for query, expected in {
+        "SELECT TIMESTAMP '290000-01-01' AS t, 1 AS n": "out of range",
+        "SELECT 1 AS a, 2 AS a": "a_1",
+        "SELECT * FROM test_all_types()": "tinyint",
+    }.items():
+        done = CliRunner().invoke(app, ["sql", str(demo_run / "demo"), query, "--format", format])
+        assert done.exit_code == 0, f"{query}: {done.exception!r}"
+        assert expected in done.stdout, query

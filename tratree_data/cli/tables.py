@@ -25,6 +25,8 @@ GAP = 2
 def print_table(table: pa.Table, format: str) -> None:
     if format not in FORMATS:
         raise BadInputError(f"Unknown format {format!r}.{suggest(format, FORMATS)}")
+    if format != "parquet":
+        table = _printable(table)
     if format == "json":
         for row in table.to_pylist():
             print(json_text(row))
@@ -36,6 +38,35 @@ def print_table(table: pa.Table, format: str) -> None:
         _write_parquet(table)
     else:
         print_lines(draw_grid(table, _columns()))
+
+
+def _printable(table: pa.Table) -> pa.Table:
+    """Every column under a name of its own, and what Python has no values for (dates after the year 9999, huge intervals) as text."""
+    names: list[str] = []
+    for name in table.column_names:
+        again = names.count(name) and next(f"{name}_{i}" for i in range(1, len(table.column_names) + 1) if f"{name}_{i}" not in names)
+        names.append(again or name)
+    return pa.table([_within_python(column) for column in table.columns], names=names)
+
+
+def _within_python(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    kind = column.type
+    if not (pa.types.is_temporal(kind) or pa.types.is_interval(kind) or pa.types.is_nested(kind)):
+        return column
+    try:
+        column.to_pylist()
+    except (OverflowError, ValueError):
+        return pa.chunked_array([[_scalar_text(value) for value in column]], pa.string())
+    return column
+
+
+def _scalar_text(value: pa.Scalar) -> str | None:
+    if not value.is_valid:
+        return None
+    try:
+        return str(value.as_py())
+    except (OverflowError, ValueError):
+        return "out of range"
 
 
 def print_record(table: pa.Table, format: str) -> None:
@@ -116,7 +147,7 @@ def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Lists and structs as JSON, because CSV cannot nest; intervals and bytes as text."""
     if pa.types.is_nested(column.type):
         return pa.chunked_array([[None if value is None else json_text(value) for value in column.to_pylist()]], pa.string())
-    if pa.types.is_interval(column.type) or pa.types.is_binary(column.type):
+    if pa.types.is_interval(column.type) or pa.types.is_binary(column.type) or isinstance(column.type, pa.BaseExtensionType):
         return pa.chunked_array([[None if value is None else str(value) for value in column.to_pylist()]], pa.string())
     return column
 
