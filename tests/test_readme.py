@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.pages import commands
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -22,16 +23,6 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README + COOKBOOK, re.DOTALL)
 COOKBOOK_COLUMNS = 120
 NOT_RUN = ("pip install",)
 NEED_PER_MODEL = ("score", "verify", "train", "evaluate", "compare", "reproduce")
-
-
-def commands(page: str) -> list[tuple[str, str]]:
-    """(command, what the page says it prints) of every console block, comments left out."""
-    found = []
-    for text in re.findall(r"```console\n(.*?)```", page, re.DOTALL):
-        for part in re.split(r"^\$ ", text, flags=re.MULTILINE)[1:]:
-            command, _, output = part.partition("\n")
-            found.append((re.sub(r"\s+# .*$", "", command), output))
-    return found
 
 
 def tratree(command: str, folder: Path, columns: int = 80) -> subprocess.CompletedProcess[str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from helpers.claude_sessions import write_scores, write_sessions
+from helpers.pages import commands
 from helpers.tiny_llama import make_tiny_llama
-from test_readme import commands
 from typer.testing import CliRunner
 
 from tratree_data.cli import app
