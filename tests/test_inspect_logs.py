@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from helpers.read_logs import read_log, said
 from helpers.shared_data import SHARED, needs_shared
 
 from tratree_data import import_log, open_store
@@ -17,7 +18,6 @@ from tratree_data.importers.formats import FORMATS, fitting_formats
 from tratree_data.importers.inspect_scores import headline, score_of, success_of
 from tratree_data.importers.log_files import JsonStream, LogFile
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
-from tratree_data.messages import messages_of_steps
 
 LOGS = Path(__file__).parent / "data/logs/inspect"
 LOG = json.loads((LOGS / "arithmetic.json").read_text())
@@ -27,17 +27,7 @@ IMAGE = "[image image/png sha256:{} 69 B]"
 
 
 def read(path: Path) -> tuple[list[Record], list[Problem]]:
-    items = list(FORMATS["inspect"](LogFile(path, path.name), Options()))
-    return [item for item in items if isinstance(item, Record)], [item for item in items if isinstance(item, Problem)]
-
-
-def said(record: Record) -> list[tuple]:
-    end = record.end_observation if record.end_messages is None else record.end_messages
-    messages = messages_of_steps(record.prompt, [asdict(step) for step in record.steps], end)
-    return [
-        (m["role"], m["content"], [(c["id"], c["name"], c["arguments"]) for c in m.get("tool_calls", [])] or m.get("tool_call_id"))
-        for m in messages
-    ]
+    return read_log("inspect", path)
 
 
 def archive(path: Path, members: dict, **info: object) -> Path:

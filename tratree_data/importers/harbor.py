@@ -1,7 +1,7 @@
 """Harbor's job folders: a job holds trials, and a trial `result.json` and what its agent did, in ATIF.
 
 A trial's trajectory is `agent/trajectory.json`; trials with several steps or attempts have such a folder for each. Beside it are the
-continuations of a conversation that was summarised, and subagents. What an agent leaves in its own folders is no result of Harbor's.
+continuations of a conversation that was summarised, and subagents. What an agent leaves in its folders is not Harbor's result.
 """
 
 import json

@@ -134,7 +134,7 @@ def eval_of(log: Any) -> JSON:
     """What was run; every log of Inspect says so."""
     spec = log_records.at(log, "eval")
     if not (isinstance(spec, dict) and isinstance(spec.get("task"), str) and isinstance(spec.get("model"), str) and "created" in spec):
-        raise Unusable("other_format", "there is no eval with task, model and created")
+        raise Unusable("other_format", "an eval with task, model and created is missing")
     return spec
 
 

@@ -73,7 +73,7 @@ def _with_texts(events: list[Event], instruction: str, facts: dict[str, Any]) ->
 
 
 def _with_calls(events: list[Event], instruction: str, facts: dict[str, Any]) -> Record:
-    """As the model called its tools. Of a call, what it may say about any call is no part of the action's text."""
+    """As the model called its tools. What a call may say about any call is left out of the action's text."""
     conversation = Conversation()
     for event in events:
         conversation.add(event)

@@ -1,7 +1,7 @@
 """Events of OpenHands → messages with tool calls: of version 0 from the answers that are kept beside actions, of version 1 from its events.
 
 Calls of one answer are one turn, wherever their events are. What events say about any call (`summary`, `security_risk`) stays in the call,
-and is no part of the text by which actions are compared: equal acts would differ by it.
+and is left out of the text by which actions are compared: equal acts would differ by it.
 """
 
 from typing import Any

@@ -104,7 +104,7 @@ def _runs_of(where: str, value: Any) -> Iterator[Item]:
     response = response["body"] if isinstance(response.get("body"), dict) else response
     output, given = response.get("output"), request.get("input")
     if not isinstance(output, list) or not all(is_item(item) or isinstance(item, list) for item in output):
-        yield where, Problem(where, "missing_field", "there is no response with an 'output' of items")
+        yield where, Problem(where, "missing_field", "a response with an 'output' of items is missing")
     elif given is None:
         yield where, Problem(where, "missing_field", "there is no 'input': a response alone does not contain what it answered")
     else:

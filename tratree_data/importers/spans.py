@@ -46,7 +46,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
             yield Problem(where, "not_json", "nested too deeply")
             continue
         if not found:
-            yield Problem(where, "missing_field", "there is no span with a trace id")
+            yield Problem(where, "missing_field", "no span has a trace id")
         for span in found:
             traces.setdefault(span.trace, []).append(span)
     groups: dict[str, list[Span]] = {}

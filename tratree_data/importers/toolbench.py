@@ -40,7 +40,7 @@ def _paths(file: LogFile) -> Iterator[Item]:
         elif isinstance(tries, list) and isinstance(value.get("answer_generation"), dict):
             yield from ((f"{where}[{i}]", (value, i, log_records.at(tried, "chain"))) for i, tried in enumerate(tries))
         else:
-            yield where, Problem(where, "missing_field", "there is no search tree of ToolBench, and no tries")
+            yield where, Problem(where, "missing_field", "neither a search tree of ToolBench nor tries were found")
 
 
 def _leaves(root: Node) -> Iterator[Path]:
@@ -91,7 +91,7 @@ def _parse(file: LogFile, options: Options, where: str, answer: dict[str, Any], 
 
 
 def _prompts(about: dict[str, Any]) -> list[Message]:
-    """What the model was told before its first turn, from a path that ToolBench kept for training."""
+    """What the model read before its first turn, from a path that ToolBench kept for training."""
     kept = about.get("train_messages")
     first = kept[0] if isinstance(kept, list) and kept and isinstance(kept[0], list) else []
     said = [message for i, entry in enumerate(first) for message in read_messages(entry, f"train_messages[0][{i}]")]

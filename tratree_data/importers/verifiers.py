@@ -151,9 +151,11 @@ def _is_sampled(nodes: list[JSON]) -> bool:
 def _about(episode: JSON, trace: JSON, branch: Branch) -> JSON:
     """What the trace and its episode say beyond the conversation, and which branch of it this is."""
     place = {"leaf": branch.places[-1], "number": branch.number, "of": branch.count}
-    told = {key: value for key, value in trace.items() if key not in GRAPH and value not in (None, [], {})}
-    told |= {key: episode[key] for key in ("group", "run") if episode.get(key)} | ({"episode": episode["id"]} if episode.get("id") else {})
-    return told | ({"branch": place | ({"links": branch.links} if branch.links else {})} if branch.count > 1 else {})
+    metadata = {key: value for key, value in trace.items() if key not in GRAPH and value not in (None, [], {})}
+    metadata |= {key: episode[key] for key in ("group", "run") if episode.get(key)} | (
+        {"episode": episode["id"]} if episode.get("id") else {}
+    )
+    return metadata | ({"branch": place | ({"links": branch.links} if branch.links else {})} if branch.count > 1 else {})
 
 
 def _turns(trace: JSON) -> dict[int, JSON]:
@@ -203,7 +205,7 @@ def _messages(branch: Branch, turns: Mapping[int, JSON], read: Callable[[Any, st
 def _result(options: Options, beside: JSON, where: str, value: Any) -> Record:
     """A row of vf-eval: prompt and completion are message lists or texts.
 
-    Old ones have an `id` that counts attempts and is no task's: there, equal prompts are one task.
+    Old ones have an `id` that counts attempts instead of naming a task: there, equal prompts are one task.
     """
     entry = log_records.mapping(value, "the line")
     spoken: list[Message] = []

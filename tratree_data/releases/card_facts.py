@@ -52,7 +52,7 @@ def _names(names: list[str]) -> str:
 
 
 def environments(store: Store, about: About) -> list[dict[str, str]]:
-    """Each environment with its version, a sentence on it, and what agents were told there."""
+    """Each environment with its version, a sentence on it, and the instructions that agents got there."""
     return [
         {
             "name": row["environment"],
