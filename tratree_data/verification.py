@@ -72,5 +72,5 @@ def _notes(store: Store, verdicts: Mapping[str, int], left: int) -> tuple[str, .
         why = "nothing follows one of their sides, or it could not be repeated"
         notes.insert(0, f"{verdicts['open']:,} decisions cannot be settled by more attempts: {why}")
     elif verdicts["open"]:
-        notes.insert(0, f"The budget is spent; a larger --budget goes on with the {verdicts['open']:,} that are open")
+        notes.insert(0, f"The budget is spent; a larger --budget continues with the {verdicts['open']:,} that are open")
     return tuple(notes)

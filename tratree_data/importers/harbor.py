@@ -100,7 +100,7 @@ def _is_inside_a_trial(path: Path) -> bool:
 
 
 def _left_out(file: LogFile) -> Iterator[Problem]:
-    """The job's folders that are no trials: links, and trials that were stopped before they had a result."""
+    """The job's folders that are not trials: links, and trials that were stopped before they had a result."""
     for folder in sorted(file.path.parent.iterdir()):
         where = f"{file.name}:1[{folder.name}]"
         if folder.is_symlink():
@@ -206,7 +206,7 @@ def _describe(record: Record, place: Place, trial: JSON, is_attempt: bool, suffi
 
 
 def reward_of(result: JSON) -> float | None:
-    """The verifier's `reward`, else its only one. What Harbor itself does not count, and several without that name, are no score."""
+    """The verifier's `reward`, else its only one. What Harbor itself does not count, and several without that name, give none."""
     rewards = log_records.mapping(log_records.at(result, "verifier_result", "rewards") or {}, "verifier_result.rewards")
     if result.get("reward_valid") is False or ("reward" not in rewards and len(rewards) != 1):
         return None

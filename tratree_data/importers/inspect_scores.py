@@ -35,7 +35,7 @@ def _value_of(scorer: str, score: Any, key: Any) -> tuple[str, Any]:
 
 
 def score_of(value: Any) -> float | None:
-    """The value as a number, as Inspect's metrics convert it; a list, an unknown word and NaN (not scored) are no score."""
+    """The value as a number, as Inspect's metrics convert it; a list, an unknown word and NaN (not scored) give none."""
     if isinstance(value, str):
         if value in LETTERS or value.lower() in WORDS:
             return LETTERS.get(value, WORDS.get(value.lower()))
