@@ -163,16 +163,18 @@ def make_log(
     return rollouts, clean, tables(seen)[1]
 
 
-def precision_and_recall(rollouts: pa.Table, clean: pa.Table, seen: pa.Table, rules: Sequence[str]) -> tuple[float, float]:
+def precision_and_recall(
+    rollouts: pa.Table, clean: pa.Table, seen: pa.Table, rules: Sequence[str], action_rules: Sequence[str] = ()
+) -> tuple[float, float]:
     """Of pairs of steps at one node: the share that are true, and the share of true ones that were found."""
     truth, found = (
         [
             row["node_id"]
-            for row in build_tree(rollouts, steps, rules=parse_rules(given))
+            for row in build_tree(rollouts, steps, rules=parse_rules(given), action_rules=parse_rules(done))
             .step_nodes.sort_by([("rollout_id", "ascending"), ("step", "ascending")])
             .to_pylist()
         ]
-        for steps, given in ((clean, ()), (seen, rules))
+        for steps, given, done in ((clean, (), ()), (seen, rules, action_rules))
     )
 
     def pairs(keys: Sequence[Any]) -> int:

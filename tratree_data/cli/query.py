@@ -133,14 +133,15 @@ def audit(
     calls: Annotated[int, typer.Option(min=0, help="The number of close calls to show on each side of the threshold.")] = 5,
     trees: Annotated[int, typer.Option(min=1, help="The number of trees to examine.")] = 500,
     suggest: Annotated[bool, typer.Option("--suggest", help="Suggest normalisers that the log supports, instead.")] = False,
+    actions: Annotated[bool, typer.Option("--actions", help="Suggest normalisers of actions; with --suggest, of both in turn.")] = False,
     format: Format = "table",
 ) -> None:
     """Show whether merges by similarity were right: the closest calls, and the effect of other thresholds.
 
-    Example: `tratree audit demo --calls 3`, or `tratree audit demo --suggest`
+    Example: `tratree audit demo --calls 3`, `tratree audit demo --suggest`, or `tratree audit demo --actions`
     """
-    if suggest:
-        _print_suggestions(directory, trees, format)
+    if suggest or actions:
+        _print_suggestions(directory, actions, suggest, trees, format)
         return
     from tratree_data.cli.tables import print_calls, print_table
     from tratree_data.trees.audit import audit as run_audit
@@ -154,11 +155,11 @@ def audit(
     )
 
 
-def _print_suggestions(directory: str, trees: int, format: str) -> None:
+def _print_suggestions(directory: str, actions: bool, observations: bool, trees: int, format: str) -> None:
     from tratree_data.cli.tables import print_suggestions, print_table
     from tratree_data.trees.suggest import suggest
 
-    found = suggest(directory, trees=trees)
+    found = suggest(directory, actions=actions, observations=observations, trees=trees)
     if format == "table":
         print_suggestions(found.rules)
     else:

@@ -93,7 +93,7 @@ def print_suggestions(rules: pa.Table) -> None:
     """Normalisers that the log supports, then those that it speaks against, each with an example and the reason."""
     for row in rules.to_pylist():
         verdict = f"+{row['merges']:,} steps merge" if row["accepted"] else "not suggested"
-        print(f"{verdict}  {row['rule']}\n    in {row['pairs']:,} pairs at {row['decisions']:,} decisions, such as")
+        print(f"{verdict}  {row['compares']}: {row['rule']}\n    in {row['pairs']:,} pairs at {row['decisions']:,} decisions, such as")
         print(f"    {shorten(one_line(row['one_text']), 60)!r} / {shorten(one_line(row['other_text']), 60)!r}")
         print(f"    {row['futures'] if row['accepted'] else row['reason']}")
 

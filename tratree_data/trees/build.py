@@ -27,7 +27,7 @@ from tratree_data.trees.audit import calibrate
 from tratree_data.trees.built_with import TABLES, BuiltWith, count_merges
 from tratree_data.trees.embed import Cache, load_cache
 from tratree_data.trees.embedders import Embedder, LexicalEmbedder, make_embedder
-from tratree_data.trees.learned_rules import resolve_rules
+from tratree_data.trees.learning import resolve_rules
 from tratree_data.trees.normalise import parse_rules
 from tratree_data.trees.settings import AUTO, BuildSettings
 from tratree_data.trees.stats import merging_warnings
@@ -59,16 +59,15 @@ def build(directory: str | Path, settings: BuildSettings) -> StageResult:
     """Merges all rollouts of the dataset into trajectory trees.
 
     `embedder` is exact, lexical, minilm, or any sentence-transformers model; auto takes minilm where it is installed, else lexical.
-    `normalise` names presets or patterns; 'auto' among them adds what the log itself suggests (learned_rules.py).
+    `normalise` and `normalise_actions` name presets or patterns; 'auto' among them adds what the log itself suggests (learning.py).
     `min_similarity` is a cosine, 'auto' to calibrate it on this dataset (docs/trees.md), or None for the embedder's own default.
     """
     store = open_store(directory)
     store.need("rollouts", "steps")
-    parse_rules(settings.normalise_actions)
-    named, learned = resolve_rules(store, settings.normalise)
+    named, action_rules, learned = resolve_rules(store, settings.normalise, settings.normalise_actions)
     model = make_embedder(settings.embedder)
-    threshold, why, calibrated = _choose_threshold(store, model, settings, named)
-    made = BuiltWith(model.name if model else "exact", threshold, named, tuple(settings.normalise_actions))
+    threshold, why, calibrated = _choose_threshold(store, model, settings, named, action_rules)
+    made = BuiltWith(model.name if model else "exact", threshold, named, action_rules)
     with writing(directory):
         store = open_store(directory)
         cache = load_cache(store, model) if model else None
@@ -88,12 +87,18 @@ def build(directory: str | Path, settings: BuildSettings) -> StageResult:
                 for table in TABLES:
                     files[table].append(built.files[table])
             store = commit(directory, "build", files, settings=made.as_dict(), reads=reads, replace_trees=changed)
-    notes = (*_notes(done, model, threshold, changed), _note_ignored_engine(cache, settings), *merging_warnings(store), learned, why)
+    notes = (
+        *_notes(done, model, threshold, changed),
+        _note_ignored_engine(cache, settings),
+        *merging_warnings(store),
+        *learned,
+        why,
+    )
     return StageResult("build", True, _count_trees(store), tuple(filter(None, notes)))
 
 
 def _choose_threshold(
-    store: Store, model: Embedder | None, settings: BuildSettings, rules: Sequence[str]
+    store: Store, model: Embedder | None, settings: BuildSettings, rules: Sequence[str], action_rules: Sequence[str]
 ) -> tuple[float, str, Cache | None]:
     """The threshold; where it was calibrated, also why and the vectors that this took."""
     requested = settings.min_similarity
@@ -104,7 +109,7 @@ def _choose_threshold(
     if requested != AUTO:
         return float(requested), "", None
     cache = load_cache(store, model)
-    return *calibrate(store, cache, rules, settings.normalise_actions), cache
+    return *calibrate(store, cache, rules, action_rules), cache
 
 
 def _is_stored(cache: Cache) -> bool:

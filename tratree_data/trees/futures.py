@@ -4,14 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from tratree_data.trees.siblings import NO_TEXT, Log, Pair
+from tratree_data.trees.siblings import Log, Pair
 
 STANDARD_ERRORS = 2.0
-TOLERANCE = 0.05
-"""Agreement that may be missing: what is left of other noise is not the rule's fault."""
-UNKNOWN_BASE = 0.8
-"""What agreement of next observations is demanded where no texts are equal without the rule."""
 ENOUGH = 5
+UNCOUNTED = 1_000_000_000
+"""What is demanded, not measured, has no error."""
 
 
 @dataclass(frozen=True)
@@ -24,30 +22,35 @@ class Futures:
     """What came after both steps of each pair, compared as all rules together compare it."""
 
     def __init__(self, log: Log, texts: Sequence[str], pairs: Sequence[Pair]) -> None:
-        self.log, self.texts, self.pairs = log, texts, pairs
+        self.log, self.pairs, self.testify = log, pairs, log.witness(texts)
         scores = [score for score in log.scores if score is not None]
         self.range = (max(scores) - min(scores) if scores else 0.0) or 1.0
 
     def compare(self, by_rule: set[int], others: set[int]) -> Verdict:
         """The pairs that the rule makes equal beside those that are equal anyway, at the same decisions where there are enough of these."""
+        if not by_rule:
+            return Verdict(0.0, "")
         decisions = {self.pairs[n].group for n in by_rule}
         beside = {n for n in others if self.pairs[n].group in decisions}
         if len(beside) >= 4 * ENOUGH:
             shared = {self.pairs[n].group for n in beside}
             by_rule, others = {n for n in by_rule if self.pairs[n].group in shared}, beside
         ours, theirs = self._agreements(by_rule), self._agreements(others)
+        if self.log.needs_next and ours["next observations"][1] < ENOUGH:
+            return Verdict(1.0, f"{ours['next observations'][1]} next observations say anything about it, and {ENOUGH} are needed")
         shortfalls, words = [], []
-        for name, demanded in (("next actions", None), ("next observations", UNKNOWN_BASE), ("scores", None)):
+        for name, demanded in (("next actions", None), ("next observations", self.log.unknown_base), ("scores", None)):
             agree, count, decisions_heard = ours[name]
             base, heard, others_heard = theirs[name]
             if count < ENOUGH or (heard < ENOUGH and demanded is None):
                 continue
+            ours_counted, others_counted = min(count, 3 * decisions_heard), max(1, min(heard, 3 * max(1, others_heard)))
             if heard < ENOUGH:
-                base, heard = demanded or 0.0, ENOUGH
+                base, others_counted = demanded or 0.0, UNCOUNTED if self.log.needs_next else max(1, min(ENOUGH, 3 * max(1, others_heard)))
             middle = (agree + base) / 2
             spread = max(middle * (1 - middle), 0.01)
-            error = sqrt(spread * (1 / min(count, 3 * decisions_heard) + 1 / max(1, min(heard, 3 * max(1, others_heard)))))
-            shortfalls.append(base - agree - TOLERANCE - STANDARD_ERRORS * error)
+            error = sqrt(spread * (1 / ours_counted + 1 / others_counted))
+            shortfalls.append(base - agree - self.log.tolerance - STANDARD_ERRORS * error)
             words.append(f"{name} agree in {agree:.0%} of {count:,} (without it {base:.0%})")
         return Verdict(max(shortfalls, default=0.0), "; ".join(words))
 
@@ -58,13 +61,8 @@ class Futures:
         for n in sorted(numbers):
             pair = self.pairs[n]
             a, b = pair.a, pair.b
-            continues = log.has_next(a), log.has_next(b)
-            acts_alike = all(continues) and log.actions[a + 1] == log.actions[b + 1]
-            if all(continues):
-                found["next actions"].append((float(acts_alike), pair.group))
-            next_a, next_b = log.next_text[a], log.next_text[b]
-            if NO_TEXT not in (next_a, next_b):
-                found["next observations"].append((float(self.texts[next_a] == self.texts[next_b]), pair.group))
+            for name, agreement in self.testify(a, b):
+                found[name].append((agreement, pair.group))
             scores = log.scores[log.rollout[a]], log.scores[log.rollout[b]]
             if scores[0] is not None and scores[1] is not None:
                 found["scores"].append((1 - abs(scores[0] - scores[1]) / self.range, pair.group))

@@ -16,23 +16,16 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tratree_data.store.reader import Store
 from tratree_data.trees.differences import Difference, Segment, Slot, differences, values_pattern
 from tratree_data.trees.futures import Futures
-from tratree_data.trees.normalise import parse_rules
-from tratree_data.trees.settings import AUTO
-from tratree_data.trees.siblings import Log, Pair, pairs_of, read_log
+from tratree_data.trees.siblings import Log, Pair, pairs_of
 from tratree_data.trees.slots import Occurrences, is_referred_to, segment_rule, slot_rule
 
-SAMPLED_TREES = 200
 ROUNDS = 6
 ENOUGH_PAIRS = 5
 ENOUGH_DECISIONS = 2
 ENOUGH_TEXTS = 3
 """Different remaining texts that a segment comes with."""
-VARIATION = 0.5
-WHOLE_TEXT = ("white-space", "letter-case", "list-order")
-"""Presets that are tried on whole texts."""
 COMPARED_CHARACTERS = 30_000_000
 """What the token diffs of one round may read."""
 
@@ -61,24 +54,6 @@ class Candidate:
     texts: set[str] = field(default_factory=set)
     examples: dict[tuple[str, str], None] = field(default_factory=dict)
     rule: str = ""
-
-
-def learn_rules(store: Store, given: Sequence[str] = (), trees: int = SAMPLED_TREES) -> list[Suggestion]:
-    """What a dataset's own log suggests, in addition to the `given` rules."""
-    return learn(read_log(store, trees), given)
-
-
-def resolve_rules(store: Store, rules: Sequence[str]) -> tuple[tuple[str, ...], str]:
-    """The rules of a build, with those that were learned in place of AUTO, and what to say about them."""
-    given = [rule for rule in rules if rule != AUTO]
-    parse_rules(given)  # a wrong one is an error before any work
-    if AUTO not in rules:
-        return tuple(rules), ""
-    learned = [suggestion for suggestion in learn_rules(store, given) if not suggestion.rejected]
-    if not learned:
-        return tuple(given), "learned no normaliser: no difference between siblings passes the tests; see tratree audit DIR --suggest"
-    words = "; ".join(f"{suggestion.rule!r} (+{suggestion.merges:,} steps)" for suggestion in learned)
-    return (*given, *(suggestion.rule for suggestion in learned)), f"learned {len(learned)} normalisers: {words}"
 
 
 def learn(log: Log, given: Sequence[str] = ()) -> list[Suggestion]:
@@ -115,11 +90,16 @@ def _learn_once(log: Log, rules: Sequence[str]) -> tuple[list[Suggestion], list[
     number = {text: n for n, text in enumerate(dict.fromkeys(texts))}
     same = [number[texts[text]] for text in log.text]
     pairs = list(pairs_of(groups, same))
+    against: list[Suggestion] = []
+    if log.presets_first:
+        passed, against = _judge(log, rules, _whole_texts(log, rules, [], pairs), [], pairs)
+        if passed:
+            return passed, against
     found = _compare(log, texts, same, pairs)
     candidates = [candidate for candidate in _candidates(found, pairs) if len(candidate.pairs) >= ENOUGH_PAIRS]
     kept, refused = _screen(log, texts, groups, candidates)
-    kept += _whole_texts(log, rules, [candidate.rule for candidate in kept], pairs, same)
-    return _judge(log, rules, kept, refused, pairs, same, found)
+    kept += [] if log.presets_first else _whole_texts(log, rules, [candidate.rule for candidate in kept], pairs)
+    return _judge(log, rules, kept, [*against, *refused], pairs)
 
 
 def _compare(log: Log, texts: Sequence[str], same: Sequence[int], pairs: Sequence[Pair]) -> dict[int, list[Difference]]:
@@ -204,23 +184,23 @@ def _reason_against(log: Log, texts: Sequence[str], groups: Sequence[Sequence[in
         return f"it comes at {len(candidate.decisions)} decision only, and {ENOUGH_DECISIONS} are needed"
     occurrences = Occurrences(candidate.rule, texts)
     rate, count = occurrences.variation(log.text, groups)
-    if rate < VARIATION:
+    if rate < log.variation:
         return f"the values differ in {rate:.0%} of {count:,} pairs of siblings only, so they belong to the state"
     return is_referred_to(occurrences, log)
 
 
-def _whole_texts(log: Log, rules: Sequence[str], learned: Sequence[str], pairs: Sequence[Pair], same: Sequence[int]) -> list[Candidate]:
-    """Presets that make further pairs equal, on top of what was learned."""
+def _whole_texts(log: Log, rules: Sequence[str], learned: Sequence[str], pairs: Sequence[Pair]) -> list[Candidate]:
+    """Presets that make further pairs equal, on top of what was learned: alone, or together with the other presets."""
     made = []
-    base = log.normalised([*rules, *learned])
-    for preset in WHOLE_TEXT:
-        if preset in rules:
-            continue
-        texts = log.normalised([*rules, *learned, preset])
+    presets = [preset for preset in log.presets if preset not in rules]
+    base, whole = log.normalised([*rules, *learned]), log.normalised([*rules, *learned, *presets])
+    for preset in presets:
+        alone = log.normalised([*rules, *learned, preset])
+        without = log.normalised([*rules, *learned, *(other for other in presets if other != preset)])
         candidate = Candidate(preset, rule=preset)
         for n, pair in enumerate(pairs):
             a, b = log.text[pair.a], log.text[pair.b]
-            if base[a] != base[b] and texts[a] == texts[b]:
+            if base[a] != base[b] and (alone[a] == alone[b] or (whole[a] == whole[b] and without[a] != without[b])):
                 candidate.pairs.add(n)
                 candidate.decisions.add(pair.group)
                 candidate.examples.setdefault((base[a], base[b]))
@@ -235,8 +215,6 @@ def _judge(
     kept: list[Candidate],
     refused: list[Suggestion],
     pairs: Sequence[Pair],
-    same: Sequence[int],
-    found: dict[int, list[Difference]],
 ) -> tuple[list[Suggestion], list[Suggestion]]:
     """The test of futures, with all candidates applied; the one that fails worst is dropped until none fails."""
     while kept:

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.errors import BadInputError, suggest
+from tratree_data.trees.argument_order import sort_arguments
 from tratree_data.trees.list_order import sort_lists
 
 Rule = Callable[[pa.Array], pa.Array]
@@ -45,6 +46,12 @@ PATTERNS: dict[str, tuple[tuple[str, str], ...]] = {
     "quoting": ((r"\\?[\"'`]", "'"),),
     "cd-prefix": ((r"\bcd +[^;&|]+?\s*&&\s*", ""),),
     "working-directory": ((rf"(^|[\s\"'=:(])(?:/(?:{WORKPLACES})(?:/[\w.@-]+)?/|\./|\$PWD/)", r"\1"),),
+    "temporary-names": (
+        (r"/var/folders/\w+/\w+/T/[\w.-]+", "/tmp/<name>"),
+        (r"/tmp/pytest-of-\w+/pytest-\d+", "/tmp/<name>"),
+        (r"(?:/var)?/tmp/tmp[.\w]{8,11}\b", "/tmp/<name>"),
+        (r"\btmp(?:\.\w{10}|[a-z0-9_]{8})\b", "<name>"),
+    ),
     "white-space": ((r"\s+", " "), (r"^ | $", "")),
 }
 
@@ -53,6 +60,7 @@ PRESETS: dict[str, tuple[Rule, ...]] = {
     **{name: tuple(partial(pc.replace_substring_regex, pattern=a, replacement=b) for a, b in pairs) for name, pairs in PATTERNS.items()},
     "letter-case": (pc.utf8_lower,),
     "list-order": (sort_lists,),
+    "argument-order": (sort_arguments,),
 }
 
 

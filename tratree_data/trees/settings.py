@@ -23,7 +23,7 @@ class BuildSettings(Settings):
     ] = ()
     normalise_actions: Annotated[
         Sequence[str],
-        Setting("What comparing actions ignores: cd-prefix, working-directory, quoting, white-space or a pattern."),
+        Setting("What comparing actions ignores: cd-prefix, quoting, argument-order, a pattern, or auto to learn it."),
     ] = ()
     engine: Annotated[Literal["local", "ray"], Setting("local (threads or processes on this machine) or ray.", recorded=False)] = "local"
     workers: Annotated[int | None, Setting("Workers; one per core by default.", minimum=1, recorded=False)] = None

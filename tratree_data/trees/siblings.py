@@ -1,6 +1,7 @@
 """The evidence that a log holds about its own noise: steps that took one action at one node, and what came after each of them."""
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -17,14 +18,24 @@ ATTEMPTS = 30
 GROUPS = 1_500
 MEMBERS = 10
 NO_TEXT = -1
+WHOLE_TEXT = ("white-space", "letter-case", "list-order")
+
+Testimony = tuple[str, float]
+"""What is compared, and how much two futures agree in it, from 0 to 1."""
+Witness = Callable[[int, int], Iterable[Testimony]]
+"""Two rows → what came after them."""
 
 
 @dataclass
 class Log:
-    """The steps of some rollouts in order, with distinct texts numbered; row numbers are shared by all lists."""
+    """The steps of some rollouts in order, with distinct texts numbered; row numbers are shared by all lists.
+
+    The texts are the observations, and actions are compared as the `action_rules` rewrite them.
+    """
 
     rollouts: pa.Table
     steps: pa.Table
+    action_rules: Sequence[str] = ()
     texts: pa.Array = field(init=False)  # distinct observations
     text: list[int] = field(init=False)  # [rows] place in `texts`
     next_text: list[int] = field(init=False)  # [rows] of the next step, or of what ended the rollout; NO_TEXT where nothing is known
@@ -32,6 +43,18 @@ class Log:
     rollout: list[int] = field(init=False)
     last: list[int] = field(init=False)  # [rollouts] the row after its last
     scores: list[float | None] = field(init=False)  # [rollouts]
+    presets: Sequence[str] = field(init=False, default=WHOLE_TEXT)
+    """Presets that are tried on whole texts."""
+    variation: float = field(init=False, default=0.5)
+    """The share of pairs of siblings in which a slot's values differ at least."""
+    tolerance: float = field(init=False, default=0.05)
+    """Agreement that may be missing: what is left of other noise is not the rule's fault."""
+    unknown_base: float = field(init=False, default=0.8)
+    """What agreement of next observations is demanded where no texts are equal without the rule."""
+    presets_first: bool = field(init=False, default=False)
+    """Whether presets are tried before what is learned."""
+    needs_next: bool = field(init=False, default=False)
+    """Whether a rule needs next observations that speak for it."""
 
     def __post_init__(self) -> None:
         rollouts = self.rollouts.sort_by([("tree_id", "ascending"), ("attempt", "ascending"), ("rollout_id", "ascending")])
@@ -44,7 +67,10 @@ class Log:
         numbers = encoded.indices.to_pylist()
         self.text, end_texts = numbers[: len(self.steps)], numbers[len(self.steps) :]
         blank = pc.index(self.texts, pa.scalar("", self.texts.type)).as_py()
-        self.actions = self.steps["action"].to_pylist()
+        place = self.steps.schema.get_field_index("action")
+        compared = normalise(one_array(self.steps["action"]), parse_rules(self.action_rules))
+        self.steps = self.steps.set_column(place, "action", compared)
+        self.actions = compared.to_pylist()
         self.scores = self.rollouts["score"].to_pylist()
         self.last = first[1:].tolist()
         self.rollout = [number for number, count in enumerate((first[1:] - first[:-1]).tolist()) for _ in range(count)]
@@ -74,12 +100,34 @@ class Log:
         """The distinct texts as these rules compare them."""
         return [str(text) for text in normalise(self.texts, parse_rules(rules)).to_pylist()]
 
+    def witness(self, texts: Sequence[str]) -> Witness:
+        """What came after both of two steps, compared as `texts`, the normalised ones, say."""
 
-def read_log(store: Store, trees: int) -> Log:
-    """The first attempts at so many tasks."""
+        def testify(a: int, b: int) -> Iterator[Testimony]:
+            if self.has_next(a) and self.has_next(b):
+                yield "next actions", float(self.actions[a + 1] == self.actions[b + 1])
+            next_a, next_b = self.next_text[a], self.next_text[b]
+            if NO_TEXT not in (next_a, next_b):
+                yield "next observations", float(texts[next_a] == texts[next_b])
+
+        return testify
+
+    def names(self, row: int, values: set[str]) -> bool:
+        """Whether the agent's actions from this step on name one of the values."""
+        return named_in(" ".join(self.actions[row : self.last[self.rollout[row]]]), values)
+
+    naming = "later actions name the value"
+
+
+def named_in(text: str, values: Iterable[str]) -> bool:
+    return any(re.search(rf"(?<![\w.-]){re.escape(value)}(?![\w-])", text) for value in values)
+
+
+def read_tables(store: Store, trees: int) -> tuple[pa.Table, pa.Table]:
+    """Rollouts and steps of the first attempts at so many tasks."""
     chosen = query(store, "first_attempts", trees=trees, attempts=ATTEMPTS)["rollout_id"].combine_chunks()
     rows = pc.field("rollout_id").isin(chosen)
-    return Log(store.read("rollouts", [*ROLLOUT_COLUMNS, "end_observation"], filter=rows), store.read("steps", STEP_COLUMNS, filter=rows))
+    return store.read("rollouts", [*ROLLOUT_COLUMNS, "end_observation"], filter=rows), store.read("steps", STEP_COLUMNS, filter=rows)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class Occurrences:
 
 
 def is_referred_to(occurrences: Occurrences, log: Log) -> str:
-    """Why the slot belongs to the state, if later actions of a rollout name its value more often than other rollouts' actions do."""
+    """Why the slot belongs to the state, if a rollout names its own value elsewhere more often than another rollout names it."""
     rows = [row for row, text in enumerate(log.text) if occurrences.values(text)]
     rows = rows[:: max(1, len(rows) // REFERENCES_READ)]
     own = other = 0
@@ -76,13 +76,8 @@ def is_referred_to(occurrences: Occurrences, log: Log) -> str:
         values = set(occurrences.values(log.text[row]))
         elsewhere = next((r for r in rows[place + 1 :] + rows[:place] if not values & set(occurrences.values(log.text[r]))), None)
         if elsewhere is not None:
-            own += _names(log, row, values)
-            other += _names(log, elsewhere, values)
+            own += log.names(row, values)
+            other += log.names(elsewhere, values)
     if own - other > max(1, REFERENCES * len(rows)):
-        return f"later actions name the value in {own:,} of {len(rows):,} cases, other rollouts' actions in {other:,}"
+        return f"{log.naming} in {own:,} of {len(rows):,} cases, in other rollouts in {other:,}"
     return ""
-
-
-def _names(log: Log, row: int, values: set[str]) -> bool:
-    actions = " ".join(log.actions[row : log.last[log.rollout[row]]])
-    return any(re.search(rf"(?<![\w.-]){re.escape(value)}(?![\w-])", actions) for value in values)

@@ -1,6 +1,7 @@
-"""`tratree audit DIR --suggest`: normalisers that the log supports, ranked by the merges they add, and those that it speaks against."""
+"""`tratree audit DIR --suggest` and `--actions`: normalisers that the log supports, ranked by merges added, and those that it refuses."""
 
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +9,12 @@ import pyarrow as pa
 
 from tratree_data.store.release import open_dataset
 from tratree_data.trees.built_with import last_settings
-from tratree_data.trees.learned_rules import SAMPLED_TREES, learn_rules
+from tratree_data.trees.learned_rules import Suggestion
+from tratree_data.trees.learning import SAMPLED_TREES, learn_rules
 
 COLUMNS = pa.schema(
     [
+        ("compares", pa.string()),
         ("rule", pa.string()),
         ("accepted", pa.bool_()),
         ("merges", pa.int64()),
@@ -33,15 +36,24 @@ class Suggestions:
     advice: str
 
 
-def suggest(directory: str | Path, *, trees: int = SAMPLED_TREES) -> Suggestions:
-    """Rules that would make observations equal that differ in noise only, beside those the trees were built with."""
+def suggest(directory: str | Path, *, actions: bool = False, observations: bool = True, trees: int = SAMPLED_TREES) -> Suggestions:
+    """Rules that would make observations, or actions, equal that differ in noise only, beside those the trees were built with."""
     store = open_dataset(str(directory))
     store.need("rollouts", "steps")
-    given = last_settings(store).normalise
-    found = learn_rules(store, given, min(trees, SAMPLED_TREES))
+    built = last_settings(store)
+    seen, done = learn_rules(
+        store, built.normalise, built.normalise_actions, observations=observations, actions=actions, trees=min(trees, SAMPLED_TREES)
+    )
+    rows = [*_rows("observations", seen), *_rows("actions", done)]
+    options = [("--normalise", built.normalise, seen, observations), ("--normalise-actions", built.normalise_actions, done, actions)]
+    return Suggestions(pa.Table.from_pylist(rows, schema=COLUMNS), _advise(str(directory), options))
+
+
+def _rows(what: str, found: Sequence[Suggestion]) -> list[dict[str, object]]:
     accepted = sorted((s for s in found if not s.rejected), key=lambda s: (-s.merges, s.rule))
-    rows = [
+    return [
         {
+            "compares": what,
             "rule": s.rule,
             "accepted": not s.rejected,
             "merges": s.merges,
@@ -54,14 +66,13 @@ def suggest(directory: str | Path, *, trees: int = SAMPLED_TREES) -> Suggestions
         }
         for s in (*accepted, *(s for s in found if s.rejected))
     ]
-    return Suggestions(
-        pa.Table.from_pylist(rows, schema=COLUMNS),
-        _advise(str(directory), [*given, *(s.rule for s in found if not s.rejected)], len(accepted)),
-    )
 
 
-def _advise(directory: str, rules: list[str], accepted: int) -> str:
-    if not accepted:
+def _advise(directory: str, options: Sequence[tuple[str, Sequence[str], Sequence[Suggestion], bool]]) -> str:
+    if not any(not s.rejected for _, _, found, _ in options for s in found):
         return "no difference between siblings passes the tests of noise (docs/trees.md)"
-    options = " ".join(f"--normalise {shlex.quote(rule)}" for rule in rules)
-    return f"Next: tratree build {shlex.quote(directory)} --normalise auto, or in full:\ntratree build {shlex.quote(directory)} {options}"
+    automatic = " ".join(f"{option} auto" for option, _, _, asked in options if asked)
+    rules = [(option, rule) for option, built, found, _ in options for rule in (*built, *(s.rule for s in found if not s.rejected))]
+    full = " ".join(f"{option} {shlex.quote(rule)}" for option, rule in rules)
+    name = shlex.quote(directory)
+    return f"Next: tratree build {name} {automatic}, or in full:\ntratree build {name} {full}"
