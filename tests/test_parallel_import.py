@@ -16,7 +16,7 @@ from tratree_data.importers.columns import read_batch
 from tratree_data.importers.log_files import json_value
 from tratree_data.importers.log_records import Options, Record, each
 from tratree_data.importers.quick_json import UNSURE, quick_value
-from tratree_data.importers.record_storage import origin_of, prepared_row, step_row
+from tratree_data.importers.record_storage import origin_of, prepared_row, step_columns
 from tratree_data.store.rollout_writer import RolloutWriter
 from tratree_data.store.schemas import arrow_schema
 
@@ -50,7 +50,7 @@ def careful(lines: list[tuple[str, bytes]], options: Options) -> tuple[list[dict
         try:
             assert isinstance(item, Record)
             row, _ = prepared_row(item, options, Beside(), origin_of(options, "jsonl"))
-            writer.add(row, map(step_row, item.steps))
+            writer.add(row, item.steps, step_columns)
         except Exception:
             refused.append(item.source if isinstance(item, Record) else item.subject)
     tables = writer.tables()

@@ -5,12 +5,11 @@ import xxhash
 
 def content_id(*parts: object) -> str:
     """Hash of the parts in order; lengths are hashed too, so ('ab', 'c') and ('a', 'bc') differ."""
-    digest = xxhash.xxh3_64()
+    framed: list[bytes] = []
     for part in parts:
         data = str(part).encode("utf-8", "surrogatepass")
-        digest.update(len(data).to_bytes(8, "little"))
-        digest.update(data)
-    return digest.hexdigest()
+        framed += (len(data).to_bytes(8, "little"), data)
+    return xxhash.xxh3_64_hexdigest(b"".join(framed))
 
 
 def tree_id(environment: str, task_id: str) -> str:

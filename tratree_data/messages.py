@@ -9,10 +9,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import msgspec
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
 Message = Mapping[str, Any]
+ONLY_JSON = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 
 
 def opening(prompt: str, instruction: str, observation: str) -> str:
@@ -145,6 +148,19 @@ def _decoded(arguments: str | None) -> Any:
 def _refuse(constant: str) -> None:
     """NaN and Infinity are Python's, not JSON's: arguments with them stay text."""
     raise ValueError(constant)
+
+
+def message_json(value: Any) -> str:
+    """`json_text` of messages, several times as fast; only floats with an exponent would be written otherwise, and NaN becomes null."""
+    try:
+        return msgspec.json.format(orjson.dumps(value, option=ONLY_JSON), indent=0).decode()
+    except TypeError:
+        return json_text(value)
+
+
+def sorted_json(value: Any) -> str:
+    """A value of JSON without floats, its keys in the order of their characters."""
+    return msgspec.json.format(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), indent=0).decode()
 
 
 def json_text(value: Any) -> str:

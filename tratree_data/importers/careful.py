@@ -12,7 +12,7 @@ from tratree_data.importers.beside import Beside
 from tratree_data.importers.formats import FORMATS, read_log
 from tratree_data.importers.log_files import LogFile, json_value
 from tratree_data.importers.log_records import Options, Problem, Record, StreamedSteps, Unusable, each
-from tratree_data.importers.record_storage import STAGE, STEPS_PER_COMMIT, origin_of, prepared_row, step_row
+from tratree_data.importers.record_storage import STAGE, STEPS_PER_COMMIT, origin_of, prepared_row, step_columns
 from tratree_data.store.locations import Place
 from tratree_data.store.rollout_writer import RolloutWriter
 from tratree_data.store.storable_text import REPLACED, replacement_detail
@@ -64,7 +64,7 @@ class Careful:
             self.empty_actions += (
                 steps.empty_actions if isinstance(steps, StreamedSteps) else sum(not step.action.strip() for step in steps)
             )
-            writer.add(row, map(step_row, item.steps))
+            writer.add(row, item.steps, step_columns)
             if writer.is_full:
                 yield self._tables(writer)
                 writer = self._new_writer()

@@ -20,12 +20,15 @@ from tratree_data import ids
 from tratree_data.importers import log_records
 from tratree_data.importers.conversations import OBSERVATION_LABEL, Turn, instruction_in, record_of_turns, split_answer
 from tratree_data.importers.log_records import KeyWatch, LogStep, Record, Unusable
-from tratree_data.messages import INPUT_KEYS, INSTRUCTING, messages_of_steps, output_of
+from tratree_data.importers.quick_json import UNSURE, quick_value
+from tratree_data.messages import INPUT_KEYS, INSTRUCTING, messages_of_steps, output_of, sorted_json
 
 __all__ = ["Message", "action_text", "messages_of_steps", "record_of_chat", "result_texts", "steps_of_chat"]
 
 Message = dict[str, Any]
 TEXT_ROLES = {"system": "system", "developer": "system", "user": "user", "tool": "user", "assistant": "assistant"}
+INPUT_FORMS = {INPUT_KEYS[:2], INPUT_KEYS[:3], INPUT_KEYS}
+"""The keys of most messages that an agent hears, which are stored as they are."""
 EXACT_FLOAT = 2.0**53
 COLUMNS = {
     *log_records.METADATA_FIELDS, "task_id", "trajectory_id", "rollout_id", "reward", "score", "success", "seconds", "prompt_tokens",
@@ -135,7 +138,7 @@ def stream_steps(messages: Iterable[Message], react: bool, result: Conversation)
 
 def _step(prompt: str | None, waiting: list[Message], calls: list[dict[str, Any]], message: Message, react: bool) -> LogStep:
     """The turn that answers the waiting messages; `prompt` is the rollout's if it is the first turn."""
-    inputs = list(map(_input, waiting))
+    inputs = [_input(said) for said in waiting]
     heard = waiting
     if prompt is not None:
         heard = [said for said in waiting if said["role"] not in INSTRUCTING]
@@ -145,23 +148,26 @@ def _step(prompt: str | None, waiting: list[Message], calls: list[dict[str, Any]
     step = _acted(observation, message, react)
     if inputs != [{"role": "user", "content": observation}]:
         step.input_messages = inputs
-    derived = {"thought": step.thought, "action": step.action, "response": step.response}
-    if message.get("tool_calls") or output_of(derived) != _bare(message):
+    if message.get("tool_calls") or _derived(step) != _bare(message):
         step.output_message = _output(message)
-    metadata = dict(message.get("metadata") or {})
-    about_inputs = _metadata_of(waiting)
-    step.metadata = metadata | ({"input_messages": about_inputs} if about_inputs else {}) or None
+    metadata, about_inputs = message.get("metadata"), _metadata_of(waiting)
+    if metadata or about_inputs:
+        step.metadata = dict(metadata or {}) | ({"input_messages": about_inputs} if about_inputs else {})
     return step
+
+
+def _derived(step: LogStep) -> Message:
+    return output_of({"thought": step.thought, "action": step.action, "response": step.response})
 
 
 def _acted(observation: str, message: Message, react: bool) -> LogStep:
     reasoning, content = message.get("reasoning_content") or "", message["content"] or ""
     calls = message.get("tool_calls")
     if calls:
-        thought = "\n".join(part for part in (reasoning, content) if part.strip())
+        thought = "\n".join([part for part in (reasoning, content) if part and not part.isspace()])
         return LogStep(observation, thought, "\n".join(sorted(map(action_text, calls))))
     thought, action = split_answer(content) if react else ("", content)
-    thought = "\n".join(part for part in (reasoning, thought) if part)
+    thought = "\n".join([part for part in (reasoning, thought) if part])
     return LogStep(observation, thought, action, response=content or None)
 
 
@@ -174,8 +180,9 @@ def result_texts(messages: Iterable[Message], calls: Sequence[dict[str, Any]] = 
     """The messages' texts, with results of the given calls sorted so that the order of parallel calls does not matter."""
     said = list(messages)
     texts = [message["content"] or "" for message in said]
-    results = sum(message["role"] == "tool" for message in said)
-    action_of = {call.get("id"): action_text(call) for call in calls if call.get("id")} if results > 1 else {}
+    if len(said) < 2 or len(calls) < 2:
+        return texts
+    action_of = {call.get("id"): action_text(call) for call in calls if call.get("id")}
     places = [i for i, message in enumerate(said) if message["role"] == "tool" and message.get("tool_call_id") in action_of]
     if len(places) > 1:
         ordered = sorted((action_of[said[i]["tool_call_id"]], texts[i]) for i in places)
@@ -195,12 +202,21 @@ def action_text(call: dict[str, Any]) -> str:
 @lru_cache(4_096)
 def canonical_arguments(text: str) -> str:
     """JSON with sorted keys, whole numbers without a fraction; a text that is not JSON, or has a key twice, as it is."""
+    value = quick_value(text.encode("utf-8", "surrogatepass"))
+    if value is not UNSURE and not _has_float(value):
+        return sorted_json(value)
     watch = KeyWatch()
     try:
         value = json.loads(text, object_pairs_hook=watch)
         return text if watch.repeated is not None else json.dumps(_canonical(value), ensure_ascii=False, sort_keys=True)
     except (ValueError, RecursionError):
         return text
+
+
+def _has_float(value: Any) -> bool:
+    if isinstance(value, dict):
+        return any(map(_has_float, value.values()))
+    return any(map(_has_float, value)) if isinstance(value, list) else isinstance(value, float)
 
 
 def _canonical(value: Any) -> Any:
@@ -212,6 +228,8 @@ def _canonical(value: Any) -> Any:
 
 
 def _input(message: Message) -> Message:
+    if tuple(message) in INPUT_FORMS and None not in message.values():
+        return message
     return {key: message[key] for key in INPUT_KEYS if key in message and (key == "content" or message[key] is not None)}
 
 
@@ -225,5 +243,7 @@ def _output(message: Message) -> Message:
 
 def _metadata_of(messages: Sequence[Message]) -> list[Any] | None:
     """What the log says about each of the messages; None if it says nothing."""
-    metadata = [message.get("metadata") for message in messages]
-    return metadata if any(metadata) else None
+    for message in messages:
+        if message.get("metadata"):
+            return [message.get("metadata") for message in messages]
+    return None

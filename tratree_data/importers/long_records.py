@@ -19,7 +19,7 @@ from tratree_data.importers.dialects import read_messages
 from tratree_data.importers.log_files import LogFile, members_of_line
 from tratree_data.importers.log_records import LogStep, Record, StreamedSteps, TooLong, Unusable
 from tratree_data.importers.record_storage import clean_step
-from tratree_data.messages import json_text
+from tratree_data.messages import message_json
 
 MOST_FIELDS = 1_000
 FRAME = 8
@@ -66,7 +66,7 @@ def _scan(path: Path, name: str, line: TooLong, logs: tuple[str, ...]) -> Scanne
         found.steps += 1
         found.empty_actions += not step.action.strip()
         content.add(step.observation, step.action)
-        for part in (step.observation, step.thought, step.action, json_text([step.input_messages, step.output_message])):
+        for part in (step.observation, step.thought, step.action, message_json([step.input_messages, step.output_message])):
             data = part.encode()
             digest.update(len(data).to_bytes(FRAME, "little") + data)
     if not found.steps:

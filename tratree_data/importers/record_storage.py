@@ -6,8 +6,9 @@ half-way by a kill, adds exactly what is missing.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any
 
 import orjson
@@ -19,7 +20,7 @@ from tratree_data.importers.beside import Beside
 from tratree_data.importers.contents import Contents, content_id
 from tratree_data.importers.log_records import END_REASONS, LogStep, Options, Problem, Record, StreamedSteps, Unusable
 from tratree_data.importers.summary import ImportSummary
-from tratree_data.messages import json_text
+from tratree_data.messages import message_json
 from tratree_data.store.locations import Place
 from tratree_data.store.reader import Store
 from tratree_data.store.rollout_writer import RolloutWriter, stream_table
@@ -29,7 +30,7 @@ from tratree_data.store.writer import commit
 
 STAGE = "import"
 STEPS_PER_COMMIT = 100_000
-NUL = b"\\u0000"
+NUL = "\\u0000"
 STEP_FIELDS = ("observation", "thought", "action", "response", "reward", "valid", "input_messages", "output_message")
 PROBLEMS_PER_TABLE = 10_000
 DETAIL_CHARACTERS = 300
@@ -37,6 +38,10 @@ QUOTED_CHARACTERS = 60
 WHOLE_FILES = ("other_format", "no_episode")
 """Reasons why nothing of a file was usable."""
 STRUCTURED = ("input_messages", "output_message", "metadata")
+RECORD_TEXTS = (
+    "environment", "environment_version", "split", "task_id", "trajectory_id", "instruction", "prompt", "agent", "end_observation", "model",
+    "sampling", "source",
+)  # fmt: skip
 RECORD_STRUCTURED = ("tools", "end_messages", "metadata")
 SUBJECT = re.compile(r"(?P<file>.+?):\d+(?:\[.*\])?", re.DOTALL)
 
@@ -105,7 +110,7 @@ class Import:
             self.meet_again(rollout, row["score"], record.success)
             return
         row |= self.place(row["tree_id"], rollout, row["content_id"], record.instruction, len(record.steps))
-        self.writer.add(row, map(step_row, record.steps))
+        self.writer.add(row, record.steps, step_columns)
         self.counts["rollouts"] += 1
         self.counts["steps"] += len(record.steps)
 
@@ -196,8 +201,12 @@ def origin_of(options: Options, format: str) -> dict[str, str | None]:
 def prepared_row(record: Record, options: Options, beside: Beside, origin: dict[str, str | None]) -> tuple[dict[str, Any], int]:
     """The record's row, but for what depends on the rest of the dataset, and how many characters had to be replaced."""
     validate(record, options)
-    replaced = clean(record)
-    rollout = identity(record)
+    messages = messages_in(record)
+    replaced = 0
+    if not _is_storable(record, messages):
+        replaced = clean(record)
+        messages = messages_in(record)
+    rollout = identity(record, messages)
     beside.score(record)
     score = options.score(record.reward)
     tree = ids.tree_id(record.environment, record.task_id)
@@ -233,11 +242,7 @@ def _shortened(text: str) -> str:
 
 def clean(record: Record) -> int:
     """Replaces what the tables cannot hold; how many characters that were."""
-    if _is_storable(record):
-        return record.steps.replaced if isinstance(record.steps, StreamedSteps) else 0
-    texts = ["environment", "environment_version", "split", "task_id", "trajectory_id", "instruction", "prompt", "agent", "end_observation"]
-    slots: list[tuple[Any, str]] = [(record, name) for name in [*texts, "model", "sampling", "source"]]
-    replaced = sum(_clean_text(owner, name) for owner, name in slots)
+    replaced = sum(_clean_text(record, name) for name in RECORD_TEXTS)
     replaced += sum(_clean_value(record, name) for name in RECORD_STRUCTURED)
     return replaced + (record.steps.replaced if isinstance(record.steps, StreamedSteps) else sum(map(clean_step, record.steps)))
 
@@ -263,11 +268,17 @@ def _clean_value(owner: Any, name: str) -> int:
     return count
 
 
-def _is_storable(record: Record) -> bool:
-    """Whether nothing in it has to be replaced, as far as orjson sees: it refuses lone surrogates, and writes NUL as an escape."""
+def _is_storable(record: Record, messages: str) -> bool:
+    """Whether nothing in it has to be replaced, as far as one look shows: UTF-8 has no lone surrogates, and JSON writes NUL as an escape."""
+    if isinstance(record.steps, StreamedSteps):
+        return False
+    texts = [messages, *(getattr(record, name) or "" for name in RECORD_TEXTS)]
+    for step in record.steps:
+        texts += (step.observation, step.thought, step.action, step.response or "")
+    around = [record.tools, record.metadata, *(step.metadata for step in record.steps if step.metadata)]
     try:
-        return NUL not in orjson.dumps(record)
-    except orjson.JSONEncodeError:
+        return b"\0" not in "".join(texts).encode() and NUL not in messages and NUL.encode() not in orjson.dumps(around)
+    except (UnicodeEncodeError, orjson.JSONEncodeError):
         return False
 
 
@@ -284,14 +295,20 @@ def clean_value(value: Any) -> tuple[Any, int]:
     return value, 0
 
 
-def identity(record: Record) -> str:
+def messages_in(record: Record) -> str:
+    """The messages of all steps and the end as JSON; '' if the texts say it all."""
+    if isinstance(record.steps, StreamedSteps):
+        return ""
+    messages = [part for step in record.steps for part in (step.input_messages, step.output_message)] + [record.end_messages]
+    return message_json(messages) if messages.count(None) < len(messages) else ""
+
+
+def identity(record: Record, messages: str) -> str:
     """What makes it this rollout: the log's own id and reward, and all that happened; not the score, which depends on --score-scale."""
     if record.rollout_id:
         return record.rollout_id
     content = [part for step in record.steps for part in (step.observation, step.thought, step.action)]
-    messages = [part for step in record.steps for part in (step.input_messages, step.output_message)] + [record.end_messages]
-    if any(part is not None for part in messages):
-        content.append(json_text(messages))
+    content += [messages] if messages else []
     facts = (record.trajectory_id, record.agent, record.model or "", record.reward, record.instruction, record.end_observation)
     return ids.rollout_id(record.environment, record.task_id, "import", *facts, *content)
 
@@ -302,11 +319,11 @@ def rollout_row(record: Record, rollout: str, tree: str, attempt: int, score: fl
         "end_reason", "end_observation", "seconds", "prompt_tokens", "completion_tokens", "source", "end_messages",
     )  # fmt: skip
     row: dict[str, Any] = {name: getattr(record, name) for name in names}
-    row |= {name: json_text(value) if (value := getattr(record, name)) else None for name in ("tools", "metadata")}
+    row |= {name: message_json(value) if (value := getattr(record, name)) else None for name in ("tools", "metadata")}
     row["trajectory_id"] = record.trajectory_id if record.trajectory_id not in ("", rollout) else None
     return row | {"rollout_id": rollout, "tree_id": tree, "attempt": attempt, "score": score, "step_count": len(record.steps)}
 
 
-def step_row(step: LogStep) -> dict[str, Any]:
-    metadata = json_text(step.metadata) if step.metadata else None
-    return {name: getattr(step, name) for name in STEP_FIELDS} | {"metadata": metadata}
+def step_columns(steps: Sequence[LogStep]) -> dict[str, list[Any]]:
+    columns = {name: list(map(attrgetter(name), steps)) for name in STEP_FIELDS}
+    return columns | {"metadata": [message_json(step.metadata) if step.metadata else None for step in steps]}

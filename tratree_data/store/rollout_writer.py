@@ -5,9 +5,9 @@ visible with them (log.py), so a kill between the two leaves nothing half-visibl
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 
@@ -22,6 +22,13 @@ CHARACTERS_PER_COMMIT = 64 * 2**20
 STEPS_AT_ONCE = 5_000
 MANY_FILES = 20
 BYTES_PER_CHUNK = 256 * 2**20
+STEP_TEXTS = ("observation", "thought", "action", "response", "metadata")
+Step = TypeVar("Step")
+Columns = dict[str, Sequence[Any]]
+
+
+def columns_of_rows(rows: Sequence[Mapping[str, Any]]) -> Columns:
+    return {name: [row.get(name) for row in rows] for name in arrow_schema("steps").names}
 
 
 class RolloutWriter:
@@ -51,20 +58,19 @@ class RolloutWriter:
         self._characters = 0
         self._since = time.monotonic()
 
-    def add(self, rollout: Mapping[str, Any], steps: Iterable[Mapping[str, Any]]) -> None:
-        """A rollout with its steps in order; columns that a row does not name are NULL."""
+    def add(self, rollout: Mapping[str, Any], steps: Iterable[Step], columns_of: Callable[[list[Step]], Columns] = columns_of_rows) -> None:
+        """A rollout with its steps in order, which `columns_of` makes columns; those that are missing are NULL."""
         self._start_clock()
         _append(self._rollouts, rollout)
-        rows, number = iter(steps), 0
-        while taken := list(islice(rows, STEPS_AT_ONCE)):
+        waiting, number = iter(steps), 0
+        while taken := list(islice(waiting, STEPS_AT_ONCE)):
             if number and self.is_full:
                 self._spill()
-            before = len(self._steps["step"])
+            columns = columns_of(taken) | {"rollout_id": [rollout["rollout_id"]] * len(taken), "step": range(number, number + len(taken))}
+            nothing = [None] * len(taken)
             for name, values in self._steps.items():
-                values += [step.get(name) for step in taken]
-            self._steps["rollout_id"][before:] = [rollout["rollout_id"]] * len(taken)
-            self._steps["step"][before:] = range(number, number + len(taken))
-            self._characters += sum(map(_characters_of, taken))
+                values += columns.get(name, nothing)
+            self._characters += _characters_in(columns)
             number += len(taken)
 
     def _spill(self) -> None:
@@ -122,10 +128,11 @@ class RolloutWriter:
         return commit(self.directory, self.stage, tables, settings=self.settings, reads=self.reads, append=True)
 
 
-def _characters_of(step: Mapping[str, Any]) -> int:
-    """Of its texts; its messages hold the same texts once more."""
-    texts = sum(len(value) for value in step.values() if type(value) is str)
-    return texts if step.get("input_messages") is None and step.get("output_message") is None else 2 * texts
+def _characters_in(columns: Columns) -> int:
+    """Of the texts; messages hold the same texts once more."""
+    texts = sum(sum(map(len, filter(None, columns.get(name, ())))) for name in STEP_TEXTS)
+    has_messages = any(value is not None for name in ("input_messages", "output_message") for value in columns.get(name, ()))
+    return texts * (1 + has_messages)
 
 
 def _append(columns: dict[str, list[Any]], row: Mapping[str, Any]) -> None:

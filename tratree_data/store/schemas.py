@@ -7,9 +7,11 @@ adds its table to CHANGED_TABLES; a dataset in an older format keeps its rollout
 """
 
 import os
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -53,22 +55,34 @@ def create_statement(name: str) -> str:
 def _table_schemas() -> dict[str, TableSchema]:
     """All at once, because DuckDB takes longer to start than to read them."""
     with duckdb.connect() as connection:
-        return {name: _read_schema(connection, name) for name in table_names()}
+        connection.execute("".join(map(create_statement, table_names())))
+        comments = dict(connection.execute("SELECT table_name, comment FROM duckdb_tables()").fetchall())
+        columns = _by_table(
+            connection,
+            "SELECT table_name, column_name, is_nullable, data_type, comment FROM duckdb_columns() ORDER BY table_name, column_index",
+        )
+        constraints = _by_table(
+            connection,
+            "SELECT table_name, constraint_type, expression, constraint_column_names FROM duckdb_constraints() "
+            "ORDER BY table_name, constraint_index",
+        )
+        return {
+            name: _table_schema(name, comments[name], columns[name], constraints[name], connection.sql(f"SELECT * FROM {name}"))
+            for name in table_names()
+        }
 
 
-def _read_schema(connection: duckdb.DuckDBPyConnection, name: str) -> TableSchema:
-    connection.execute(create_statement(name))
-    columns = connection.execute(
-        "SELECT column_name, is_nullable, data_type, comment FROM duckdb_columns() WHERE table_name = $name ORDER BY column_index",
-        {"name": name},
-    ).fetchall()
-    constraints = connection.execute(
-        "SELECT constraint_type, expression, constraint_column_names FROM duckdb_constraints() WHERE table_name = $name "
-        "ORDER BY constraint_index",
-        {"name": name},
-    ).fetchall()
-    comment = connection.execute("SELECT comment FROM duckdb_tables() WHERE table_name = $name", {"name": name}).fetchall()[0][0]
-    inferred = connection.sql(f"SELECT * FROM {name}").to_arrow_table().schema
+def _by_table(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = defaultdict(list)
+    for name, *values in connection.execute(query).fetchall():
+        found[name].append(values)
+    return found
+
+
+def _table_schema(
+    name: str, comment: str, columns: list[Any], constraints: list[Any], empty: duckdb.DuckDBPyRelation
+) -> TableSchema:
+    inferred = empty.to_arrow_table().schema
     keys = [tuple(names) for kind, _, names in constraints if kind == "PRIMARY KEY"]
     return TableSchema(
         name=name,
