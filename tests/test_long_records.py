@@ -9,7 +9,7 @@ import pytest
 
 from tratree_data import build, check, import_log, open_store
 from tratree_data.importers import log_files
-from tratree_data.store import rollout_writer
+from tratree_data.store import rollout_rows, rollout_writer
 
 
 def conversation(turns: int, calls: bool) -> list[dict]:
@@ -43,7 +43,7 @@ def test_a_long_record_gives_the_rows_of_a_short_one(tmp_path, monkeypatch, call
     file.write_text(json.dumps(record, ensure_ascii=False).replace("\x00", "\\u0000") + "\n")
     short = import_log(tmp_path / "short", file, environment="e")
     monkeypatch.setattr(log_files, "MAX_RECORD_BYTES", 4_000)
-    monkeypatch.setattr(rollout_writer, "STEPS_AT_ONCE", 50)
+    monkeypatch.setattr(rollout_rows, "STEPS_AT_ONCE", 50)
     monkeypatch.setattr(rollout_writer, "CHARACTERS_PER_COMMIT", 2_000)
     long = import_log(tmp_path / "long", file, environment="e")
     assert long.counts == short.counts == {"rollouts": 1, "steps": 300, "already_there": 0, "dropped": 0}

@@ -16,7 +16,7 @@ from tratree_data.importers.columns import read_batch
 from tratree_data.importers.log_files import json_value
 from tratree_data.importers.log_records import Options, Record, each
 from tratree_data.importers.quick_json import UNSURE, quick_value
-from tratree_data.importers.record_storage import origin_of, prepared_row, step_columns
+from tratree_data.importers.record_rows import origin_of, prepared_row, step_columns
 from tratree_data.store.rollout_writer import RolloutWriter
 from tratree_data.store.schemas import arrow_schema
 

@@ -8,13 +8,12 @@ from typing import Any
 import pyarrow as pa
 
 from tratree_data.importers import jsonl
-from tratree_data.importers.beside import Beside
 from tratree_data.importers.formats import FORMATS, read_log
 from tratree_data.importers.log_files import LogFile, json_value
 from tratree_data.importers.log_records import Options, Problem, Record, StreamedSteps, Unusable, each
-from tratree_data.importers.record_storage import STAGE, STEPS_PER_COMMIT, origin_of, prepared_row, step_columns
+from tratree_data.importers.record_rows import STEPS_PER_TABLE, origin_of, prepared_row, step_columns
 from tratree_data.store.locations import Place
-from tratree_data.store.rollout_writer import RolloutWriter
+from tratree_data.store.rollout_rows import RolloutRows
 from tratree_data.store.storable_text import REPLACED, replacement_detail
 
 Tables = dict[str, pa.Table]
@@ -27,6 +26,7 @@ class Careful:
     format: str
     options: Options
     directory: Place
+    schemas: dict[str, pa.Schema]
     problems: list[Problem] = field(default_factory=list)
     replaced: list[Problem] = field(default_factory=list)
     empty_actions: int = 0
@@ -48,13 +48,13 @@ class Careful:
         return self._take(each(values, partial(jsonl.parse, self.options)))
 
     def _take(self, items: Iterable[Record | Problem]) -> Iterator[Tables]:
-        writer = self._new_writer()
+        rows = self._new_rows()
         for item in items:
             if isinstance(item, Problem):
                 self.problems.append(item)
                 continue
             try:
-                row, replaced = prepared_row(item, self.options, Beside(), self.origin)
+                row, replaced = prepared_row(item, self.options, None, self.origin)
             except Unusable as refusal:
                 self.problems.append(Problem(item.source, refusal.reason, refusal.detail))
                 continue
@@ -64,15 +64,15 @@ class Careful:
             self.empty_actions += (
                 steps.empty_actions if isinstance(steps, StreamedSteps) else sum(not step.action.strip() for step in steps)
             )
-            writer.add(row, item.steps, step_columns)
-            if writer.is_full:
-                yield self._tables(writer)
-                writer = self._new_writer()
-        yield self._tables(writer)
+            rows.add(row, item.steps, step_columns)
+            if rows.is_full:
+                yield self._tables(rows)
+                rows = self._new_rows()
+        yield self._tables(rows)
 
-    def _tables(self, writer: RolloutWriter) -> Tables:
-        self.spilled += writer.spilled
-        return writer.tables()
+    def _tables(self, rows: RolloutRows) -> Tables:
+        self.spilled += rows.spilled
+        return rows.tables()
 
-    def _new_writer(self) -> RolloutWriter:
-        return RolloutWriter(self.directory, STAGE, {}, most_steps=STEPS_PER_COMMIT)
+    def _new_rows(self) -> RolloutRows:
+        return RolloutRows(self.directory, self.schemas, STEPS_PER_TABLE)

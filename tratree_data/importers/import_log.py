@@ -25,7 +25,8 @@ from tratree_data.importers.formats import GENERIC, detect_format, fitting_forma
 from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 from tratree_data.importers.parallel import cut_parts, read_parts
-from tratree_data.importers.record_storage import STAGE, Import, validate
+from tratree_data.importers.record_rows import validate
+from tratree_data.importers.record_storage import STAGE, Import
 from tratree_data.importers.settings import AUTO, ImportSettings
 from tratree_data.results import StageResult
 from tratree_data.store.locations import Place, place

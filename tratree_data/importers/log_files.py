@@ -39,7 +39,8 @@ class LogFile:
     start: int = 0
     end: int | None = None
     """The bytes of the file that `byte_lines` reads: whole lines, of a file that is not packed."""
-    lines_before: int = 0
+    lines_read: int = 0
+    """How many lines `byte_lines` has come to."""
 
     @property
     def position(self) -> int:
@@ -68,12 +69,13 @@ class LogFile:
 
 def byte_lines(file: LogFile) -> Iterator[tuple[str, bytes | Problem]]:
     """Lines with content. A line that is too long is skipped without being kept in memory."""
-    line_number = file.lines_before
+    line_number = 0
     try:
         with file.open() as handle:
             handle.seek(file.start)
             while (file.end is None or handle.tell() < file.end) and (line := handle.readline(MAX_RECORD_BYTES + 1)):
                 line_number += 1
+                file.lines_read = line_number
                 where = f"{file.name}:{line_number}"
                 if len(line) > MAX_RECORD_BYTES:
                     start = handle.tell() - len(line)

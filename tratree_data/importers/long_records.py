@@ -18,7 +18,7 @@ from tratree_data.importers.contents import ContentHash
 from tratree_data.importers.dialects import read_messages
 from tratree_data.importers.log_files import LogFile, members_of_line
 from tratree_data.importers.log_records import LogStep, Record, StreamedSteps, TooLong, Unusable
-from tratree_data.importers.record_storage import clean_step
+from tratree_data.importers.record_rows import clean_step
 from tratree_data.messages import message_json
 
 MOST_FIELDS = 1_000

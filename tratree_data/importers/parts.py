@@ -103,11 +103,12 @@ class _Reading:
             if piece.end is None:
                 self.flush_into(self.open_careful().take_file(piece.file()))
                 continue
+            file = piece.file()
             if self.part.format == LINES:
-                self.take_lines(piece)
+                self.take_lines(file)
             else:
-                self.flush_into(self.open_careful().take_slice(piece.file()))
-            self.lines += _count_lines(piece)
+                self.flush_into(self.open_careful().take_slice(file))
+            self.lines += file.lines_read
         self.write()
         careful = self.careful
         return PartRead(
@@ -118,14 +119,14 @@ class _Reading:
         )  # fmt: skip
 
     def open_careful(self) -> "Careful":
-        from tratree_data.importers.careful import Careful  # it imports the store, which most parts do without
+        from tratree_data.importers.careful import Careful  # it imports every format's reader, which lines of our own do without
 
-        self.careful = self.careful or Careful(self.part.format, self.part.options, self.part.directory)
+        self.careful = self.careful or Careful(self.part.format, self.part.options, self.part.directory, self.part.schemas)
         return self.careful
 
-    def take_lines(self, piece: Slice) -> None:
+    def take_lines(self, file: LogFile) -> None:
         """As columns; the lines that need a second look come after the others of their batch, and are put in their places."""
-        for batch in _batches(_numbered_lines(piece)):
+        for batch in _batches(_numbered_lines(file)):
             lines = [(where, data) for where, data in batch if isinstance(data, bytes)]
             self.problems += [data for _, data in batch if isinstance(data, Problem)]
             read = columns.read_batch(lines, self.part.options, LINES, self.part.schemas)
@@ -151,34 +152,22 @@ class _Reading:
             write_parquet(steps, "steps", self.files[-1])
 
 
-def _numbered_lines(piece: Slice) -> Iterator[tuple[str, bytes | Problem]]:
-    """The slice's lines, read at once unless one of them is very long."""
-    size = (piece.end or 0) - piece.start
+def _numbered_lines(file: LogFile) -> Iterator[tuple[str, bytes | Problem]]:
+    """The lines of a slice, read at once unless one of them is very long."""
+    size = (file.end or 0) - file.start
     if size > LARGEST_READ:
-        yield from byte_lines(piece.file())
+        yield from byte_lines(file)
         return
     try:
-        with piece.path.open("rb") as handle:
-            handle.seek(piece.start)
+        with file.path.open("rb") as handle:
+            handle.seek(file.start)
             data = handle.read(size)
     except READ_ERRORS as error:
-        yield f"{piece.name}:1", Problem(f"{piece.name}:1", "unreadable", f"the file is unreadable from here on: {error}")
+        yield f"{file.name}:1", Problem(f"{file.name}:1", "unreadable", f"the file is unreadable from here on: {error}")
         return
-    lines = data.removeprefix(BOM if piece.start == 0 else b"").split(b"\n")
-    yield from ((f"{piece.name}:{number}", line) for number, line in enumerate(lines, 1) if line and not line.isspace())
-
-
-def _count_lines(piece: Slice) -> int:
-    lines, left = 0, (piece.end or 0) - piece.start
-    try:
-        with piece.path.open("rb") as handle:
-            handle.seek(piece.start)
-            while left > 0 and (data := handle.read(min(left, BATCH_BYTES))):
-                lines += data.count(b"\n")
-                left -= len(data)
-    except READ_ERRORS:
-        return lines
-    return lines
+    lines = data.removeprefix(BOM if file.start == 0 else b"").split(b"\n")
+    file.lines_read = len(lines) - (not lines[-1])
+    yield from ((f"{file.name}:{number}", line) for number, line in enumerate(lines, 1) if line and not line.isspace())
 
 
 def _batches(lines: Iterable[tuple[str, bytes | Problem]]) -> Iterator[list[tuple[str, bytes | Problem]]]:

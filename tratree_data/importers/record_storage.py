@@ -6,43 +6,31 @@ half-way by a kill, adds exactly what is missing.
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from operator import attrgetter
 from typing import Any
 
-import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data import ids
 from tratree_data.importers.beside import Beside
-from tratree_data.importers.contents import Contents, content_id
-from tratree_data.importers.log_records import END_REASONS, LogStep, Options, Problem, Record, StreamedSteps, Unusable
+from tratree_data.importers.contents import Contents
+from tratree_data.importers.log_records import Options, Problem, Record, Unusable
+from tratree_data.importers.record_rows import origin_of, prepared_row, step_columns
 from tratree_data.importers.summary import ImportSummary
-from tratree_data.messages import message_json
 from tratree_data.store.locations import Place
 from tratree_data.store.reader import Store
 from tratree_data.store.rollout_writer import RolloutWriter, stream_table
 from tratree_data.store.schemas import arrow_schema
-from tratree_data.store.storable_text import REPLACED, replace_unstorable, replacement_detail, storable
+from tratree_data.store.storable_text import REPLACED, replacement_detail, storable
 from tratree_data.store.writer import commit
 
 STAGE = "import"
 STEPS_PER_COMMIT = 100_000
-NUL = "\\u0000"
-STEP_FIELDS = ("observation", "thought", "action", "response", "reward", "valid", "input_messages", "output_message")
 PROBLEMS_PER_TABLE = 10_000
 DETAIL_CHARACTERS = 300
-QUOTED_CHARACTERS = 60
 WHOLE_FILES = ("other_format", "no_episode")
 """Reasons why nothing of a file was usable."""
-STRUCTURED = ("input_messages", "output_message", "metadata")
-RECORD_TEXTS = (
-    "environment", "environment_version", "split", "task_id", "trajectory_id", "instruction", "prompt", "agent", "end_observation", "model",
-    "sampling", "source",
-)  # fmt: skip
-RECORD_STRUCTURED = ("tools", "end_messages", "metadata")
 SUBJECT = re.compile(r"(?P<file>.+?):\d+(?:\[.*\])?", re.DOTALL)
 
 
@@ -190,140 +178,3 @@ def _without(dropped: pa.Table, files: set[str]) -> pa.Table:
 
     pairs = zip(dropped.column("stage").to_pylist(), dropped.column("subject").to_pylist(), strict=True)
     return dropped.filter(pa.array([not of_these(stage, subject) for stage, subject in pairs], pa.bool_()))
-
-
-def origin_of(options: Options, format: str) -> dict[str, str | None]:
-    """Where all rollouts of an import come from."""
-    said = {name: storable(getattr(options, name)) or None for name in ("license", "source_url", "attribution")}
-    return {"format": format or None} | said
-
-
-def prepared_row(record: Record, options: Options, beside: Beside, origin: dict[str, str | None]) -> tuple[dict[str, Any], int]:
-    """The record's row, but for what depends on the rest of the dataset, and how many characters had to be replaced."""
-    validate(record, options)
-    messages = messages_in(record)
-    replaced = 0
-    if not _is_storable(record, messages):
-        replaced = clean(record)
-        messages = messages_in(record)
-    rollout = identity(record, messages)
-    beside.score(record)
-    score = options.score(record.reward)
-    tree = ids.tree_id(record.environment, record.task_id)
-    steps = record.steps
-    content = steps.content if isinstance(steps, StreamedSteps) else content_id((step.observation, step.action) for step in steps)
-    return rollout_row(record, rollout, tree, 0, score) | origin | {"content_id": content}, replaced
-
-
-def validate(record: Record, options: Options) -> None:
-    """What holds for every record, and what the user said in place of the log."""
-    record.environment = record.environment or options.environment
-    record.agent = options.agent or record.agent or "imported"
-    record.model = options.model or record.model
-    record.split = record.split or options.split or "train"
-    if not record.environment:
-        raise Unusable("no_environment", "the log does not name the environment; name it with --environment")
-    if not record.task_id.strip():
-        raise Unusable("missing_field", "the task has no id")
-    if not record.steps:
-        raise Unusable("empty_steps", "the trajectory has no steps")
-    for number, step in enumerate(() if isinstance(record.steps, StreamedSteps) else record.steps):
-        if not step.action.strip() and step.output_message is None and (step.thought.strip() or (step.response or "").strip()):
-            raise Unusable(
-                "empty_action", f"steps[{number}] has no action, though the agent wrote {_shortened(step.response or step.thought)!r}"
-            )
-    if record.end_reason not in END_REASONS:
-        record.end_reason = "unknown"
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= QUOTED_CHARACTERS else f"{text[:QUOTED_CHARACTERS]}…"
-
-
-def clean(record: Record) -> int:
-    """Replaces what the tables cannot hold; how many characters that were."""
-    replaced = sum(_clean_text(record, name) for name in RECORD_TEXTS)
-    replaced += sum(_clean_value(record, name) for name in RECORD_STRUCTURED)
-    return replaced + (record.steps.replaced if isinstance(record.steps, StreamedSteps) else sum(map(clean_step, record.steps)))
-
-
-def clean_step(step: LogStep) -> int:
-    texts = sum(_clean_text(step, name) for name in ("observation", "thought", "action", "response"))
-    return texts + sum(_clean_value(step, name) for name in STRUCTURED)
-
-
-def _clean_text(owner: Any, name: str) -> int:
-    value = getattr(owner, name)
-    text, count = replace_unstorable(value) if value is not None else (None, 0)
-    if count:
-        setattr(owner, name, text)
-    return count
-
-
-def _clean_value(owner: Any, name: str) -> int:
-    value = getattr(owner, name)
-    cleaned, count = clean_value(value) if value else (None, 0)
-    if count:
-        setattr(owner, name, cleaned)
-    return count
-
-
-def _is_storable(record: Record, messages: str) -> bool:
-    """Whether nothing in it has to be replaced, as far as one look shows: UTF-8 has no lone surrogates, and JSON writes NUL as an escape."""
-    if isinstance(record.steps, StreamedSteps):
-        return False
-    texts = [messages, *(getattr(record, name) or "" for name in RECORD_TEXTS)]
-    for step in record.steps:
-        texts += (step.observation, step.thought, step.action, step.response or "")
-    around = [record.tools, record.metadata, *(step.metadata for step in record.steps if step.metadata)]
-    try:
-        return b"\0" not in "".join(texts).encode() and NUL not in messages and NUL.encode() not in orjson.dumps(around)
-    except (UnicodeEncodeError, orjson.JSONEncodeError):
-        return False
-
-
-def clean_value(value: Any) -> tuple[Any, int]:
-    """A JSON value with every text in it as it can be stored, and how many characters were replaced."""
-    if isinstance(value, str):
-        return replace_unstorable(value)
-    if isinstance(value, list | tuple):
-        cleaned = [clean_value(item) for item in value]
-        return [item for item, _ in cleaned], sum(count for _, count in cleaned)
-    if isinstance(value, dict):
-        members = [(clean_value(key), clean_value(item)) for key, item in value.items()]
-        return {key: item for (key, _), (item, _) in members}, sum(a + b for (_, a), (_, b) in members)
-    return value, 0
-
-
-def messages_in(record: Record) -> str:
-    """The messages of all steps and the end as JSON; '' if the texts say it all."""
-    if isinstance(record.steps, StreamedSteps):
-        return ""
-    messages = [part for step in record.steps for part in (step.input_messages, step.output_message)] + [record.end_messages]
-    return message_json(messages) if messages.count(None) < len(messages) else ""
-
-
-def identity(record: Record, messages: str) -> str:
-    """What makes it this rollout: the log's own id and reward, and all that happened; not the score, which depends on --score-scale."""
-    if record.rollout_id:
-        return record.rollout_id
-    content = [part for step in record.steps for part in (step.observation, step.thought, step.action)]
-    content += [messages] if messages else []
-    facts = (record.trajectory_id, record.agent, record.model or "", record.reward, record.instruction, record.end_observation)
-    return ids.rollout_id(record.environment, record.task_id, "import", *facts, *content)
-
-
-def rollout_row(record: Record, rollout: str, tree: str, attempt: int, score: float | None) -> dict[str, Any]:
-    names = (
-        "environment", "environment_version", "split", "task_id", "prompt", "instruction", "agent", "model", "sampling", "success",
-        "end_reason", "end_observation", "seconds", "prompt_tokens", "completion_tokens", "source", "end_messages",
-    )  # fmt: skip
-    row: dict[str, Any] = {name: getattr(record, name) for name in names}
-    row |= {name: message_json(value) if (value := getattr(record, name)) else None for name in ("tools", "metadata")}
-    row["trajectory_id"] = record.trajectory_id if record.trajectory_id not in ("", rollout) else None
-    return row | {"rollout_id": rollout, "tree_id": tree, "attempt": attempt, "score": score, "step_count": len(record.steps)}
-
-
-def step_columns(steps: Sequence[LogStep]) -> dict[str, list[Any]]:
-    columns = {name: list(map(attrgetter(name), steps)) for name in STEP_FIELDS}
-    return columns | {"metadata": [message_json(step.metadata) if step.metadata else None for step in steps]}

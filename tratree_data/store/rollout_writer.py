@@ -5,33 +5,24 @@ visible with them (log.py), so a kill between the two leaves nothing half-visibl
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pyarrow as pa
 
 from tratree_data.store.locations import Place
-from tratree_data.store.parquet_files import new_file, write_parquet
 from tratree_data.store.reader import Store, open_store
-from tratree_data.store.schemas import arrow_schema, check, table_from_columns
+from tratree_data.store.rollout_rows import MOST_CHARACTERS, ColumnsOf, RolloutRows, columns_of_rows
+from tratree_data.store.schemas import arrow_schema, table_from_columns
 from tratree_data.store.staged import dropped_rows
 from tratree_data.store.writer import commit
 
-CHARACTERS_PER_COMMIT = 64 * 2**20
-STEPS_AT_ONCE = 5_000
+CHARACTERS_PER_COMMIT = MOST_CHARACTERS
 MANY_FILES = 20
 BYTES_PER_CHUNK = 256 * 2**20
-STEP_TEXTS = ("observation", "thought", "action", "response", "metadata")
-Step = TypeVar("Step")
-Columns = dict[str, Sequence[Any]]
 
 
-def columns_of_rows(rows: Sequence[Mapping[str, Any]]) -> Columns:
-    return {name: [row.get(name) for row in rows] for name in arrow_schema("steps").names}
-
-
-class RolloutWriter:
+class RolloutWriter(RolloutRows):
     """Appends rollouts to a dataset as one stage; call it inside `writing`."""
 
     def __init__(
@@ -45,42 +36,19 @@ class RolloutWriter:
         most_rollouts: int | None = None,
         most_seconds: float = float("inf"),
     ) -> None:
-        self.directory, self.stage, self.settings, self.reads = directory, stage, settings, reads or {}
-        self.most_steps, self.most_rollouts, self.most_seconds = most_steps, most_rollouts, most_seconds
+        self.stage, self.settings, self.reads = stage, settings, reads or {}
+        self.most_rollouts, self.most_seconds = most_rollouts, most_seconds
         self.rollouts_committed = self.steps_committed = 0
-        self.spilled: list[Place] = []
-        self._clear()
+        super().__init__(directory, {name: arrow_schema(name) for name in ("rollouts", "steps")}, most_steps, CHARACTERS_PER_COMMIT)
 
-    def _clear(self) -> None:
-        self._rollouts: dict[str, list[Any]] = {name: [] for name in arrow_schema("rollouts").names}
-        self._steps: dict[str, list[Any]] = {name: [] for name in arrow_schema("steps").names}
+    def clear(self) -> None:
+        super().clear()
         self._dropped: list[tuple[str, str, str]] = []
-        self._characters = 0
         self._since = time.monotonic()
 
-    def add(self, rollout: Mapping[str, Any], steps: Iterable[Step], columns_of: Callable[[list[Step]], Columns] = columns_of_rows) -> None:
-        """A rollout with its steps in order, which `columns_of` makes columns; those that are missing are NULL."""
+    def add(self, rollout: Mapping[str, Any], steps: Iterable[Any], columns_of: ColumnsOf = columns_of_rows) -> None:
         self._start_clock()
-        _append(self._rollouts, rollout)
-        waiting, number = iter(steps), 0
-        while taken := list(islice(waiting, STEPS_AT_ONCE)):
-            if number and self.is_full:
-                self._spill()
-            columns = columns_of(taken) | {"rollout_id": [rollout["rollout_id"]] * len(taken), "step": range(number, number + len(taken))}
-            nothing = [None] * len(taken)
-            for name, values in self._steps.items():
-                values += columns.get(name, nothing)
-            self._characters += _characters_in(columns)
-            number += len(taken)
-
-    def _spill(self) -> None:
-        """Steps of a rollout that is too long to hold go to a file of their own, which the next commit takes along."""
-        path = new_file(self.directory, "steps")
-        write_parquet(check("steps", table_from_columns("steps", self._steps)), "steps", path)
-        self.spilled.append(path)
-        self.steps_committed += len(self._steps["step"])
-        self._steps = {name: [] for name in self._steps}
-        self._characters = 0
+        super().add(rollout, steps, columns_of)
 
     def drop(self, subject: str, reason: str, detail: str) -> None:
         """A row of `dropped`, committed with the rollouts of the same batch."""
@@ -95,11 +63,6 @@ class RolloutWriter:
     def _waiting(self) -> int:
         return len(self._rollouts["rollout_id"]) + len(self._dropped)
 
-    @property
-    def is_full(self) -> bool:
-        """Whether what waits should not grow further in memory."""
-        return len(self._steps["step"]) >= self.most_steps or self._characters >= CHARACTERS_PER_COMMIT
-
     def commit_if_due(self) -> None:
         if self._waiting and (
             self.is_full
@@ -109,11 +72,12 @@ class RolloutWriter:
             self.commit()
 
     def tables(self) -> dict[str, pa.Table]:
-        """What the next commit writes; rollouts last, as steps count only once their rollout is visible."""
-        tables = {"steps": table_from_columns("steps", self._steps)}
-        if self._dropped:
-            tables["dropped"] = dropped_rows(self.stage, self._dropped)
-        return tables | {"rollouts": table_from_columns("rollouts", self._rollouts)}
+        """What the next commit writes."""
+        tables = super().tables()
+        return tables if not self._dropped else {"dropped": dropped_rows(self.stage, self._dropped)} | tables
+
+    def _table(self, name: str, columns: Mapping[str, Sequence[Any]]) -> pa.Table:
+        return table_from_columns(name, columns)
 
     def commit(self) -> Store | None:
         """The dataset with this batch; None if nothing was waiting."""
@@ -121,23 +85,10 @@ class RolloutWriter:
             return None
         tables: dict[str, Any] = self.tables()
         self.rollouts_committed += tables["rollouts"].num_rows
-        self.steps_committed += tables["steps"].num_rows
+        self.steps_committed += tables["steps"].num_rows + self.steps_spilled
         tables["steps"] = [*self.spilled, tables["steps"]]
-        self.spilled = []
-        self._clear()  # before the commit: after a Ctrl-C right behind it, the last flush must not commit the same rows again
+        self.clear()  # before the commit: after a Ctrl-C right behind it, the last flush must not commit the same rows again
         return commit(self.directory, self.stage, tables, settings=self.settings, reads=self.reads, append=True)
-
-
-def _characters_in(columns: Columns) -> int:
-    """Of the texts; messages hold the same texts once more."""
-    texts = sum(sum(map(len, filter(None, columns.get(name, ())))) for name in STEP_TEXTS)
-    has_messages = any(value is not None for name in ("input_messages", "output_message") for value in columns.get(name, ()))
-    return texts * (1 + has_messages)
-
-
-def _append(columns: dict[str, list[Any]], row: Mapping[str, Any]) -> None:
-    for name, values in columns.items():
-        values.append(row.get(name))
 
 
 def compact(writer: RolloutWriter) -> None:

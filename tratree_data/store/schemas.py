@@ -11,13 +11,15 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import duckdb
 import pyarrow as pa
 
 from tratree_data.errors import BadInputError, NotFoundError, suggest
 from tratree_data.files import file_names, read_text
+
+if TYPE_CHECKING:
+    import duckdb
 
 FORMAT_VERSION = 2
 CHANGED_TABLES: dict[int, tuple[str, ...]] = {2: ("node_values", "paths")}
@@ -54,6 +56,8 @@ def create_statement(name: str) -> str:
 @cache
 def _table_schemas() -> dict[str, TableSchema]:
     """All at once, because DuckDB takes longer to start than to read them."""
+    import duckdb  # workers are handed their schemas, and do without
+
     with duckdb.connect() as connection:
         connection.execute("".join(map(create_statement, table_names())))
         comments = dict(connection.execute("SELECT table_name, comment FROM duckdb_tables()").fetchall())
@@ -72,16 +76,14 @@ def _table_schemas() -> dict[str, TableSchema]:
         }
 
 
-def _by_table(connection: duckdb.DuckDBPyConnection, query: str) -> dict[str, list[Any]]:
+def _by_table(connection: "duckdb.DuckDBPyConnection", query: str) -> dict[str, list[Any]]:
     found: dict[str, list[Any]] = defaultdict(list)
     for name, *values in connection.execute(query).fetchall():
         found[name].append(values)
     return found
 
 
-def _table_schema(
-    name: str, comment: str, columns: list[Any], constraints: list[Any], empty: duckdb.DuckDBPyRelation
-) -> TableSchema:
+def _table_schema(name: str, comment: str, columns: list[Any], constraints: list[Any], empty: "duckdb.DuckDBPyRelation") -> TableSchema:
     inferred = empty.to_arrow_table().schema
     keys = [tuple(names) for kind, _, names in constraints if kind == "PRIMARY KEY"]
     return TableSchema(
@@ -96,8 +98,10 @@ def _table_schema(
 
 
 @cache
-def _checker(process: int) -> duckdb.DuckDBPyConnection:
+def _checker(process: int) -> "duckdb.DuckDBPyConnection":
     """Starting DuckDB takes ten times as long as a check. A forked process starts its own: threads do not survive a fork."""
+    import duckdb
+
     return duckdb.connect()
 
 
