@@ -27,12 +27,11 @@ from tratree_data.store.reader import Store, open_store
 from tratree_data.store.tree_chunks import plan_step_chunks
 from tratree_data.store.writer import commit, writing
 from tratree_data.trees.audit import audit
-from tratree_data.trees.build import _note_ignored_engine, build
+from tratree_data.trees.build import build
 from tratree_data.trees.built_with import TABLES, BuiltWith, cache_of, last_settings, read_steps, rebuild_in_memory
 from tratree_data.trees.comparing import cosines
 from tratree_data.trees.embed import MAX_WINDOWS, Cache
 from tratree_data.trees.embedders import LexicalEmbedder, embedder_called, make_embedder
-from tratree_data.trees.settings import BuildSettings
 from tratree_data.trees.stats import limits, stats, stats_by_attempts
 from tratree_data.trees.tree import ROLLOUT_COLUMNS, build_tree
 from tratree_data.trees.vector_cache import read_vectors, share_vectors
@@ -221,7 +220,7 @@ def below(pid):
 while True:  # however long a crowded machine takes; the test ends it
     for pid in below(int(sys.argv[1])):
         try:
-            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::build_alone"):
+            if Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"ray::build_chunk"):
                 os.kill(pid, signal.SIGKILL)
                 sys.exit(0)
         except OSError:
@@ -371,12 +370,24 @@ def test_vectors_that_are_no_numbers_are_refused() -> None:
         Cache(BrokenEmbedder()).lookup(pa.array(["a"]))
 
 
-@pytest.mark.parametrize(("options", "ignored"), [({"engine": "ray"}, "--engine ray"), ({"workers": 3}, "--workers 3")])
-def test_an_engine_that_a_sentence_model_ignores_is_reported(options: dict[str, Any], ignored: str) -> None:
-    cache = Cache(BrokenEmbedder())
-    assert _note_ignored_engine(cache, BuildSettings(**options)).startswith(f"ignored {ignored}: ")
-    assert _note_ignored_engine(cache, BuildSettings()) == ""
-    assert _note_ignored_engine(None, BuildSettings(**options)) == ""
+@pytest.mark.slow
+def test_workers_embed_what_is_missing_and_the_vectors_are_committed_once(tmp_path: Path) -> None:
+    noisy = [
+        (f"t{task}", i, 1.0, [(f"The same long sentence about a kitchen, {i % 3}.", "", "go"), (f"It is {task}.", "", "stop")])
+        for task in range(4)
+        for i in range(4)
+    ]
+    for name in ("alone", "pool"):
+        make_store(tmp_path / name, *tables(noisy))
+    build(tmp_path / "alone", embedder="minilm")
+    result = build(tmp_path / "pool", embedder="minilm", workers=2, chunk_steps=8)
+    assert "observations embedded, 0 from the cache" in result.notes[1]
+    alone, pool = open_store(tmp_path / "alone"), open_store(tmp_path / "pool")
+    assert sorted_tables(alone) == sorted_tables(pool)
+    texts = pool.read("embeddings")["text_id"].to_pylist()
+    assert len(texts) == len(set(texts)) == 3
+    build(tmp_path / "pool", embedder="minilm", min_similarity=0.5, workers=2, chunk_steps=8)
+    assert open_store(tmp_path / "pool").version("embeddings") == pool.version("embeddings"), "stored vectors are found by workers"
 
 
 def test_rollouts_without_score_count_as_visits_only(tmp_path: Path) -> None:

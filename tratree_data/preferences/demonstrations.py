@@ -11,6 +11,7 @@
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.preferences.forms import read_forms
+from tratree_data.preferences.forms import FormChunk, plan_forms, read_forms
 from tratree_data.preferences.pair_filters import KEPT, cap, repeats
 from tratree_data.preferences.rendering import (
     WITH_TEXTS,
@@ -35,6 +36,7 @@ from tratree_data.preferences.rendering import (
 from tratree_data.preferences.settings import DemonstrationSettings
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
+from tratree_data.store.by_chunk import Add, run_by_chunk
 from tratree_data.store.queries import query
 from tratree_data.store.reader import is_current, open_store, versions_read
 from tratree_data.store.schemas import arrow_schema
@@ -113,13 +115,23 @@ def demonstrations(directory: str | Path, settings: DemonstrationSettings) -> St
         left_out: Counter[str] = Counter()
         with StagedFiles(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
             refused = NO_NODES if settings.max_refused is None else query(store, "refused_nodes")["node_id"]
-            for tables in read_forms(store, {table: COLUMNS[table] for table in by_tree}, settings.form):
-                for name, table in demonstrate_trees(tables, settings, left_out, refused):
-                    parts.add(name, table)
-                advance(tables["nodes"].num_rows)
-            dropped = with_dropped(store, STAGE, parts.table("dropped"))
+            make = partial(demonstrate_chunk, settings=settings, refused=refused)
+            chunks = plan_forms(store, {table: COLUMNS[table] for table in by_tree}, settings.form)
+            for chunk, counts in run_by_chunk(make, chunks, parts, settings.engine, settings.workers):
+                left_out.update(counts)
+                advance(chunk.trees.nodes)
+            dropped = with_dropped(store, STAGE, parts.dropped())
             commit(directory, STAGE, {"dropped": dropped, STAGE: parts.files(STAGE)}, settings=settings.recorded(), reads=reads)
     return StageResult(STAGE, True, {"demonstrations": parts.rows[STAGE]}, reason_table(left_out))
+
+
+def demonstrate_chunk(chunk: FormChunk, add: Add, settings: DemonstrationSettings, refused: pa.ChunkedArray) -> Counter[str]:
+    """Returns how many trajectories were left out, by the reason."""
+    left_out: Counter[str] = Counter()
+    for tables in read_forms(chunk):
+        for name, table in demonstrate_trees(tables, settings, left_out, refused):
+            add(name, table)
+    return left_out
 
 
 def demonstrate_trees(

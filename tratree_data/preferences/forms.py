@@ -9,6 +9,7 @@ tree has tools or messages that say more than thought and action, react otherwis
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema
 from tratree_data.store.tree_arrays import NO_NODE, Flags, Ints, TreeArrays, as_array, numbers, positions
-from tratree_data.store.tree_chunks import read_chunks
+from tratree_data.store.tree_chunks import TreeChunk, plan_tree_chunks, read_tree_chunk
 
 CHAT, REACT = "chat", "react"
 KEPT_IN_STEPS = ("input_messages", "output_message")
@@ -38,22 +39,35 @@ def chat_trees(store: Store, form: str | None) -> pa.Array:
     return pc.unique(as_array(store.read("rollouts", ["tree_id"])["tree_id"]) if form == CHAT else query(store, "chat_trees")["tree_id"])
 
 
-def read_forms(store: Store, columns: Mapping[str, Sequence[str]], form: str | None) -> Iterator[Tables]:
-    """Chunks of trees, those of each form by themselves; the ones in the form chat have their steps with them."""
+@dataclass(frozen=True)
+class FormChunk:
+    """Some whole trees, and which of them are in the form chat."""
+
+    trees: TreeChunk
+    chat: pa.Array
+
+
+def plan_forms(store: Store, columns: Mapping[str, Sequence[str]], form: str | None) -> list[FormChunk]:
     chat = chat_trees(store, form)
-    if not len(chat):
-        yield from read_chunks(store, columns)
+    if len(chat):
+        columns = {**columns, "rollouts": (*columns["rollouts"], *ROLLOUT_MESSAGES), "steps": STEP_MESSAGES}
+    return [FormChunk(chunk, chunk.tree_ids.filter(pc.is_in(chunk.tree_ids, chat))) for chunk in plan_tree_chunks(store, columns)]
+
+
+def read_forms(chunk: FormChunk) -> Iterator[Tables]:
+    """The chunk's trees, those of each form by themselves; the ones in the form chat have their steps with them."""
+    tables = read_tree_chunk(chunk.trees)
+    steps = tables.pop("steps", None)
+    if steps is None:
+        yield tables
         return
-    columns = {**columns, "rollouts": (*columns["rollouts"], *ROLLOUT_MESSAGES)}
-    for tables in read_chunks(store, {**columns, "steps": STEP_MESSAGES}):
-        steps = tables.pop("steps")
-        inside = {name: pc.is_in(table["tree_id"], chat) for name, table in tables.items()}
-        for chosen in (True, False):
-            part = {name: table.filter(inside[name] if chosen else pc.invert(inside[name])) for name, table in tables.items()}
-            if chosen:
-                part["steps"] = steps.filter(pc.is_in(steps["rollout_id"], as_array(part["rollouts"]["rollout_id"])))
-            if part["nodes"].num_rows:
-                yield part
+    inside = {name: pc.is_in(table["tree_id"], chunk.chat) for name, table in tables.items()}
+    for chosen in (True, False):
+        part = {name: table.filter(inside[name] if chosen else pc.invert(inside[name])) for name, table in tables.items()}
+        if chosen:
+            part["steps"] = steps.filter(pc.is_in(steps["rollout_id"], as_array(part["rollouts"]["rollout_id"])))
+        if part["nodes"].num_rows:
+            yield part
 
 
 class Spoken:

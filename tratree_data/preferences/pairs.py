@@ -5,8 +5,9 @@ Kinds are in candidates.py, filters in pair_filters.py, labels in step_labels.py
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.preferences.candidates import KINDS, NODE_KIND_NUMBERS, Candidates, States, find_candidates, join, read_states
-from tratree_data.preferences.forms import read_forms
+from tratree_data.preferences.forms import FormChunk, plan_forms, read_forms
 from tratree_data.preferences.pair_filters import (
     CERTAIN,
     KEPT,
@@ -45,6 +46,7 @@ from tratree_data.preferences.settings import PairSettings
 from tratree_data.preferences.step_labels import label_steps
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
+from tratree_data.store.by_chunk import Add, run_by_chunk
 from tratree_data.store.reader import Store, is_current, open_store, versions_read
 from tratree_data.store.schemas import arrow_schema
 from tratree_data.store.staged import StagedFiles, dropped_rows, reason_table
@@ -59,7 +61,7 @@ from tratree_data.store.tree_arrays import (
     numbers,
     read_tree_arrays,
 )
-from tratree_data.store.tree_chunks import STRUCTURE, read_chunks
+from tratree_data.store.tree_chunks import STRUCTURE, TreeChunk, plan_tree_chunks, read_tree_chunk
 from tratree_data.store.writer import commit, with_dropped, writing
 from tratree_data.system.hashing import hash_texts, hex_column
 from tratree_data.system.progress import progress
@@ -98,20 +100,24 @@ def pairs(directory: str | Path, settings: PairSettings) -> StageResult:
         left_out: Counter[str] = Counter()
         with StagedFiles(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
             task_caps = balanced_caps(store, settings) if settings.balance else None
-            for tables in read_forms(store, WITH_TEXTS, settings.form):
-                chunk = make_pair_chunk(**tables)
-                for name, table in pair_trees(chunk, settings, left_out, task_caps):
-                    parts.add(name, table)
-                advance(len(chunk.arrays.parent))
-            dropped = with_dropped(store, STAGE, parts.table("dropped"))
+            make = partial(pair_chunk, settings=settings, task_caps=task_caps)
+            chunks = plan_forms(store, WITH_TEXTS, settings.form)
+            for chunk, counts in run_by_chunk(make, chunks, parts, settings.engine, settings.workers):
+                left_out.update(counts)
+                advance(chunk.trees.nodes)
+            dropped = with_dropped(store, STAGE, parts.dropped())
             written = {"dropped": dropped, "step_labels": parts.files("step_labels"), "pairs": parts.files("pairs")}
             commit(directory, STAGE, written, settings=settings.recorded(), reads=reads)
     return StageResult(STAGE, True, {"pairs": parts.rows["pairs"], "step labels": parts.rows["step_labels"]}, reason_table(left_out))
 
 
-def read_pair_chunks(store: Store, columns: Mapping[str, Sequence[str]]) -> Iterator[PairChunk]:
-    for tables in read_chunks(store, columns):
-        yield make_pair_chunk(**tables)
+def pair_chunk(chunk: FormChunk, add: Add, settings: PairSettings, task_caps: Ints | None) -> Counter[str]:
+    """Returns how many pairs were left out, by the reason."""
+    left_out: Counter[str] = Counter()
+    for tables in read_forms(chunk):
+        for name, table in pair_trees(make_pair_chunk(**tables), settings, left_out, task_caps):
+            add(name, table)
+    return left_out
 
 
 def make_pair_chunk(nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table, steps: pa.Table | None = None) -> PairChunk:
@@ -125,13 +131,21 @@ def make_pair_chunk(nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table, s
 def balanced_caps(store: Store, settings: PairSettings) -> Ints:
     """Of each kind, as many pairs per task as the median task with any has, so that no task outweighs the others much."""
     counts: list[list[Ints]] = [[] for _ in KINDS]
-    for chunk in read_pair_chunks(store, WITHOUT_TEXTS):
-        candidates, _ = select(chunk, settings, None, [])
-        for kind, found in enumerate(counts):
-            by_task = np.bincount(chunk.arrays.tree[candidates.node[candidates.kind == kind]])
-            found.append(by_task[by_task > 0])
+    chunks = plan_tree_chunks(store, WITHOUT_TEXTS)
+    with StagedFiles(store.path) as nothing:
+        for _, by_kind in run_by_chunk(partial(count_pairs, settings=settings), chunks, nothing, settings.engine, settings.workers):
+            for found, by_task in zip(counts, by_kind, strict=True):
+                found.append(by_task)
     every = [np.sort(np.concatenate([*found, np.zeros(0, dtype=np.int64)])) for found in counts]
     return np.array([found[(len(found) - 1) // 2] if len(found) else 0 for found in every], dtype=np.int64)
+
+
+def count_pairs(chunk: TreeChunk, add: Add, settings: PairSettings) -> list[Ints]:
+    """Of each kind, the pairs of each task that has any."""
+    trees = make_pair_chunk(**read_tree_chunk(chunk))
+    candidates, _ = select(trees, settings, None, [])
+    by_kind = [np.bincount(trees.arrays.tree[candidates.node[candidates.kind == kind]]) for kind in range(len(KINDS))]
+    return [by_task[by_task > 0] for by_task in by_kind]
 
 
 def pair_trees(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from tratree_data.errors import BadInputError, suggest
-from tratree_data.system.settings import Setting, Settings
+from tratree_data.system.settings import EngineSetting, Setting, Settings, WorkersSetting
 
 PAIR_KINDS = ("divergence", "step", "siblings", "unstructured", "expert")
 DEMONSTRATION_KINDS = ("path", "best", "success", "expert")
@@ -31,6 +31,8 @@ class PairSettings(Settings):
     labels: Annotated[Literal["contrast", "all", "none"], Setting("Steps to label.")] = "contrast"
     expert: Annotated[str, Setting(EXPERT_HELP)] = "expert"
     seed: Annotated[int, Setting("Seed of the random partners in unstructured pairs.")] = 0
+    engine: EngineSetting = "local"
+    workers: WorkersSetting = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -47,6 +49,8 @@ class DemonstrationSettings(Settings):
     max_refused: Annotated[int | None, Setting("Keep only trajectories with at most this many refused actions.", minimum=0)] = None
     keep_duplicates: Annotated[bool, Setting("Keep trajectories of a task that have the same text.")] = False
     expert: Annotated[str, Setting(EXPERT_HELP)] = "expert"
+    engine: EngineSetting = "local"
+    workers: WorkersSetting = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

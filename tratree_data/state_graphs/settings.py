@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Annotated
 
 from tratree_data.errors import BadInputError, suggest
-from tratree_data.system.settings import Setting, Settings
+from tratree_data.system.settings import EngineSetting, Setting, Settings, WorkersSetting
 
 ALL = "all"
 METHODS = ("return", "gigpo", "gigpo-mean", "hgpo", "loo", "td", "progress", "awr", "rwr")
@@ -26,6 +26,8 @@ class StatesSettings(Settings):
     omega: Annotated[float, Setting("ω: weight of the step's advantage in gigpo.", minimum=0, panel=METHOD)] = 1.0
     alpha: Annotated[float, Setting("α: how strongly hgpo prefers longer histories.", minimum=0, panel=METHOD)] = 1.0
     beta: Annotated[float, Setting("β: temperature of the weights of awr and rwr, above 0.", panel=METHOD)] = 0.5
+    engine: EngineSetting = "local"
+    workers: WorkersSetting = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

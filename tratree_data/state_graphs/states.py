@@ -7,6 +7,7 @@ credits.py, and both are defined in docs/states.md. Steps whose observation says
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +19,13 @@ from tratree_data.stages import stage
 from tratree_data.state_graphs import credits as credit
 from tratree_data.state_graphs.grouping import NONE, WHOLE, Flags, Floats, Groups, Ints, Steps, distances, group, hash_compared
 from tratree_data.state_graphs.settings import ALL, StatesSettings
+from tratree_data.store.by_chunk import Add, run_by_chunk
 from tratree_data.store.outcomes import read_outcomes
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store, is_current, last_lineage, open_store, versions_read
 from tratree_data.store.schemas import arrow_schema, empty_table
-from tratree_data.store.staged import StagedFiles, dropped_rows, work_folder
-from tratree_data.store.tree_chunks import plan_step_chunks, read_step_chunk
+from tratree_data.store.staged import StagedFiles, dropped_rows, sorting_folder, work_folder
+from tratree_data.store.tree_chunks import StepChunk, plan_step_chunks, read_step_chunk
 from tratree_data.store.writer import commit, with_dropped, writing
 from tratree_data.system.hashing import Hashes, hash_texts, hex_column
 from tratree_data.system.progress import progress
@@ -52,16 +54,14 @@ def states(directory: str | Path, settings: StatesSettings) -> StageResult:
             return StageResult(STAGE, False, {name.replace("_", " "): store.count(name) for name in this.writes})
         comparing = Comparing(parse_rules(rules), parse_rules(action_rules), query(store, "uninformative")["observation"].combine_chunks())
         rollouts = read_outcomes(store, [*ROLLOUT_COLUMNS, "step_count"])
-        with work_folder(directory) as scratch:
-            chunks = plan_step_chunks(store, rollouts, scratch)
+        with work_folder(directory) as scratch, sorting_folder(store, settings.engine) as shared:
+            chunks = plan_step_chunks(store, rollouts, scratch, shared=shared)
             with StagedFiles(directory) as parts, progress(STAGE, sum(chunk.steps for chunk in chunks), "steps") as advance:
-                for chunk in chunks:
-                    steps = read_step_chunk(chunk, STEP_COLUMNS)
-                    for name, table in graph_of_steps(chunk.rollouts, steps, settings, comparing).items():
-                        parts.add(name, table)
+                make = partial(graph_chunk, settings=settings, comparing=comparing)
+                for chunk, _ in run_by_chunk(make, chunks, parts, settings.engine, settings.workers):
                     advance(chunk.steps)
                 tables = {
-                    "dropped": with_dropped(store, STAGE, parts.table("dropped")),
+                    "dropped": with_dropped(store, STAGE, parts.dropped()),
                     **{name: parts.files(name) for name in this.writes},
                 }
                 store = commit(directory, STAGE, tables, settings=recorded, reads=reads)
@@ -83,6 +83,11 @@ def _rules(store: Store, settings: StatesSettings) -> tuple[Sequence[str], Seque
     lineage = last_lineage(store, "build", "step_nodes")
     built = lineage.settings if lineage is not None else {}
     return tuple(settings.normalise or built.get("normalise", ())), tuple(built.get("normalise_actions", ()))
+
+
+def graph_chunk(chunk: StepChunk, add: Add, settings: StatesSettings, comparing: Comparing) -> None:
+    for name, table in graph_of_steps(chunk.rollouts, read_step_chunk(chunk, STEP_COLUMNS), settings, comparing).items():
+        add(name, table)
 
 
 def graph_of_steps(rollouts: pa.Table, steps: pa.Table, settings: StatesSettings, comparing: Comparing) -> dict[str, pa.Table]:

@@ -8,16 +8,19 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import pyarrow as pa
 
 from tratree_data.errors import TratreeError, unwritten
-from tratree_data.store.buckets import BucketPath
+from tratree_data.store.buckets import BucketPath, list_below
 from tratree_data.store.locations import Place, place
 from tratree_data.store.log import Tables
 from tratree_data.store.parquet_files import SCRATCH, new_file, write_parquet
+from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema, check, empty_table
 from tratree_data.store.writer import INTACT
 from tratree_data.system.scratch import scratch_folder
@@ -41,6 +44,19 @@ def work_folder(directory: str | Place) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+@contextmanager
+def sorting_folder(store: Store, engine: str) -> Iterator[Place | None]:
+    """Where workers of other machines find what was sorted for them: in the dataset's bucket. What is in it goes at the end."""
+    if engine != "ray" or not isinstance(store.path, BucketPath):
+        yield None
+        return
+    try:
+        yield store.path / SCRATCH
+    finally:
+        for found in list(list_below(store.path / SCRATCH)):
+            found.path.unlink(missing_ok=True)
+
+
 def remove_uncommitted(directory: str | Place, files: Mapping[str, Sequence[Place]]) -> None:
     """After an error; it may have come behind the commit, as a Ctrl-C that waited for it does, and then the files stay.
 
@@ -55,14 +71,14 @@ def remove_uncommitted(directory: str | Place, files: Mapping[str, Sequence[Plac
                     file.unlink(missing_ok=True)
 
 
-@contextmanager
-def removed_unless_committed(directory: str | Place, files: Mapping[str, Sequence[Place]]) -> Iterator[None]:
-    """Whatever `files` holds when an error comes."""
-    try:
-        yield
-    except BaseException:
-        remove_uncommitted(directory, files)
-        raise
+@dataclass(frozen=True)
+class Made:
+    """What a worker made of one chunk: files for the driver to commit, what was dropped, and what the report needs."""
+
+    files: dict[str, list[Place]]
+    rows: Counter[str]
+    dropped: pa.Table
+    facts: Any = None
 
 
 class StagedFiles:
@@ -74,6 +90,7 @@ class StagedFiles:
         self.rows: Counter[str] = Counter()
         self._waiting: dict[str, list[pa.Table]] = {}
         self._files: dict[str, list[Place]] = {}
+        self._made: dict[int, Made] = {}
         self._writer = ThreadPoolExecutor(1)
         self._writing: Future[None] | None = None
 
@@ -83,7 +100,8 @@ class StagedFiles:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._writer.shutdown()
         if kind is not None:
-            remove_uncommitted(self.directory, self._files)
+            for files in (self._files, *(made.files for made in self._made.values())):
+                remove_uncommitted(self.directory, files)
 
     def add(self, name: str, table: pa.Table) -> None:
         self.rows[name] += table.num_rows
@@ -93,16 +111,28 @@ class StagedFiles:
         if name != "dropped" and sum(piece.nbytes for piece in pieces) > self.bytes_a_file:
             self._write(name)
 
+    def take(self, number: int, made: Made) -> None:
+        """What a worker made of the chunk with this number: chunks end in any order, and their rows are kept in one."""
+        self.rows += made.rows
+        self._made[number] = made
+
+    def made(self, facts: Any) -> Made:
+        """Everything that was added, for the driver to take."""
+        names = [name for name in self.rows if name != "dropped"]
+        return Made({name: self.files(name) for name in names}, self.rows, self.dropped(), facts)
+
     def files(self, name: str) -> list[Place]:
         """All pieces of a table as Parquet files."""
         if self._waiting.get(name):
             self._write(name)
         self._wait()
-        return self._files.get(name, [])
+        return [*self._files.get(name, []), *(file for _, made in sorted(self._made.items()) for file in made.files.get(name, []))]
 
-    def table(self, name: str) -> pa.Table:
-        """All pieces of a table that stays in memory: what was dropped."""
-        return pa.concat_tables([empty_table(name), *self._waiting.get(name, [])])
+    def dropped(self) -> pa.Table:
+        """All pieces of the one table that stays in memory."""
+        return pa.concat_tables(
+            [empty_table("dropped"), *self._waiting.get("dropped", []), *(made.dropped for _, made in sorted(self._made.items()))]
+        )
 
     def _write(self, name: str) -> None:
         self._wait()

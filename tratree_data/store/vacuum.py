@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.results import StageResult
+from tratree_data.store.buckets import BucketPath, list_below
 from tratree_data.store.locations import Place, parquet_files_in
 from tratree_data.store.log import Tables, files_of, read_actions
 from tratree_data.store.parquet_files import SCRATCH
@@ -58,7 +59,9 @@ def unneeded_files(folder: Place, keep_days: float) -> dict[Place, int]:
     opened = Tables(folder)
     since = time.time() - keep_days * SECONDS_PER_DAY
     found: dict[Place, int] = {}
-    if isinstance(folder, Path):
+    if isinstance(folder, BucketPath):
+        found |= {one.path: one.size for one in list_below(folder / SCRATCH)}
+    else:
         found |= {file: file.stat().st_size for file in sorted(plain_files_below(folder / SCRATCH)) if file.suffix == ".parquet"}
     for table in table_names():  # a killed process may have written files of a table without any commit
         needed = needed_files(opened, table, since) if table in opened.names else set()

@@ -6,19 +6,23 @@ arrive as they were raised.
 """
 
 import os
+import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from typing import Any, Generic, Literal, TypeVar
 
 from tratree_data.errors import TratreeError, missing_package
-from tratree_data.system.workers import TRIES, run_in_processes
+from tratree_data.system.workers import TRIES, run_in_processes, sendable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Engine = Literal["threads", "processes", "ray"]
+QUEUED_PER_CORE = 2
+"""So that a core that has finished an item finds the next one waiting."""
 
 
 def run_each(
@@ -28,10 +32,13 @@ def run_each(
     engine: Engine,
     workers: int | None = None,
     remedy: str = "Next: the same command with --workers 1",
+    use_gpu: bool = False,
+    name: str = "",
 ) -> Iterator[Result]:
     """`function` of every item, in the order in which they finish; one worker per core by default.
 
     With processes and Ray, function, items and results travel between processes: pass a module's function, and files instead of big tables.
+    Under Ray each call has a GPU if it can use one and the cluster has some; `name` is what Ray's own tools display.
     """
     count = workers or os.cpu_count() or 1
     if engine == "threads":
@@ -40,44 +47,60 @@ def run_each(
     elif engine == "processes":
         yield from run_in_processes(function, items, count, remedy)
     else:
-        yield from _run_under_ray(function, items, workers)
+        yield from _run_under_ray(function, items, workers, use_gpu, name or function.__name__)
 
 
-def _run_under_ray(function: Callable[[Item], Result], items: Iterable[Item], workers: int | None) -> Iterator[Result]:
+def _run_under_ray(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int | None, use_gpu: bool, name: str
+) -> Iterator[Result]:
+    """Few items are under way at a time, so that those of a long queue need not all be in memory."""
     with ray_session(workers) as ray:
-        task = ray.remote(max_retries=TRIES)(_call).options(name=function.__name__).remote
-        waiting = [task(list(sys.path), function, item) for item in items]
-        while waiting:
-            ready, waiting = ray.wait(waiting, num_returns=1)
-            succeeded, answer = ray.get(ready[0])
-            if not succeeded:
-                raise answer
-            yield answer
+        resources = ray.cluster_resources()
+        gpus = 1 if use_gpu and resources.get("GPU", 0) >= 1 else 0
+        task = ray.remote(max_retries=TRIES)(_call).options(name=name, num_gpus=gpus).remote
+        at_once = workers or QUEUED_PER_CORE * max(1, int(resources.get("GPU" if gpus else "CPU", 1)))
+        queue = iter(items)
+        waiting = [task(list(sys.path), pickle.dumps((function, item))) for item in islice(queue, at_once)]
+        try:
+            while waiting:
+                ready, waiting = ray.wait(waiting, num_returns=1)
+                succeeded, answer = ray.get(ready[0])
+                if not succeeded:
+                    raise answer
+                waiting += [task(list(sys.path), pickle.dumps((function, item))) for item in islice(queue, 1)]
+                yield answer
+        finally:
+            for left in waiting:
+                ray.cancel(left)
 
 
-def _call(path: list[str], function: Callable[[Any], Any], item: Any) -> tuple[bool, Any]:
-    """An error of this package travels as a value, without Ray's traceback."""
+def _call(path: list[str], work: bytes) -> tuple[bool, Any]:
+    """An error travels as a value, without Ray's traceback."""
     sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
     try:
+        function, item = pickle.loads(work)
         return True, function(item)
-    except TratreeError as error:
-        return False, error
+    except Exception as error:  # raised again by the driver
+        return False, sendable(error)
 
 
 @contextmanager
 def ray_session(workers: int | None) -> Iterator[Any]:
-    """Ray, on the cluster this process is connected to, or one of `workers` cores that is started here and stopped afterwards."""
+    """Ray, on the cluster that this process or RAY_ADDRESS names, or one of `workers` cores that is started here and stopped afterwards."""
     try:
         import ray
     except ImportError as error:
         raise missing_package("ray", "ray") from error
     ours = not ray.is_initialized()
     if ours:
-        ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, configure_logging=False)
+        start = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
+        ray.init(**start, log_to_driver=False, configure_logging=False)
     try:
         yield ray
     except ray.exceptions.RayError as error:
-        raise TratreeError(f"Ray failed: {str(error).splitlines()[0]}.\nNext: the same command, or --engine local") from error
+        said = [line.strip(" .") for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        why = said[-1 if isinstance(error, ray.exceptions.RayTaskError) else 0]
+        raise TratreeError(f"Ray failed: {why}.\nNext: the same command, or --engine local") from error
     finally:
         if ours:
             ray.shutdown()

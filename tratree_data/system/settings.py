@@ -45,6 +45,16 @@ class Setting:
     """The heading under which `--help` lists the option, in verbs that have many."""
 
 
+EngineSetting = Annotated[
+    Literal["local", "ray"],
+    Setting("local (this machine) or ray (the cluster that RAY_ADDRESS names, or this machine).", recorded=False),
+]
+WorkersSetting = Annotated[
+    int | None, Setting("Worker processes; by default one with local, one per core with ray.", minimum=1, recorded=False)
+]
+"""How every stage runs that works chunk by chunk (store/by_chunk.py)."""
+
+
 @dataclass(frozen=True)
 class Settings:
     """Base of every group of settings: checks each value against its field and knows what the lineage records."""

@@ -6,6 +6,7 @@ The simulations are in mcts.py, extraction in extraction.py, the exact values in
 
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,12 @@ import pyarrow.compute as pc
 
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
+from tratree_data.store.by_chunk import Add, is_alone, run_by_chunk
 from tratree_data.store.reader import is_current, open_store, versions_read
 from tratree_data.store.schemas import arrow_schema
 from tratree_data.store.staged import StagedFiles, dropped_rows
 from tratree_data.store.tree_arrays import Ints, TreeArrays, advantages, numbers, offsets_of, positions
-from tratree_data.store.tree_chunks import read_tree_arrays_by_chunk
+from tratree_data.store.tree_chunks import TreeChunk, plan_tree_chunks, read_arrays
 from tratree_data.store.writer import commit, with_dropped, writing
 from tratree_data.system.hashing import hash_texts, hex_column
 from tratree_data.system.intervals import wilson_interval
@@ -46,16 +48,25 @@ def search(directory: str | Path, settings: SearchSettings) -> StageResult:
             return StageResult(STAGE, False, {"nodes": store.count("node_values"), "paths": store.count("paths")})
         evidence = Evidence()
         with StagedFiles(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
-            for arrays in read_tree_arrays_by_chunk(store):
-                for name, table in search_trees(arrays, settings, settings.threads or os.cpu_count() or 1).items():
-                    parts.add(name, table)
-                    if name == "paths":
-                        evidence.add(table, arrays)
-                advance(len(arrays.parent))
-            tables = {"dropped": with_dropped(store, STAGE, parts.table("dropped")), **{name: parts.files(name) for name in this.writes}}
+            threads = settings.threads or (os.cpu_count() or 1 if is_alone(settings.engine, settings.workers) else 1)
+            make = partial(search_chunk, settings=settings, threads=threads)
+            for chunk, found in run_by_chunk(make, plan_tree_chunks(store), parts, settings.engine, settings.workers):
+                evidence.join(found)
+                advance(chunk.nodes)
+            tables = {"dropped": with_dropped(store, STAGE, parts.dropped()), **{name: parts.files(name) for name in this.writes}}
             commit(directory, STAGE, tables, settings=settings.recorded(), reads=reads)
     counts = {"nodes": parts.rows["node_values"], "paths": parts.rows["paths"], "dropped trees": parts.rows["dropped"]}
     return StageResult(STAGE, True, counts, evidence.notes(directory))
+
+
+def search_chunk(chunk: TreeChunk, add: Add, settings: SearchSettings, threads: int) -> "Evidence":
+    arrays = read_arrays(chunk)
+    evidence = Evidence()
+    for name, table in search_trees(arrays, settings, threads).items():
+        add(name, table)
+        if name == "paths":
+            evidence.add(table, arrays)
+    return evidence
 
 
 @dataclass
@@ -70,6 +81,10 @@ class Evidence:
         self.best += first.num_rows
         attempts = arrays.scored_visits[arrays.tree_start[:-1]][positions(first["tree_id"], arrays.tree_ids)]
         self.single += int(np.count_nonzero((numbers(first["support"]) == 1) & (attempts > 1)))
+
+    def join(self, other: "Evidence") -> None:
+        self.best += other.best
+        self.single += other.single
 
     def notes(self, directory: object) -> tuple[str, ...]:
         if 2 * self.single <= self.best:

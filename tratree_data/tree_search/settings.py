@@ -6,7 +6,7 @@ from math import isfinite
 from typing import Annotated, Any, Literal
 
 from tratree_data.errors import BadInputError
-from tratree_data.system.settings import PYTHON_ONLY, Setting, Settings
+from tratree_data.system.settings import PYTHON_ONLY, EngineSetting, Setting, Settings, WorkersSetting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +26,8 @@ class SearchSettings(Settings):
     paths: Annotated[int, Setting("Paths per tree.", minimum=1)] = 1
     min_support: Annotated[int, Setting("Minimum scored rollouts that end where a path ends.", minimum=1)] = 1
     threads: Annotated[int | None, Setting("Threads; one per core by default.", minimum=1, recorded=False)] = None
+    engine: EngineSetting = "local"
+    workers: WorkersSetting = None
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -1,32 +1,33 @@
-"""The verb `build`: trees of a whole dataset, in chunks of tasks, on all cores or under Ray, committed once.
+"""The verb `build`: trees of a whole dataset, in chunks of tasks, on all cores or on a cluster, committed once.
 
 Tasks are independent, so a dead worker costs its chunk, which is tried again. When a dataset has only grown, only the trees of the new
 rollouts are rebuilt; the result is that of a build from scratch.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.errors import TratreeError
 from tratree_data.results import StageResult
-from tratree_data.store.locations import Place
+from tratree_data.store.by_chunk import Add, is_alone, run_by_chunk
 from tratree_data.store.outcomes import read_outcomes, store_as_read
-from tratree_data.store.parquet_files import new_file, staging, write_parquet
 from tratree_data.store.reader import Store, is_current, last_lineage, open_store, versions_read
-from tratree_data.store.staged import removed_unless_committed, work_folder
+from tratree_data.store.staged import StagedFiles, sorting_folder, work_folder
 from tratree_data.store.tree_chunks import StepChunk, plan_step_chunks, read_step_chunk
 from tratree_data.store.writer import commit, writing
-from tratree_data.system.engine import Engine, run_each
 from tratree_data.system.progress import progress
 from tratree_data.system.settings import takes
 from tratree_data.trees.audit import calibrate
 from tratree_data.trees.built_with import TABLES, BuiltWith, count_merges
-from tratree_data.trees.embed import Cache, load_cache
-from tratree_data.trees.embedders import Embedder, LexicalEmbedder, make_embedder
+from tratree_data.trees.embed import Cache, StoredVectors, load_cache, stored_vectors
+from tratree_data.trees.embedders import Embedder, LexicalEmbedder, Vectors, embedder_called, make_embedder
 from tratree_data.trees.learning import resolve_rules
 from tratree_data.trees.normalise import parse_rules
 from tratree_data.trees.settings import AUTO, BuildSettings
@@ -42,9 +43,8 @@ REBUILD_ALL_FROM = 0.3
 
 @dataclass(frozen=True)
 class Built:
-    """The files that a chunk was written to, and how many texts it contained."""
+    """What the report says of a chunk, and the vectors that a worker computed for it."""
 
-    files: dict[str, Place]
     steps: int
     distinct: int
     embedded: int
@@ -52,6 +52,7 @@ class Built:
     embedding_seconds: float
     merged_by_similarity: int
     merged_as_normalised: int
+    vectors: dict[int, Vectors]
 
 
 @takes(BuildSettings)
@@ -72,28 +73,18 @@ def build(directory: str | Path, settings: BuildSettings) -> StageResult:
         store = open_store(directory)
         cache = load_cache(store, model) if model else None
         if cache is not None and calibrated is not None and _is_stored(cache):
-            cache.adopt(calibrated)
+            cache.adopt(calibrated.new)
             store = _keep_vectors(store, cache)
         reads = versions_read(store, ("rollouts", "steps"))
         if is_current(store, "build", TABLES, made.as_dict(), reads):
             return StageResult("build", False, _count_trees(store))
         rollouts, changed = _rollouts_to_build(store, made)
-        done: list[Built] = []
-        files: dict[str, list[Place]] = {table: [] for table in TABLES}
-        with removed_unless_committed(directory, files), work_folder(directory) as scratch:
-            chunks = plan_step_chunks(store, rollouts, scratch, settings.chunk_steps)
-            for built in _build_chunks(store, chunks, cache, made, settings):
-                done.append(built)
-                for table in TABLES:
-                    files[table].append(built.files[table])
+        with work_folder(directory) as scratch, sorting_folder(store, settings.engine) as shared, StagedFiles(directory) as parts:
+            chunks = plan_step_chunks(store, rollouts, scratch, settings.chunk_steps, shared)
+            done = list(_build_chunks(store, chunks, cache, made, settings, parts))
+            files = {table: parts.files(table) for table in TABLES}
             store = commit(directory, "build", files, settings=made.as_dict(), reads=reads, replace_trees=changed)
-    notes = (
-        *_notes(done, model, threshold, changed),
-        _note_ignored_engine(cache, settings),
-        *merging_warnings(store),
-        *learned,
-        why,
-    )
+    notes = (*_notes(done, model, threshold, changed), *merging_warnings(store), *learned, why)
     return StageResult("build", True, _count_trees(store), tuple(filter(None, notes)))
 
 
@@ -123,18 +114,6 @@ def _keep_vectors(store: Store, cache: Cache) -> Store:
     if not cache.new:
         return store
     return commit(store.path, "embed", {"embeddings": cache.take_new()}, settings={"model": cache.embedder.name}, reads={}, append=True)
-
-
-def _note_ignored_engine(cache: Cache | None, settings: BuildSettings) -> str:
-    if cache is None or not _is_stored(cache):
-        return ""
-    ignored = [
-        *(["--engine ray"] if settings.engine == "ray" else []),
-        *([f"--workers {settings.workers}"] if (settings.workers or 1) > 1 else []),
-    ]
-    if not ignored:
-        return ""
-    return f"ignored {' and '.join(ignored)}: {cache.embedder.name} runs in one process, so that each text is embedded once"
 
 
 def _rollouts_to_build(store: Store, made: BuiltWith) -> tuple[pa.Table, list[str] | None]:
@@ -169,42 +148,42 @@ def _scored_ids(rollouts: pa.Table) -> pa.Array:
 
 
 def _build_chunks(
-    store: Store, chunks: Sequence[StepChunk], cache: Cache | None, made: BuiltWith, settings: BuildSettings
+    store: Store, chunks: Sequence[StepChunk], cache: Cache | None, made: BuiltWith, settings: BuildSettings, parts: StagedFiles
 ) -> Iterator[Built]:
+    """One cache serves all chunks that this process builds; workers have caches of their own, and send back what they computed."""
     total = sum(chunk.steps for chunk in chunks)
     is_stored = cache is not None and _is_stored(cache)
-    is_local = settings.engine == "local"
-    directory = store.path
+    engine, workers = _engine_for(settings, len(chunks), total, is_stored)
+    shared = cache if is_alone(engine, workers) else None
+    make = partial(build_chunk, made=made, stored=stored_vectors(store, made.embedder) if is_stored else None, cache=shared)
     with progress("build", total, "steps") as advance:
-        if is_stored or (is_local and (len(chunks) == 1 or settings.workers == 1)):
-            for chunk in chunks:
-                built = build_chunk(directory, chunk, cache, made)
-                if cache is not None and is_stored:
-                    _keep_vectors(store, cache)
-                advance(chunk.steps)
-                yield built
-            return
-        engine: Engine = "ray" if not is_local else "processes" if settings.workers or total >= PROCESSES_FROM_STEPS else "threads"
-        work = [(directory, chunk, cache.embedder if cache else None, made) for chunk in chunks]
-        for built in run_each(build_alone, work, engine=engine, workers=settings.workers, remedy=REMEDY):
+        for _, built in run_by_chunk(make, chunks, parts, engine, workers, remedy=REMEDY, use_gpu=is_stored):
+            if cache is not None and is_stored:
+                cache.adopt(built.vectors)
+                _keep_vectors(store, cache)
             advance(built.steps)
-            yield built
+            yield replace(built, vectors={})
+
+
+def _engine_for(settings: BuildSettings, chunks: int, steps: int, is_stored: bool) -> tuple[Literal["local", "threads", "ray"], int | None]:
+    """Threads where that is quicker than processes; one process for a sentence model, which uses all cores, unless more are asked for."""
+    if settings.engine == "ray":
+        return "ray", settings.workers
+    if settings.workers or is_stored or chunks == 1:
+        return "local", settings.workers
+    return ("local", os.cpu_count()) if steps >= PROCESSES_FROM_STEPS else ("threads", None)
 
 
 REMEDY = "Next: the same command with --workers 1, or a smaller --chunk-steps"
-Work = tuple[Place, StepChunk, Embedder | None, BuiltWith]
 
 
-def build_alone(work: Work) -> Built:
-    """`build_chunk` where nothing is shared: in a thread, a process or a Ray task."""
-    directory, chunk, embedder, made = work
-    return build_chunk(directory, chunk, Cache(embedder) if embedder else None, made)
-
-
-def build_chunk(directory: Place, chunk: StepChunk, cache: Cache | None, made: BuiltWith) -> Built:
-    """The trees of one chunk, as Parquet files for the driver to commit."""
+def build_chunk(chunk: StepChunk, add: Add, made: BuiltWith, stored: StoredVectors | None, cache: Cache | None) -> Built:
+    """The trees of one chunk. Without a `cache` to share it has one of its own, of the vectors that are stored."""
+    own = cache is None and made.embedder != "exact"
+    if own:
+        cache = Cache(_embedder_here(made.embedder), find=stored.find if stored else None)
     steps = read_step_chunk(chunk, STEP_COLUMNS)
-    embedded, used, seconds = (len(cache.vectors), cache.used, cache.seconds) if cache else (0, 0, 0.0)
+    embedded, used, seconds = (cache.computed, cache.used, cache.seconds) if cache else (0, 0, 0.0)
     trees = build_tree(
         chunk.rollouts,
         steps,
@@ -213,20 +192,26 @@ def build_chunk(directory: Place, chunk: StepChunk, cache: Cache | None, made: B
         rules=parse_rules(made.normalise),
         action_rules=parse_rules(made.normalise_actions),
     )
-    files = {}
     for name in TABLES:
-        files[name] = new_file(staging(directory), name)
-        write_parquet(getattr(trees, name), name, files[name])
+        add(name, getattr(trees, name))
     return Built(
-        files=files,
         steps=steps.num_rows,
         distinct=trees.distinct_observations,
-        embedded=len(cache.vectors) - embedded if cache else 0,
+        embedded=cache.computed - embedded if cache else 0,
         cached=cache.used - used if cache else 0,
         embedding_seconds=cache.seconds - seconds if cache else 0.0,
         merged_by_similarity=count_merges(trees.step_nodes, "similarity"),
         merged_as_normalised=count_merges(trees.step_nodes, "normalised"),
+        vectors=cache.new if cache is not None and own and stored else {},
     )
+
+
+@lru_cache(maxsize=1)
+def _embedder_here(name: str) -> Embedder:
+    """A worker loads its model once, and finds out if it is another than the driver's."""
+    embedder = embedder_called(name)
+    assert embedder is not None
+    return embedder
 
 
 def _count_trees(store: Store) -> dict[str, int]:

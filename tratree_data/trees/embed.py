@@ -6,8 +6,9 @@ compared by equality.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,11 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from tratree_data.errors import BadInputError
+from tratree_data.store.locations import open_parquet
 from tratree_data.store.reader import Store
-from tratree_data.system.hashing import hash_texts, hex_column
+from tratree_data.store.row_groups import RowGroup, list_row_groups
+from tratree_data.store.tree_arrays import Ints
+from tratree_data.system.hashing import Hashes, hash_texts, hex_column
 from tratree_data.trees.embedders import BATCH, Embedder, Vectors
 from tratree_data.trees.vector_cache import folder_of, read_vectors, share_vectors
 
@@ -34,12 +38,18 @@ class Cache:
     new: dict[int, Vectors] = field(default_factory=dict)
     unshared: dict[int, Vectors] = field(default_factory=dict)
     used: int = 0
+    computed: int = 0
     seconds: float = 0.0
+    find: Callable[[Hashes], dict[int, npt.NDArray[np.float32]]] | None = None
+    """Looks up vectors that are stored but not loaded; all windows of a text one after the other."""
     on_progress: Callable[[int], None] = lambda count: None
 
     def lookup(self, texts: pa.Array) -> tuple[Vectors, npt.NDArray[np.int64]]:
         """All windows of all texts as rows, and the n + 1 offsets of each text's rows; no rows for one compared by equality."""
         hashes = hash_texts(texts)
+        if self.find is not None:
+            unknown = np.array([h for h in hashes.tolist() if h not in self.vectors], np.uint64)
+            self.vectors |= {h: flat.reshape(-1, self.embedder.dimension) for h, flat in self.find(unknown).items()}
         missing = [i for i, h in enumerate(hashes.tolist()) if h not in self.vectors]
         self.used += len(hashes) - len(missing)
         if missing:
@@ -65,15 +75,16 @@ class Cache:
                 )
             found.update(zip(batch, vectors, strict=True))
             self.on_progress(len(batch))
+        self.computed += len(hashes)
         for h, piece in zip(hashes, pieces, strict=True):
             stacked = np.stack([found[window] for window in piece]) if piece else np.zeros((0, self.embedder.dimension), np.float32)
             self.vectors[h] = self.new[h] = self.unshared[h] = stacked
 
-    def adopt(self, other: "Cache") -> None:
-        """Takes over what another cache of this embedder has newly computed."""
-        for text, vector in other.new.items():
+    def adopt(self, computed: Mapping[int, Vectors]) -> None:
+        """Takes over what another cache of this embedder has newly computed; of two vectors of one text, the first."""
+        for text, vector in computed.items():
             if text not in self.vectors:
-                self.vectors[text] = self.new[text] = vector
+                self.vectors[text] = self.new[text] = self.unshared[text] = vector
 
     def take_new(self) -> pa.Table:
         """What was computed since the last call, as rows of `embeddings`."""
@@ -104,6 +115,51 @@ def load_cache(store: Store | None, embedder: Embedder) -> Cache:
     if store is not None and store.has("embeddings"):
         _take(cache, store.read("embeddings", filter=ds.field("model") == embedder.name), f"{store.path}/embeddings")
     return cache
+
+
+@dataclass(frozen=True)
+class StoredVectors:
+    """The vectors of a model that a dataset keeps, for a worker that needs few of them."""
+
+    files: tuple[str, ...]
+    model: str
+
+    def find(self, hashes: Hashes) -> dict[int, npt.NDArray[np.float32]]:
+        """Those that are there; only row groups that hold some are read."""
+        if not len(self.files) or not len(hashes):
+            return {}
+        groups, known, group_of, row_of = _index_vectors(self.files, self.model)
+        place = np.minimum(np.searchsorted(known, hashes), max(len(known) - 1, 0))
+        there = place[known[place] == hashes] if len(known) else place[:0]
+        found: dict[int, npt.NDArray[np.float32]] = {}
+        for number in np.unique(group_of[there]).tolist():
+            wanted = np.unique(there[group_of[there] == number])
+            with open_parquet(groups[number].file) as parquet:
+                column = parquet.read_row_group(groups[number].number, columns=["vector"])["vector"].combine_chunks()
+            for h, vector in zip(known[wanted].tolist(), column.take(pa.array(row_of[wanted])), strict=True):
+                found[h] = vector.values.to_numpy().astype(np.float32, copy=False)
+        return found
+
+
+def stored_vectors(store: Store, model: str) -> StoredVectors:
+    return StoredVectors(tuple(store.sources["embeddings"].files) if store.has("embeddings") else (), model)
+
+
+@lru_cache(maxsize=1)
+def _index_vectors(files: tuple[str, ...], model: str) -> tuple[list[RowGroup], Hashes, Ints, Ints]:
+    """(row groups, hashes in ascending order, the row group of each, its row there): some bytes per text, kept by the process."""
+    groups = list_row_groups(files)
+    hashes, numbers, rows = [np.zeros(0, np.uint64)], [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for number, group in enumerate(groups):
+        with open_parquet(group.file) as parquet:
+            table = parquet.read_row_group(group.number, columns=["model", "text_id"])
+        mine = np.flatnonzero(pc.equal(table["model"], model).to_numpy(zero_copy_only=False))
+        hashes.append(np.array([int(text, 16) for text in table["text_id"].take(pa.array(mine)).to_pylist()], np.uint64))
+        numbers.append(np.full(len(mine), number, np.int64))
+        rows.append(mine)
+    joined = np.concatenate(hashes)
+    order = np.argsort(joined, kind="stable")
+    return groups, joined[order], np.concatenate(numbers)[order], np.concatenate(rows)[order]
 
 
 def _take(cache: Cache, rows: pa.Table, place: object) -> None:

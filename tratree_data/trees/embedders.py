@@ -104,6 +104,10 @@ class SentenceEmbedder:
                 f"No sentence model {self.path!r}: {reason}\nNext: --embedder minilm, lexical, exact, or a model's folder"
             ) from error
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the model itself, which each process loads when it needs it."""
+        return {name: value for name, value in vars(self).items() if name != "model"}
+
     def _probe(self) -> None:
         """An unusable model is an error now, not when a text first has to be compared. One without its tokenizer finds all texts alike."""
         texts = ["the red cat ran off", "our big tax was cut"]  # of one shape: unknown tokens are as many in both

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated
 
 from tratree_data.errors import BadInputError
-from tratree_data.system.settings import Setting, Settings
+from tratree_data.system.settings import EngineSetting, Setting, Settings
 
 AUTO = "auto"
 
@@ -25,8 +25,8 @@ class BuildSettings(Settings):
         Sequence[str],
         Setting("What comparing actions ignores: cd-prefix, quoting, argument-order, a pattern, or auto to learn it."),
     ] = ()
-    engine: Annotated[Literal["local", "ray"], Setting("local (threads or processes on this machine) or ray.", recorded=False)] = "local"
-    workers: Annotated[int | None, Setting("Workers; one per core by default.", minimum=1, recorded=False)] = None
+    engine: EngineSetting = "local"
+    workers: Annotated[int | None, Setting("Worker processes; by default threads or one per core.", minimum=1, recorded=False)] = None
     chunk_steps: Annotated[int, Setting("Steps that a worker holds in memory at once.", minimum=1, recorded=False)] = 150_000
 
     def __post_init__(self) -> None:
