@@ -5,34 +5,41 @@ WITH tasks AS (
     SELECT DISTINCT environment, task_id, split, trim(regexp_replace(lower(instruction), '[^\p{L}\p{N}]+', ' ', 'g')) AS words
     FROM rollouts
 ),
-instructions AS (
-    SELECT environment, words, split, min(task_id) AS task_id, list_distinct(string_split(words, ' ')) AS word_set
+instructions AS MATERIALIZED (
+    SELECT environment, words, split, min(task_id) AS task_id, list_distinct(string_split(words, ' ')) AS word_set,
+           row_number() OVER (ORDER BY environment, words, split) AS number
     FROM tasks
     WHERE words <> ''
     GROUP BY environment, words, split
 ),
-spread AS (SELECT environment, words, split, unnest(word_set) AS word FROM instructions),
+spread AS (SELECT environment, number, unnest(word_set) AS word FROM instructions),
 rarity AS (SELECT environment, word, count(*) AS uses FROM spread GROUP BY environment, word),
 ranked AS (
-    SELECT s.environment, s.words, s.split, s.word,
-           row_number() OVER (PARTITION BY s.environment, s.words, s.split ORDER BY r.uses, s.word) AS rank,
-           count(*) OVER (PARTITION BY s.environment, s.words, s.split) AS size
+    SELECT s.environment, s.number, s.word, row_number() OVER (PARTITION BY s.number ORDER BY r.uses, s.word) AS rank,
+           count(*) OVER (PARTITION BY s.number) AS size
     FROM spread AS s
     JOIN rarity AS r USING (environment, word)
 ),
-prefixes AS (SELECT environment, words, split, word, size FROM ranked WHERE rank <= size - ceil($min_jaccard * size) + 1),
-candidates AS (
-    SELECT DISTINCT a.environment, a.words, a.split, b.words AS other_words, b.split AS other_split
+prefixes AS (
+    SELECT r.environment, r.number, r.word, r.size, i.split
+    FROM ranked AS r
+    JOIN instructions AS i USING (number)
+    WHERE r.rank <= r.size - ceil($min_jaccard * r.size) + 1
+),
+candidates AS MATERIALIZED (
+    SELECT DISTINCT a.number, b.number AS other
     FROM prefixes AS a
-    JOIN prefixes AS b ON b.environment = a.environment AND b.word = a.word AND b.split > a.split AND b.words <> a.words
+    JOIN prefixes AS b ON b.environment = a.environment AND b.word = a.word AND b.split > a.split AND b.number <> a.number
     WHERE least(a.size, b.size) >= $min_jaccard * greatest(a.size, b.size)
 ),
+sides AS MATERIALIZED (SELECT c.other, a.* FROM candidates AS c JOIN instructions AS a USING (number)),
 near AS (
-    SELECT c.environment, a.task_id, c.split, b.task_id AS other_task_id, c.other_split,
+    -- One side after the other: with both joins in one place, DuckDB compares all instructions before it looks at the candidates.
+    SELECT a.environment, a.task_id, a.split, b.task_id AS other_task_id, b.split AS other_split,
            len(list_intersect(a.word_set, b.word_set)) / len(list_distinct(list_concat(a.word_set, b.word_set))) AS similarity
-    FROM candidates AS c
-    JOIN instructions AS a ON a.environment = c.environment AND a.words = c.words AND a.split = c.split
-    JOIN instructions AS b ON b.environment = c.environment AND b.words = c.other_words AND b.split = c.other_split
+    FROM sides AS a
+    JOIN instructions AS b ON b.number = a.other
+    WHERE a.words <> b.words
 ),
 found AS (
     SELECT 'task' AS kind, environment, task_id, a.split, task_id AS other_task_id, b.split AS other_split, 1.0::DOUBLE AS similarity

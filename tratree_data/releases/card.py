@@ -27,6 +27,7 @@ from tratree_data.releases.front_matter import default_table, front_matter
 from tratree_data.releases.markdown import bars, cell, plain, table
 from tratree_data.store.manifest import MANIFEST, Manifest, read_manifest, release_store
 from tratree_data.store.queries import query
+from tratree_data.store.query_files import STAGE_MEMORY
 from tratree_data.store.reader import Store
 from tratree_data.store.release import HUB
 from tratree_data.store.schemas import table_schema
@@ -53,7 +54,8 @@ ANYWHERE = "path/to/this/folder"
 def write_card(folder: Path, title: str, license: str, report: dict[str, Any], place: str, about: About) -> None:
     """README.md with its image and page, and croissant.json, from the data in `folder`; `place` is 'hub:org/name' or ANYWHERE."""
     manifest = read_manifest((folder / MANIFEST).read_text(encoding="utf-8"), str(folder))
-    store = release_store(manifest, str(folder.resolve()), folder)
+    store, written = (release_store(manifest, str(folder.resolve()), folder) for _ in range(2))  # one for each thread
+    store.most_memory = written.most_memory = STAGE_MEMORY
     tasks = read_tasks(store)
     pictured = sample_tree(tasks)
     if pictured is not None:
@@ -65,7 +67,7 @@ def write_card(folder: Path, title: str, license: str, report: dict[str, Any], p
     drawn = {"image": IMAGE if pictured else "", "page": f"{PAGE}#tree={pictured}"}
     with ThreadPoolExecutor(1) as beside:
         page = beside.submit(page_of_trees, store, title, address=place, trees=TREES_IN_THE_PAGE, tasks=tasks) if pictured else None
-        facts = {**_facts(release_store(manifest, str(folder.resolve()), folder), manifest, about), **drawn}
+        facts = {**_facts(written, manifest, about), **drawn}
     if page is not None:
         (folder / PAGE).parent.mkdir(exist_ok=True)
         (folder / PAGE).write_text(page.result()[0], encoding="utf-8")

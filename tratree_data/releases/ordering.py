@@ -16,10 +16,11 @@ import pyarrow as pa
 
 from tratree_data.errors import BadInputError
 from tratree_data.files import read_text
+from tratree_data.store.query_files import STAGE_MEMORY
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema, table_schema
 
-CHUNK_BYTES = 640 * 2**20
+CHUNK_BYTES = 256 * 2**20
 SPILL_BYTES = 32 * 2**20
 BATCH_ROWS = 8 * 1024
 UNSPLIT = "unknown"
@@ -46,7 +47,7 @@ def work_connection(folder: Path, store: Store | None = None) -> duckdb.DuckDBPy
     if store is not None:
         store.let_read(connection)
     connection.execute("SET temp_directory = $folder", {"folder": str(folder)})
-    connection.execute("SET memory_limit = '2GB'")
+    connection.execute("SET memory_limit = $most", {"most": f"{STAGE_MEMORY // 2**20}MiB"})
     return connection
 
 

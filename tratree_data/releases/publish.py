@@ -37,6 +37,7 @@ from tratree_data.stages import published_tables
 from tratree_data.store.buckets import is_address
 from tratree_data.store.locations import place
 from tratree_data.store.manifest import MANIFEST, Manifest, Shard, file_hash, read_manifest
+from tratree_data.store.query_files import STAGE_MEMORY
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.release import HUB, names_release, refuse_address
 from tratree_data.store.withdrawals import Withdrawals
@@ -107,6 +108,7 @@ def _dataset(named: str | Path, target: str) -> Store:
     if not target.startswith(HUB):
         outside(place(target), directory)
     store = open_store(directory)
+    store.most_memory = STAGE_MEMORY
     store.need("rollouts", "steps")
     _need_current(store)
     if not store.count("rollouts"):

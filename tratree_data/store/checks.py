@@ -9,6 +9,7 @@ import pyarrow as pa
 from tratree_data.files import read_text
 from tratree_data.store.purges import MARK, begun_purge
 from tratree_data.store.queries import check_names
+from tratree_data.store.query_files import STAGE_MEMORY
 from tratree_data.store.reader import Store
 from tratree_data.store.release import corrupt_files, names_release, open_dataset
 from tratree_data.store.schemas import table_names, table_schema
@@ -25,6 +26,7 @@ def check(directory: str | Path) -> pa.Table:
     if any(row["offending_rows"] for row in files):
         return pa.Table.from_pylist(files, schema=RESULT)
     store = open_dataset(str(directory))
+    store.most_memory = STAGE_MEMORY
     return pa.Table.from_pylist(files + _purge_rule(store) + _rules_about_rows(store), schema=RESULT)
 
 

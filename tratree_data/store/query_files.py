@@ -20,6 +20,8 @@ from tratree_data.store.locations import open_for_reading, read_ended
 
 PROTOCOL = "dataset"
 MEMORY_SHARE = 0.6
+STAGE_MEMORY = 2**30
+"""Bytes that a stage's own queries may use, so that its memory does not grow with the dataset; the rest goes to the disk."""
 ENDS_KEPT = 512
 """Of a bucket's files, at most 64 KiB each."""
 

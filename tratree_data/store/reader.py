@@ -59,6 +59,8 @@ class Store:
     """Where a release on the Hub is read from."""
     outdated: dict[str, Source] = field(init=False)
     """Derived tables in an older format, as if they were not there; `need` names the command that makes them again."""
+    most_memory: int | None = None
+    """Bytes that a query may use; a share of the machine's memory unless a stage wants less, and the rest on the disk."""
     _defined: set[str] = field(default_factory=set)
     _whole: set[str] = field(default_factory=set)
 
@@ -170,7 +172,7 @@ class Store:
             advice = f"narrow it with WHERE or LIMIT, or --time-limit {10 * (time_limit or 0):g}"
             raise BadInputError(f"The query took longer than {time_limit:g} s and was stopped.\nNext: {advice}") from error
         except duckdb.OutOfMemoryException as error:
-            allowed = f"{memory_for_queries() / 2**30:.1f} GiB"
+            allowed = f"{self._memory() / 2**30:.1f} GiB"
             raise BadInputError(f"The query needs more than {allowed} of memory, the limit.\nNext: select fewer columns or rows") from error
         except duckdb.CatalogException as error:
             raise NotFoundError(_explain_missing_table(self, str(error))) from error
@@ -192,10 +194,13 @@ class Store:
             raise self._trouble() or error from error
         return self._session
 
+    def _memory(self) -> int:
+        return min(memory_for_queries(), self.most_memory or memory_for_queries())
+
     @cached_property
     def _session(self) -> duckdb.DuckDBPyConnection:
         session = duckdb.connect(
-            config={"memory_limit": f"{memory_for_queries() // 2**20}MiB", "temp_directory": str(spill_folder(gettempdir()))}
+            config={"memory_limit": f"{self._memory() // 2**20}MiB", "temp_directory": str(spill_folder(gettempdir()))}
         )
         session.register_filesystem(self._opened_by)
         self._add_lineage(session)
