@@ -5,6 +5,7 @@ WITH tasks AS (
     FROM outcomes
     GROUP BY tree_id
 ),
+trees AS MATERIALIZED (SELECT * FROM tree_quality JOIN tasks USING (tree_id)),
 causes AS (
     SELECT CASE
             WHEN tried < 2 THEN 'one_attempt'
@@ -16,11 +17,11 @@ causes AS (
             WHEN decisions = 0 THEN 'no_decision'
             ELSE 'equal_means'
         END AS cause
-    FROM tree_quality JOIN tasks USING (tree_id)
+    FROM trees
     UNION ALL
-    SELECT 'unsolved' FROM tree_quality JOIN tasks USING (tree_id) WHERE scored > 0 AND solved = 0
+    SELECT 'unsolved' FROM trees WHERE scored > 0 AND solved = 0
 )
-SELECT cause, count(*) AS trees, (SELECT count(*) FROM tree_quality) AS in_all
+SELECT cause, count(*) AS trees, (SELECT count(*) FROM nodes WHERE parent_id IS NULL) AS in_all
 FROM causes
 WHERE cause IS NOT NULL
 GROUP BY cause

@@ -24,7 +24,6 @@ MOST_ROUNDS = 8
 LONG_TEXT = 4_096
 """Bytes from which on most of a text is not near what was found in it: the rules look at its lines."""
 COMPILED_FOR = 16_384
-RULES_AT_ONCE = 12
 LOOKED_FIRST = 4_096
 """Bytes of text from which on compiling for Rust is worth it, one rule for all that are suspicious, or all rules for a first look."""
 SPACES = " \t\n\r\f\v\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
@@ -129,32 +128,13 @@ def _search(texts: pl.Series, rules: Sequence[Rule]) -> dict[int, list[Span]]:
         numbered = [(number, rule) for number, rule in enumerate(rules) if rule.across_lines == across_lines]
         owners, starts, series = pieces["text"].to_list(), pieces["start"].to_list(), pieces["piece"]
         lowered = series.str.to_lowercase()
-        for group, some in _by_group(series, lowered, numbered):
-            near, near_lowered = series.gather(some), lowered.gather(some)
-            for number, rule in group:
-                for place in rule.choose(near, near_lowered):
-                    i = some[place]
-                    for span in rule.spans(series[i]):
-                        moved = span._replace(start=span.start + starts[i], end=span.end + starts[i])
-                        found.setdefault(owners[i], []).append((number, moved))
+        for number, rule in numbered:
+            for i in rule.choose(series, lowered):
+                for span in rule.spans(series[i]):
+                    moved = span._replace(start=span.start + starts[i], end=span.end + starts[i])
+                    found.setdefault(owners[i], []).append((number, moved))
     outside = {i: _without_placeholders(texts[i], [span for _, span in sorted(spans)]) for i, spans in found.items()}
     return {i: spans for i, spans in outside.items() if spans}
-
-
-def _by_group(
-    texts: pl.Series, lowered: pl.Series, rules: Sequence[tuple[int, Rule]]
-) -> Iterator[tuple[Sequence[tuple[int, Rule]], pl.Series]]:
-    """A few rules at a time, and the texts in which one of them may find something: not all look at what one suspects."""
-    if texts.estimated_size() < LOOKED_FIRST:
-        yield rules, pl.arange(len(texts), eager=True)
-        return
-    for any_case in (False, True):
-        alike = [(number, rule) for number, rule in rules if rule.any_case == any_case]
-        for start in range(0, len(alike), RULES_AT_ONCE):
-            group = alike[start : start + RULES_AT_ONCE]
-            near = (lowered if any_case else texts).str.contains(_any_of([rule.near for _, rule in group])).arg_true()
-            if len(near):
-                yield group, near
 
 
 def _suspects(texts: pl.Series, rules: Sequence[Rule]) -> tuple[pl.DataFrame, pl.DataFrame]:
