@@ -7,11 +7,11 @@ server answers is reported in our words: its own texts hold addresses, and these
 import hashlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -117,6 +117,8 @@ class Found:
     path: BucketPath
     size: int
     modified: datetime
+    tag: str = ""
+    """Another one, if the object was replaced."""
 
 
 def is_address(text: str) -> bool:
@@ -363,7 +365,11 @@ def list_below(path: BucketPath) -> Iterator[Found]:
 
     with explained(path):
         for batch in obstore.list(_store(path), path.key or None):
-            yield from (Found(BucketPath(path.root, one["path"]), int(one["size"]), one["last_modified"]) for one in batch)
+            yield from map(partial(_found, path.root), batch)
+
+
+def _found(root: str, one: Mapping[str, Any]) -> Found:
+    return Found(BucketPath(root, one["path"]), int(one["size"]), one["last_modified"], f"{one['e_tag']} {one['last_modified']}")
 
 
 def entries_of(path: BucketPath) -> tuple[list[str], list[Found]]:
@@ -373,4 +379,4 @@ def entries_of(path: BucketPath) -> tuple[list[str], list[Found]]:
     with explained(path):
         listed = obstore.list_with_delimiter(_store(path), path.key or None)
     folders = [prefix.rstrip("/").rpartition("/")[2] for prefix in listed["common_prefixes"]]
-    return folders, [Found(BucketPath(path.root, one["path"]), int(one["size"]), one["last_modified"]) for one in listed["objects"]]
+    return folders, [_found(path.root, one) for one in listed["objects"]]

@@ -6,7 +6,6 @@ A version is visible when the last table of its commit has it, so a process kill
 
 import json
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -16,18 +15,16 @@ from urllib.parse import unquote
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
-from tratree_data.errors import BadInputError, NotFoundError, TratreeError
-from tratree_data.store.buckets import BucketPath, comes_from_client, entries_of, explain, list_below
-from tratree_data.store.locations import Place, delta_address, is_far, place
+from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, TratreeError
+from tratree_data.store.buckets import BucketPath, comes_from_client, explain
+from tratree_data.store.locations import Place, delta_address, place
+from tratree_data.store.log_mirror import LOG, list_log, list_logs, mirror_logs, read_entry
 from tratree_data.store.schemas import FORMAT_VERSION, table_names
 from tratree_data.store.shapes import ACTIONS, COMMITTED, need_shape
 from tratree_data.system.safe_paths import inside, refuse_links_in
 
 LINEAGE_KEY = "tratree"
-LOG = "_delta_log"
 MOST_OF_AN_ERROR = 200
-OPENED_AT_ONCE = 8
-"""Tables of a bucket: each takes several requests, one after the other."""
 
 try:
     CODE_VERSION = version("tratree-data")
@@ -63,12 +60,14 @@ class Tables:
 
     def __init__(self, folder: Place) -> None:
         self.folder = folder
-        self.names = delta_tables(folder)
+        self._logs = list_logs(folder) if isinstance(folder, BucketPath) else {}
+        self.names = list(self._logs) if isinstance(folder, BucketPath) else delta_tables(folder)
         if isinstance(folder, Path):
             for name in self.names:
                 refuse_links_in(folder / name, folder)
                 refuse_links_in(folder / name / LOG, folder)
         self._opened: dict[str, DeltaTable] = {}
+        self._writable: dict[str, DeltaTable] = {}
         self._lineages: dict[str, list[Lineage | None]] = {}
         self._commits: dict[str, set[str]] = {}
 
@@ -78,7 +77,24 @@ class Tables:
         return self._opened[table]
 
     def at(self, table: str, version: int | None) -> DeltaTable:
-        address, options = delta_address(self.folder / table)
+        """For reading: of a bucket, the entries of the log that are not here yet are fetched."""
+        if not isinstance(self.folder, BucketPath):
+            return self._open(table, *delta_address(self.folder / table), version)
+        here = mirror_logs(self.folder, {table: self._logs[table]}, whole=version is not None)
+        return self._open(table, here[table].as_uri(), None, version)
+
+    def writable(self, table: str) -> DeltaTable:
+        """The newest version, for committing to it."""
+        if not isinstance(self.folder, BucketPath):
+            return self.newest(table)
+        if table not in self._writable:
+            opened = self._open(table, *delta_address(self.folder / table), None)
+            if opened.version() != self.newest(table).version():
+                raise StoreBusyError(f"Another process has just written to {self.folder / table}.\nNext: run the same command again")
+            self._writable[table] = opened
+        return self._writable[table]
+
+    def _open(self, table: str, address: str, options: dict[str, str] | None, version: int | None) -> DeltaTable:
         try:
             return DeltaTable(address, version=version, storage_options=options)
         except (DeltaError, OSError) as error:
@@ -88,9 +104,18 @@ class Tables:
         """After a commit to it."""
         if table not in self.names:
             self.names = sorted([*self.names, table])
-        if table in self._opened:
+        if isinstance(self.folder, BucketPath):
+            self._list_again(table)
+            if table in self._writable:
+                self._writable[table].update_incremental()
+        elif table in self._opened:
             self._opened[table].update_incremental()
         self._forget_history(table)
+
+    def _list_again(self, table: str) -> None:
+        self._opened.pop(table, None)
+        if isinstance(self.folder, BucketPath):
+            self._logs[table] = list_log(self.folder, table)
 
     def _forget_history(self, table: str) -> None:
         self._lineages.pop(table, None)
@@ -154,15 +179,14 @@ class Tables:
     def sources(self, requested: Mapping[str, int] | None = None) -> dict[str, Source]:
         """Every table as a reader sees it. A commit that ends while the tables are being opened is seen in all of them or in none."""
         requested = requested or {}
-        if is_far(self.folder):
-            with ThreadPoolExecutor(OPENED_AT_ONCE) as pool:
-                list(pool.map(self.newest, self.names))
+        if isinstance(self.folder, BucketPath):
+            mirror_logs(self.folder, self._logs)
         found = {table: self.visible(table, requested.get(table)) for table in self.names}
         again: set[str] = set()
         while behind := self._behind(found) - again:
             again |= behind
             for table in behind:
-                del self._opened[table]
+                self._list_again(table)
                 self._forget_history(table)
             found |= {table: self.visible(table, requested.get(table)) for table in behind}
         return {table: source for table, source in found.items() if source is not None}
@@ -176,8 +200,7 @@ class Tables:
 def delta_tables(folder: Place) -> list[str]:
     """The tables that the dataset has; on this machine a table, or its log, that is a link is refused."""
     if isinstance(folder, BucketPath):
-        names, _ = entries_of(folder)
-        return [name for name in table_names() if name in names and next(iter(list_below(folder / name / LOG)), None)]
+        return list(list_logs(folder))
     return [name for name in table_names() if inside(folder, Path(name, LOG)).is_dir()]
 
 
@@ -198,7 +221,7 @@ def read_actions(folder: Place, table: str, version: int, *kinds: str) -> list[t
     path = folder / table / LOG / f"{version:020}.json"
     beginnings = tuple(f'{{"{kind}"' for kind in kinds)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_entry(path) if isinstance(path, BucketPath) else path.read_text(encoding="utf-8")
         actions = [item for line in text.split("\n") if line.startswith(beginnings) for item in json.loads(line).items()]
     except (ValueError, RecursionError) as error:
         raise _unreadable(folder / table, f"{path.name} in its log is cut off") from error

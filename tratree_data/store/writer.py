@@ -240,12 +240,12 @@ def _table_for_commit(opened: Tables, table: str, keep: bool) -> DeltaTable:
     """What a killed process left behind is undone where the table's rows are kept."""
     if keep:
         _add_columns(opened, table)
-    elif not _fits(opened.newest(table), table):
+    elif not _fits(opened.writable(table), table):
         _create(opened, table, mode="overwrite")
-    _constrain(opened.newest(table), table)
+    _constrain(opened.writable(table), table)
     if keep:
         undo_leftovers(opened, table)
-    return opened.newest(table)
+    return opened.writable(table)
 
 
 def _fits(delta: DeltaTable, table: str) -> bool:
@@ -262,7 +262,7 @@ def _add_columns(opened: Tables, table: str) -> None:
 
     Constraints are named by their place, so all are dropped first; a kill in between leaves columns or constraints that are missing still.
     """
-    delta = opened.newest(table)
+    delta = opened.writable(table)
     known = {field.name for field in delta.schema().fields}
     added = [field for field in arrow_schema(table) if field.name not in known]
     if added:
@@ -278,7 +278,7 @@ def _constraint_names(delta: DeltaTable) -> set[str]:
 
 def undo_leftovers(opened: Tables, table: str) -> None:
     """What a killed process committed to this table, but not to the last one of its commit, goes."""
-    delta = opened.newest(table)
+    delta = opened.writable(table)
     source = opened.visible(table)
     if source is None and delta.file_uris():
         delta.restore(min(number for number, lineage in opened.lineages(table) if lineage is not None) - 1)
