@@ -13,11 +13,11 @@ from helpers.shared_data import SHARED, needs_shared
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError
-from tratree_data.importers import zip_members
+from tratree_data.importers import message_spool, zip_members
 from tratree_data.importers.formats import FORMATS, fitting_formats
 from tratree_data.importers.inspect_scores import headline, score_of, success_of
 from tratree_data.importers.log_files import JsonStream, LogFile
-from tratree_data.importers.log_records import Options, Problem, Record, Unusable
+from tratree_data.importers.log_records import Options, Problem, Record, StreamedSteps, Unusable
 
 LOGS = Path(__file__).parent / "data/logs/inspect"
 LOG = json.loads((LOGS / "arithmetic.json").read_text())
@@ -296,3 +296,23 @@ def test_only_the_beginning_of_a_long_sample_is_read_to_find_out_the_format(tmp_
         assert isinstance(begun, Record)
         assert len(begun.steps) == 199
         assert [len(record.steps) for record in read(path)[0]] == [500, *left]
+
+
+def test_a_long_sample_gives_the_rows_of_a_short_one(tmp_path, monkeypatch):
+    """Also its rollout_id, so that importing it again adds nothing."""
+    call = {"id": "c", "function": "ls", "arguments": {"n": 1.0}, "type": "function"}
+    said = [{"role": "assistant", "content": f"turn {i}\x00", "tool_calls": [call | {"id": f"c{i}"}]} for i in range(30)]
+    heard = [{"role": "tool", "content": f"{i} files é", "tool_call_id": f"c{i}"} for i in range(30)]
+    turns = [message for pair in zip(said, heard, strict=True) for message in pair]
+    sample = SAMPLE | {"messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "Count."}, *turns]}
+    path = archive(tmp_path / "a.eval", {"header.json": HEADER, NAME: sample})
+    import_log(tmp_path / "short", path)
+    monkeypatch.setattr(message_spool, "HELD_MESSAGES", 7)
+    monkeypatch.setattr(message_spool, "LONG_MESSAGES", 10)
+    assert isinstance(read(path)[0][0].steps, StreamedSteps)
+    import_log(tmp_path / "long", path)
+    for table in ("rollouts", "steps"):
+        short, long = (open_store(tmp_path / name).sql(f"SELECT * FROM {table} ORDER BY ALL").to_pylist() for name in ("short", "long"))
+        assert long == short
+    again = import_log(tmp_path / "short", path)
+    assert (again.counts["already_there"], again.counts["rollouts"]) == (1, 0)

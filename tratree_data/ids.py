@@ -5,11 +5,20 @@ import xxhash
 
 def content_id(*parts: object) -> str:
     """Hash of the parts in order; lengths are hashed too, so ('ab', 'c') and ('a', 'bc') differ."""
-    framed: list[bytes] = []
+    return xxhash.xxh3_64_hexdigest(framed(*parts))
+
+
+def framed(*parts: object) -> bytes:
+    """What is hashed: each part behind its length."""
+    pieces: list[bytes] = []
     for part in parts:
         data = str(part).encode("utf-8", "surrogatepass")
-        framed += (len(data).to_bytes(8, "little"), data)
-    return xxhash.xxh3_64_hexdigest(b"".join(framed))
+        pieces += (frame(len(data)), data)
+    return b"".join(pieces)
+
+
+def frame(length: int) -> bytes:
+    return length.to_bytes(8, "little")
 
 
 def tree_id(environment: str, task_id: str) -> str:

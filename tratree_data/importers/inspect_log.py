@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 from tratree_data.importers import log_records
-from tratree_data.importers.inspect_samples import JSON, Sample, add_message, attached_text, eval_of, note_event, read_sample, record_of
+from tratree_data.importers.inspect_samples import JSON, Sample, attached_text, eval_of, note_event, read_sample, record_of
 from tratree_data.importers.log_files import READ_ERRORS, JsonStream, LogFile
 from tratree_data.importers.log_records import LONGEST_KEY, Options, Problem, Record, Unusable
 from tratree_data.importers.zip_members import ZIP_MAGICS, open_archive, open_member, refusal
@@ -126,7 +126,7 @@ def _cut_sample(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]
         if not (isinstance(start, int) and isinstance(end, int) and 0 <= start <= end <= len(pool)):
             raise Unusable("wrong_type", f"message_refs points to {span!r:.40}, and there are {len(pool):,} messages")
         for message in pool[start:end]:
-            add_message(sample, message)
+            sample.messages.append(message)
     for event in _pieces(archive, members, f"samples/{name}/events/"):
         note_event(sample, event)
     for i, text in enumerate(_pieces(archive, members, f"samples/{name}/attachments/")):

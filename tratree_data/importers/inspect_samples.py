@@ -4,9 +4,11 @@ Of a sample's events, which are most of it, only those of the model count: they 
 texts and images are attachments that messages point to.
 """
 
+import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from tratree_data.importers import log_records
@@ -15,11 +17,12 @@ from tratree_data.importers.dialects import DATA_URL, placeholder, read_messages
 from tratree_data.importers.inspect_scores import headline, score_of, success_of
 from tratree_data.importers.log_files import JsonStream
 from tratree_data.importers.log_records import Options, Record, Unusable
+from tratree_data.importers.long_records import read_streamed
+from tratree_data.importers.message_spool import MessageSpool
 from tratree_data.messages import json_text
 
 POINTERS = ("attachment://", "tc://")
 LONGEST_POINTER = 100
-MOST_CHARACTERS = 512 * 2**20
 KINDS = {"application": "document", "text": "document"}
 LIMITS = {"context": "context_overflow", "time": "time_out", "working": "time_out", "operator": "unknown"}
 """Every other limit (messages, turns, tokens, cost, one of the task's own) is a budget of steps."""
@@ -41,13 +44,12 @@ class Sample:
     """What a sample's members say, but for its events."""
 
     facts: JSON = field(default_factory=dict)
-    messages: list[Any] = field(default_factory=list)
+    messages: MessageSpool = field(default_factory=MessageSpool)
     attachments: dict[str, str] = field(default_factory=dict)
     tools: dict[str, tuple[str, JSON]] = field(default_factory=dict)
     """Each tool by its JSON, with the message that was written by a model which had it."""
-    turns: dict[str, JSON] = field(default_factory=dict)
-    """What the events say about a message of the model, by its id."""
-    characters: int = 0
+    turns: dict[str, str] = field(default_factory=dict)
+    """What the events say about a message of the model, as JSON by its id."""
     repeated: str | None = None
     """A key that is there twice, so that nobody knows which counts."""
 
@@ -59,7 +61,7 @@ def read_sample(stream: JsonStream, sample: Sample, most_messages: int = sys.max
             sample.repeated = key
         if key == "messages" and stream.next() == "[":
             for _ in stream.elements():
-                add_message(sample, _watched(stream, sample))
+                sample.messages.append(_watched(stream, sample))
                 if len(sample.messages) >= most_messages:
                     return False
         elif key == "events" and stream.next() == "[":
@@ -91,13 +93,6 @@ def _open_transcript(sample: Sample) -> None:
         _attach(sample, name, text)
 
 
-def add_message(sample: Sample, message: Any) -> None:
-    content = message.get("content") if isinstance(message, dict) else None
-    sample.characters += len(content) if isinstance(content, str) else 0
-    if sample.characters <= MOST_CHARACTERS:
-        sample.messages.append(message)
-
-
 def _attach(sample: Sample, name: str, text: Any) -> None:
     if isinstance(text, str):
         sample.attachments[name] = attached_text(text)
@@ -127,7 +122,7 @@ def note_event(sample: Sample, event: Any) -> None:
         "timestamp": event.get("timestamp"), "seconds": event.get("working_time"), "model": event.get("model"),
         "usage": output.get("usage"), "stop_reason": log_records.at(choice, "stop_reason"),
     }  # fmt: skip
-    sample.turns[name] = {key: value for key, value in about.items() if value is not None}
+    sample.turns[name] = json_text({key: value for key, value in about.items() if value is not None})
 
 
 def eval_of(log: Any) -> JSON:
@@ -142,20 +137,18 @@ def record_of(sample: Sample, log: JSON, where: str, options: Options) -> Record
     spec, facts = eval_of(log), sample.facts
     if sample.repeated is not None:
         raise Unusable("repeated_key", log_records.repeated_key("", sample.repeated).detail)
-    if sample.characters > MOST_CHARACTERS:
-        raise Unusable("too_long", f"the sample's messages have more than {MOST_CHARACTERS:,} characters")
     _open_transcript(sample)
     name = log_records.identifier(facts.get("id"), "id")
     epoch = log_records.count(facts.get("epoch", 1), "epoch")
-    messages = [said for i, message in enumerate(sample.messages) for said in _messages(sample, message, f"messages[{i}]")]
+    messages = _said(sample)
     error = log_records.optional_text(log_records.at(facts.get("error"), "message"), "error.message")
     if error and not any(message["role"] == "assistant" for message in messages):
         raise Unusable("empty_steps", f"the agent did nothing; the sample ended with {error[:200]}")
     scores = log_records.mapping(facts.get("scores") or ({"score": facts["score"]} if facts.get("score") else {}), "scores")
     scorer, value = headline(scores, log)
     usage = log_records.at(facts.get("model_usage"), spec["model"])
-    return record_of_chat(
-        messages,
+    parse = partial(
+        record_of_chat,
         source=where,
         environment=options.environment or spec["task"],
         environment_version=str(spec.get("task_version") or ""),
@@ -174,6 +167,15 @@ def record_of(sample: Sample, log: JSON, where: str, options: Options) -> Record
         completion_tokens=log_records.count(log_records.at(usage, "output_tokens"), "output_tokens"),
         metadata=_metadata(facts, spec, log) | ({"scorer": scorer} if scorer else {}),
     )
+    return read_streamed(messages, False, parse) if messages.is_long else parse(list(messages))
+
+
+def _said(sample: Sample) -> MessageSpool:
+    messages = MessageSpool()
+    for i, message in enumerate(sample.messages):
+        for said in _messages(sample, message, f"messages[{i}]"):
+            messages.append(said)
+    return messages
 
 
 def _messages(sample: Sample, value: Any, name: str) -> list[Message]:
@@ -192,7 +194,7 @@ def _messages(sample: Sample, value: Any, name: str) -> list[Message]:
     if isinstance(message.get("tool_call_id"), list):  # of a user who says what tools returned
         message["tool_call_ids"] = message.pop("tool_call_id")
     spoken = read_messages(message, name)
-    about = (sample.turns.get(str(message.get("id"))) or {}) | _unparsed(message) if spoken[0]["role"] == "assistant" else {}
+    about = json.loads(sample.turns.get(str(message.get("id")), "{}")) | _unparsed(message) if spoken[0]["role"] == "assistant" else {}
     if about:
         spoken[0]["metadata"] = spoken[0].get("metadata", {}) | about
     return spoken
@@ -235,7 +237,7 @@ def _resolved(value: Any, attachments: Mapping[str, str]) -> Any:
     return {key: _resolved(item, attachments) for key, item in value.items()}
 
 
-def _asked(sample: Sample, messages: list[Message]) -> str:
+def _asked(sample: Sample, messages: Iterable[Message]) -> str:
     """What the data set asks, without the words that a solver puts around it."""
     asked = _resolved(sample.facts.get("input"), sample.attachments)
     if isinstance(asked, list):
@@ -255,7 +257,7 @@ def _agent(log: JSON) -> str:
     return str([*named, *solvers[-1:], ""][0])
 
 
-def _tools(sample: Sample, messages: list[Message]) -> list[JSON] | None:
+def _tools(sample: Sample, messages: Iterable[Message]) -> list[JSON] | None:
     """The tools of those who wrote the conversation's messages; graders and subagents have their own."""
     spoken = {str((message.get("metadata") or {}).get("id")) for message in messages}
     had = [tool for name, tool in sample.tools.values() if name in spoken] or [tool for _, tool in sample.tools.values()]

@@ -4,7 +4,7 @@ The first reading finds what is beside the messages and whether any of them call
 the one that stores them. In memory are one message, the messages since the last turn, and one batch of steps.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -42,13 +42,43 @@ class Scanned:
     end: Conversation = field(default_factory=Conversation)
 
 
+def read_streamed(messages: Iterable[Message], react: bool, parse: Callable[[list[Message]], Record]) -> Record:
+    """The record of messages that can be read again and again; `parse` makes one of those up to the agent's first turn."""
+    opening: list[Message] = []
+    for message in messages:
+        opening.append(message)
+        if message["role"] == "assistant":
+            break
+    record = parse(opening)
+    end, content = Conversation(), ContentHash()
+    count = empty = replaced = 0
+    for step in stream_steps(messages, react, end):
+        count += 1
+        empty += not step.action.strip()
+        replaced += clean_step(step)
+        content.add(step.observation, step.action)
+    record.steps = StreamedSteps(count, empty, replaced, content.hexdigest(), lambda: _cleaned_steps(messages, react))
+    return _ended(record, end)
+
+
+def _cleaned_steps(messages: Iterable[Message], react: bool) -> Iterator[LogStep]:
+    for step in stream_steps(messages, react, Conversation()):
+        clean_step(step)
+        yield step
+
+
+def _ended(record: Record, end: Conversation) -> Record:
+    record.end_observation, record.end_messages = end.end_observation, end.end_messages
+    if end.end_metadata is not None:
+        record.metadata["end_messages"] = end.end_metadata
+    return record
+
+
 def read_long(file: LogFile, line: TooLong, logs: tuple[str, ...], parse: Callable[[dict[str, Any]], Record]) -> Record:
     """The record of a line that is too long to hold; `parse` makes one of a short record with the same facts."""
     found = _scan(file.path, file.name, line, logs)
     record = parse(found.facts | {found.key: found.opening})
-    record.end_observation, record.end_messages = found.end.end_observation, found.end.end_messages
-    if found.end.end_metadata is not None:
-        record.metadata["end_messages"] = found.end.end_metadata
+    _ended(record, found.end)
     record.steps = StreamedSteps(
         found.steps, found.empty_actions, found.replaced, found.content, lambda: _steps(file.path, file.name, line, found)
     )

@@ -5,6 +5,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import orjson
+import xxhash
 
 from tratree_data import ids
 from tratree_data.importers.contents import content_id
@@ -20,6 +21,7 @@ STEPS_PER_TABLE = 100_000
 NUL = "\\u0000"
 STEP_FIELDS = ("observation", "thought", "action", "response", "reward", "valid", "input_messages", "output_message")
 QUOTED_CHARACTERS = 60
+STEP_TEXTS = ("observation", "thought", "action", "response")
 STRUCTURED = ("input_messages", "output_message", "metadata")
 RECORD_TEXTS = (
     "environment", "environment_version", "split", "task_id", "trajectory_id", "instruction", "prompt", "agent", "end_observation", "model",
@@ -85,7 +87,13 @@ def clean(record: Record) -> int:
 
 
 def clean_step(step: LogStep) -> int:
-    texts = sum(_clean_text(step, name) for name in ("observation", "thought", "action", "response"))
+    parts = [getattr(step, name) for name in (*STEP_TEXTS, *STRUCTURED)]
+    try:
+        if NUL.encode() not in orjson.dumps(parts):
+            return 0
+    except orjson.JSONEncodeError:
+        pass
+    texts = sum(_clean_text(step, name) for name in STEP_TEXTS)
     return texts + sum(_clean_value(step, name) for name in STRUCTURED)
 
 
@@ -144,10 +152,37 @@ def identity(record: Record, messages: str) -> str:
     """What makes it this rollout: the log's own id and reward, and all that happened; not the score, which depends on --score-scale."""
     if record.rollout_id:
         return record.rollout_id
+    if isinstance(record.steps, StreamedSteps):
+        return _streamed_identity(record)
     content = [part for step in record.steps for part in (step.observation, step.thought, step.action)]
     content += [messages] if messages else []
-    facts = (record.trajectory_id, record.agent, record.model or "", record.reward, record.instruction, record.end_observation)
-    return ids.rollout_id(record.environment, record.task_id, "import", *facts, *content)
+    return ids.rollout_id(record.environment, record.task_id, "import", *_facts(record), *content)
+
+
+def _facts(record: Record) -> tuple[object, ...]:
+    return record.trajectory_id, record.agent, record.model or "", record.reward, record.instruction, record.end_observation
+
+
+def _streamed_identity(record: Record) -> str:
+    """The same, in two readings: the texts of all steps come before their messages, behind whose length they are."""
+    digest = xxhash.xxh3_64(ids.framed("rollout", record.environment, record.task_id, "import", *_facts(record)))
+    length, has_messages = 0, record.end_messages is not None
+    for step in record.steps:
+        digest.update(ids.framed(step.observation, step.thought, step.action))
+        has_messages = has_messages or step.input_messages is not None or step.output_message is not None
+        length += len(_messages_of(step))
+    if has_messages:
+        end = message_json(record.end_messages).encode()
+        digest.update(ids.frame(len(b"[") + length + len(end) + len(b"]")) + b"[")
+        for step in record.steps:
+            digest.update(_messages_of(step))
+        digest.update(end + b"]")
+    return digest.hexdigest()
+
+
+def _messages_of(step: LogStep) -> bytes:
+    """The step's part of `messages_in`."""
+    return b"".join(message_json(part).encode() + b", " for part in (step.input_messages, step.output_message))
 
 
 def rollout_row(record: Record, rollout: str, tree: str, attempt: int, score: float | None) -> dict[str, Any]:
