@@ -28,6 +28,7 @@ from .tree_search.replay import replay as replay
 from .tree_search.search import search as search
 from .trees.audit import audit as audit
 from .trees.build import build as build
+from .trees.duplicates import duplicates as duplicates
 from .trees.stats import stats as stats
 from .trees.stats import stats_by_attempts as stats_by_attempts
 from .verification import verify as verify

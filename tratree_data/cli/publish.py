@@ -87,15 +87,16 @@ def split(
 def filter(
     directory: AnyDataset,
     out: Annotated[str, typer.Argument(metavar="OUT", help="The new dataset's folder.")],
-    where: Annotated[str, typer.Option(help="SQL condition over the columns of rollouts.")],
+    where: Annotated[str, typer.Option(help="SQL condition over the columns of rollouts.")] = "true",
+    exclude: Annotated[str | None, typer.Option(help="A table whose rollout_ids are left out, such as audit --duplicates lists.")] = None,
 ) -> None:
-    """Keeps the rollouts for which a condition holds.
+    """Keeps the rollouts for which a condition holds, without those that a table lists.
 
     Example: `tratree filter demo scored --where "environment = 'webshop' AND score > 0"`
     """
     from tratree_data.editing.derive import filter as run_filter
 
-    report(run_filter(directory, out, where))
+    report(run_filter(directory, out, where, exclude=exclude))
 
 
 @app.command(rich_help_panel=PANEL)

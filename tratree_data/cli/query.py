@@ -134,12 +134,21 @@ def audit(
     trees: Annotated[int, typer.Option(min=1, help="The number of trees to examine.")] = 500,
     suggest: Annotated[bool, typer.Option("--suggest", help="Suggest normalisers that the log supports, instead.")] = False,
     actions: Annotated[bool, typer.Option("--actions", help="Suggest normalisers of actions; with --suggest, of both in turn.")] = False,
+    duplicates: Annotated[bool, typer.Option("--duplicates", help="List rollouts that repeat one of another task or log.")] = False,
+    min_similarity: Annotated[float, typer.Option(help="With --duplicates: the share of 4-word runs that both have, from 0.5.")] = 0.9,
+    benchmark: Annotated[
+        list[str] | None,
+        typer.Option(help="With --duplicates: also rollouts of these tasks; a file, a folder, or environment:split.", metavar="TASKS"),
+    ] = None,
     format: Format = "table",
 ) -> None:
     """Show whether merges by similarity were right: the closest calls, and the effect of other thresholds.
 
-    Example: `tratree audit demo --calls 3`, `tratree audit demo --suggest`, or `tratree audit demo --actions`
+    Example: `tratree audit demo --calls 3`, `tratree audit demo --suggest`, `--actions`, or `--duplicates`
     """
+    if duplicates or benchmark:
+        _print_duplicates(directory, min_similarity, benchmark or [], format)
+        return
     if suggest or actions:
         _print_suggestions(directory, actions, suggest, trees, format)
         return
@@ -153,6 +162,16 @@ def audit(
     messages.print(
         f"{found.settings.embedder} merges from {found.settings.min_similarity:g}; --min-similarity auto would choose {found.chosen:g}"
     )
+
+
+def _print_duplicates(directory: str, min_similarity: float, benchmark: list[str], format: str) -> None:
+    from tratree_data.cli.tables import print_table
+    from tratree_data.trees.duplicates import duplicates
+
+    found = duplicates(directory, min_similarity=min_similarity, benchmark=benchmark)
+    print_table(found.found, format)
+    for note in found.notes:
+        messages.print(note, markup=False, soft_wrap=True)
 
 
 def _print_suggestions(directory: str, actions: bool, observations: bool, trees: int, format: str) -> None:

@@ -24,6 +24,7 @@ from tratree_data.store.locations import Place
 from tratree_data.store.purges import Purge, begin_purge, begun_purge, command_id, end_purge
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.release import HUB, open_dataset
+from tratree_data.store.row_files import file_digest, read_rows
 from tratree_data.store.schemas import arrow_schema, empty_table, table_from_rows
 from tratree_data.store.vacuum import remove_unneeded
 from tratree_data.store.writer import refuse_unusable_name, writing
@@ -88,8 +89,11 @@ def parse_fractions(texts: Sequence[str]) -> dict[str, float]:
     return fractions
 
 
-def filter(directory: str | Path, out: str | Path, where: str) -> StageResult:
-    """The rollouts for which an SQL condition over the columns of `rollouts` holds; `score` is the one that counts."""
+def filter(directory: str | Path, out: str | Path, where: str = "true", *, exclude: str | Path | None = None) -> StageResult:
+    """The rollouts for which an SQL condition over the columns of `rollouts` holds; `score` is the one that counts.
+
+    `exclude` is a table (.csv, .jsonl, .parquet) whose `rollout_id`s are left out.
+    """
     store = open_dataset(directory)
     store.need("rollouts")
     every = _rollouts(store)
@@ -99,12 +103,27 @@ def filter(directory: str | Path, out: str | Path, where: str) -> StageResult:
     except duckdb.Error as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInputError(f"--where must be a condition over the columns of rollouts: {reason}\nNext: --where 'score >= 0.5'") from error
+    excluded = _rollouts_in(Path(exclude)) if exclude is not None else []
+    kept = kept.filter(pc.invert(pc.is_in(kept["rollout_id"], pa.array(excluded, pa.string()))))
     if not kept.num_rows:
         raise BadInputError(f"No rollout of {directory} meets the condition {where!r}.\nNext: relax the condition")
     selection = Selection(store, kept.sort_by([(name, "ascending") for name in KEYS]), _whole(every, kept))
     with _new_dataset(out, store) as folder:
-        result = _write(folder, "filter", [selection], {"from": [_origin(store)], "where": where})
+        result = _write(folder, "filter", [selection], {"from": [_origin(store)], "where": where} | _excluded(exclude))
     return _with_notes(result, (f"{every.num_rows - kept.num_rows:,} of {every.num_rows:,} rollouts left out",))
+
+
+def _rollouts_in(path: Path) -> list[str]:
+    rows = list(read_rows(path)) if path.is_file() else None
+    if rows is None:
+        raise NotFoundError(f"No such file: {path}.\nNext: tratree audit DIR --duplicates --format csv > {path}")
+    if rows and "rollout_id" not in rows[0]:
+        raise BadInputError(f"{path} has no column rollout_id ({', '.join(map(str, rows[0]))}).\nNext: name the column so")
+    return [str(row["rollout_id"]) for row in rows]
+
+
+def _excluded(path: str | Path | None) -> dict[str, Any]:
+    return {} if path is None else {"exclude": {"file": Path(path).name, "sha256": file_digest(Path(path))}}
 
 
 def delete(directory: str | Path, tasks: Sequence[str], *, environment: str = "", purge: bool = False) -> StageResult:
