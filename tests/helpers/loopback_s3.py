@@ -53,9 +53,13 @@ class LoopbackS3:
         """No faults, and no requests so far."""
         self._send("POST", CONTROL, {})
 
+    def requests(self) -> list[tuple[str, str]]:
+        """(method, path) of all since the last `whole` or `fault`."""
+        asked: list[tuple[str, str]] = json.loads(self._send("GET", CONTROL))
+        return asked
+
     def paths(self, method: str = "GET") -> list[str]:
-        asked = json.loads(self._send("GET", CONTROL))
-        return [path.removeprefix(f"/{BUCKET}/") for how, path in asked if how == method]
+        return [path.removeprefix(f"/{BUCKET}/") for how, path in self.requests() if how == method]
 
     def close(self) -> None:
         self.process.kill()
