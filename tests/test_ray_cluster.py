@@ -13,6 +13,7 @@ from helpers.loopback_s3 import BUCKET, LoopbackS3
 
 from tratree_data import build, demonstrations, import_log, open_store, pairs, search, states
 from tratree_data.errors import BadInputError
+from tratree_data.importers import parallel
 from tratree_data.results import StageResult
 from tratree_data.store import tree_chunks
 from tratree_data.system.engine import run_each
@@ -68,7 +69,7 @@ def machines(server: LoopbackS3, tmp_path_factory: pytest.TempPathFactory) -> It
 def run_all(directory: str, log: Path, engine: str) -> list[StageResult]:
     running: Any = {"engine": engine}
     return [
-        import_log(directory, log),
+        import_log(directory, log, **running),
         build(directory, embedder="minilm", chunk_steps=SMALL, **running),
         search(directory, **running),
         states(directory, **running),
@@ -88,6 +89,8 @@ def test_every_stage_gives_the_tables_of_a_local_run_though_a_node_dies(
 ) -> None:
     monkeypatch.setattr(tree_chunks, "NODES_PER_CHUNK", SMALL)
     monkeypatch.setattr(tree_chunks, "STEPS_PER_CHUNK", SMALL)
+    monkeypatch.setattr(parallel, "PARALLEL_FROM", 0)
+    monkeypatch.setattr(parallel, "PART_BYTES", 4_000)
     homes = set(run_each(where_am_i, range(6), engine="ray"))
     assert homes == {machines.folder / "node-0", machines.folder / "node-1"}
     log = write_log(tmp_path / "log.jsonl")

@@ -24,7 +24,7 @@ from tratree_data.importers.formats import ENDINGS as FORMAT_ENDINGS
 from tratree_data.importers.formats import GENERIC, detect_format, fitting_formats, read_log, refuse_wrong_format
 from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
-from tratree_data.importers.parallel import cut_parts, read_parts
+from tratree_data.importers.parallel import BY_LINE, cut_parts, read_parts
 from tratree_data.importers.record_rows import validate
 from tratree_data.importers.record_storage import STAGE, Import
 from tratree_data.importers.settings import AUTO, ImportSettings
@@ -63,7 +63,7 @@ def import_log(directory: str | Path, path: str | Path, settings: ImportSettings
         run = Import(store.path, create_store(store.path), options, lineage, beside, format)
         parts = cut_parts(format, files, options) if not (settings.scores or settings.tasks) else []
         if len(parts) > 1:
-            read_parts(run, parts, settings.workers)
+            read_parts(run, parts, settings.workers, settings.engine if format in BY_LINE else "local")
         else:
             with progress(files) as advance:
                 for file in files:

@@ -20,6 +20,7 @@ from tratree_data.importers.log_files import CHUNK, GZIP_MAGIC, UTF_16, LogFile,
 from tratree_data.importers.log_records import Options, Problem, Record
 from tratree_data.importers.parts import Part, PartRead, Slice, read_part
 from tratree_data.importers.record_storage import STAGE, Import
+from tratree_data.importers.shipped_parts import read_shipped, ship
 from tratree_data.store.locations import Place, open_parquet
 from tratree_data.store.parquet_files import write_parquet
 from tratree_data.store.schemas import arrow_schema
@@ -81,14 +82,14 @@ def _cut_file(file: LogFile) -> Iterator[Slice]:
             start = handle.tell()
 
 
-def read_parts(run: Import, parts: Sequence[Part], workers: int | None) -> None:
-    """Reads the parts in processes and takes their rows into the dataset in order."""
+def read_parts(run: Import, parts: Sequence[Part], workers: int | None, engine: str = "local") -> None:
+    """Reads the parts in processes, or on a cluster, and takes their rows into the dataset in order."""
     arrived: dict[int, PartRead] = {}
     taking = _Taking(run)
     work = [part.into(run.directory) for part in parts]
     try:
         with progress(STAGE, len(parts), "parts") as advance:
-            for read in run_each(read_part, work, engine="processes", workers=workers, remedy=REMEDY):
+            for read in _read_each(work, workers, engine):
                 arrived[read.part.number] = read
                 while taking.next in arrived:
                     taking.take(arrived.pop(taking.next))
@@ -97,6 +98,12 @@ def read_parts(run: Import, parts: Sequence[Part], workers: int | None) -> None:
     finally:
         for path in [*taking.files, *(path for read in arrived.values() for path in read.steps)]:
             path.unlink(missing_ok=True)
+
+
+def _read_each(parts: Sequence[Part], workers: int | None, engine: str) -> Iterator[PartRead]:
+    if engine == "ray":
+        return run_each(read_shipped, map(ship, parts), engine="ray", workers=workers, remedy=REMEDY)
+    return run_each(read_part, parts, engine="processes", workers=workers, remedy=REMEDY)
 
 
 @dataclass

@@ -41,6 +41,10 @@ class ImportSettings(Settings):
     source_url: Annotated[str, Setting("Where the log was published.")] = ""
     attribution: Annotated[str, Setting("Whom to credit for the log.")] = ""
     workers: Annotated[int | None, Setting("Processes that read large logs; one per core by default.", minimum=1, recorded=False)] = None
+    engine: Annotated[
+        Literal["local", "ray"],
+        Setting("local, or ray for large logs with one record a line (jsonl, messages, sharegpt); others are local.", recorded=False),
+    ] = "local"
     columns: Annotated[
         Mapping[str, str] | tuple[str, ...],
         Setting("Map a column or JSON path to one of ours, e.g. messages=samples[].messages.", option="column", metavar="OURS=THEIRS"),
