@@ -503,3 +503,24 @@ def temporal_difference(attempts: Sequence[Attempt], history: float, silent: Cal
             there = attempt.score if step == len(attempt.steps) - 1 else mean.get(state.get((number, step + 1)))
             found[number, step] = None if here is None or there is None else there - here
     return found
+
+
+def anchor_pairs(attempts: Sequence[Attempt], history: float, silent: Callable[[str], bool]) -> dict[tuple[Place, Place], tuple[Any, ...]]:
+    """{(chosen, rejected): (mean, mean, rollouts, rollouts)}: a state's best action against each worse one after another history."""
+    found: dict[tuple[Place, Place], tuple[Any, ...]] = {}
+    for places in states_of(attempts, history, silent).values():
+        takers: dict[str, dict[int, int]] = {}
+        for number, step in sorted(places):
+            if attempts[number].score is not None:
+                takers.setdefault(attempts[number].steps[step][1], {}).setdefault(number, step)
+        means = {action: sum(attempts[n].score or 0.0 for n in those) / len(those) for action, those in takers.items()}
+        ranked = sorted(takers, key=lambda action: (-means[action], -len(takers[action])))  # the rest is tie, and the same scores
+        for worse in ranked[1:]:
+            sides = []
+            for action, sign in ((ranked[0], -1), (worse, 1)):
+                number = min(takers[action], key=lambda n, sign=sign: (sign * (attempts[n].score or 0.0), len(attempts[n].steps), n))
+                sides.append((number, takers[action][number]))
+            (a, i), (b, j) = sides
+            if means[ranked[0]] - means[worse] > 1e-9 and state_of(attempts[a], i, math.inf) != state_of(attempts[b], j, math.inf):
+                found[sides[0], sides[1]] = (means[ranked[0]], means[worse], len(takers[ranked[0]]), len(takers[worse]))
+    return found

@@ -4,7 +4,7 @@ CREATE TABLE pairs (
     environment         VARCHAR NOT NULL,
     task_id             VARCHAR NOT NULL,
     split               VARCHAR NOT NULL,
-    kind                VARCHAR NOT NULL CHECK (kind IN ('divergence', 'step', 'siblings', 'unstructured', 'expert')),
+    kind                VARCHAR NOT NULL CHECK (kind IN ('divergence', 'step', 'siblings', 'unstructured', 'expert', 'anchor')),
     node_id             VARCHAR NOT NULL,
     chosen_node_id      VARCHAR NOT NULL,
     rejected_node_id    VARCHAR NOT NULL,
@@ -30,7 +30,7 @@ COMMENT ON COLUMN pairs.tree_id             IS 'The tree.';
 COMMENT ON COLUMN pairs.environment         IS 'The environment of the tree.';
 COMMENT ON COLUMN pairs.task_id             IS 'The task of the tree.';
 COMMENT ON COLUMN pairs.split               IS 'The split of the task.';
-COMMENT ON COLUMN pairs.kind                IS 'divergence: the best child of a state against each worse one, full continuations (the paper''s TreeDPO); step: the same, the two diverging answers only; siblings: all or adjacent siblings by value; unstructured: two whole rollouts by score only; expert: an expert''s rollout against an agent''s.';
+COMMENT ON COLUMN pairs.kind                IS 'divergence: the best child of a state against each worse one, full continuations (the paper''s TreeDPO); step: the same, the two diverging answers only; siblings: all or adjacent siblings by value; unstructured: two whole rollouts by score only; expert: an expert''s rollout against an agent''s; anchor: equal observations reached with different histories (the state''s best action against each other one, the two answers only, both after the chosen side''s history).';
 COMMENT ON COLUMN pairs.node_id             IS 'The node where the two diverge; the root for unstructured and expert pairs.';
 COMMENT ON COLUMN pairs.chosen_node_id      IS 'The better child, first node of σ+.';
 COMMENT ON COLUMN pairs.rejected_node_id    IS 'The worse child, first node of σ−.';

@@ -112,7 +112,7 @@ def test_react_can_be_asked_for(dataset: Path, tmp_path: Path) -> None:
 def test_the_card_says_which_form_and_what_plain_trl_learns_from(dataset: Path) -> None:
     card = (dataset / "release" / "README.md").read_text(encoding="utf-8")
     assert "| pairs | chat | 16 |" in card
-    assert "pairs of kind `step` have none and are exact" in card
+    assert "pairs of kinds `step` and `anchor` have none and are exact" in card
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Pairs and step labels: against the plain reference word by word, and each filter by what it leaves out."""
 
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pyarrow as pa
@@ -12,10 +13,11 @@ from helpers.tree_tables import ENVIRONMENT, make_tables, make_tree, node_id
 from hypothesis import given, settings
 
 from benchmarks.reference import Rollout, advantage_in_state, divergence_pairs, subtree
-from tratree_data import import_log
+from tratree_data import import_log, states
 from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.ids import tree_id
 from tratree_data.messages import conversation, row_messages
+from tratree_data.preferences.anchors import anchors_of
 from tratree_data.preferences.candidates import KINDS, find_candidates, read_states
 from tratree_data.preferences.pairs import PairChunk, make_pair_chunk, pair_trees, pairs, select
 from tratree_data.preferences.settings import PairSettings
@@ -264,6 +266,7 @@ def test_a_million_children_make_linear_work() -> None:
         np.arange(1_000_001),
         pa.table({"agent": pa.array([""] * 1_000_000)}),
         (empty_table("nodes"),) * 3,
+        anchors_of(arrays, None, None),
     )
     candidates, counts = select(chunk, PairSettings(max_pairs_per_node=5), None, [])
     assert len(candidates) == 5
@@ -377,6 +380,7 @@ def test_real_pairs_are_what_two_rollouts_said(log: str, tmp_path) -> None:
     """Observations merge when equal here, so both sides' prompts are what both rollouts saw, and continuations are what they said."""
     import_log(tmp_path, SHARED / "trajectories" / log / "normalized.jsonl", "jsonl")
     build(tmp_path, embedder="exact")
+    states(tmp_path)
     assert pairs(tmp_path, kinds=KINDS).counts["pairs"] > 5
     store = open_store(tmp_path)
     said: dict[str, list[dict[str, object]]] = {}
@@ -388,5 +392,9 @@ def test_real_pairs_are_what_two_rollouts_said(log: str, tmp_path) -> None:
             rollout_id = pair[f"{side}_rollout_id"]
             whole = conversation(*begun[rollout_id], [(row["observation"], row["thought"], row["action"]) for row in said[rollout_id]])
             start = len(pair["prompt"])
-            assert row_messages(pair[side]) == (whole[start:] if pair["kind"] != "step" else whole[start : start + 1])
+            if (pair["kind"], side) == ("anchor", "rejected"):  # another history: the same was seen, not at the same step
+                found = [before["content"] for before, message in pairwise(whole) if row_messages([message]) == row_messages(pair[side])]
+                assert any(text.endswith(pair["prompt"][-1]["content"]) or pair["prompt"][-1]["content"].endswith(text) for text in found)
+                continue
+            assert row_messages(pair[side]) == (whole[start:] if pair["kind"] not in ("step", "anchor") else whole[start : start + 1])
             assert contents(pair["prompt"])[::2] == contents(whole)[:start:2], "both saw the prompt's observations"

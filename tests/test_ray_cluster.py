@@ -73,7 +73,7 @@ def run_all(directory: str, log: Path, engine: str) -> list[StageResult]:
         build(directory, embedder="minilm", chunk_steps=SMALL, **running),
         search(directory, **running),
         states(directory, **running),
-        pairs(directory, balance=True, **running),
+        pairs(directory, kinds=("divergence", "anchor"), balance=True, **running),
         demonstrations(directory, **running),
     ]
 

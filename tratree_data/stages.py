@@ -60,7 +60,7 @@ STAGES = (
         ("nodes", "step_nodes", "rollouts"),
         ("pairs", "step_labels"),
         "tratree pairs DIR",
-        may_read=("steps", *LATER_SCORES),
+        may_read=("steps", "states", "step_credits", *LATER_SCORES),
         committed_last="pairs",
         by_tree=True,
     ),

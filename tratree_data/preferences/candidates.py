@@ -15,6 +15,9 @@ from tratree_data.store.tree_arrays import NO_NODE, Flags, Floats, Ints, TreeArr
 
 KINDS = PAIR_KINDS
 NODE_KINDS = ("divergence", "step", "siblings")
+POOLED_KINDS = [KINDS.index(kind) for kind in (*NODE_KINDS, "anchor")]
+"""Kinds whose sides are all rollouts that took an action, not one rollout each."""
+ONE_STEP_KINDS = [KINDS.index(kind) for kind in ("step", "anchor")]
 NODE_KIND_NUMBERS = [KINDS.index(kind) for kind in NODE_KINDS]
 SIBLINGS_PER_STATE = 64
 NO_ROLLOUT = -1
@@ -33,6 +36,8 @@ class Candidates:
     rejected_rollout: Ints  # [C]
     chosen_score: Floats  # [C]
     rejected_score: Floats  # [C]
+    chosen_visits: Ints  # [C] scored rollouts behind each score
+    rejected_visits: Ints  # [C]
 
     @property
     def margin(self) -> Floats:
@@ -148,6 +153,8 @@ def of_nodes(arrays: TreeArrays, states: States, kind: str, better: Ints, worse:
         rejected_rollout=states.worst_rollout[worse],
         chosen_score=mean[better],
         rejected_score=mean[worse],
+        chosen_visits=arrays.scored_visits[better],
+        rejected_visits=arrays.scored_visits[worse],
     )
 
 
@@ -163,6 +170,8 @@ def of_rollouts(arrays: TreeArrays, states: States, kind: str, better: Ints, wor
         rejected_rollout=worse,
         chosen_score=arrays.score[better],
         rejected_score=arrays.score[worse],
+        chosen_visits=np.ones_like(better),
+        rejected_visits=np.ones_like(worse),
     )
 
 

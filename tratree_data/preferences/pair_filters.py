@@ -8,7 +8,7 @@ node_cap, task_cap.
 import numpy as np
 import numpy.typing as npt
 
-from tratree_data.preferences.candidates import KINDS, NO_ROLLOUT, NODE_KIND_NUMBERS, Candidates
+from tratree_data.preferences.candidates import NO_ROLLOUT, ONE_STEP_KINDS, POOLED_KINDS, Candidates
 from tratree_data.preferences.settings import PairSettings
 from tratree_data.store.tree_arrays import Flags, Floats, Ints, TreeArrays
 from tratree_data.system.intervals import wilson_interval
@@ -22,18 +22,19 @@ CERTAIN = 1.96
 
 def judge(arrays: TreeArrays, action: Ints, candidates: Candidates, settings: PairSettings) -> npt.NDArray[np.str_]:
     """For each candidate the first rule that it breaks alone, or KEPT."""
-    of_nodes = np.isin(candidates.kind, NODE_KIND_NUMBERS)
+    pooled = np.isin(candidates.kind, POOLED_KINDS)
     better, worse = candidates.chosen_node, candidates.rejected_node
-    low, high = wilson_interval(arrays.mean, arrays.scored_visits)
-    visits = np.minimum(arrays.scored_visits[better], arrays.scored_visits[worse])
+    low, _ = wilson_interval(candidates.chosen_score, candidates.chosen_visits)
+    _, high = wilson_interval(candidates.rejected_score, candidates.rejected_visits)
+    visits = np.minimum(candidates.chosen_visits, candidates.rejected_visits)
     steps = np.maximum(*(continuation_steps(arrays, side, candidates.kind) for side in sides(candidates)))
     rules = {
-        "same_action": of_nodes & (action[better] == action[worse]),
+        "same_action": pooled & (action[better] == action[worse]),
         "equal_score": np.abs(candidates.margin) < SAME_SCORE,
         "expert_not_better": candidates.margin < 0,
         "small_margin": candidates.margin < settings.min_margin - SAME_SCORE,
-        "few_visits": of_nodes & (visits < settings.min_visits),
-        "overlapping_intervals": of_nodes & settings.separated_only & ~(low[better] > high[worse]),
+        "few_visits": pooled & (visits < settings.min_visits),
+        "overlapping_intervals": pooled & settings.separated_only & ~(low > high),
         "no_score": (candidates.chosen_rollout == NO_ROLLOUT) | (candidates.rejected_rollout == NO_ROLLOUT),
         "too_long": steps > (settings.max_steps or np.inf),
     }
@@ -51,32 +52,32 @@ def first_steps(arrays: TreeArrays, side: tuple[Ints, Ints]) -> Ints:
 
 
 def continuation_steps(arrays: TreeArrays, side: tuple[Ints, Ints], kind: Ints) -> Ints:
-    """How many steps each continuation has: one in pairs of kind step, else all until the rollout ends."""
-    return np.where(kind == KINDS.index("step"), 1, arrays.step_start[side[0] + 1] - first_steps(arrays, side))
+    """How many steps each continuation has: one in pairs of kinds step and anchor, else all until the rollout ends."""
+    return np.where(np.isin(kind, ONE_STEP_KINDS), 1, arrays.step_start[side[0] + 1] - first_steps(arrays, side))
 
 
-def by_priority(arrays: TreeArrays, candidates: Candidates) -> Ints:
+def by_priority(candidates: Candidates) -> Ints:
     """Order in which caps are filled: kind, then z-score, then margin, then what diverges earlier, then founding order."""
-    z = np.nan_to_num(margin_z(arrays, candidates))
+    z = np.nan_to_num(margin_z(candidates))
     keys = (candidates.rejected_rollout, candidates.chosen_rollout, candidates.rejected_node, candidates.chosen_node)
     return np.lexsort((*keys, -candidates.margin, -np.round(z, 9), candidates.kind))
 
 
-def margin_z(arrays: TreeArrays, candidates: Candidates) -> Floats:
+def margin_z(candidates: Candidates) -> Floats:
     """How many standard errors the margin is wide, with the noise of both sides; NaN where each side is one whole rollout.
 
     Each side's score has the posterior Beta(1 + successes, 1 + failures), so that 1 of 1 against 0 of 1 is not certain.
     Graded scores count as fractions of a success. The z-score is negative where the few rollouts of the better side prove nothing.
     """
-    chosen, rejected = (posterior(arrays, side) for side in (candidates.chosen_node, candidates.rejected_node))
+    chosen = posterior(candidates.chosen_score, candidates.chosen_visits)
+    rejected = posterior(candidates.rejected_score, candidates.rejected_visits)
     z = (chosen[0] - rejected[0]) / np.sqrt(chosen[1] + rejected[1])
-    return np.where(np.isin(candidates.kind, NODE_KIND_NUMBERS), z, np.nan)
+    return np.where(np.isin(candidates.kind, POOLED_KINDS), z, np.nan)
 
 
-def posterior(arrays: TreeArrays, nodes: Ints) -> tuple[Floats, Floats]:
-    """(mean, variance) of a node's scores, given its rollouts and a uniform prior."""
-    count = arrays.scored_visits[nodes]
-    mean = (arrays.score_sum[nodes] + 1) / (count + 2)
+def posterior(score: Floats, count: Ints) -> tuple[Floats, Floats]:
+    """(mean, variance) of scores with this mean and number, given a uniform prior."""
+    mean = (score * count + 1) / (count + 2)
     return mean, mean * (1 - mean) / (count + 3)
 
 

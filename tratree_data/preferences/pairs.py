@@ -15,7 +15,17 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.preferences.candidates import KINDS, NODE_KIND_NUMBERS, Candidates, States, find_candidates, join, read_states
+from tratree_data.preferences.anchors import ANCHOR, TABLES, anchor_candidates, anchor_method, anchors_of, with_credits
+from tratree_data.preferences.candidates import (
+    KINDS,
+    NODE_KIND_NUMBERS,
+    POOLED_KINDS,
+    Candidates,
+    States,
+    find_candidates,
+    join,
+    read_states,
+)
 from tratree_data.preferences.forms import FormChunk, plan_forms, read_forms
 from tratree_data.preferences.pair_filters import (
     CERTAIN,
@@ -81,6 +91,7 @@ class PairChunk:
     action: Ints  # [N] equal for equal actions
     rollouts: pa.Table  # in the arrays's order
     tables: tuple[pa.Table, pa.Table, pa.Table]
+    anchor: Ints  # [S] the state of the graph that each step is in, where it was asked for
     steps: pa.Table | None = None  # of trees in the form chat
 
     def texts(self) -> Texts:
@@ -94,14 +105,15 @@ def pairs(directory: str | Path, settings: PairSettings) -> StageResult:
     with writing(directory):
         store = open_store(directory)
         store.need(*READS)
-        reads = versions_read(store, READS)
+        anchored = anchor_method(store, settings.anchor_history) if ANCHOR in settings.kinds else None
+        reads = versions_read(store, (*READS, *TABLES) if anchored else READS)
         if is_current(store, STAGE, ["step_labels", "pairs"], settings.recorded(), reads):
             return StageResult(STAGE, False, {"pairs": store.count("pairs"), "step labels": store.count("step_labels")})
         left_out: Counter[str] = Counter()
         with StagedFiles(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
-            task_caps = balanced_caps(store, settings) if settings.balance else None
-            make = partial(pair_chunk, settings=settings, task_caps=task_caps)
-            chunks = plan_forms(store, WITH_TEXTS, settings.form)
+            task_caps = balanced_caps(store, settings, anchored) if settings.balance else None
+            make = partial(pair_chunk, settings=settings, task_caps=task_caps, anchored=anchored)
+            chunks = plan_forms(store, with_credits(WITH_TEXTS, anchored), settings.form)
             for chunk, counts in run_by_chunk(make, chunks, parts, settings.engine, settings.workers):
                 left_out.update(counts)
                 advance(chunk.trees.nodes)
@@ -111,38 +123,47 @@ def pairs(directory: str | Path, settings: PairSettings) -> StageResult:
     return StageResult(STAGE, True, {"pairs": parts.rows["pairs"], "step labels": parts.rows["step_labels"]}, reason_table(left_out))
 
 
-def pair_chunk(chunk: FormChunk, add: Add, settings: PairSettings, task_caps: Ints | None) -> Counter[str]:
+def pair_chunk(chunk: FormChunk, add: Add, settings: PairSettings, task_caps: Ints | None, anchored: str | None) -> Counter[str]:
     """Returns how many pairs were left out, by the reason."""
     left_out: Counter[str] = Counter()
     for tables in read_forms(chunk):
-        for name, table in pair_trees(make_pair_chunk(**tables), settings, left_out, task_caps):
+        for name, table in pair_trees(make_pair_chunk(**tables, anchored=anchored), settings, left_out, task_caps):
             add(name, table)
     return left_out
 
 
-def make_pair_chunk(nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table, steps: pa.Table | None = None) -> PairChunk:
-    """A chunk in the form react, or in chat with its steps."""
+def make_pair_chunk(
+    nodes: pa.Table,
+    step_nodes: pa.Table,
+    rollouts: pa.Table,
+    steps: pa.Table | None = None,
+    step_credits: pa.Table | None = None,
+    anchored: str | None = None,
+) -> PairChunk:
+    """A chunk in the form react, or in chat with its steps; `anchored` is the method of step_credits whose states anchor pairs compare."""
     arrays = read_tree_arrays(nodes, step_nodes, rollouts)
     action = nodes["action"].combine_chunks().take(pa.array(arrays.node_row)).fill_null("").dictionary_encode().indices
     in_order = rollouts.take(pa.array(arrays.rollout_row))
-    return PairChunk(arrays, read_states(arrays), numbers(action), in_order, (nodes, step_nodes, rollouts), steps)
+    anchor = anchors_of(arrays, step_credits, anchored)
+    return PairChunk(arrays, read_states(arrays), numbers(action), in_order, (nodes, step_nodes, rollouts), anchor, steps)
 
 
-def balanced_caps(store: Store, settings: PairSettings) -> Ints:
+def balanced_caps(store: Store, settings: PairSettings, anchored: str | None) -> Ints:
     """Of each kind, as many pairs per task as the median task with any has, so that no task outweighs the others much."""
     counts: list[list[Ints]] = [[] for _ in KINDS]
-    chunks = plan_tree_chunks(store, WITHOUT_TEXTS)
+    chunks = plan_tree_chunks(store, with_credits(WITHOUT_TEXTS, anchored))
+    count = partial(count_pairs, settings=settings, anchored=anchored)
     with StagedFiles(store.path) as nothing:
-        for _, by_kind in run_by_chunk(partial(count_pairs, settings=settings), chunks, nothing, settings.engine, settings.workers):
+        for _, by_kind in run_by_chunk(count, chunks, nothing, settings.engine, settings.workers):
             for found, by_task in zip(counts, by_kind, strict=True):
                 found.append(by_task)
     every = [np.sort(np.concatenate([*found, np.zeros(0, dtype=np.int64)])) for found in counts]
     return np.array([found[(len(found) - 1) // 2] if len(found) else 0 for found in every], dtype=np.int64)
 
 
-def count_pairs(chunk: TreeChunk, add: Add, settings: PairSettings) -> list[Ints]:
+def count_pairs(chunk: TreeChunk, add: Add, settings: PairSettings, anchored: str | None) -> list[Ints]:
     """Of each kind, the pairs of each task that has any."""
-    trees = make_pair_chunk(**read_tree_chunk(chunk))
+    trees = make_pair_chunk(**read_tree_chunk(chunk), anchored=anchored)
     candidates, _ = select(trees, settings, None, [])
     by_kind = [np.bincount(trees.arrays.tree[candidates.node[candidates.kind == kind]]) for kind in range(len(KINDS))]
     return [by_task[by_task > 0] for by_task in by_kind]
@@ -178,9 +199,14 @@ def select(
     """The candidates that pass all filters, by priority. Without texts, duplicates are not removed."""
     arrays = chunk.arrays
     is_expert = np.array([name == settings.expert for name in chunk.rollouts["agent"].to_pylist()], dtype=bool)
-    found = [find_candidates(arrays, chunk.states, kind, settings.siblings, settings.seed, is_expert) for kind in settings.kinds]
+    found = [
+        anchor_candidates(arrays, chunk.states, chunk.action, chunk.anchor)
+        if kind == ANCHOR
+        else find_candidates(arrays, chunk.states, kind, settings.siblings, settings.seed, is_expert)
+        for kind in settings.kinds
+    ]
     candidates = join(found)
-    candidates = candidates.take(by_priority(arrays, candidates))
+    candidates = candidates.take(by_priority(candidates))
     why = judge(arrays, chunk.action, candidates, settings).astype("U24")
     if texts is not None:
         strike(why, "no_prompt", lambda rows: ~has_prompt(texts, candidates.founder[rows]))
@@ -272,9 +298,9 @@ def pair_table(chunk: PairChunk, pairs: Candidates, messages: dict[str, pa.Array
     nodes = {name: arrays.node_ids.take(pa.array(getattr(pairs, name))) for name in ("node", "chosen_node", "rejected_node")}
     rollouts = {name: arrays.rollout_ids.take(pa.array(getattr(pairs, name))) for name in ("chosen_rollout", "rejected_rollout")}
     identity = pc.binary_join_element_wise("pair", kind, *nodes.values(), *rollouts.values(), "/")
-    of_nodes = pa.array(np.isin(pairs.kind, NODE_KIND_NUMBERS))
+    of_nodes = pa.array(np.isin(pairs.kind, POOLED_KINDS))
     by_nodes, by_rollouts = (pc.binary_join_element_wise("preference", *sides.values(), "/") for sides in (nodes, rollouts))
-    z = margin_z(arrays, pairs)
+    z = margin_z(pairs)
     columns = {
         "pair_id": hex_column(hash_texts(identity)),
         **task_columns(chunk.rollouts, pairs.chosen_rollout),
@@ -284,8 +310,8 @@ def pair_table(chunk: PairChunk, pairs: Candidates, messages: dict[str, pa.Array
         "rejected_score": pa.array(pairs.rejected_score),
         "margin": pa.array(pairs.margin),
         "margin_z": pa.array(z, mask=np.isnan(z)),
-        "chosen_visits": pa.array(arrays.scored_visits[pairs.chosen_node], mask=np.isnan(z)),
-        "rejected_visits": pa.array(arrays.scored_visits[pairs.rejected_node], mask=np.isnan(z)),
+        "chosen_visits": pa.array(pairs.chosen_visits, mask=np.isnan(z)),
+        "rejected_visits": pa.array(pairs.rejected_visits, mask=np.isnan(z)),
         "verified": pa.array(z >= CERTAIN, mask=np.isnan(z)),
         "preference_id": hex_column(hash_texts(pc.if_else(of_nodes, by_nodes, by_rollouts))),
         **messages,

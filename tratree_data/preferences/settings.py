@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from tratree_data.errors import BadInputError, suggest
 from tratree_data.system.settings import EngineSetting, Setting, Settings, WorkersSetting
 
-PAIR_KINDS = ("divergence", "step", "siblings", "unstructured", "expert")
+PAIR_KINDS = ("divergence", "step", "siblings", "unstructured", "expert", "anchor")
 DEMONSTRATION_KINDS = ("path", "best", "success", "expert")
 EXPERT_HELP = "The agent that counts as the expert."
 FORM_HELP = "chat (messages with tool calls) or react (Thought and Action as text); by default that of each tree's log."
@@ -15,11 +15,14 @@ FORM_HELP = "chat (messages with tool calls) or react (Thought and Action as tex
 
 @dataclass(frozen=True, kw_only=True)
 class PairSettings(Settings):
-    kinds: Annotated[Sequence[str], Setting("divergence (default), step, siblings, unstructured, expert.", option="kind")] = ("divergence",)
+    kinds: Annotated[Sequence[str], Setting("divergence (default), step, siblings, unstructured, expert, anchor.", option="kind")] = (
+        "divergence",
+    )
     form: Annotated[Literal["chat", "react"] | None, Setting(FORM_HELP)] = None
     siblings: Annotated[Literal["adjacent", "all"], Setting("Which pairs of kind siblings: adjacent (neighbours by value), or all.")] = (
         "adjacent"
     )
+    anchor_history: Annotated[str, Setting("History of the states (0, 1, …) whose steps pairs of kind anchor compare.")] = "0"
     min_margin: Annotated[float, Setting("Minimum difference of scores.", minimum=0, maximum=1)] = 0.0
     min_visits: Annotated[int, Setting("Scored rollouts that each side needs.", minimum=1)] = 1
     separated_only: Annotated[bool, Setting("Keep only sides whose 95 % intervals do not overlap.")] = False

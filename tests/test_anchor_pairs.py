@@ -1,0 +1,91 @@
+"""Pairs of kind anchor: equal to the plain reference, and made, checked and published from a dataset in both forms."""
+
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from helpers.small import make_store, tables
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from benchmarks import reference
+from tratree_data import build, check, open_store, pairs, states
+from tratree_data.errors import NotFoundError
+from tratree_data.preferences.pairs import make_pair_chunk, pair_trees
+from tratree_data.preferences.settings import PairSettings
+from tratree_data.state_graphs.settings import StatesSettings
+from tratree_data.state_graphs.states import Comparing, graph_of_steps
+from tratree_data.trees.tree import build_tree
+
+ATTEMPTS = st.lists(
+    st.tuples(
+        st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from("xyz")), min_size=1, max_size=6),
+        st.sampled_from([None, 0.0, 0.25, 0.5, 1.0]),
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(ATTEMPTS, st.sampled_from(["0", "1"]))
+def test_anchor_pairs_equal_the_reference(log: list[tuple[Any, Any]], history: str) -> None:
+    attempts = [reference.Attempt(steps, score, score == 1.0) for steps, score in log]
+    rollouts, steps = tables(
+        [("t", i, score, [(seen, f"thought {i}", did) for seen, did in taken]) for i, (taken, score) in enumerate(log)]
+    )
+    tree = build_tree(rollouts, steps)
+    graph = graph_of_steps(
+        rollouts, steps, StatesSettings(history=(history,), method=("loo",)), Comparing((), (), pa.array([], pa.string()))
+    )
+    (method,) = graph["step_credits"]["method"].unique().to_pylist() or [None]
+    chunk = make_pair_chunk(tree.nodes, tree.step_nodes, rollouts, step_credits=graph["step_credits"], anchored=method)
+    chosen = PairSettings(kinds=("anchor",), keep_duplicates=True)
+    found = [row for name, table in pair_trees(chunk, chosen, Counter()) if name == "pairs" for row in table.to_pylist()]
+    expected = reference.anchor_pairs(attempts, int(history), lambda text: not text.strip())
+    scores = Counter(tuple(round(value, 9) for value in row) for row in expected.values())
+    measured = Counter(
+        (round(row["chosen_score"], 9), round(row["rejected_score"], 9), row["chosen_visits"], row["rejected_visits"]) for row in found
+    )
+    assert measured == scores
+    for row in found:
+        assert [len(row["chosen"]), len(row["rejected"])] == [1, 1]
+        ours, theirs = (attempts[int(row[f"{side}_rollout_id"][-5:])] for side in ("chosen", "rejected"))
+        step = (len(row["prompt"]) - 1) // 2
+        seen = row["prompt"][-1]["content"].split("\n\n")[-1]
+        assert ours.steps[step][0] == seen
+        assert row["chosen"][0]["content"].endswith(f"Action: {ours.steps[step][1]}")
+        assert any(observation == seen and row["rejected"][0]["content"].endswith(f"Action: {did}") for observation, did in theirs.steps)
+        assert [message["role"] for message in row["prompt"]] == (["user", "assistant"] * len(row["prompt"]))[: len(row["prompt"])]
+        assert math.isclose(row["margin"], row["chosen_score"] - row["rejected_score"])
+
+
+LOG = [
+    ("t", 0, 1.0, [("door", "", "in"), ("room", "", "out")]),
+    ("t", 1, 0.0, [("porch", "", "in"), ("room", "", "sleep")]),
+    ("t", 2, 1.0, [("door", "", "in"), ("room", "", "out")]),
+]
+
+
+@pytest.mark.parametrize("form", ["react", "chat"])
+def test_the_verb_makes_them_from_the_tables_of_states(tmp_path: Path, form: str) -> None:
+    make_store(tmp_path, *tables(LOG))
+    build(tmp_path, embedder="exact")
+    with pytest.raises(NotFoundError, match="tratree states"):
+        pairs(tmp_path, kinds=("anchor",))
+    states(tmp_path, history=("0", "1"))
+    with pytest.raises(NotFoundError, match="--history 2 --method gigpo"):
+        pairs(tmp_path, kinds=("anchor",), anchor_history="2")
+    assert pairs(tmp_path, kinds=("divergence", "anchor"), form=form).counts["pairs"] == 1
+    (row,) = open_store(tmp_path).read("pairs").to_pylist()
+    assert (row["kind"], row["form"], row["chosen_visits"], row["rejected_visits"], row["verified"]) == ("anchor", form, 2, 1, False)
+    assert [message["content"] for message in row["prompt"]][-1] == "room"
+    assert [row[side][0]["content"].split("Action: ")[-1] for side in ("chosen", "rejected")] == ["out", "sleep"]
+    assert not any(rule["offending_rows"] for rule in check(tmp_path).to_pylist())
+    assert not pairs(tmp_path, kinds=("divergence", "anchor"), form=form).changed
+    assert pairs(tmp_path, kinds=("anchor",), anchor_history="1", form=form).counts["pairs"] == 0, "what came before differs"
+    states(tmp_path, history=("0",))
+    assert pairs(tmp_path, kinds=("anchor",), form=form).changed, "its states are new"
