@@ -1,113 +1,185 @@
 """How fast logs are imported, beside a plain read and write of the same bytes: python benchmarks/import.py [--steps 1000000] [--runs 3]
 
-Each import is a process of its own, from the command to committed tables. The plain reference parses every line with orjson, takes the
-three texts of each step and writes one Parquet file: no ids, no checks, no store. Medians go to results/import.json.
+The same rollouts as lines of our own, OpenAI messages with tool calls, sessions of Claude Code, and a log of Inspect. Each import is a
+process of its own, from the command to committed tables; its children count. The plain reference parses every line with orjson, takes the
+three texts of each step and writes one Parquet file: no ids, no checks, no store. With --old PATH, the package at PATH (another checkout)
+takes turns with this one. Medians go to results/import.json.
 """
 
 import argparse
 import json
 import os
-import resource
 import shutil
-import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import orjson
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
+from benchmarks.measuring import measured, medians, run
 from benchmarks.synthetic_rollouts import rollouts
 
-RESULT = Path(__file__).parent / "results/import.json"
-FORMATS = ("jsonl", "messages")
+HERE = Path(__file__).parent
+RESULT = HERE / "results/import.json"
+FORMATS = ("jsonl", "messages", "claude-code", "inspect")
+SEED = 0
+Steps = list[dict[str, str]]
+STARTED = "2026-11-01T10:00:00+00:00"
+EVAL = {"task": "synthetic", "model": "mockllm/model", "created": STARTED, "run_id": "run", "eval_id": "eval"}
+PLAIN = """
+import sys, orjson, pyarrow as pa, pyarrow.parquet as pq
+columns = {"observation": [], "thought": [], "action": []}
+with open(sys.argv[1], "rb") as lines:
+    for line in lines:
+        for step in orjson.loads(line)["steps"]:
+            for name, values in columns.items():
+                values.append(step[name])
+pq.write_table(pa.table(columns), sys.argv[2], compression="zstd", compression_level=1)
+"""
 
 
-def write_logs(folder: Path, steps: int) -> dict[str, Path]:
-    """The same rollouts as our own lines, and as OpenAI messages with tool calls."""
-    paths = {name: folder / f"{name}.jsonl" for name in FORMATS}
-    with paths["jsonl"].open("w") as lines, paths["messages"].open("w") as chats:
-        for made, taken in rollouts(steps):
-            by_rollout: dict[str, list[dict[str, str]]] = {}
+def write_logs(folder: Path, steps: int, formats: Sequence[str] = FORMATS) -> dict[str, Path]:
+    names = {"jsonl": "jsonl.jsonl", "messages": "messages.jsonl", "claude-code": "sessions", "inspect": "inspect.eval"}
+    paths = {name: folder / names[name] for name in formats}
+    with ExitStack() as open_files:
+        writers = [WRITERS[name](path, open_files) for name, path in paths.items()]
+        for made, taken in rollouts(steps, SEED):
+            by_rollout: dict[str, Steps] = {}
             for row in taken.select(["rollout_id", "observation", "thought", "action"]).to_pylist():
                 by_rollout.setdefault(row.pop("rollout_id"), []).append(row)
             for row in made.to_pylist():
-                own = by_rollout[row["rollout_id"]]
-                about = {"task_id": row["task_id"], "reward": row["score"]}
-                line = {"env": "synthetic", "trajectory_id": row["rollout_id"], "instruction": row["instruction"], "steps": own}
-                chat = {"environment": "synthetic", "trial": row["rollout_id"], "messages": as_messages(own)}
-                lines.write(json.dumps(about | line) + "\n")
-                chats.write(json.dumps(about | chat) + "\n")
+                for write in writers:
+                    write(row, by_rollout[row["rollout_id"]])
     return paths
 
 
-def as_messages(steps: list[dict[str, str]]) -> list[dict[str, Any]]:
-    messages: list[dict[str, Any]] = [{"role": "system", "content": "You are an agent."}]
+Write = Callable[[dict[str, Any], Steps], None]
+
+
+def lines_writer(path: Path, open_files: ExitStack) -> Write:
+    lines = open_files.enter_context(path.open("w"))
+
+    def write(row: dict[str, Any], steps: Steps) -> None:
+        about = {"task_id": row["task_id"], "reward": row["score"], "env": "synthetic", "trajectory_id": row["rollout_id"]}
+        lines.write(json.dumps(about | {"instruction": row["instruction"], "steps": steps}) + "\n")
+
+    return write
+
+
+def messages_writer(path: Path, open_files: ExitStack) -> Write:
+    lines = open_files.enter_context(path.open("w"))
+
+    def write(row: dict[str, Any], steps: Steps) -> None:
+        about = {"task_id": row["task_id"], "reward": row["score"], "environment": "synthetic", "trial": row["rollout_id"]}
+        lines.write(json.dumps(about | {"messages": list(messages_of(steps))}) + "\n")
+
+    return write
+
+
+def messages_of(steps: Steps) -> Iterator[dict[str, Any]]:
+    yield {"role": "system", "content": "You are an agent."}
     for number, step in enumerate(steps):
         heard = {"role": "tool", "tool_call_id": f"c{number - 1}"} if number else {"role": "user"}
         function = {"name": "act", "arguments": json.dumps({"action": step["action"]})}
+        yield heard | {"content": step["observation"]}
         call = {"id": f"c{number}", "type": "function", "function": function}
-        messages += [heard | {"content": step["observation"]}, {"role": "assistant", "content": step["thought"], "tool_calls": [call]}]
-    return messages
+        yield {"role": "assistant", "content": step["thought"], "tool_calls": [call]}
 
 
-def plain(path: Path, out: Path) -> None:
-    """What any program pays: parsing, three columns, one Parquet file."""
-    columns: dict[str, list[str]] = {"observation": [], "thought": [], "action": []}
-    with path.open("rb") as lines:
-        for line in lines:
-            for step in orjson.loads(line)["steps"]:
-                for name, values in columns.items():
-                    values.append(step[name])
-    pq.write_table(pa.table(columns), out, compression="zstd", compression_level=1)
+def sessions_writer(path: Path, open_files: ExitStack) -> Write:
+    """A file per session, as Claude Code keeps them: what the user asked, then each turn and the result of its call."""
+    folder = path / "-home-me-synthetic"
+    folder.mkdir(parents=True)
+
+    def write(row: dict[str, Any], steps: Steps) -> None:
+        session = row["rollout_id"]
+        common = {"isSidechain": False, "userType": "external", "cwd": "/home/me", "sessionId": session, "version": "2.1.0"}
+        messages: list[dict[str, Any]] = []
+        for number, step in enumerate(steps):
+            result = [{"type": "tool_result", "tool_use_id": f"c{number - 1}", "content": step["observation"]}]
+            messages.append({"role": "user", "content": result if number else row["instruction"]})
+            blocks = [{"type": "text", "text": step["thought"]}]
+            call = {"type": "tool_use", "id": f"c{number}", "name": "act", "input": {"action": step["action"]}}
+            usage = {"input_tokens": 10, "output_tokens": 5}
+            messages.append({"role": "assistant", "id": f"m{number}", "model": "m", "content": [*blocks, call], "usage": usage})
+        with (folder / f"{session}.jsonl").open("w") as lines:
+            for number, message in enumerate(messages):
+                place = {"uuid": f"{session}-{number}", "parentUuid": f"{session}-{number - 1}" if number else None}
+                about = {"type": message["role"], "timestamp": f"2026-11-02T10:{number // 60:02d}:{number % 60:02d}.000Z"}
+                lines.write(json.dumps(common | place | about | {"message": message}) + "\n")
+
+    return write
 
 
-def run_import(path: Path, out: Path) -> None:
+def inspect_writer(path: Path, open_files: ExitStack) -> Write:
+    archive = open_files.enter_context(zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1))
+    archive.writestr("header.json", json.dumps({"version": 2, "status": "success", "eval": EVAL, "plan": {}}))
+
+    def write(row: dict[str, Any], steps: Steps) -> None:
+        sample = f"{row['task_id']}-{row['attempt']}"
+        messages = [message | {"id": f"m{number}"} for number, message in enumerate(messages_of(steps))]
+        for message in messages:
+            for call in message.get("tool_calls", ()):
+                call |= {"function": "act", "arguments": json.loads(call["function"]["arguments"])}
+        scores = {"match": {"value": row["score"]}}
+        content = {"id": sample, "epoch": 1, "input": row["instruction"], "target": "", "messages": messages, "scores": scores}
+        archive.writestr(f"samples/{sample}_epoch_1.json", json.dumps(content))
+
+    return write
+
+
+WRITERS = {"jsonl": lines_writer, "messages": messages_writer, "claude-code": sessions_writer, "inspect": inspect_writer}
+
+
+def size_of(path: Path) -> int:
+    """Bytes of JSON: of an archive, what it unpacks to."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            return sum(member.file_size for member in archive.filelist)
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) if path.is_dir() else path.stat().st_size
+
+
+def run_import(package: Path, path: Path, out: Path) -> dict[str, float]:
     shutil.rmtree(out, ignore_errors=True)
-    command = [sys.executable, "-m", "tratree_data.cli", "import", str(path), str(out)]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent.parent)}
-    subprocess.run(command, check=True, stderr=subprocess.DEVNULL, env=environment)
+    return run(package, "import", str(path), str(out))
 
 
-def measured(work: Callable[[], None]) -> dict[str, float]:
-    """Wall and processor seconds, children included, and the machine's load before."""
-    load, before, start = os.getloadavg()[0], processor_seconds(), time.perf_counter()
-    work()
-    return {"wall": time.perf_counter() - start, "cpu": processor_seconds() - before, "load": load}
-
-
-def processor_seconds() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
-
-
-def medians(work: Callable[[], None], runs: int, size: int) -> dict[str, float]:
-    all_runs = [measured(work) for _ in range(runs)]
-    found = {name: statistics.median(run[name] for run in all_runs) for name in ("wall", "cpu", "load")}
-    return found | {"mb_per_second_of_wall": size / 1e6 / found["wall"], "mb_per_second_of_cpu": size / 1e6 / found["cpu"]}
+def with_speed(runs: Sequence[dict[str, float]], size: int) -> dict[str, float]:
+    found = medians(runs)
+    return found | {f"mb_per_second_of_{name}": round(size / 1e6 / found[name], 1) for name in ("wall", "cpu")}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--format", choices=FORMATS, action="append")
+    parser.add_argument("--old", type=Path)
+    parser.add_argument("--result", type=Path, default=RESULT)
     options = parser.parse_args()
+    packages = {"new": HERE.parent} | ({"old": options.old.resolve()} if options.old else {})
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        paths = write_logs(folder, options.steps)
-        sizes = {name: path.stat().st_size for name, path in paths.items()}
-        result: dict[str, Any] = {"cores": len(os.sched_getaffinity(0)), "steps": options.steps, "runs": options.runs, "bytes": sizes}
-        result["plain_jsonl"] = medians(lambda: plain(paths["jsonl"], folder / "plain.parquet"), options.runs, sizes["jsonl"])
+        paths = write_logs(folder, options.steps, tuple({"jsonl": None} | dict.fromkeys(options.format or FORMATS)))
+        sizes = {name: size_of(path) for name, path in paths.items()}
+        cores = len(os.sched_getaffinity(0))
+        result: dict[str, Any] = {"cores": cores, "steps": options.steps, "runs": options.runs, "seed": SEED, "bytes": sizes}
+        plain = [measured([sys.executable, "-c", PLAIN, str(paths["jsonl"]), str(folder / "plain.parquet")]) for _ in range(options.runs)]
+        result["plain_jsonl"] = with_speed(plain, sizes["jsonl"])
         for name, path in paths.items():
-            result[f"import_{name}"] = medians(lambda path=path: run_import(path, folder / "out"), options.runs, sizes[name])  # type: ignore[misc]
-    RESULT.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
+            found: dict[str, list[dict[str, float]]] = {package: [] for package in packages}
+            for package in packages.values():  # compiles what is compiled once
+                run_import(package, path, folder / "out")
+            for _ in range(options.runs):
+                for package, runs in found.items():
+                    runs.append(run_import(packages[package], path, folder / "out"))
+                    print(name, package, {key: round(value, 2) for key, value in runs[-1].items()}, file=sys.stderr)
+            result[f"import_{name}"] = {package: with_speed(runs, sizes[name]) for package, runs in found.items()}
+    options.result.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n")
     print(json.dumps(result, indent=1, sort_keys=True))
 
 

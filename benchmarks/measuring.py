@@ -1,7 +1,10 @@
 """What a command costs: wall and processor seconds, and the peak memory, of it and of every process that it starts (Linux)."""
 
 import os
+import statistics
 import subprocess
+import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -29,6 +32,17 @@ def measured(command: Sequence[str], environment: dict[str, str] | None = None) 
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} failed:\n{said.decode()}")
     return {"wall": wall, "cpu": used.ru_utime + used.ru_stime, "memory": peak[0], "load": load}
+
+
+def run(package: Path, *arguments: str) -> dict[str, float]:
+    """A command of ours, with the package of that checkout and compiled modules, as after an installation."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {"PYTHONPATH": str(package), "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "benchmark-pycache")}
+    return measured([sys.executable, "-m", "tratree_data.cli", *arguments], environment)
+
+
+def medians(runs: Sequence[dict[str, float]]) -> dict[str, float]:
+    return {name: round(statistics.median(one[name] for one in runs), 3) for name in runs[0]}
 
 
 def _sample(pid: int, peak: list[int], ended: threading.Event) -> None:

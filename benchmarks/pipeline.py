@@ -10,7 +10,6 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from benchmarks.measuring import measured
+from benchmarks.measuring import measured, medians, run
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results/pipeline.json"
@@ -31,13 +30,7 @@ STAGES = ("import", "build", "search", "pairs", "demonstrations", "check", "publ
 
 
 def write_log(folder: Path, steps: int) -> Path:
-    return import_module("benchmarks.import").write_logs(folder, steps)["jsonl"]  # type: ignore[no-any-return]
-
-
-def run(package: Path, *arguments: str) -> dict[str, float]:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    environment |= {"PYTHONPATH": str(package), "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "pipeline-pycache")}
-    return measured([sys.executable, "-m", "tratree_data.cli", *arguments], environment)
+    return import_module("benchmarks.import").write_logs(folder, steps, ("jsonl",))["jsonl"]  # type: ignore[no-any-return]
 
 
 def stages(package: Path, log: Path, data: Path, merging: str) -> Iterator[tuple[str, dict[str, float]]]:
@@ -72,10 +65,6 @@ def floor(log: Path, data: Path) -> dict[str, float]:
     return measured([sys.executable, "-c", FLOOR, str(log), str(data.with_name("floor.parquet")), *files])
 
 
-def medians(runs: list[dict[str, float]]) -> dict[str, float]:
-    return {name: round(statistics.median(one[name] for one in runs), 3) for name in runs[0]}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=1_000_000)
@@ -88,7 +77,6 @@ def main() -> None:
     result: dict[str, Any] = {"cores": len(os.sched_getaffinity(0)), "steps": options.steps, "runs": options.runs, "seed": SEED}
     with tempfile.TemporaryDirectory() as scratch:
         log = write_log(Path(scratch), options.steps)
-        (log.with_name("messages.jsonl")).unlink()
         result["bytes"] = log.stat().st_size
         for merging in options.merging or BUILDS:
             found: dict[str, dict[str, list[dict[str, float]]]] = {name: {stage: [] for stage in STAGES} for name in packages}

@@ -21,7 +21,7 @@ Tables = dict[str, pa.Table]
 
 @dataclass
 class Careful:
-    """The record path of one part; `take_…` yield tables of bounded size."""
+    """The record path of one part; `take_…` yield tables of a good size, and `flush` the rest."""
 
     format: str
     options: Options
@@ -33,8 +33,10 @@ class Careful:
     spilled: list[Place] = field(default_factory=list)
     """Files of steps of rollouts that are too long to hold."""
     origin: dict[str, Any] = field(init=False)
+    rows: RolloutRows = field(init=False)
 
     def __post_init__(self) -> None:
+        self.rows = RolloutRows(self.directory, self.schemas, STEPS_PER_TABLE)
         self.origin = origin_of(self.options, self.format)
 
     def take_file(self, file: LogFile) -> Iterator[Tables]:
@@ -48,7 +50,6 @@ class Careful:
         return self._take(each(values, partial(jsonl.parse, self.options)))
 
     def _take(self, items: Iterable[Record | Problem]) -> Iterator[Tables]:
-        rows = self._new_rows()
         for item in items:
             if isinstance(item, Problem):
                 self.problems.append(item)
@@ -64,15 +65,13 @@ class Careful:
             self.empty_actions += (
                 steps.empty_actions if isinstance(steps, StreamedSteps) else sum(not step.action.strip() for step in steps)
             )
-            rows.add(row, item.steps, step_columns)
-            if rows.is_full:
-                yield self._tables(rows)
-                rows = self._new_rows()
-        yield self._tables(rows)
+            self.rows.add(row, item.steps, step_columns)
+            if self.rows.is_full:
+                yield self.flush()
 
-    def _tables(self, rows: RolloutRows) -> Tables:
-        self.spilled += rows.spilled
-        return rows.tables()
-
-    def _new_rows(self) -> RolloutRows:
-        return RolloutRows(self.directory, self.schemas, STEPS_PER_TABLE)
+    def flush(self) -> Tables:
+        """What waits."""
+        tables = self.rows.tables()
+        self.spilled += self.rows.spilled
+        self.rows.clear()
+        return tables

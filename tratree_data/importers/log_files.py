@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from tratree_data.importers.log_records import LONGEST_KEY, Item, KeyWatch, Problem, TooLong, Unusable, repeated_key
-from tratree_data.importers.quick_json import UNSURE, quick_value
+from tratree_data.importers.quick_json import UNSURE, keeps_every_key, quick_value
 
 MAX_RECORD_BYTES = 32 * 2**20
 CHUNK = 2**20
@@ -205,6 +205,7 @@ class JsonStream:
     def __init__(self, handle: BinaryIO) -> None:
         self.watch = KeyWatch()
         self.decoder = json.JSONDecoder(object_pairs_hook=self.watch)
+        self.quick = json.JSONDecoder()
         self.handle = handle
         self.utf8 = codecs.getincrementaldecoder("utf-8-sig")()
         self.buffer = ""
@@ -251,7 +252,9 @@ class JsonStream:
         while True:
             self.watch.repeated = None
             try:
-                value, end = self.decoder.raw_decode(self.buffer, self.position)
+                value, end = self.quick.raw_decode(self.buffer, self.position)
+                if not keeps_every_key(value, self.buffer[self.position : end]):
+                    value, end = self.decoder.raw_decode(self.buffer, self.position)
             except json.JSONDecodeError as error:
                 cut = error.msg.startswith("Unterminated") or error.pos >= len(self.buffer) - LONGEST_WORD
                 if self.ended or not cut:

@@ -52,6 +52,6 @@ class MessageSpool:
 
 def _characters_of(message: Any) -> int:
     content = message.get("content") if isinstance(message, dict) else None
-    parts = content if isinstance(content, list) else ()
-    texts = [content, *(text for part in parts if isinstance(part, dict) for text in part.values())]
-    return sum(len(text) for text in texts if isinstance(text, str))
+    if not isinstance(content, list):
+        return len(content) if isinstance(content, str) else 0
+    return sum(len(text) for part in content if isinstance(part, dict) for text in part.values() if isinstance(text, str))

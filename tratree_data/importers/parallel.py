@@ -45,14 +45,16 @@ def cut_parts(format: str, files: Sequence[LogFile], options: Options) -> list[P
     schemas = {table: arrow_schema(table) for table in ("rollouts", "steps")}
     cut: list[tuple[Slice, ...]] = []
     waiting: list[Slice] = []
+    waiting_bytes = 0
     for file, size in zip(files, sizes, strict=True):
         if size > PART_BYTES and _has_records_in_lines(format, file, options):
             cut += ((piece,) for piece in _cut_file(file))
         else:
             waiting.append(Slice(file.path, file.name))
-            if sum(one.path.stat().st_size for one in waiting) >= PART_BYTES:
+            waiting_bytes += size
+            if waiting_bytes >= PART_BYTES:
                 cut.append(tuple(waiting))
-                waiting = []
+                waiting, waiting_bytes = [], 0
     cut += [tuple(waiting)] if waiting else []
     return [Part(number, slices, format, options, schemas) for number, slices in enumerate(cut)]
 

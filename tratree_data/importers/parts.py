@@ -109,6 +109,7 @@ class _Reading:
             else:
                 self.flush_into(self.open_careful().take_slice(file))
             self.lines += file.lines_read
+        self.flush_careful()
         self.write()
         careful = self.careful
         return PartRead(
@@ -126,6 +127,7 @@ class _Reading:
 
     def take_lines(self, file: LogFile) -> None:
         """As columns; the lines that need a second look come after the others of their batch, and are put in their places."""
+        self.flush_careful()
         for batch in _batches(_numbered_lines(file)):
             lines = [(where, data) for where, data in batch if isinstance(data, bytes)]
             self.problems += [data for _, data in batch if isinstance(data, Problem)]
@@ -135,7 +137,12 @@ class _Reading:
             self.steps.append(read.steps)
             if read.rest:
                 self.flush_into(self.open_careful().take_lines([lines[number] for number in read.rest]))
+                self.flush_careful()
                 self.rollouts[before:] = [_in_order(pa.concat_tables(self.rollouts[before:]), [where for where, _ in lines])]
+
+    def flush_careful(self) -> None:
+        if self.careful is not None:
+            self.flush_into([self.careful.flush()])
 
     def flush_into(self, tables: Iterable[dict[str, pa.Table]]) -> None:
         for made in tables:

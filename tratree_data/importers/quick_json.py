@@ -30,6 +30,16 @@ def quick_value(data: bytes) -> Any:
     return value if quotes == data.count(b'"') and ESCAPED_QUOTE not in data else UNSURE
 
 
+def keeps_every_key(value: Any, text: str) -> bool:
+    """Whether a value that Python's parser made of the text surely has every key of it; that parser keeps one of two equal keys, too."""
+    if type(value) is not dict and type(value) is not list:
+        return True
+    try:
+        return orjson.dumps(value).count(b'"') == text.count('"') and "\\u0022" not in text
+    except (orjson.JSONEncodeError, RecursionError):
+        return False
+
+
 def quotes_in(data: bytes) -> int:
     """Those that begin or end a text of valid JSON: an escaped one follows an odd number of backslashes."""
     if b"\\" not in data:
