@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from helpers.loopback_s3 import BUCKET, LoopbackS3
 
-from tratree_data import build, demonstrations, import_log, open_store, pairs, search, states
+from tratree_data import build, check, demonstrations, import_log, open_store, pairs, search, states
 from tratree_data.errors import BadInputError
 from tratree_data.importers import parallel
 from tratree_data.results import StageResult
@@ -103,6 +103,7 @@ def test_every_stage_gives_the_tables_of_a_local_run_though_a_node_dies(
     assert rows(f"s3://{BUCKET}/far") == rows(str(tmp_path / "near"))
     assert [result.counts for result in far] == [result.counts for result in near]
     assert len(open_store(f"s3://{BUCKET}/far").sources["node_values"].files) > 3, "several workers wrote"
+    assert check(f"s3://{BUCKET}/far", engine="ray").equals(check(f"s3://{BUCKET}/far"))
     texts = open_store(f"s3://{BUCKET}/far").read("embeddings")["text_id"].to_pylist()
     assert len(texts) == len(set(texts)) > 0
 

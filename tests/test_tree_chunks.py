@@ -17,6 +17,8 @@ from tratree_data.preferences.pair_filters import PairSettings
 from tratree_data.preferences.pairs import make_pair_chunk, pair_trees
 from tratree_data.preferences.rendering import WITH_TEXTS
 from tratree_data.store import staged as parts_module
+from tratree_data.store import tree_chunks
+from tratree_data.store.checks import check
 from tratree_data.store.parquet_files import new_file
 from tratree_data.store.reader import open_store
 from tratree_data.store.staged import StagedFiles
@@ -79,6 +81,21 @@ def test_trees_beside_one_that_was_rebuilt_are_read_as_before(scattered) -> None
         commit(folder, "build", rebuilt, settings={}, reads={}, replace_trees=[tree.as_py()])
     after = pa.concat_tables(chunk["nodes"] for chunk in read_chunks(open_store(folder), WITH_TEXTS, 20))
     assert after.sort_by("node_id").equals(before.sort_by("node_id"))
+
+
+def test_worker_processes_give_the_rows_of_one(scattered, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, _ = scattered
+    monkeypatch.setattr(tree_chunks, "NODES_PER_CHUNK", 200)
+    search(folder)
+    store = open_store(folder)
+    alone = {name: store.read(name) for name in ("node_values", "paths", "dropped")}
+    with writing(folder):
+        commit(folder, "search", {name: table.slice(0, 0) for name, table in alone.items()}, settings={}, reads={})
+    assert search(folder, workers=2).changed
+    store = open_store(folder)
+    assert len(store.sources["node_values"].files) > 1, "several chunks"
+    assert {name: store.read(name) for name in alone} == alone, "in the same order, too"
+    assert check(folder, workers=2).equals(check(folder))
 
 
 def write_parts(folder: Path, error: Exception | None) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from tratree_data.cli.app import AnyDataset, Format, app, messages
-from tratree_data.errors import BadInputError
+from tratree_data.errors import BadInputError, suggest
 
 PANEL = "Ask and look"
 
@@ -187,7 +187,12 @@ def _print_suggestions(directory: str, actions: bool, observations: bool, trees:
 
 
 @app.command(rich_help_panel=PANEL)
-def check(directory: AnyDataset, format: Format = "table") -> None:
+def check(
+    directory: AnyDataset,
+    format: Format = "table",
+    engine: Annotated[str, typer.Option(help="local (this machine) or ray (a cluster): rules are checked side by side.")] = "local",
+    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; by default one with local, one per core with ray.")] = None,
+) -> None:
     """Check every rule of a dataset, and every file of a release; exit code 1 if a rule is broken.
 
     Example: `tratree check demo-release`
@@ -195,7 +200,9 @@ def check(directory: AnyDataset, format: Format = "table") -> None:
     from tratree_data.cli.tables import print_table
     from tratree_data.store.checks import check as run_check
 
-    rules = run_check(directory)
+    if engine not in ("local", "ray"):
+        raise BadInputError(f"engine must be one of local, ray, not {engine!r}.{suggest(engine, ('local', 'ray'))}\nNext: --engine local")
+    rules = run_check(directory, engine="ray" if engine == "ray" else "local", workers=workers)
     broken = [row for row in rules.to_pylist() if row["offending_rows"]]
     if format != "table":
         print_table(rules, format)

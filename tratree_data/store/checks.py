@@ -1,18 +1,22 @@
 """`tratree check`: every rule in sql/checks/ and every primary key, on all tables that a dataset has; a release's files first."""
 
 import re
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 
 from tratree_data.files import read_text
+from tratree_data.store.by_chunk import is_alone, need_reachable
+from tratree_data.store.locations import place
 from tratree_data.store.purges import MARK, begun_purge
 from tratree_data.store.queries import check_names
 from tratree_data.store.query_files import STAGE_MEMORY
-from tratree_data.store.reader import Store
+from tratree_data.store.reader import Store, open_store
 from tratree_data.store.release import corrupt_files, names_release, open_dataset
 from tratree_data.store.schemas import table_names, table_schema
+from tratree_data.system.engine import run_each
 from tratree_data.system.progress import progress
 
 FILES_RULE = "Files of the release that are gone or changed since it was published: restore them from a copy, then check again."
@@ -20,14 +24,16 @@ PURGE_RULE = "Deleted tasks that are still on disk, because a purge was interrup
 RESULT = pa.schema([("check", pa.string()), ("rule", pa.string()), ("offending_rows", pa.int64()), ("example", pa.string())])
 
 
-def check(directory: str | Path) -> pa.Table:
-    """One row a rule that was checked; `offending_rows` is 0 where it holds. Rules about tables that are not there are left out."""
+def check(directory: str | Path, *, engine: Literal["local", "ray"] = "local", workers: int | None = None) -> pa.Table:
+    """One row a rule that was checked; `offending_rows` is 0 where it holds. Rules about tables that are not there are left out.
+
+    Rules are independent, so `workers` processes, or a Ray cluster, may each check some.
+    """
     files = [_files_rule(directory)] if names_release(str(directory)) else []
     if any(row["offending_rows"] for row in files):
         return pa.Table.from_pylist(files, schema=RESULT)
-    store = open_dataset(str(directory))
-    store.most_memory = STAGE_MEMORY
-    return pa.Table.from_pylist(files + _purge_rule(store) + _rules_about_rows(store), schema=RESULT)
+    store = _open(str(directory), None)
+    return pa.Table.from_pylist(files + _purge_rule(store) + _rules_about_rows(store, str(directory), engine, workers), schema=RESULT)
 
 
 def _files_rule(release: str | Path) -> dict[str, Any]:
@@ -42,19 +48,50 @@ def _purge_rule(store: Store) -> list[dict[str, Any]]:
     return [{"check": "purge", "rule": PURGE_RULE, "offending_rows": count, "example": str(store.path / MARK)}] if begun is not None else []
 
 
-def _rules_about_rows(store: Store) -> list[dict[str, Any]]:
+def _open(directory: str, versions: tuple[tuple[str, int], ...] | None) -> Store:
+    """As it is now, or, for a worker, as the driver sees it."""
+    store = open_dataset(directory) if versions is None else open_store(directory, dict(versions))
+    store.most_memory = STAGE_MEMORY
+    return store
+
+
+def _rules_about_rows(store: Store, directory: str, engine: str, workers: int | None) -> list[dict[str, Any]]:
     rules = [(f"{table}_key", _key_rule(table), _key_query(table)) for table in sorted(store.sources) if table_schema(table).primary_key]
     for name in check_names():
         text = read_text("sql/checks", f"{name}.sql")
         if _tables(text) <= set(store.sources):
             rules.append((name, text.splitlines()[0].removeprefix("-- "), text))
-    rows = []
+    found: dict[int, tuple[int, str]] = {}
+    is_release = bool(store.label) or store.filesystem is not None
+    versions = None if is_release else tuple((table, source.version) for table, source in sorted(store.sources.items()))
     with progress("check", len(rules), "rules") as advance:
-        for name, rule, text in rules:
-            offending, example = _offending(store, text)
-            rows.append({"check": name, "rule": rule, "offending_rows": offending, "example": example})
-            advance(1)
-    return rows
+        if is_alone(engine, workers):
+            for number, (_, _, text) in enumerate(rules):
+                found[number] = _offending(store, text)
+                advance(1)
+        else:
+            where = directory if is_release else str(store.path.absolute() if isinstance(store.path, Path) else store.path)
+            work = [(number, where, versions, text) for number, (_, _, text) in enumerate(rules)]
+            for number, offending, example in run_each(
+                _check_rule, work, engine="ray" if engine == "ray" else "processes", workers=workers
+            ):
+                found[number] = offending, example
+                advance(1)
+    return [
+        {"check": name, "rule": rule, "offending_rows": found[number][0], "example": found[number][1]}
+        for number, (name, rule, _) in enumerate(rules)
+    ]
+
+
+def _check_rule(work: tuple[int, str, tuple[tuple[str, int], ...] | None, str]) -> tuple[int, int, str]:
+    """In a worker, which opens the dataset once."""
+    number, directory, versions, text = work
+    if versions is not None:
+        need_reachable(place(directory))
+    return number, *_offending(_open_once(directory, versions), text)
+
+
+_open_once = lru_cache(maxsize=1)(_open)
 
 
 def _offending(store: Store, text: str) -> tuple[int, str]:
