@@ -505,6 +505,68 @@ def temporal_difference(attempts: Sequence[Attempt], history: float, silent: Cal
     return found
 
 
+def episode_advantages(attempts: Sequence[Attempt]) -> dict[int, float]:
+    """The score of every scored attempt relative to those at its task: GRPO's, and Tree-GRPO's inter-tree advantage."""
+    scores = {number: attempt.score for number, attempt in enumerate(attempts) if attempt.score is not None}
+    return {number: standardised(score, list(scores.values()), True) for number, score in scores.items()}
+
+
+def tree_grpo(attempts: Sequence[Attempt]) -> dict[Place, float]:
+    """The episode advantage plus the same among the attempts that began with the same observation and action."""
+    whole = episode_advantages(attempts)
+    found: dict[Place, float] = {}
+    for number in whole:
+        same = {other: attempts[other].score or 0.0 for other in whole if attempts[other].steps[0] == attempts[number].steps[0]}
+        advantage = whole[number] + standardised(same[number], list(same.values()), True)
+        found |= {(number, step): advantage for step in range(len(attempts[number].steps))}
+    return found
+
+
+def g2po(attempts: Sequence[Attempt], history: float, silent: Callable[[str], bool], discount: float, omega: float) -> dict[Place, float]:
+    """Episode advantage + ω (value that the step led to, standardised in its state + gain in value, standardised in the task)."""
+    returns = returns_of(attempts, discount)
+    state: dict[Place, Any] = {}
+    value: dict[Any, float] = {}
+    for key, places in states_of(attempts, history, silent).items():
+        state |= dict.fromkeys(places, key)
+        if worth := [discount * returns[place] for place in places if place in returns]:
+            value[key] = sum(worth) / len(worth)
+    led_to: dict[Place, float] = {}
+    for number, step in returns:
+        at_end = step == len(attempts[number].steps) - 1
+        there = attempts[number].score if at_end else value.get(state.get((number, step + 1)))
+        if (number, step) in state and there is not None:
+            led_to[number, step] = there
+    gains = {place: there - value[state[place]] for place, there in led_to.items()}
+    episode = episode_advantages(attempts)
+    found = {}
+    for place in returns:
+        step_advantage = 0.0
+        if place in led_to:
+            alike = [there for other, there in led_to.items() if state[other] == state[place]]
+            step_advantage = standardised(led_to[place], alike, True) + standardised(gains[place], list(gains.values()), True)
+        found[place] = episode[place[0]] + omega * step_advantage
+    return found
+
+
+def graphgpo(attempts: Sequence[Attempt], history: float, silent: Callable[[str], bool], decay: float, omega: float) -> dict[Place, float]:
+    """Episode advantage + ω (decay to the power of the distance after the step, standardised in the step's state)."""
+    state, distance = graph_of(attempts, history, silent)
+    largest = max((far for far in distance.values() if math.isfinite(far)), default=0.0)
+    near: dict[Place, float] = {}
+    for number, step in returns_of(attempts, 1.0) if largest else ():
+        at_end = step == len(attempts[number].steps) - 1
+        if (number, step) in state and (at_end or (number, step + 1) in state):
+            after = (0.0 if attempts[number].solved else math.inf) if at_end else distance[state[number, step + 1]]
+            near[number, step] = decay ** min(after, largest + 1)
+    episode = episode_advantages(attempts)
+    found = {}
+    for place in returns_of(attempts, 1.0):
+        alike = [value for other, value in near.items() if place in near and state[other] == state[place]]
+        found[place] = episode[place[0]] + (omega * standardised(near[place], alike, True) if place in near else 0.0)
+    return found
+
+
 def anchor_pairs(attempts: Sequence[Attempt], history: float, silent: Callable[[str], bool]) -> dict[tuple[Place, Place], tuple[Any, ...]]:
     """{(chosen, rejected): (mean, mean, rollouts, rollouts)}: a state's best action against each worse one after another history."""
     found: dict[tuple[Place, Place], tuple[Any, ...]] = {}

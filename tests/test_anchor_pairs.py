@@ -16,8 +16,9 @@ from tratree_data import build, check, open_store, pairs, states
 from tratree_data.errors import NotFoundError
 from tratree_data.preferences.pairs import make_pair_chunk, pair_trees
 from tratree_data.preferences.settings import PairSettings
+from tratree_data.state_graphs.compared import Comparing
 from tratree_data.state_graphs.settings import StatesSettings
-from tratree_data.state_graphs.states import Comparing, graph_of_steps
+from tratree_data.state_graphs.states import graph_of_steps
 from tratree_data.trees.tree import build_tree
 
 ATTEMPTS = st.lists(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from helpers.small import make_store, tables
 from hypothesis import HealthCheck, given, settings
@@ -13,8 +14,10 @@ from hypothesis import strategies as st
 from benchmarks import reference
 from tratree_data import build, check, export, open_store, states
 from tratree_data.errors import BadInputError, NotFoundError
-from tratree_data.state_graphs.settings import ALL, StatesSettings
-from tratree_data.state_graphs.states import Comparing, graph_of_steps
+from tratree_data.ids import tree_id
+from tratree_data.state_graphs.compared import Comparing
+from tratree_data.state_graphs.settings import ALL, METHODS, StatesSettings
+from tratree_data.state_graphs.states import graph_of_steps
 from tratree_data.store.queries import query_text
 
 SILENT = "Nothing happens."
@@ -26,7 +29,6 @@ ATTEMPTS = st.lists(
     min_size=1,
     max_size=6,
 )
-ALL_METHODS = ("return", "gigpo", "gigpo-mean", "hgpo", "loo", "td", "progress", "awr", "rwr")
 
 
 def silent(text: str) -> bool:
@@ -34,9 +36,12 @@ def silent(text: str) -> bool:
 
 
 def graph(attempts: list[tuple[Any, Any]], **chosen: Any) -> dict[str, pa.Table]:
+    """The tables of a task; another one beside it must not change them."""
     log = [("t", i, score, [(seen, "", did) for seen, did in steps]) for i, (steps, score) in enumerate(attempts)]
+    log += [("u", i, score, [("a", "", did), ("b", "", "y"), ("c", "", "z")]) for i, (did, score) in enumerate([("x", 0.75), ("y", 1.0)])]
     rollouts, steps = tables(log)
-    return graph_of_steps(rollouts, steps, StatesSettings(**chosen), Comparing((), (), pa.array([SILENT])))
+    made = graph_of_steps(rollouts, steps, StatesSettings(**chosen), Comparing((), (), pa.array([SILENT])))
+    return {name: table.filter(pc.field("tree_id") == tree_id("test", "t")) for name, table in made.items() if name != "dropped"}
 
 
 def by_place(table: pa.Table, attempts: int, method: str, column: str = "advantage") -> dict[tuple[int, int], Any]:
@@ -49,7 +54,7 @@ def by_place(table: pa.Table, attempts: int, method: str, column: str = "advanta
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ATTEMPTS, st.sampled_from(["0", "1", "3", ALL]), st.sampled_from([1.0, 0.9]))
 def test_states_and_credits_are_the_references(log: list[tuple[Any, Any]], history: str, discount: float) -> None:
-    made = graph(log, history=(history,), method=ALL_METHODS, discount=discount, omega=0.5, beta=0.7)
+    made = graph(log, history=(history,), method=METHODS, discount=discount, omega=0.5, beta=0.7, decay=0.3)
     deep = math.inf if history == ALL else int(history)
     attempts = [reference.Attempt(steps, score, score == 1.0) for steps, score in log]
     expected = reference.states_of(attempts, deep, silent)
@@ -66,6 +71,9 @@ def test_states_and_credits_are_the_references(log: list[tuple[Any, Any]], histo
         "loo": reference.leave_one_out(attempts, deep, silent, discount),
         "progress": reference.progress(attempts, deep, silent),
         "td": reference.temporal_difference(attempts, deep, silent),
+        "tree-grpo": reference.tree_grpo(attempts),
+        "g2po": reference.g2po(attempts, deep, silent, discount, 0.5),
+        "graphgpo": reference.graphgpo(attempts, deep, silent, 0.3, 0.5),
     }
     for method, oracle in oracles.items():
         found = by_place(made["step_credits"], len(scored), method)
@@ -150,7 +158,7 @@ def test_normalisers_are_those_of_the_trees_unless_named(tmp_path: Path) -> None
 
 def test_a_crowd_in_one_state_is_bounded(tmp_path: Path) -> None:
     make_store(tmp_path, *tables([("t", 0, 1.0, [("same", "", f"do {i % 3}") for i in range(20_000)]), ("t", 1, 0.0, [("same", "", "x")])]))
-    states(tmp_path, history=("0", "2"), method=ALL_METHODS)
+    states(tmp_path, history=("0", "2"), method=METHODS)
     assert open_store(tmp_path).sql("SELECT max(visits) AS n FROM states WHERE history = '0'").to_pylist() == [{"n": 20_001}]
 
 
@@ -196,6 +204,7 @@ def test_credits_of_logs_without_scores_cannot_be_exported(tmp_path: Path) -> No
         ({"method": "ppo"}, "Unknown method 'ppo'"),
         ({"discount": 0.0}, "discount must be"),
         ({"beta": 0.0}, "beta must be"),
+        ({"decay": 1.0}, "decay must be"),
         ({"omega": math.nan}, "omega must be"),
     ],
 )

@@ -28,6 +28,11 @@ class Outcome:
     def scored(self) -> Flags:
         return ~np.isnan(self.score)[self.rollout]
 
+    @property
+    def step_score(self) -> Floats:
+        """[steps]"""
+        return self.score[self.rollout]
+
     def returns(self, discount: float) -> Floats:
         return np.asarray(self.score[self.rollout] * discount**self.left)
 
@@ -65,6 +70,12 @@ def episode_advantage(outcome: Outcome, *, scale: bool = True) -> Floats:
     return np.asarray(by_rollout[outcome.rollout])
 
 
+def tree_advantage(outcome: Outcome, first_move: Ints) -> Floats:
+    """Tree-GRPO: the score relative to the rollouts of the task, plus relative to those that made the same first move."""
+    within, _ = relative(outcome.score, first_move, ~np.isnan(outcome.score), int(first_move.max(initial=NONE)) + 1)
+    return np.asarray(episode_advantage(outcome) + within[outcome.rollout])
+
+
 def leave_one_out(returns: Floats, state: Ints, kept: Flags, states: int) -> Floats:
     """The return minus the mean of the other steps' in the state."""
     deviation, size = relative(returns, state, kept, states, scale=False)
@@ -80,23 +91,42 @@ def nested(advantages: list[Floats], sizes: list[Ints], histories: list[int], al
     return np.divide(total, weights, out=np.zeros_like(total), where=weights > 0)
 
 
-def temporal_difference(mean: Floats, state: Ints, following: Ints, ended: Flags, score: Floats) -> Floats:
-    """G2PO: the mean score of the next state minus that of this one; at an end the score itself. NaN where a state is unknown."""
-    if not len(mean):
-        return np.full(len(state), np.nan)
-    here = np.where(state >= 0, mean[np.maximum(state, 0)], np.nan)
-    there = np.where(ended, score, np.where(following >= 0, mean[np.maximum(following, 0)], np.nan))
-    return np.asarray(there - here)
+def both_sides(value: Floats, state: Ints, following: Ints) -> tuple[Floats, Floats]:
+    """[steps] the value of the step's state and of the next one; NaN where a step is in none."""
+    padded = np.append(value, np.nan)  # NONE is the last
+    return padded[state], padded[following]
+
+
+def edge_advantage(value: Floats, state: Ints, following: Ints, ended: Flags, outcome: Outcome) -> Floats:
+    """G2PO: what the step led to, relative to the state's steps, plus what it gained, relative to the task's; 0 where that is unknown."""
+    here, there = both_sides(value, state, following)
+    there = np.where(ended, outcome.step_score, there)
+    known = outcome.scored & ~np.isnan(here + there)
+    towards, _ = relative(there, state, known, len(value))
+    gained, _ = relative(there - here, outcome.tree, known, int(outcome.tree.max(initial=NONE)) + 1)
+    return towards + gained
+
+
+def nearness(
+    distance: Ints, tree: Ints, state: Ints, following: Ints, ended: Flags, solved: Flags, outcome: Outcome, decay: float
+) -> Floats:
+    """GraphGPO: decay to the power of the distance after the step; NaN where the next state is unknown, or no attempt solved the task.
+
+    From where no solved end can be reached, it is one more than the task's largest distance; `tree` is the task of each state.
+    """
+    largest = np.zeros(int(outcome.tree.max(initial=NONE)) + 1)
+    np.maximum.at(largest, tree, distance)
+    far = np.where(distance == NONE, largest[tree] + 1, distance) if len(distance) else np.zeros(0)
+    _, there = both_sides(far, state, following)
+    beyond = largest[outcome.tree]
+    there = np.where(ended, np.where(solved, 0.0, beyond + 1), there)
+    return np.where(beyond > 0, decay**there, np.nan)
 
 
 def progress(distance: Ints, state: Ints, following: Ints, solved: Flags) -> Floats:
     """GraphGPO: how much nearer to a solved end the step led; NaN where it is not known from both sides."""
-    if not len(distance):
-        return np.full(len(state), np.nan)
-    known = np.where(distance >= 0, distance.astype(np.float64), np.nan)
-    here = np.where(state >= 0, known[np.maximum(state, 0)], np.nan)
-    there = np.where(solved, 0.0, np.where(following >= 0, known[np.maximum(following, 0)], np.nan))
-    return np.asarray(here - there)
+    here, there = both_sides(np.where(distance == NONE, np.nan, distance), state, following)
+    return np.asarray(here - np.where(solved, 0.0, there))
 
 
 def weights_of(advantage: Floats, beta: float) -> Floats:

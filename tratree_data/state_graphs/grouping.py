@@ -31,6 +31,14 @@ class Steps:
     did: Hashes  # [steps] hash of the compared action
     informative: Flags  # [steps]
 
+    def first_moves(self) -> Ints:
+        """[rollouts] number of what each saw and did first, within its task; NONE for a rollout without steps."""
+        acted = np.flatnonzero(np.diff(self.first))
+        at = self.first[acted]
+        moves = np.full(len(self.tree), NONE, np.int64)
+        moves[acted] = np.unique(_mix_three(self.tree[acted], self.seen[at], self.did[at]), return_inverse=True)[1]
+        return moves
+
 
 @dataclass(frozen=True)
 class Groups:

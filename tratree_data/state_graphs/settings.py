@@ -9,7 +9,7 @@ from tratree_data.errors import BadInputError, suggest
 from tratree_data.system.settings import EngineSetting, Setting, Settings, WorkersSetting
 
 ALL = "all"
-METHODS = ("return", "gigpo", "gigpo-mean", "hgpo", "loo", "td", "progress", "awr", "rwr")
+METHODS = ("return", "grpo", "tree-grpo", "gigpo", "gigpo-mean", "hgpo", "g2po", "graphgpo", "loo", "td", "progress", "awr", "rwr")
 METHOD, STATES = "Credit", "States"
 
 
@@ -23,7 +23,8 @@ class StatesSettings(Settings):
     ] = ()
     method: Annotated[Sequence[str], Setting(f"{', '.join(METHODS)} (docs/states.md).", panel=METHOD)] = ("return", "gigpo")
     discount: Annotated[float, Setting("γ: what the score is worth one step earlier, more than 0 and at most 1.", panel=METHOD)] = 0.95
-    omega: Annotated[float, Setting("ω: weight of the step's advantage in gigpo.", minimum=0, panel=METHOD)] = 1.0
+    omega: Annotated[float, Setting("ω: weight of the step's advantage in gigpo, g2po and graphgpo.", minimum=0, panel=METHOD)] = 1.0
+    decay: Annotated[float, Setting("What a step towards a solved end multiplies in graphgpo, between 0 and 1.", panel=METHOD)] = 0.1
     alpha: Annotated[float, Setting("α: how strongly hgpo prefers longer histories.", minimum=0, panel=METHOD)] = 1.0
     beta: Annotated[float, Setting("β: temperature of the weights of awr and rwr, above 0.", panel=METHOD)] = 0.5
     engine: EngineSetting = "local"
@@ -39,6 +40,8 @@ class StatesSettings(Settings):
                 raise BadInputError(f"Unknown method {name!r}.{suggest(name, METHODS)}\nNext: --method gigpo")
         if not isfinite(self.discount) or not 0 < self.discount <= 1:
             raise BadInputError(f"discount must be above 0 and at most 1, not {self.discount:g}.\nNext: --discount 0.95")
+        if not 0 < self.decay < 1:
+            raise BadInputError(f"decay must be between 0 and 1, not {self.decay:g}.\nNext: --decay 0.1")
         if not isfinite(self.beta) or self.beta <= 0:
             raise BadInputError(f"beta must be above 0, not {self.beta:g}.\nNext: --beta 0.5")
 
