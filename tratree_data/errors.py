@@ -6,9 +6,17 @@ A message says what is wrong, why, and which command to type next. Only `cli.mai
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST_LINE, MOST_LINES = 2_000, 100
+"""Of a message: it may quote data, and data may be of any size."""
+MOST_COMPARED = 5_000
+"""Names in which a similar one is looked for: comparing two takes up to a millisecond."""
+
 
 class TratreeError(Exception):
     """The user must change something; the command line shows the message without a traceback and exits with 2."""
+
+    def __init__(self, *parts: str) -> None:
+        super().__init__(*map(_shortened, parts))
 
 
 class NotFoundError(TratreeError):
@@ -31,13 +39,21 @@ class MissingPackageError(TratreeError):
     """An optional package is not installed; the message holds the pip command."""
 
 
+def _shortened(message: str) -> str:
+    lines = str(message).split("\n", MOST_LINES)
+    cut = [line if len(line) <= LONGEST_LINE else f"{line[: LONGEST_LINE // 2]} … {line[-LONGEST_LINE // 4 :]}" for line in lines]
+    return "\n".join(cut if len(lines) <= MOST_LINES else [*cut[: MOST_LINES - 1], "…", cut[-1].rpartition("\n")[2]])
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """' Did you mean x?' if a known name is similar, else the names that are available."""
     names = sorted(set(known))
-    near = get_close_matches(name, names, n=1, cutoff=0.5)
+    alike = [one for one in names if one[:1] == name[:1]] if len(names) > MOST_COMPARED else names
+    near = get_close_matches(name[:LONGEST_LINE], [one for one in alike[:MOST_COMPARED] if len(one) <= LONGEST_LINE], n=1, cutoff=0.5)
     if near:
         return f" Did you mean {near[0]!r}?"
-    return f" Available: {', '.join(names[:20])}{' …' if len(names) > 20 else ''}." if names else " None exists yet."
+    shown = ", ".join(one if one.isprintable() else repr(one) for one in names[:20])
+    return f" Available: {shown}{' …' if len(names) > 20 else ''}." if names else " None exists yet."
 
 
 def missing_package(package: str, extra: str) -> MissingPackageError:

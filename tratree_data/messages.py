@@ -14,6 +14,8 @@ import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tratree_data.errors import BadInputError
+
 Message = Mapping[str, Any]
 ONLY_JSON = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS
 
@@ -114,16 +116,23 @@ def row_messages(stored: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     for message in stored:
         said = {name: value for name, value in message.items() if value is not None}
         if "tool_calls" in said:
-            said["tool_calls"] = [json.loads(call) for call in said["tool_calls"]]
+            said["tool_calls"] = [stored_json(call, "tool_calls") for call in said["tool_calls"]]
         messages.append(said)
     return messages
 
 
 def row_text(message: Mapping[str, Any]) -> str:
     """What a message of a training row says, for people: reasoning, content, and each call as `name {arguments}`."""
-    functions = [json.loads(call)["function"] for call in message.get("tool_calls") or ()]
-    calls = [f"{called['name']} {json.dumps(called['arguments'], ensure_ascii=False)}" for called in functions]
+    calls = [_call_text(call) for call in message.get("tool_calls") or ()]
     return "\n".join(part for part in (message.get("reasoning_content"), message["content"], *calls) if part)
+
+
+def _call_text(stored: str) -> str:
+    call = stored_json(stored, "tool_calls")
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict):
+        return stored
+    return f"{function.get('name')} {json.dumps(function.get('arguments'), ensure_ascii=False)}"
 
 
 def stored_row_message(message: Mapping[str, Any]) -> dict[str, Any]:
@@ -134,7 +143,25 @@ def stored_row_message(message: Mapping[str, Any]) -> dict[str, Any]:
 
 def row_tools(stored: Iterable[str] | None) -> list[Any] | None:
     """The tools of a training row."""
-    return None if stored is None else [json.loads(tool) for tool in stored]
+    return None if stored is None else [stored_json(tool, "tools") for tool in stored]
+
+
+def rollout_tools(stored: str | None) -> list[Any] | None:
+    """`rollouts.tools`: a list, or None where there is none."""
+    tools = stored_json(stored, "rollouts.tools") if stored else None
+    if not isinstance(tools, list | None):
+        raise BadInputError(
+            f"rollouts.tools is not a JSON list: {str(stored)[:80]!r}.\nNext: correct it where it comes from, and import again"
+        )
+    return tools
+
+
+def stored_json(text: str, column: str) -> Any:
+    """A value that a table holds as JSON; tables may come from strangers."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise BadInputError(f"{column} is not JSON: {text[:80]!r}.\nNext: correct it where it comes from, and import again") from error
 
 
 def _decoded(arguments: str | None) -> Any:

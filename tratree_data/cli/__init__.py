@@ -10,7 +10,7 @@ from importlib import import_module
 
 from tratree_data.cli.app import INTERRUPTED, app
 from tratree_data.errors import RefusedError, TratreeError
-from tratree_data.system.plain_text import one_line
+from tratree_data.system.plain_text import one_line, shorten
 
 VERBS = ("rollouts", "trees", "query", "publish", "train")
 """Modules of verbs, in the order of --help."""
@@ -30,6 +30,10 @@ def main() -> None:
     except BrokenPipeError:  # the reader of the pipe closed it, so it has what it needs
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:  # a name that the system refuses, or a file that vanished meanwhile
+        print(f"tratree: {one_line(shorten(str(error.filename or error), 200))}: {error.strerror or 'failed'}.", file=sys.stderr)
+        print("Next: check that name, its permissions and the disk, then run the same command", file=sys.stderr)
+        sys.exit(2)
     except SystemExit as end:
         if isinstance(end.__context__, BrokenPipeError):  # as Typer reports it
             sys.exit(0)

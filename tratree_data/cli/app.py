@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 
 from tratree_data.results import StageResult
+from tratree_data.system.plain_text import one_line
 from tratree_data.system.settings import PYTHON_ONLY, Setting, Settings, field_kinds
 
 app = typer.Typer(
@@ -23,7 +24,16 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
 )
-messages = Console(stderr=True, highlight=False)
+
+
+class Messages(Console):
+    """Text on stderr; what it quotes can neither colour nor move anything."""
+
+    def print(self, *texts: Any, **settings: Any) -> None:
+        super().print(*("\n".join(map(one_line, str(text).split("\n"))) for text in texts), **settings)
+
+
+messages = Messages(stderr=True, highlight=False)
 INTERRUPTED = 130
 
 Dataset = Annotated[str, typer.Argument(metavar="DIR", help="The dataset's folder, or s3://bucket/name.")]

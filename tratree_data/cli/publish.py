@@ -102,7 +102,7 @@ def filter(
 @app.command(rich_help_panel=PANEL)
 def delete(
     directory: Dataset,
-    task: Annotated[list[str], typer.Option(help="A task's name; may be repeated.")],
+    task: Annotated[list[str], typer.Option(help="A task's name, or the id of its tree; may be repeated.")],
     environment: Annotated[str, typer.Option(help="Its environment, where several have a task of this name.")] = "",
     purge: Annotated[bool, typer.Option("--purge", help="Also remove the files of all earlier versions; cannot be undone.")] = False,
 ) -> None:

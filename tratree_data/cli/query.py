@@ -9,6 +9,7 @@ from tratree_data.cli.app import AnyDataset, Format, app, messages
 from tratree_data.errors import BadInputError, suggest
 
 PANEL = "Ask and look"
+LONGEST_EXAMPLE = 1_000
 
 
 @app.command(rich_help_panel=PANEL)
@@ -199,6 +200,7 @@ def check(
     """
     from tratree_data.cli.tables import print_table
     from tratree_data.store.checks import check as run_check
+    from tratree_data.system.plain_text import shorten
 
     if engine not in ("local", "ray"):
         raise BadInputError(f"engine must be one of local, ray, not {engine!r}.{suggest(engine, ('local', 'ray'))}\nNext: --engine local")
@@ -207,7 +209,7 @@ def check(
     if format != "table":
         print_table(rules, format)
     for row in broken if format == "table" else []:
-        print(f"{row['check']}: {row['offending_rows']:,} rows. {row['rule']}\n  first: {row['example']}")
+        print(f"{row['check']}: {row['offending_rows']:,} rows. {row['rule']}\n  first: {shorten(row['example'], LONGEST_EXAMPLE)}")
     messages.print(f"{rules.num_rows} rules checked, {len(broken)} broken")
     if broken:
         raise typer.Exit(1)

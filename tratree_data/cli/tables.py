@@ -1,6 +1,7 @@
 """Prints tables to a terminal or a pipe: aligned text, JSON lines, CSV or Parquet. Untrusted text is shown, never interpreted."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -20,6 +21,7 @@ PIPED_WIDTH = 160
 CALL_WIDTH = 140
 SHORT_TEXT = 20
 GAP = 2
+UNPRINTABLE = re.compile(r"[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 
 
 def print_table(table: pa.Table, format: str) -> None:
@@ -29,11 +31,12 @@ def print_table(table: pa.Table, format: str) -> None:
         table = _printable(table)
     if format == "json":
         for row in table.to_pylist():
-            print(json_text(row))
+            print(_escaped(json_text(row)))
     elif format == "csv":
         sys.stdout.flush()
         flat = pa.table({name: _flat(table[name]) for name in table.column_names})
-        sys.stdout.write(_csv(flat))
+        text = _csv(flat)
+        sys.stdout.write("".join(f"{one_line(line)}\n" for line in text.splitlines()) if sys.stdout.isatty() else text)
     elif format == "parquet":
         _write_parquet(table)
     else:
@@ -101,7 +104,8 @@ def print_suggestions(rules: pa.Table) -> None:
 def draw_grid(table: pa.Table, columns: int) -> list[str]:
     """Numbers and short texts keep their width; long texts share the remaining columns and are cut."""
     rows = [[_cell(value) for value in row.values()] for row in table.to_pylist()]
-    widths = [max([cell_len(name), *(cell_len(row[i]) for row in rows)]) for i, name in enumerate(table.column_names)]
+    heads = [one_line(name) for name in table.column_names]
+    widths = [max([cell_len(name), *(cell_len(row[i]) for row in rows)]) for i, name in enumerate(heads)]
     long = [i for i, width in enumerate(widths) if width > SHORT_TEXT]
     left = columns - GAP * (len(widths) - 1) - sum(width for width in widths if width <= SHORT_TEXT)
     for place, i in enumerate(sorted(long, key=lambda i: widths[i])):
@@ -109,7 +113,7 @@ def draw_grid(table: pa.Table, columns: int) -> list[str]:
         left -= widths[i]
     numbers = [pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind) for kind in table.schema.types]
     lines = []
-    for row in [table.column_names, *rows]:
+    for row in [heads, *rows]:
         cells = [_right(text, width) if number else pad(text, width) for text, width, number in zip(row, widths, numbers, strict=True)]
         lines.append((" " * GAP).join(cells).rstrip())
     return lines
@@ -150,6 +154,11 @@ def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_interval(column.type) or pa.types.is_binary(column.type) or isinstance(column.type, pa.BaseExtensionType):
         return pa.chunked_array([[None if value is None else str(value) for value in column.to_pylist()]], pa.string())
     return column
+
+
+def _escaped(text: str) -> str:
+    """The same JSON without what a terminal may obey: JSON itself escapes only the first 32 characters."""
+    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _csv(table: pa.Table) -> str:

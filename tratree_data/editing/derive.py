@@ -5,6 +5,7 @@ are reused where they still hold (reuse.py). The lineage says what was done, to 
 """
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,6 +29,7 @@ from tratree_data.store.row_files import file_digest, read_rows
 from tratree_data.store.schemas import arrow_schema, empty_table, table_from_rows
 from tratree_data.store.vacuum import remove_unneeded
 from tratree_data.store.writer import refuse_unusable_name, writing
+from tratree_data.system.plain_text import one_line
 from tratree_data.system.whole_folder import whole_folder
 
 KEYS = ["rollout_id", "tree_id", "split"]
@@ -267,9 +269,12 @@ def _trees_of(store: Store, tasks: Sequence[str], environment: str) -> list[str]
     for task in tasks:
         trees = [row["tree_id"] for row in rows if row["task_id"] == task and environment in ("", row["environment"])]
         trees = trees or [tree for tree in (tree_id(name, task) for name in environments) if tree in left]
+        trees = trees or ([task] if task in left else [])
         if not trees:
             raise NotFoundError(f"{store.path} has no task {task!r}.{suggest(task, [row['task_id'] for row in rows])}")
         if len(trees) > 1:
-            raise BadInputError(f"Task {task!r} is in several environments.\nNext: add --environment {environments[0]}")
+            there = {row["environment"] for row in rows if row["tree_id"] in trees}
+            how = f"--environment {shlex.quote(one_line(min(there)))}" if len(there) > 1 else f"--task {trees[0]}, the id of its tree"
+            raise BadInputError(f"{len(trees):,} tasks are called {task!r}.\nNext: {how}")
         found += trees
     return sorted(set(found))

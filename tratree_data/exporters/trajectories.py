@@ -1,6 +1,5 @@
 """Rollouts with their steps, one after the other, and what every exported trajectory says of itself."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import groupby
@@ -8,7 +7,7 @@ from typing import Any
 
 from tratree_data.files import read_text
 from tratree_data.importers.log_records import EXPORTER
-from tratree_data.messages import messages_of_steps
+from tratree_data.messages import messages_of_steps, rollout_tools
 from tratree_data.store.reader import Store
 
 ROWS_PER_BATCH = 5_000
@@ -44,7 +43,7 @@ class Trajectory:
 
     @property
     def tools(self) -> list[Any] | None:
-        return json.loads(self.rollout["tools"]) if self.rollout["tools"] else None
+        return rollout_tools(self.rollout["tools"])
 
     def facts(self, opening: str) -> dict[str, Any]:
         """The trajectory's columns as free metadata, signed, so that our importer reads back exactly what was written."""

@@ -17,6 +17,7 @@ from tratree_data.importers.hub_files import HUB
 from tratree_data.importers.json_columns import Columns, json_rows, parse_columns
 from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Item, KeyWatch, Options, Problem, Record, Unusable
+from tratree_data.system.parquet_sizes import refuse_too_much
 
 ROWS_PER_BATCH = 64
 OURS = (
@@ -41,6 +42,7 @@ def _parquet_rows(file: LogFile) -> Iterator[Item]:
     try:
         with file.path.open("rb") as raw:
             file.raw = raw
+            refuse_too_much(raw, file.name)
             for batch in pq.ParquetFile(raw).iter_batches(ROWS_PER_BATCH):
                 for row in batch.to_pylist():
                     number += 1

@@ -17,7 +17,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.errors import BadInputError
-from tratree_data.messages import answer, inputs_of, messages_of_steps, openai_message, opening, output_of, stored_row_message
+from tratree_data.messages import (
+    answer,
+    inputs_of,
+    messages_of_steps,
+    openai_message,
+    opening,
+    output_of,
+    rollout_tools,
+    stored_row_message,
+)
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema
@@ -147,7 +156,7 @@ def tools_column(tools: Sequence[str | None]) -> pa.Array:
     """`rollouts.tools`, one JSON array per row → a list of JSON per row; NULL where there is none."""
     known: dict[str | None, list[str] | None] = {None: None}
     for text in set(tools) - {None}:
-        known[text] = [json.dumps(tool, ensure_ascii=False) for tool in json.loads(text or "[]")] or None
+        known[text] = [json.dumps(tool, ensure_ascii=False) for tool in rollout_tools(text) or ()] or None
     return pa.array([known[text] for text in tools], pa.list_(pa.string()))
 
 

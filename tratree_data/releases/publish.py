@@ -41,6 +41,7 @@ from tratree_data.store.query_files import STAGE_MEMORY
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.release import HUB, names_release, refuse_address
 from tratree_data.store.withdrawals import Withdrawals
+from tratree_data.system.safe_paths import need_local
 from tratree_data.system.settings import takes
 
 LISTED = 10
@@ -126,7 +127,7 @@ def find_target(target: str, *, private: bool = False, gated: bool = False) -> T
             f"{target} is not on the Hub, and only a Hub repository can be private or gated.\nNext: name hub:org/name, or omit the flag"
         )
     where = place(target)
-    return FolderTarget(where) if isinstance(where, Path) else BucketTarget(where)
+    return FolderTarget(need_local(where, "a release")) if isinstance(where, Path) else BucketTarget(where)
 
 
 def _is_unchanged(draft: Draft, place: Target, since: str, version: str, shard_bytes: int) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from fsspec import AbstractFileSystem
 
-from tratree_data.errors import TratreeError
+from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.store.buckets import is_address
 from tratree_data.store.locations import open_for_reading, read_ended
 
@@ -32,7 +32,7 @@ class QueryFiles(AbstractFileSystem):  # type: ignore[misc]
     protocol = PROTOCOL
     cachable = False
     trouble: TratreeError | None = None
-    """What went wrong on the way to a bucket, in our words: DuckDB does not pass errors on."""
+    """What went wrong on the way to a file, in our words: DuckDB does not pass errors on."""
 
     def __init__(self, files: Mapping[str, tuple[str, ...]]) -> None:
         super().__init__()
@@ -80,6 +80,12 @@ class QueryFiles(AbstractFileSystem):  # type: ignore[misc]
         except TratreeError as error:
             self.trouble = error
             raise
+        except OSError as error:
+            what = "is gone" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
+            self.trouble = BadInputError(
+                f"{error.filename} {what}.\nNext: the same command, if the dataset was rewritten meanwhile; else restore it from a copy"
+            )
+            raise self.trouble from error
 
     def _remembering(self, read_at: Callable[[int, int], bytes]) -> Callable[[int, int], bytes]:
         def remembering(begin: int, length: int) -> bytes:

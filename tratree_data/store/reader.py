@@ -36,6 +36,7 @@ from tratree_data.store.schemas import (
     table_schema,
 )
 from tratree_data.store.views import create_views, mentions, tables_behind, view_names, views_for
+from tratree_data.system.parquet_sizes import declares_too_much
 
 if TYPE_CHECKING:  # it imports pandas, and a query needs neither
     import pyarrow.dataset as ds
@@ -345,12 +346,12 @@ def _trouble(open_file: Callable[[], ReadFile]) -> str:
     try:
         file = open_file()
         file.seek(max(file.size() - len(PARQUET_ENDS_WITH), 0))
-        return "" if file.read() == PARQUET_ENDS_WITH else "is truncated or not a Parquet file"
+        return declares_too_much(file) if file.read() == PARQUET_ENDS_WITH else "is truncated or not a Parquet file"
     except FileNotFoundError:
         return "is gone"
     except PermissionError:
         return "may not be read by you"
-    except OSError:
+    except (OSError, pa.ArrowException):
         return "is truncated or not a Parquet file"
 
 

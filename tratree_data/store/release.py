@@ -3,7 +3,6 @@
 A folder holds its latest version at the top, laid out like a Hub dataset repository, and every version whole under `versions/`.
 """
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -165,7 +164,7 @@ def release_folder(text: str) -> Path:
         return found
     if version in published:
         return folder / VERSIONS / version
-    if (folder / MANIFEST).is_file() and json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("version") == version:
+    if is_plain_file(folder / MANIFEST) and read_manifest((folder / MANIFEST).read_text(encoding="utf-8"), text).version == version:
         return folder
     withdrawn = read_withdrawals(folder / VERSIONS)
     if version in withdrawn:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tratree_data.errors import BadInputError, NotFoundError
+from tratree_data.system.parquet_sizes import refuse_too_much
 
 KINDS = (".csv", ".jsonl", ".ndjson", ".parquet")
 TRUE, FALSE = ("true", "1", "1.0", "yes"), ("false", "0", "0.0", "no")
@@ -112,7 +113,9 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
         raise BadInputError(f"{path} is not a table that can be read ({', '.join(KINDS)}).\nNext: save it as .csv")
     try:
         if path.suffix == ".parquet":
-            yield from pq.read_table(path).to_pylist()
+            with path.open("rb") as raw:
+                refuse_too_much(raw, path)
+                yield from pq.read_table(raw).to_pylist()
             return
         with path.open(encoding="utf-8-sig", newline="") as handle:
             if path.suffix == ".csv":

@@ -184,6 +184,8 @@ def plan_step_chunks(
 
     What has to be sorted is sorted in `scratch`, and then copied to `shared` for workers that do not see this disk.
     """
+    if not rollouts.num_rows:
+        return []
     codes = pc.dictionary_encode(rollouts["tree_id"]).combine_chunks()
     tree_of_rollout = codes.indices.to_numpy().astype(np.int64)
     groups = list_row_groups(store.sources["steps"].files)

@@ -34,6 +34,8 @@ def parse_withdrawals(text: str, where: object) -> Withdrawals:
     try:
         said = json.loads(text)
         need_shape(said, SHAPE, WITHDRAWN)
+        for version in said:
+            Version(version)
     except (ValueError, RecursionError) as error:
         raise BadInputError(f"{where} cannot be read: {error}.\nNext: restore it from a copy of the release") from error
     return {version: Withdrawal(entry["reason"], entry["files"]) for version, entry in said.items()}

@@ -23,9 +23,13 @@ def inside(folder: Path, name: str | Path) -> Path:
 
 
 def need_local(name: str | Path, what: str) -> Path:
-    """The folder of this machine that someone named, for what cannot be written to a bucket or the Hub."""
+    """The place on this machine that someone named, for what is written there; an address or a name that misleads is refused."""
     if re.match(r"hub:|[a-z][a-z0-9+.-]+:/", str(name)):
         raise BadInputError(f"{name} is an address, but {what} goes to a folder of this machine.\nNext: name another folder")
+    if re.search(r"[\\\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", str(name)):
+        raise BadInputError(
+            f"The name {str(name)!r} contains a backslash, a control character or bytes that are not UTF-8.\nNext: name another place"
+        )
     return Path(name)
 
 

@@ -186,7 +186,7 @@ def _sweep(sample: Sample, cache: Cache, settings: BuiltWith, judged: pa.Table) 
             rows.append(
                 {
                     "min_similarity": threshold,
-                    "nodes": int(quality["nodes"]),
+                    "nodes": int(quality["nodes"] or 0),
                     "merged_by_similarity": count_merges(built.step_nodes, "similarity"),
                     "divergences": int(quality["divergences"] or 0),
                     "other_states": pc.sum(pc.greater(built.nodes["state"], 0)).as_py() or 0,

@@ -16,6 +16,8 @@ from tratree_data.store.locations import place
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 from tratree_data.store.release import open_dataset
+from tratree_data.system.parquet_sizes import refuse_too_much
+from tratree_data.system.safe_paths import need_local
 from tratree_data.viewing.figure_plots import PLOTS, plot_tree
 from tratree_data.viewing.shown_trees import find_tree, read_tasks, read_tree, sample_tree
 from tratree_data.viewing.tree_drawing import draw_tree_svg, place_tree, tree_svg
@@ -35,7 +37,7 @@ def figure(
     """Draws a figure and returns its path; `task` is for `tree`, `table` for all other figures."""
     if name not in NAMES:
         raise NotFoundError(f"Unknown figure {name!r}.{suggest(name, NAMES)}")
-    path = Path(out) if out is not None else Path(f"{name}.svg")
+    path = need_local(out, "a figure") if out is not None else Path(f"{name}.svg")
     if path.suffix not in SUFFIXES:
         raise BadInputError(f"{path} must end in {', '.join(SUFFIXES)}.\nNext: --out {path.stem}.svg")
     try:
@@ -135,6 +137,9 @@ def read_table(path: str | Path) -> pa.Table:
     if file.suffix not in readers:
         raise BadInputError(f"{file} must end in {', '.join(readers)}.\nNext: save the table with --format csv")
     try:
+        if file.suffix == ".parquet":
+            with file.open("rb") as raw:
+                refuse_too_much(raw, file)
         return readers[file.suffix](file)
     except (pa.ArrowInvalid, FileNotFoundError) as error:
         raise BadInputError(

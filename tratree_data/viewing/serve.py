@@ -101,7 +101,7 @@ class PageServer:
             raise BadInputError("This page cannot be annotated.\nNext: tratree view DIR --serve --annotate NAME")
         try:
             given = json.loads(body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise BadInputError("This is not JSON.\nNext: annotate in the page") from error
         with self.lock:
             saved = annotate(str(self.store.path), given if isinstance(given, dict) else {}, self.author)

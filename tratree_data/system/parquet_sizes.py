@@ -1,0 +1,33 @@
+"""What a Parquet file says that it holds, compared with its size: a file of a kilobyte may declare terabytes."""
+
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from tratree_data.errors import BadInputError
+
+HARMLESS_BYTES = 2**30
+"""Below this a file is read, however well it is compressed."""
+BYTES_PER_CELL = 4
+"""Of a NULL text in memory: in a file, a million of them take a few bytes."""
+LARGEST_GROWTH = 1_000
+"""Real logs shrink to a tenth; the same text all over to a hundredth, and to nothing only where it is stored once."""
+
+
+def declares_too_much(file: Any) -> str:
+    """Why a file is not read, '' if it may be: it claims to hold more than its own size makes likely. Only its footer is read."""
+    file.seek(0, 2)
+    size = file.tell()
+    footer = pq.ParquetFile(file).metadata
+    groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+    declared = max(sum(max(group.total_byte_size, 0) for group in groups), BYTES_PER_CELL * footer.num_rows * footer.num_columns)
+    if declared <= HARMLESS_BYTES or declared <= LARGEST_GROWTH * size:
+        return ""
+    return f"is {size:,} bytes long but claims to hold {declared:,}, which would fill the memory"
+
+
+def refuse_too_much(file: Any, name: object) -> None:
+    trouble = declares_too_much(file)
+    if trouble:
+        raise BadInputError(f"{name} {trouble}.\nNext: write it again in a tool that you trust, or leave it out")
+    file.seek(0)
