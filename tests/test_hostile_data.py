@@ -49,7 +49,8 @@ def with_texts(change: Callable[[str, str], str | None]) -> tuple[pa.Table, pa.T
     """Every text of rollouts, and of steps what is not compared, replaced by `change(column, text)`."""
     kept = {"rollout_id", "tree_id", "end_reason", "observation", "action"}
     changed = []
-    for table in tables(ATTEMPTS):
+    for original in tables(ATTEMPTS):
+        table = original
         for place, field in enumerate(table.schema):
             if pa.types.is_string(field.type) and field.name not in kept:
                 values = [change(field.name, value) for value in table[field.name].to_pylist()]

@@ -57,9 +57,10 @@ def test_a_bomb_in_a_dataset_or_a_release_is_refused_before_it_is_read(tmp_path:
 
 def test_a_bomb_among_logs_scores_or_figures_is_refused(tmp_path: Path, of_steps: Path) -> None:
     with pytest.raises(BadInputError, match="claims to hold"):
-        import_log(of_steps, tmp_path / "imported")
+        import_log(tmp_path / "imported", of_steps)
     make_store(tmp_path / "d", *tables(ATTEMPTS))
     scores = bomb(pa.schema([("trajectory_id", pa.string()), ("score", pa.float64())]), tmp_path / "scores.parquet")
-    for read in (lambda: score(tmp_path / "d", scores), lambda: figure(tmp_path / "d", "scores", tmp_path / "s.svg", table=scores)):
-        with pytest.raises(BadInputError, match="claims to hold"):
-            read()
+    with pytest.raises(BadInputError, match="claims to hold"):
+        score(tmp_path / "d", source=str(scores))
+    with pytest.raises(BadInputError, match="claims to hold"):
+        figure(tmp_path / "d", "scores", tmp_path / "s.svg", table=scores)
