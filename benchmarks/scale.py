@@ -115,6 +115,8 @@ def contents(where: str) -> dict[str, int]:
 
 def measure(folder: Path, base: str, sizes: list[int], environment: dict[str, str], server: Any) -> dict[str, Any]:
     found: dict[str, Any] = {"sizes": {}}
+    warm = str(folder / f"warm{bool(base)}")  # compiles what is compiled once per machine
+    stages(warm, write_log(folder / "warm.jsonl", 5 * ATTEMPTS, seed=0), f"{warm}-release", "1.0.0", environment, None)
     for size in sizes:
         print(f"{base or folder}: {size} rollouts", file=sys.stderr, flush=True)
         log = write_log(folder / f"{size}.jsonl", size, seed=size)

@@ -416,6 +416,14 @@ def test_a_reader_reports_a_bucket_that_it_cannot_reach(both: tuple[str, Path], 
     server.fault("403", code="ExpiredToken")
     with pytest.raises(TratreeError, match=r"the credentials have expired \(ExpiredToken\)\.\nNext: renew them"):
         open_store(both[0])
+    server.fault("403", code="RequestTimeTooSkewed")
+    with pytest.raises(
+        TratreeError, match=r"this machine's clock is too far from the server's \(RequestTimeTooSkewed\)\.\nNext: set the clock"
+    ):
+        open_store(both[0])
+    server.fault("503", code="SlowDown")
+    with pytest.raises(TratreeError, match=r"the server asks to slow down \(SlowDown\)\.\nNext: run the same command in a few minutes"):
+        open_store(both[0])
     server.whole()
     assert store.count("nodes") > 0
 

@@ -54,6 +54,7 @@ ADVICE = {
     "SignatureDoesNotMatch": (REFUSED, "check them in the environment"),
     "AuthorizationHeaderMalformed": ("the region is another one", "export AWS_REGION=…"),
     "PermanentRedirect": ("the region is another one", "export AWS_REGION=…"),
+    "RequestTimeTooSkewed": ("this machine's clock is too far from the server's", "set the clock, then run the same command"),
     "SlowDown": ("the server asks to slow down", "run the same command in a few minutes"),
 }
 """By the code in a server's answer: what it means, and what to do."""
