@@ -91,10 +91,10 @@ def test_the_experiments_stores_are_ordinary_datasets(experiment: Path) -> None:
 # Recipes
 
 
-@pytest.mark.parametrize("name", ["weak_to_strong", "weak_to_strong_short"])
+@pytest.mark.parametrize("name", ["weak_to_strong", "weak_to_strong_short", "weak_to_strong_pretrained"])
 def test_recipes_refer_only_to_what_is_there(name: str) -> None:
     recipe = read_experiment(name)
-    assert {"sft_weak", "sft_strong", "control", "tree_dpo"} <= set(recipe["arms"])
+    assert {"sft_weak", "sft_strong", "control", "mcts_sft_all"} <= set(recipe["arms"])
 
 
 def test_ablations_add_to_the_main_recipe() -> None:
@@ -124,6 +124,23 @@ def test_mistakes_in_a_recipe_are_named() -> None:
         read_experiment("weak_to_stron")
     with pytest.raises(BadInputError, match="not a list of seeds"):
         parse_seeds("0;1")
+
+
+def test_a_weak_model_can_be_the_first_layers_of_another(tmp_path: Path) -> None:
+    pytest.importorskip("trl", reason="needs tratree-data[train]")
+    import torch
+
+    from tratree_data.experiments.small_models import keep_first_layers, make_model, make_tokenizer
+    from tratree_data.models.loading import load_model, load_tokenizer
+
+    make_model(tmp_path / "strong", make_tokenizer(["open the fridge"]), width=32, layers=3)
+    keep_first_layers(str(tmp_path / "strong"), tmp_path / "weak", 1)
+    strong, weak = (load_model(str(tmp_path / name)) for name in ("strong", "weak"))
+    words = load_tokenizer(str(tmp_path / "weak"))("open the fridge", return_tensors="pt")
+    after_one = strong(**words, output_hidden_states=True).hidden_states[1]
+    torch.testing.assert_close(weak(**words).logits, strong.lm_head(strong.get_decoder().norm(after_one)))
+    with pytest.raises(BadInputError, match="has 3 layers"):
+        keep_first_layers(str(tmp_path / "strong"), tmp_path / "none", 3)
 
 
 # The paper's scale

@@ -1,8 +1,9 @@
-"""`tratree reproduce`: the experiment at five sizes, and for the large one a plan with its memory and hours before anything is spent.
+"""`tratree reproduce`: the experiment at six sizes, and for the large one a plan with its memory and hours before anything is spent.
 
     short      five minutes on two cores, for the tests
     tabular    hundreds of seeds of networks with 8 and 64 units, half an hour on two cores
     miniature  small models from scratch, an hour per seed on two cores
+    pretrained SmolLM2-135M-Instruct, hours per seed on two cores
     paper      the paper's own models and environments, for those who have the machines (pipelines/paper/*.toml)
     RECIPE     any recipe of this form
 
@@ -31,7 +32,12 @@ from tratree_data.results import StageResult
 from tratree_data.system.safe_paths import need_local
 from tratree_data.system.settings import takes
 
-SCALES = {"short": "weak_to_strong_short", "miniature": "weak_to_strong", "tabular": "weak_to_strong_tabular"}
+SCALES = {
+    "short": "weak_to_strong_short",
+    "miniature": "weak_to_strong",
+    "tabular": "weak_to_strong_tabular",
+    "pretrained": "weak_to_strong_pretrained",
+}
 PACKAGES = ("torch", "trl", "transformers", "peft", "accelerate")
 
 

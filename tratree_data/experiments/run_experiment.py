@@ -131,6 +131,8 @@ class Run:
         """The folder (or Hub id) of a model, made or trained if it is not there."""
         if name in self.plan["models"]:
             settings = self.plan["models"][name]
+            if "first_layers" in settings:
+                return str(self._first_layers(name, settings))
             return str(settings["path"]) if "path" in settings else str(self._small_model(name, settings))
         folder = self.folder / "models" / name
         if folder not in self.ready:
@@ -153,6 +155,16 @@ class Run:
         report = train(data, model=start, method=method, out=folder, **settings)
         if report.changed:
             self.say(f"trained {name}: {report.counts} {'; '.join(report.notes)}")
+
+    def _first_layers(self, name: str, settings: dict[str, Any]) -> Path:
+        """The first layers of a pretrained model, which are a weaker one with the same tokenizer."""
+        from tratree_data.experiments.small_models import keep_first_layers
+
+        folder = self.folder / "models" / name
+        if not is_done(folder, settings):
+            keep_first_layers(settings["path"], folder, settings["first_layers"])
+            finish(folder, settings, {})
+        return folder
 
     def _small_model(self, name: str, settings: dict[str, Any]) -> Path:
         """A model from scratch, trained on random play: it replaces a pretrained one."""

@@ -11,6 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from tratree_data.errors import BadInputError
+
 MARKS = ["<|pad|>", "<|unknown|>", "<|user|>", "<|assistant|>", "<|end|>"]
 TEMPLATE = (
     "{%- for message in messages -%}"
@@ -68,6 +70,25 @@ def make_model(folder: str | Path, tokenizer: Any, *, width: int, layers: int, s
     path = Path(folder)
     model.save_pretrained(path)
     tokenizer.save_pretrained(path)
+    return path
+
+
+def keep_first_layers(model: str, folder: str | Path, layers: int) -> Path:
+    """A weaker model of the same tokenizer: the first layers of `model` with its embeddings and head, saved in `folder`."""
+    from tratree_data.models.loading import load_model, load_tokenizer
+
+    loaded = load_model(model, bf16=False)
+    existing = loaded.config.num_hidden_layers
+    if not 0 < layers < existing:
+        raise BadInputError(f"{model} has {existing} layers, so its first {layers} are not a smaller model.\nNext: 1 to {existing - 1}")
+    decoder = loaded.get_decoder()
+    decoder.layers = decoder.layers[:layers]
+    loaded.config.num_hidden_layers = layers
+    if getattr(loaded.config, "layer_types", None):
+        loaded.config.layer_types = loaded.config.layer_types[:layers]
+    path = Path(folder)
+    load_tokenizer(model).save_pretrained(path)
+    loaded.save_pretrained(path)
     return path
 
 
