@@ -10,7 +10,9 @@ from tratree_data.system.settings import Setting, Settings
 
 @dataclass(frozen=True, kw_only=True)
 class ReproduceSettings(Settings):
-    scale: Annotated[str, Setting("short (5 minutes), tabular (200 seeds), miniature (an hour per seed), pretrained, paper, or any recipe.")] = "short"
+    scale: Annotated[
+        str, Setting("short (5 minutes), tabular (200 seeds), miniature (an hour per seed), pretrained, paper, or any recipe.")
+    ] = "short"
     environment: Annotated[str, Setting("One of the recipe's environments.")] = ""
     seeds: Annotated[str | tuple[int, ...], Setting("Training seeds, such as 0,1,2 or 0..19; the recipe's own, or 0, by default.")] = ""
     processes: Annotated[int, Setting("Seeds at once.", minimum=1, recorded=False)] = 1
