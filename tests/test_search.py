@@ -1,6 +1,8 @@
 """Search: the compiled kernel against the plain reference number by number, on golden, random and degenerate trees."""
 
+import json
 import math
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -20,8 +22,10 @@ from benchmarks.reference import (
     subtree,
     wilson,
 )
+from tratree_data import build, delete, import_log
 from tratree_data.errors import BadInputError
 from tratree_data.ids import content_id, tree_id
+from tratree_data.store.checks import check as check_dataset
 from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import check
 from tratree_data.store.tree_arrays import TreeArrays
@@ -298,3 +302,44 @@ def test_search_verb_writes_once_and_then_only_what_changed(tmp_path) -> None:
     assert store.version("paths") == version + 1
     assert store.count("node_values") == store.count("nodes") == tables["nodes"].num_rows
     assert store.read("dropped")["reason"].to_pylist() == ["no_score"]
+
+
+def grow(directory: Path, log: Path, tasks: range) -> None:
+    lines = [
+        {
+            "task_id": f"t{task}",
+            "env": "e",
+            "instruction": "Go.",
+            "reward": None if task % 7 == 3 else float((task + i) % 2),
+            "steps": [
+                {"observation": f"room {task % 5}", "action": f"door {i % (1 + task % 3)}"},
+                {"observation": "end", "action": "stop"},
+            ],
+        }
+        for task in tasks
+        for i in range(3)
+    ]
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    import_log(directory, log)
+    build(directory, embedder="exact")
+
+
+def test_a_grown_dataset_has_only_its_new_trees_searched(tmp_path: Path) -> None:
+    grow(tmp_path / "d", tmp_path / "first.jsonl", range(40))
+    search(tmp_path / "d")
+    grow(tmp_path / "d", tmp_path / "second.jsonl", range(40, 44))
+    grown = search(tmp_path / "d")
+    assert "4 trees searched, the others unchanged" in grown.notes
+    grow(tmp_path / "whole", tmp_path / "first.jsonl", range(40))
+    grow(tmp_path / "whole", tmp_path / "second.jsonl", range(40, 44))
+    whole = search(tmp_path / "whole")
+    assert grown.counts == whole.counts
+    for name in ("node_values", "paths", "dropped"):
+        rows = [sorted(map(repr, open_store(tmp_path / place).read(name).to_pylist())) for place in ("d", "whole")]
+        assert rows[0] == rows[1], name
+    assert not search(tmp_path / "d").changed
+    assert not any("unchanged" in note for note in search(tmp_path / "d", paths=2).notes), "other settings, other values"
+    delete(tmp_path / "d", ["t5"])
+    search(tmp_path / "d", paths=2)
+    assert open_store(tmp_path / "d").sql("SELECT count(DISTINCT tree_id) AS n FROM node_values").to_pylist() == [{"n": 43}]
+    assert not [row for row in check_dataset(tmp_path / "d").to_pylist() if row["offending_rows"]]

@@ -320,7 +320,7 @@ def is_current(store: Store, stage: str, writes: Sequence[str], settings: Mappin
     if not all(store.has(table) for table in writes):
         return False
     lineage = last_lineage(store, stage, writes[-1])
-    return lineage is not None and _given(lineage.settings) == _given(settings) and lineage.reads == dict(reads)
+    return lineage is not None and same_settings(lineage.settings, settings) and lineage.reads == dict(reads)
 
 
 def last_lineage(store: Store, stage: str, table: str) -> Lineage | None:
@@ -334,6 +334,10 @@ def last_lineage(store: Store, stage: str, table: str) -> Lineage | None:
         if version < source.version and lineage is not None and lineage.stage == stage:
             return lineage
     return None
+
+
+def same_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    return bool(_given(before) == _given(now))
 
 
 def _given(settings: Mapping[str, Any]) -> Any:

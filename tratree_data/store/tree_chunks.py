@@ -68,9 +68,11 @@ class StepChunk:
 # ---- built trees: nodes and what belongs to them
 
 
-def plan_tree_chunks(store: Store, columns: Mapping[str, Sequence[str]] = STRUCTURE, nodes_per_chunk: int = 0) -> list[TreeChunk]:
-    """At most about so many nodes each; every tree is in exactly one chunk, whole."""
-    tree_ids, sizes, chunk_of_tree = _divide_trees(store, columns["nodes"], nodes_per_chunk or NODES_PER_CHUNK)
+def plan_tree_chunks(
+    store: Store, columns: Mapping[str, Sequence[str]] = STRUCTURE, nodes_per_chunk: int = 0, only: Sequence[str] | None = None
+) -> list[TreeChunk]:
+    """At most about so many nodes each; every tree, or every one of `only`, is in exactly one chunk, whole."""
+    tree_ids, sizes, chunk_of_tree = _divide_trees(store, columns["nodes"], nodes_per_chunk or NODES_PER_CHUNK, only)
     if not len(tree_ids):
         return []
     later = later_scores(store)
@@ -143,18 +145,23 @@ def _rollouts_of(store: Store, tree_ids: pa.Array) -> tuple[pa.Array, Ints]:
     return rollouts["rollout_id"].combine_chunks().filter(known), tree.filter(known).to_numpy().astype(np.int64)
 
 
-def _divide_trees(store: Store, columns: Sequence[str], nodes_per_chunk: int) -> tuple[pa.Array, Ints, Ints]:
+def _divide_trees(store: Store, columns: Sequence[str], nodes_per_chunk: int, only: Sequence[str] | None) -> tuple[pa.Array, Ints, Ints]:
     """All tree_ids in the order in which their nodes are stored, and the nodes and the chunk of each."""
     groups = list_row_groups(store.sources["nodes"].files)
     runs = read_runs(groups, "tree_id")
     tree_ids = pc.unique(runs.values)
+    if only is not None:
+        tree_ids = tree_ids.filter(pc.is_in(tree_ids, pa.array(only, pa.string())))
     if not len(tree_ids):
         return tree_ids, np.zeros(0, np.int64), np.zeros(0, np.int64)
-    trees = pc.index_in(runs.values, tree_ids).to_numpy()
-    sizes = np.bincount(trees, weights=runs.rows, minlength=len(tree_ids)).astype(np.int64)
+    tree = pc.index_in(runs.values, tree_ids)
+    rows = runs.rows[tree.is_valid().to_numpy()]
+    sizes = np.bincount(tree.drop_null().to_numpy(), weights=rows, minlength=len(tree_ids)).astype(np.int64)
     found = find_trees(runs, tree_ids, np.arange(len(tree_ids)))
     with ThreadPoolExecutor(READ_AT_ONCE) as pool:
-        bytes_per_row = list(pool.map(lambda group: sample_bytes_per_row(group, columns), groups))
+        used = set(found["group"].to_pylist())
+        sizes_of = {number: pool.submit(sample_bytes_per_row, groups[number], columns) for number in used}
+    bytes_per_row = [sizes_of[number].result() if number in used else 0.0 for number in range(len(groups))]
     return tree_ids, sizes, cut_chunks(groups, found, sizes, nodes_per_chunk, bytes_per_row)
 
 

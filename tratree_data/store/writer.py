@@ -143,7 +143,7 @@ def commit(
 ) -> Store:
     """Writes the tables in the given order and makes them visible together with the last one. Call it inside `writing`.
 
-    What was there goes, unless `append` keeps all of it or `replace_trees` all but the rows of these trees.
+    What was there goes, unless `append` keeps all of it or `replace_trees`, in tables that name trees, all but the rows of these.
     """
     folder = place(path)
     opened = Tables(folder)
@@ -158,13 +158,14 @@ def commit(
             for table in [table for table in tables if table not in opened.names]:
                 _create(opened, table)  # all before the first commit, so that a folder that is missing later was removed by hand
             for table in tables:
-                delta = _table_for_commit(opened, table, keep=append or replace_trees is not None)
-                if replace_trees:
+                keep = append or (replace_trees is not None and "tree_id" in arrow_schema(table).names)
+                delta = _table_for_commit(opened, table, keep)
+                if replace_trees and keep:
                     delta.delete(f"tree_id IN ({', '.join(repr(tree) for tree in replace_trees)})")
                 writes[table] = delta.version() + 1
                 lineage = Lineage(stage, dict(settings), dict(reads), dict(writes), last, commit_id)
                 confirm_lease(folder)
-                _commit_files(delta, table, files[table], lineage, append or replace_trees is not None, folder)
+                _commit_files(delta, table, files[table], lineage, keep, folder)
                 opened.refresh(table)
     except (OSError, DeltaError) as error:
         raise _unwritten(folder, error) from error
