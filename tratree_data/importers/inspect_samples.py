@@ -180,7 +180,7 @@ def _said(sample: Sample) -> MessageSpool:
 
 def _messages(sample: Sample, value: Any, name: str) -> list[Message]:
     """A message as read_messages knows it. A tool that the provider ran itself is part of what was said, with its result."""
-    message = _resolved(log_records.mapping(value, name), sample.attachments)
+    message = dict(_resolved(log_records.mapping(value, name), sample.attachments))
     message["name"] = message.pop("function", None)
     content = message.get("content")
     if isinstance(content, list):
@@ -220,6 +220,8 @@ def _unparsed(message: JSON) -> JSON:
 
 def _resolved(value: Any, attachments: Mapping[str, str]) -> Any:
     """The value with the attachments that it points to; an image that was one is the text of its placeholder."""
+    if not attachments:
+        return value
     if isinstance(value, str):
         if len(value) < LONGEST_POINTER and value.startswith(POINTERS):
             return attachments.get(value.partition("://")[2], value)
