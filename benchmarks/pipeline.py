@@ -80,11 +80,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         log = write_log(Path(scratch), options.steps)
         result["bytes"] = log.stat().st_size
+        small = write_log(Path(scratch) / "small", SMALL)
+        for package in packages.values():  # compiles what is compiled once
+            list(stages(package, small, Path(scratch) / "data", "similarity"))
         for merging in options.merging or BUILDS:
             found: dict[str, dict[str, list[dict[str, float]]]] = {name: {stage: [] for stage in STAGES} for name in packages}
             floors = []
-            for package in packages.values():  # compiles what is compiled once
-                list(stages(package, write_log(Path(scratch) / "small", SMALL), Path(scratch) / "data", merging))
             for number in range(options.runs):
                 for name, package in packages.items():
                     for stage, cost in stages(package, log, Path(scratch) / "data", merging):
