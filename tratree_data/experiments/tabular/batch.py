@@ -165,7 +165,7 @@ def text_of_code(code: int) -> str:
 
 
 INSTRUCTION = re.compile(r"Cook a (\w+) of (\w+) and (\w+)\.")
-OBSERVATION = re.compile(r"(That does not work\. )?Counter: ([^.]*)\. Plate: ([^.]*)\. In the ([^.]*)\.")
+OBSERVATION = re.compile(r"(That does not work\. )?Counter: ([^.]*)\. Plate: ([^.]*)\. In the ([^.]*)\.(?: A clock shows \w+\.)?")
 
 
 @lru_cache(maxsize=100_000)

@@ -159,12 +159,12 @@ class Block:
         numbers = np.tile(np.repeat(np.asarray(SPLITS["train"][first : first + tasks]), attempts), (len(self.seeds), 1))
         agent, model, choose = self._player(name, settings, first, tasks)
         played = play(Kitchens(self.seeds, numbers), choose)
-        store_rollouts(out, played, self.seeds, range(first, first + tasks), attempts, agent, model)
+        store_rollouts(out, played, self.seeds, range(first, first + tasks), attempts, agent, model, float(settings.get("noise", 0.0)))
 
     def _player(self, name: str, settings: dict[str, Any], first: int, tasks: int) -> tuple[str, str | None, Choose]:
         if "explorer" in settings:
             explorer = settings["explorer"]
-            return "network", explorer, sampling(self.model(explorer), self.seeds, name)
+            return "network", explorer, sampling(self.model(explorer), self.seeds, settings.get("draws", name))
         galley = Galley()
         plans = [[galley.expert_actions(f"{seed}/train/{task}") or [] for task in range(first, first + tasks)] for seed in self.seeds]
         return "expert", None, following(plans)

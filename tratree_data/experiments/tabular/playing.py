@@ -43,6 +43,7 @@ class Played:
     scores: Array
 
 
+HOURS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 ENDS = ("done", "max_steps", "invalid_actions")
 
 
@@ -106,6 +107,16 @@ def following(plans: Sequence[Sequence[Sequence[str]]]) -> Choose:
     return lambda _, step: numbers[..., min(step, longest - 1)]
 
 
+def _with_remarks(texts: Array, seeds: Sequence[int], share: float) -> Array:
+    """Some of the observations [T + 1, S, N] with a remark that no network reads, so that equal states are worded differently."""
+    noisy = texts.copy()
+    for i, seed in enumerate(seeds):
+        draws = chance(seed, "remarks")
+        remarks = np.array([f" A clock shows {hour}." for hour in HOURS], object)[draws.integers(len(HOURS), size=texts[:, i].shape)]
+        noisy[:, i] = np.where(draws.random(texts[:, i].shape) < share, texts[:, i] + remarks, texts[:, i])
+    return noisy
+
+
 class _Cook:
     """What rollouts say about who played."""
 
@@ -113,12 +124,19 @@ class _Cook:
         self.name, self.model = name, model
 
 
-def store_rollouts(folder: Path, played: Played, seeds: Sequence[int], tasks: range, attempts: int, agent: str, model: str | None) -> None:
-    """Episodes [S, tasks × attempts] as rollouts and steps; one commit holds them all, so a killed run starts this step again."""
+def store_rollouts(
+    folder: Path, played: Played, seeds: Sequence[int], tasks: range, attempts: int, agent: str, model: str | None, noise: float = 0.0
+) -> None:
+    """Episodes [S, tasks × attempts] as rollouts and steps; one commit holds them all, so a killed run starts this step again.
+
+    `noise` is the share of the observations to which a remark is added that means nothing.
+    """
     cook, galley = _Cook(agent, model), Galley()
     sampled = "{}" if model is None else json.dumps({"temperature": 1.0}, sort_keys=True)
     unique, index = np.unique(played.codes, return_inverse=True)
     texts = np.array([text_of_code(int(code)) for code in unique], object)[index.reshape(played.codes.shape)]
+    if noise:
+        texts = _with_remarks(texts, seeds, noise)
     actions = np.array(ACTIONS, object)[played.actions]
     lineage = {
         "environment": galley.name,
