@@ -182,6 +182,28 @@ def test_a_block_goes_through_the_products_own_stages(whole: Path) -> None:
     assert played.counts["replayed"] == 40, "what was played on arrays holds in the text game"
 
 
+def test_a_remark_changes_words_and_merges_but_not_what_networks_read(tmp_path: Path) -> None:
+    pytest.importorskip("torch", reason="needs tratree-data[train]")
+    from tratree_data.experiments.tabular.networks import new_weights
+    from tratree_data.experiments.tabular.playing import play, sampling, store_rollouts
+    from tratree_data.trees.build import build
+
+    numbers = np.repeat(np.asarray(SPLITS["train"][:3]), 6)[None]
+    played = play(Kitchens((SEED,), numbers), sampling(new_weights((SEED,), 4, "weak"), (SEED,), "weak"))
+    nodes = {}
+    for name, noise, embedder in (("plain", 0.0, "exact"), ("exact", 0.5, "exact"), ("lexical", 0.5, "lexical")):
+        store_rollouts(tmp_path / name, played, (SEED,), range(3), 6, "network", "weak", noise)
+        nodes[name] = build(tmp_path / name, embedder=embedder, min_similarity=0.9 if embedder == "lexical" else None).counts["nodes"]
+    assert nodes["plain"] == nodes["lexical"] < nodes["exact"]
+    plain, noisy = (
+        open_store(tmp_path / name).sql("SELECT observation, action FROM steps ORDER BY rollout_id, step") for name in ("plain", "exact")
+    )
+    assert plain["action"] == noisy["action"]
+    said = list(zip(plain["observation"].to_pylist(), noisy["observation"].to_pylist(), strict=True))
+    assert 0.4 < np.mean([before != after for before, after in said]) < 0.6
+    assert all((features_of_observation(before) == features_of_observation(after)).all() for before, after in said)
+
+
 def test_the_results_are_paired_by_seed(whole: Path) -> None:
     results = json.loads((whole / "results.json").read_text())
     assert results["rewards"]["control"].keys() == {"4", "5"}
