@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= auto
 
-.PHONY: demo test test-slow test-all test-vllm lint docs wheel mutants clean
+.PHONY: demo test test-slow test-all test-vllm lint docs wheel mutants kills clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tratree run demo demo
@@ -45,6 +45,11 @@ wheel: $(VENV)/.test
 SAMPLE ?= 40
 mutants: $(VENV)/.test
 	$(BIN)/python tests/mutants.py --sample $(SAMPLE)
+
+# Kills every writing verb at each call that changes a file, and repeats it; hours. KILLS='--only split' or KILLS='--sample 3' takes minutes.
+KILLS ?=
+kills: $(VENV)/.test
+	$(BIN)/python tests/kills.py $(KILLS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tratree-data needs Python 3.11 or newer: make PYTHON=python3.11")'

@@ -5,6 +5,7 @@ A version is visible when the last table of its commit has it, so a process kill
 """
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
@@ -18,7 +19,7 @@ from deltalake.exceptions import DeltaError
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, TratreeError
 from tratree_data.store.buckets import BucketPath, comes_from_client, explain
 from tratree_data.store.locations import Place, delta_address, place
-from tratree_data.store.log_mirror import LOG, list_log, list_logs, mirror_logs, read_entry
+from tratree_data.store.log_mirror import ENTRY, LOG, list_log, list_logs, mirror_logs, read_entry
 from tratree_data.store.schemas import FORMAT_VERSION, table_names
 from tratree_data.store.shapes import ACTIONS, COMMITTED, need_shape
 from tratree_data.system.safe_paths import inside, refuse_links_in
@@ -201,7 +202,12 @@ def delta_tables(folder: Place) -> list[str]:
     """The tables that the dataset has; on this machine a table, or its log, that is a link is refused."""
     if isinstance(folder, BucketPath):
         return list(list_logs(folder))
-    return [name for name in table_names() if inside(folder, Path(name, LOG)).is_dir()]
+    return [name for name in table_names() if _has_entries(inside(folder, Path(name, LOG)))]
+
+
+def _has_entries(log: Path) -> bool:
+    """Not where a writer was killed before its first entry had its name."""
+    return log.is_dir() and any(ENTRY.fullmatch(name) for name in os.listdir(log))
 
 
 def files_of(folder: Place, table: str, delta: DeltaTable) -> tuple[str, ...]:

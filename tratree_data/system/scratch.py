@@ -2,38 +2,75 @@
 
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
+
+from tratree_data.system.safe_paths import is_plain_folder
 
 LIVES = ".tratree-scratch"
-"""A file in the folder, locked for as long as its process lives."""
+"""A file in the folder, locked for as long as its process lives. It goes last, so a folder without it is empty or not ours."""
+BORN = f"{LIVES}-new"
+RANDOM = "[a-z0-9_]{8}"
+"""What mkdtemp adds to a prefix."""
 
 
 @contextmanager
 def scratch_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
     """An empty folder called `prefix` and more, beside others of its kind; in the folder for temporary files if no parent is named."""
     parent = parent or Path(tempfile.gettempdir())
-    _remove_left_behind(parent, prefix)
-    with tempfile.TemporaryDirectory(dir=parent, prefix=prefix) as name:
-        folder = Path(name)
-        with open(folder / f"{LIVES}-new", "a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            (folder / f"{LIVES}-new").rename(folder / LIVES)  # only now, so that nobody finds it unlocked
+    remove_left_behind(parent, prefix)
+    folder, lock = _make(parent, prefix)
+    with lock:
+        try:
             yield folder
+        finally:
+            _remove(folder)
 
 
-def _remove_left_behind(parent: Path, prefix: str) -> None:
+def remove_left_behind(parent: Path, prefix: str) -> None:
     """Scratch folders without a living owner; other folders are not touched."""
     for name in sorted(name for name in os.listdir(parent) if name.startswith(prefix)):
         folder = parent / name
-        if folder.is_symlink():
+        if not is_plain_folder(folder):
             continue
-        try:
-            with open(folder / LIVES, "r+") as lock:
+        with suppress(OSError):  # its process lives, it is another user's, or no scratch folder
+            mine = next((file for file in (folder / LIVES, folder / BORN) if file.exists()), None)
+            if mine is None:
+                if re.fullmatch(RANDOM, name.removeprefix(prefix)):  # killed before it had a lock, or after: empty, or not ours
+                    folder.rmdir()
+                continue
+            with open(mine, "r+") as lock:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder, ignore_errors=True)
-        except OSError:  # its process lives, it is another user's, or no scratch folder
-            continue
+                _remove(folder)
+
+
+def is_left_behind(lives: Path) -> bool:
+    """Whether the owner of such a file is dead."""
+    try:
+        with open(lives, "r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except OSError:
+        return False
+
+
+def _make(parent: Path, prefix: str) -> tuple[Path, TextIO]:
+    while True:
+        folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
+        with suppress(FileNotFoundError):  # another took it for left behind before it had a lock
+            lock = open(folder / BORN, "a")  # noqa: SIM115, the caller closes it
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            (folder / BORN).rename(folder / LIVES)  # only now, so that nobody finds it unlocked
+            return folder, lock
+
+
+def _remove(folder: Path) -> None:
+    for path in [path for path in folder.iterdir() if path.name != LIVES]:
+        shutil.rmtree(path) if is_plain_folder(path) else path.unlink()
+    (folder / LIVES).unlink(missing_ok=True)
+    folder.rmdir()

@@ -5,25 +5,41 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tratree_data.errors import BadInputError, unwritten
-from tratree_data.system.safe_paths import need_local
-from tratree_data.system.scratch import scratch_folder
+from tratree_data.system.safe_paths import is_plain_file, is_plain_folder, need_local, plain_files_below
+from tratree_data.system.scratch import LIVES, is_left_behind, remove_left_behind, scratch_folder
 
 
 @contextmanager
 def whole_folder(target: Path, what: str) -> Iterator[Path]:
     """A folder beside `target` that takes its name when the block ends; an error leaves nothing behind.
 
-    `what` names the result in the message that refuses a target which already contains something ('an export').
+    `what` names the result in the message that refuses a target which already contains something ('an export'). Until everything is
+    tidy, the result has a mark; one that a killed command left marked, and nobody has touched since, is made again by the same command.
     """
     need_local(target, what)
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
+    beside = f".{target.name}-"
+    if target.parent.is_dir():
+        remove_left_behind(target.parent, beside)
+    again = _is_marked(target)
+    if not again and target.exists() and (not target.is_dir() or any(target.iterdir())):
         raise BadInputError(f"{target} exists, but {what} needs a new folder.\nNext: name another folder, or remove this one")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with scratch_folder(f".{target.name}-", target.parent) as scratch:
+        with scratch_folder(beside, target.parent) as scratch:
             folder = scratch / "whole"
             folder.mkdir()
             yield folder
+            (folder / LIVES).touch()
+            if again:
+                target.rename(scratch / "before")
             folder.replace(target)
+        (target / LIVES).unlink()
     except OSError as error:
         raise unwritten(target, error) from error
+
+
+def _is_marked(target: Path) -> bool:
+    mark = target / LIVES
+    if not (is_plain_folder(target) and is_plain_file(mark) and is_left_behind(mark)):
+        return False
+    return all(file.stat().st_ctime_ns <= mark.stat().st_ctime_ns for file in plain_files_below(target))
