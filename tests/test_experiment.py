@@ -12,7 +12,7 @@ import pytest
 
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError
 from tratree_data.experiments.artifacts import finish, gather, is_done
-from tratree_data.experiments.recipe import check_experiment, in_environment, read_experiment
+from tratree_data.experiments.recipe import check_experiment, in_environment, launcher_of, read_experiment
 from tratree_data.experiments.reproduce import reproduce, table
 from tratree_data.experiments.run_experiment import run_experiment
 from tratree_data.experiments.settings import parse_seeds
@@ -156,6 +156,14 @@ def test_paper_recipes_are_whole_and_fit_their_machines(path: Path) -> None:
     for training in trainings:
         assert memory_gib(training) < recipe["estimate"]["gpu_memory_gib"]
         assert 0 < hours(training, recipe["estimate"], 1824) < 100
+
+
+def test_a_recipe_finds_the_included_config_of_accelerate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = read_experiment(next(path for path in PAPER if path.stem == "llama2_70b"))
+    assert Path(launcher_of(recipe)[-1]) == data_folder("pipelines") / "accelerate" / "fsdp.yaml"
+    (tmp_path / "fsdp.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    assert launcher_of(recipe) == recipe["environment"]["launch"]
 
 
 def test_estimates_grow_as_they_must() -> None:

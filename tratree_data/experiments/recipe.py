@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tratree_data.errors import BadInputError, NotFoundError, suggest
-from tratree_data.files import file_names, read_text
+from tratree_data.files import data_folder, file_names, read_text
 
 Recipe = dict[str, Any]
 SECTIONS = ("environment", "environments", "models", "vocabulary", "training", "data", "arms", "compare", "estimate", "protocol")
@@ -48,6 +48,17 @@ def check_experiment(recipe: Recipe, name: str) -> None:
         for arm in (a, b):
             if arm not in recipe["arms"]:
                 raise BadInputError(f"[compare] in {name} names {arm!r}.{suggest(arm, recipe['arms'])}")
+
+
+def launcher_of(recipe: Recipe) -> list[str]:
+    """The command that trainings are started with; a --config_file that is not here is that of pipelines/accelerate."""
+    words = list(recipe["environment"].get("launch", ()))
+    if "--config_file" in words:
+        place = words.index("--config_file") + 1
+        included = data_folder("pipelines") / "accelerate" / words[place]
+        if not Path(words[place]).is_file() and included.is_file():
+            words[place] = str(included)
+    return words
 
 
 def in_environment(recipe: Recipe, name: str) -> Recipe:

@@ -21,7 +21,7 @@ from tratree_data.environments import environment_class
 from tratree_data.environments.requirements import Requirement
 from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.evaluation.settings import METRICS
-from tratree_data.experiments.recipe import Recipe, read_experiment
+from tratree_data.experiments.recipe import Recipe, launcher_of, read_experiment
 from tratree_data.experiments.run_experiment import run_experiment
 from tratree_data.experiments.settings import ReproduceSettings, parse_seeds
 from tratree_data.experiments.tabular.results import table as tabular_table
@@ -184,7 +184,7 @@ def _check_model(path: str, settings: dict[str, Any]) -> tuple[bool, str]:
 
 def _check_launch(recipe: Recipe) -> list[tuple[bool, str]]:
     """The launcher's own file, and whether the batch can be shared by all GPUs."""
-    machine, launch = recipe.get("estimate"), list(recipe["environment"].get("launch", ()))
+    machine, launch = recipe.get("estimate"), launcher_of(recipe)
     found = []
     if "--config_file" in launch:
         file = launch[launch.index("--config_file") + 1]

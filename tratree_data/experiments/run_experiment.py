@@ -27,7 +27,7 @@ from tratree_data.evaluation.evaluate import agent_specification, evaluate
 from tratree_data.experiments.arm_results import collect
 from tratree_data.experiments.artifacts import conversations_of, finish, gather, is_done
 from tratree_data.experiments.derive import derive
-from tratree_data.experiments.recipe import Recipe, in_environment, read_experiment
+from tratree_data.experiments.recipe import Recipe, in_environment, launcher_of, read_experiment
 from tratree_data.exploration.explore import explore
 from tratree_data.results import StageResult
 from tratree_data.store.reader import open_store
@@ -148,7 +148,7 @@ class Run:
             settings.pop(unrelated, None)
         if settings.get("reference", "self") != "self":
             settings["reference"] = self.model(settings["reference"])
-        launcher = self.environment.get("launch")
+        launcher = launcher_of(self.plan)
         if launcher:
             _launch(launcher, data, {"model": start, "method": method, "out": str(folder), **settings})
             return

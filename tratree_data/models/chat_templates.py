@@ -6,6 +6,7 @@ the markers' characters, without the white space at their ends; transformers' ow
 tokenizer drops the white space before `{% endgeneration %}`. Without markers, `spans_of_turns` finds the same characters.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
@@ -44,6 +45,7 @@ PROBE: list[Message] = [
 ]
 NEXT = "Next: add --chat-template FILE with a template that does, or --chat-template chatml"
 UNSTABLE = "changes earlier turns when more follow, so prompts would not match their answers"
+EMPTY_THOUGHT = re.compile(r"<think>\s*</think>")
 Spans = list[tuple[int, int]]
 Tools = list[Any] | None
 
@@ -199,6 +201,19 @@ def _end_token(tokenizer: Any, text: str, after: int, spans: Spans) -> int:
             "Next: add --chat-template chatml, which ends a turn with the tokenizer's own eos_token, or give the tokenizer that token"
         )
     return int(found)
+
+
+def supervised_extras(tokenizer: Any, template: str) -> list[str]:
+    """What the agent is made to learn beyond its words: the header of its role, which prompts contain already, or an empty thought."""
+    (text,), (spans,) = render(tokenizer, template, [PROBE])
+    prompt = render(tokenizer, template, [PROBE[:1]], to_answer=True)[0][0]
+    found = []
+    if text.startswith(prompt) and text[spans[0][0] : len(prompt)].strip():
+        found.append(f"the header of its role, {text[spans[0][0] : len(prompt)].strip()!r}, although every prompt ends with it")
+    empty = [match for start, end in spans for match in EMPTY_THOUGHT.findall(text[start:end])]
+    if empty:
+        found.append(f"an empty thought, {empty[0]!r}, in turns without thoughts")
+    return found
 
 
 def spoken_template(tokenizer: Any, template: str) -> str:

@@ -1,6 +1,7 @@
 """Models and tokenizers from a folder or the Hub (import it inside functions: torch, peft and transformers come with it)."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,13 @@ def longest_row(model: str, requested: int) -> int:
     return min(requested, positions) if isinstance(positions, int) and positions > 0 else requested
 
 
-def load_model(model: str, adapter: str | None = None, bf16: bool | None = None, trainable: bool = False) -> Any:
-    """A causal model. An adapter, named or found in the model's own folder, is merged in; or kept apart if it is to be trained further."""
+def load_model(
+    model: str, adapter: str | None = None, bf16: bool | None = None, trainable: bool = False, options: Mapping[str, Any] | None = None
+) -> Any:
+    """A causal model. An adapter, named or found in the model's own folder, is merged in; or kept apart if it is to be trained further.
+
+    `options` are more arguments of from_pretrained.
+    """
     dtype = torch.bfloat16 if bf16 or (bf16 is None and torch.cuda.is_available() and torch.cuda.is_bf16_supported()) else torch.float32
     base = model
     own = adapter_base(model)
@@ -43,7 +49,7 @@ def load_model(model: str, adapter: str | None = None, bf16: bool | None = None,
             raise BadInputError(f"{model} is an adapter itself.\nNext: name its base model, or drop --adapter")
         base, adapter = own, model
     try:
-        loaded = AutoModelForCausalLM.from_pretrained(base, dtype=dtype)
+        loaded = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, **(options or {}))
     except (OSError, ValueError) as error:
         raise NotFoundError(
             f"No causal language model at {base!r}: {str(error).splitlines()[0]}\nNext: name a folder or a Hub id"

@@ -2,6 +2,7 @@
 
 `TreeDPOTrainer` is equation 6: DPO over implicit rewards plus weight · KL(π_s ‖ π_w^SFT); without the second term it is DPO.
 `ExplorerSFTTrainer` is equation 5: imitation minus λ · KL(π ‖ π') against the previous exploration policy.
+`WeightedSFTTrainer` imitates each step as much as its credit says.
 
 TRL neither masks observations inside a completion of a preference nor has the KL term. Both are added where it allows: the mask in
 the collator (its loss and its reference pass honour `completion_mask`), the term on the hidden states of the very forward passes that
@@ -10,7 +11,7 @@ wrote, along the trajectories of the data: by the chain rule their sum is the KL
 data's rather than π_s's own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,7 @@ import torch.nn.functional as F
 from datasets import Dataset
 from trl import DPOTrainer, SFTTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from trl.trainer.utils import pad
 
 from tratree_data.errors import BadInputError
@@ -86,6 +88,33 @@ class TreeDPOTrainer(DPOTrainer):  # type: ignore[misc]
         return result + self.kl_weight * divergence
 
 
+@dataclass
+class WeightedCollator(DataCollatorForLanguageModeling):  # type: ignore[misc]
+    """TRL's batch with the weight of each token."""
+
+    def torch_call(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        batch: dict[str, Any] = super().torch_call(examples)
+        weights = [torch.tensor(example["weights"], dtype=torch.float32) for example in examples]
+        batch["weights"] = pad(weights, padding_value=0.0, padding_side="right", pad_to_multiple_of=self.pad_to_multiple_of)
+        return batch
+
+
+class WeightedSFTTrainer(SFTTrainer):  # type: ignore[misc]
+    """Imitation in which each token's loss is multiplied by its step's weight; weights of 1 are plain imitation."""
+
+    def _set_signature_columns_if_needed(self) -> None:
+        super()._set_signature_columns_if_needed()
+        self._signature_columns += ["weights"]
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        weights = inputs.pop("weights")[:, 1:]
+        with returned_by(self.accelerator.unwrap_model(self.model)) as outputs:
+            result = super().compute_loss(model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch)
+        learnt = outputs[0].label_mask.sum() if num_items_in_batch is None else num_items_in_batch / shares(self)
+        loss = -(outputs[0].log_probs * weights).sum() / learnt
+        return (loss, result[1]) if return_outputs else loss
+
+
 class ExplorerSFTTrainer(SFTTrainer):  # type: ignore[misc]
     """Imitation that moves away from how the model explored before."""
 
@@ -105,23 +134,32 @@ class ExplorerSFTTrainer(SFTTrainer):  # type: ignore[misc]
         mask = inputs["labels"][:, 1:] != -100
         tokens = token_divergence(_logits(policy, states[0], mask), _logits(previous, previous_states[0], mask).detach())
         self._metrics["train" if self.model.training else "eval"]["kl"].append(tokens.mean().item())
-        divergence = tokens.mean() if num_items_in_batch is None else tokens.sum() / num_items_in_batch * self._shares()
+        divergence = tokens.mean() if num_items_in_batch is None else tokens.sum() / num_items_in_batch * shares(self)
         if return_outputs:
             return result[0] - self.divergence_weight * divergence, result[1]
         return result - self.divergence_weight * divergence
 
-    def _shares(self) -> int:
-        """The trainer counts the tokens of all processes, and then averages over them: each one's sum has to be weighted up again."""
-        return int(self.accelerator.num_processes) if self.args.average_tokens_across_devices else 1
+
+def shares(trainer: Any) -> int:
+    """The trainer counts the tokens of all processes, and then averages over them: each one's sum has to be weighted up again."""
+    return int(trainer.accelerator.num_processes) if trainer.args.average_tokens_across_devices else 1
 
 
 @contextmanager
 def hidden_states(model: Any) -> Iterator[list[torch.Tensor]]:
     """What the model's backbone returns while the block runs, pass by pass."""
     states: list[torch.Tensor] = []
-    handle = _causal_model(model).base_model.register_forward_hook(lambda _module, _inputs, output: states.append(output.last_hidden_state))
-    try:
+    with returned_by(_causal_model(model).base_model, lambda output: states.append(output.last_hidden_state)):
         yield states
+
+
+@contextmanager
+def returned_by(module: Any, see: Callable[[Any], None] | None = None) -> Iterator[list[Any]]:
+    """What a module returns while the block runs, pass by pass; or each is shown to `see`, and the rest of it is not kept."""
+    outputs: list[Any] = []
+    handle = module.register_forward_hook(lambda _module, _inputs, output: (see or outputs.append)(output))
+    try:
+        yield outputs
     finally:
         handle.remove()
 

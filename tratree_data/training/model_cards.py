@@ -6,6 +6,7 @@ from typing import Any
 
 from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.training.training_data import METHODS
+from tratree_data.training.validation import curve_table
 
 PRIVATE = (".*", "*.new", "optimizer.pt", "scheduler.pt", "rng_state.pth", "training_args.bin")
 
@@ -36,6 +37,7 @@ def write_card(folder: Path, record: dict[str, Any]) -> Path:
         f"| steps | {counts['steps']:,} in {record['seconds']:,.0f} s |",
         f"| loss | {record['first_loss']:.4f} → {record['last_loss']:.4f} |",
         "",
+        *(curve_table(record["validation"], record["log"]) if "validation" in record else []),
         "## Settings",
         "",
         "| setting | value |",

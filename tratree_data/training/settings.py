@@ -1,14 +1,14 @@
 """The settings of a training: the paper's where it gives them, and which of them may change when a stopped run resumes."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from tratree_data.errors import BadInputError, suggest
-from tratree_data.system.settings import Setting, Settings, field_kinds
+from tratree_data.system.settings import PYTHON_ONLY, Setting, Settings, field_kinds
 
 ROWS, LOSS, ADAPTER, OPTIMISER, RUNNING = "Rows", "Loss", "Adapter", "Optimiser", "Running"
 
@@ -52,6 +52,12 @@ class TrainSettings(Settings):
     save_steps: Annotated[int, Setting("Steps between checkpoints.", minimum=1, recorded=False, panel=RUNNING)] = 500
     log_steps: Annotated[int, Setting("Steps between entries of the log.", minimum=1, recorded=False, panel=RUNNING)] = 10
     seed: Annotated[int, Setting("Random seed.", panel=RUNNING)] = 0
+    validation: Annotated[str | None, Setting("Split to validate on, or a share of the tasks to hold out, such as 0.1.", panel=ROWS)] = None
+    patience: Annotated[
+        int | None, Setting("Stop after this many validations without a lower loss; keep the best.", minimum=1, panel=OPTIMISER)
+    ] = None
+    weights: Annotated[str | None, Setting("Method of step_credits whose weights scale each step's loss.", panel=LOSS)] = None
+    trainer: Annotated[Mapping[str, Any] | None, Setting("Options of TRL's own config.", option=PYTHON_ONLY, panel=RUNNING)] = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -61,10 +67,21 @@ class TrainSettings(Settings):
             "epochs must be above 0": self.epochs > 0,
             "lora_rank must be above 0": self.full or self.lora_rank > 0,
             "divergence_weight needs previous, the earlier exploration policy": not self.divergence_weight or self.previous is not None,
+            "weights are for sft and mcts-sft": self.weights is None or getattr(self, "method", "sft") in ("sft", "mcts-sft"),
+            "patience needs validation, the rows whose loss decides": self.patience is None or self.validation is not None,
+            "weights and divergence_weight exclude each other": self.weights is None or not self.divergence_weight,
+            "weights need rows that are not packed, and TRL's usual loss": self.weights is None
+            or not {"packing", "loss_type"} & {*(self.trainer or {})},
+            "divergence_weight needs rows that are not packed": not self.divergence_weight or not (self.trainer or {}).get("packing"),
+            "4-bit and 8-bit weights are not trained, only adapters are: drop full": not (self.full and self.quantised),
         }
         for rule, holds in rules.items():
             if not holds:
                 raise BadInputError(f"{rule}.\nNext: change that setting")
+
+    @property
+    def quantised(self) -> bool:
+        return any((self.trainer or {}).get(key) for key in ("load_in_4bit", "load_in_8bit"))
 
     def deciding(self) -> dict[str, Any]:
         """All settings of the training, as training.json keeps them: without those of `TrainOptions`."""
@@ -98,16 +115,20 @@ def settings_from(values: dict[str, Any]) -> TrainSettings:
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, Any]:
-    """['seed=3', 'too_long=drop'] → {'seed': 3, 'too_long': 'drop'}."""
+    """['seed=3', 'too_long=drop', 'trainer.packing=true'] → {'seed': 3, 'too_long': 'drop', 'trainer': {'packing': True}}."""
     values: dict[str, Any] = {}
     for text in texts:
         name, equals, value = text.partition("=")
         if not equals:
             raise BadInputError(f"{text!r} is not a setting.\nNext: write name=value, such as --set seed=3")
+        group, dot, key = name.partition(".")
+        if dot and group != "trainer":
+            raise BadInputError(f"train has no settings {group}.….\nNext: --set trainer.{key}={value} for an option of TRL's own config")
+        place = values.setdefault(group, {}) if dot else values
         try:
-            values[name] = json.loads(value)
+            place[key or name] = json.loads(value)
         except ValueError:
-            values[name] = value
+            place[key or name] = value
     return values
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from tratree_data.messages import Message, stored_row_message
 from tratree_data.models.chat_templates import Spans, Tools, agent_mask, render
+from tratree_data.training.step_weights import token_weights
 
 
 @dataclass
@@ -69,15 +70,20 @@ def demonstration_rows(
     demonstrations: Sequence[tuple[Sequence[Message]]],
     lengths: Lengths,
     tools: Sequence[Tools] | None = None,
+    weights: Sequence[Sequence[float]] | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows for SFTTrainer: `input_ids` and `labels`, -100 where nothing is learnt."""
+    """Rows for SFTTrainer: `input_ids` and `labels`, -100 where nothing is learnt, and each token's weight if steps have `weights`."""
     rows = []
     conversations = [messages for (messages,) in demonstrations]
     for row, (ids, mask) in enumerate(zip(*tokenize(tokenizer, template, conversations, tools=tools), strict=True)):
+        if weights is not None and len(weights[row]) != len(turn_ends(mask)):
+            lengths.note(row, "turns and weighted steps differ in number", "dropped", len(ids), 0)
+            continue
         kept = _keep(lengths, row, "messages", ids=ids, mask=mask)
         if kept:
             labels = [token if learnt else -100 for token, learnt in zip(ids[:kept], mask, strict=False)]
-            rows.append({"input_ids": ids[:kept], "labels": labels})
+            made = {"input_ids": ids[:kept], "labels": labels}
+            rows.append(made if weights is None else {**made, "weights": token_weights(mask[:kept], turn_ends(mask), weights[row])})
     return rows
 
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from tratree_data.errors import BadInputError, TratreeError, missing_package, unwritten
 from tratree_data.messages import row_messages, row_tools
-from tratree_data.models.chat_templates import TEMPLATES, end_of_turn, spoken_template, training_template
+from tratree_data.models.chat_templates import TEMPLATES, end_of_turn, spoken_template, supervised_extras, training_template
 from tratree_data.models.find import RECORD, need_model, quiet
 from tratree_data.models.template_limits import expressible_rows
 from tratree_data.results import StageResult
@@ -26,14 +26,18 @@ from tratree_data.training.provenance import provenance
 from tratree_data.training.runs import find_run, is_first, last_checkpoint, training_in, write_record
 from tratree_data.training.settings import TrainOptions, TrainSettings, check_report, parse_settings, settings_from
 from tratree_data.training.token_rows import Lengths, demonstration_rows, labelled_rows, preference_rows
+from tratree_data.training.training_data import chosen_rows
 from tratree_data.training.training_data import method as find_method
-from tratree_data.training.training_data import training_rows
+from tratree_data.training.validation import describe_validation, validated
 
 __all__ = ["MESSAGES", "TrainSettings", "parse_settings", "prepare", "settings_from", "train"]
 
 CHUNK = 1000
+Rows = tuple[pa.Table, pa.Table | None]
+"""To train on and to validate on."""
 TEXTS = {"demonstrations": ["messages"], "pairs": ["prompt", "chosen", "rejected"], "step_labels": ["prompt", "completion", "label"]}
 IDS, MASK = pa.list_(pa.int32()), pa.list_(pa.int8())
+WEIGHTS = pa.field("weights", pa.list_(pa.float32()))
 MESSAGES, MARKED = (schema("step_labels").field("prompt").type for schema in (arrow_schema, released_schema))
 ROWS = {
     "demonstrations": pa.schema({"input_ids": IDS, "labels": IDS}),
@@ -52,21 +56,17 @@ def train(release: str | Path, options: TrainOptions) -> StageResult:
     table = find_method(method).table
     check_report(options.report_to)
     settings = _completed(options)
-    rows, lineage = training_rows(
-        release,
-        method,
-        revision=options.revision,
-        split=settings.split,
-        kinds=tuple(settings.kinds),
-        min_score=settings.min_score,
-        min_margin=settings.min_margin,
-    )
+    if settings.trainer:
+        with explain_failures(folder, settings):
+            from tratree_data.training.trl_options import check_trainer
+        check_trainer(method, settings.trainer)
+    rows, validation, lineage = chosen_rows(release, settings)
     plan = {"method": method, "model": str(options.model), "data": lineage, "settings": settings.deciding(), "code": provenance()}
     with training_in(folder):
         record = find_run(folder, plan)
         changed = record is None or not record["finished"]
         if record is None or changed:
-            record = _trained(folder, rows, plan, settings, options.report_to)
+            record = _trained(folder, (rows, validation), plan, settings, options.report_to)
     if options.push and is_first():
         from tratree_data.training.model_cards import push_model
 
@@ -96,11 +96,14 @@ def _notes(folder: Path, record: dict[str, Any], changed: bool) -> tuple[str, ..
         notes.append(
             f"{counts['cut']} rows were cut after a turn and {counts['dropped']} dropped: {why} (see too_long in {folder / RECORD})"
         )
+    notes += [f"The chat template makes the agent learn {extra}" for extra in record.get("supervised_by_template", ())]
+    if "validation" in record:
+        notes.append(describe_validation(record["validation"]))
     notes += [f"{count:,} rows were left out: the chat template {reason}" for reason, count in record.get("refused", {}).items()]
     return tuple(notes)
 
 
-def _trained(folder: Path, rows: pa.Table, plan: dict[str, Any], settings: TrainSettings, report_to: str) -> dict[str, Any]:
+def _trained(folder: Path, rows: Rows, plan: dict[str, Any], settings: TrainSettings, report_to: str) -> dict[str, Any]:
     for needed in filter(None, (plan["model"], settings.adapter, settings.previous, settings.reference)):
         if needed != "self":
             need_model(needed)
@@ -108,27 +111,39 @@ def _trained(folder: Path, rows: pa.Table, plan: dict[str, Any], settings: Train
         return _run(folder, rows, plan, settings, report_to)
 
 
-def _run(folder: Path, rows: pa.Table, plan: dict[str, Any], settings: TrainSettings, report_to: str) -> dict[str, Any]:
+def _run(folder: Path, chosen: Rows, plan: dict[str, Any], settings: TrainSettings, report_to: str) -> dict[str, Any]:
     from tratree_data.models.loading import load_model, load_tokenizer, longest_row
     from tratree_data.training.model_cards import write_card
     from tratree_data.training.reporting import reporting
     from tratree_data.training.trainers import check_tokens, make_trainer, stop_at
+    from tratree_data.training.trl_options import loading_options
 
     started = time.monotonic()
     tokenizer = load_tokenizer(plan["model"])
     template = training_template(tokenizer, _template_text(settings.chat_template))
     lengths = Lengths(longest_row(plan["model"], settings.max_length), settings.too_long)
     table = plan["data"]["table"]
-    rows, refused = expressible_rows(rows, TEXTS[table], tokenizer, template)
+    rows, refused = expressible_rows(chosen[0], TEXTS[table], tokenizer, template)
     prepared = prepare(rows, table, tokenizer, template, lengths)
     if not prepared.num_rows:
         raise _nothing_left(rows, lengths)
+    validation = _validation(chosen[1], table, tokenizer, template, lengths)
     preparation = time.monotonic() - started
-    model = load_model(plan["model"], settings.adapter, settings.bf16, trainable=not settings.full)
+    options = loading_options(settings.trainer or {}, settings.bf16)
+    model = load_model(plan["model"], settings.adapter, settings.bf16, trainable=not settings.full, options=options)
     check_tokens(tokenizer, model, prepared)
     spoken = spoken_template(tokenizer, template)
     stop_at(tokenizer, model, end_of_turn(tokenizer, template))
-    trainer = make_trainer(plan["method"], model, (tokenizer, template), prepared, folder=folder, settings=settings, report_to=report_to)
+    trainer = make_trainer(
+        plan["method"],
+        model,
+        (tokenizer, template),
+        prepared,
+        folder=folder,
+        settings=settings,
+        report_to=report_to,
+        validation=validation,
+    )
     if is_first():
         write_record(folder, {**plan, "finished": False})
     checkpoint = last_checkpoint(folder)
@@ -137,13 +152,25 @@ def _run(folder: Path, rows: pa.Table, plan: dict[str, Any], settings: TrainSett
     tokenizer.chat_template = spoken
     trainer.save_model(str(folder))
     record = {**plan, "finished": True, **_results(trainer, rows, lengths, prepared.num_rows)}
-    record["refused"] = refused
+    record["refused"], record["supervised_by_template"] = refused, supervised_extras(tokenizer, template)
     record["seconds"], record["seconds_of_preparation"] = round(time.monotonic() - started, 1), round(preparation, 1)
     if is_first():
         tokenizer.save_pretrained(folder)
         write_card(folder, record)
         write_record(folder, record)
     return record
+
+
+def _validation(rows: pa.Table | None, table: str, tokenizer: Any, template: str, lengths: Lengths) -> pa.Table | None:
+    """The rows to validate on, made as those to train on are; their cuts are not recorded."""
+    if rows is None:
+        return None
+    own = Lengths(lengths.max_length, lengths.too_long)
+    rows = expressible_rows(rows, TEXTS[table], tokenizer, template)[0]
+    prepared = prepare(rows, table, tokenizer, template, own)
+    if not prepared.num_rows:
+        raise _nothing_left(rows, own)
+    return prepared
 
 
 def _nothing_left(rows: pa.Table, lengths: Lengths) -> BadInputError:
@@ -172,6 +199,7 @@ def _results(trainer: Any, rows: pa.Table, lengths: Lengths, trained: int) -> di
         "processes": trainer.args.world_size,
         "too_long": [{**row, "id": keys[row["row"]].as_py()} for row in lengths.rows],
         "log": history,
+        **validated(trainer.state),
     }
 
 
@@ -186,8 +214,9 @@ def prepare(rows: pa.Table, table: str, tokenizer: Any, template: str, lengths: 
     for start in range(0, rows.num_rows, CHUNK):
         chunk = rows.slice(start, CHUNK)
         lengths.offset = start
-        made = makers[table](tokenizer, template, _spoken_rows(chunk, table), lengths, _tools(chunk))
-        parts.append(_as_arrow(made, ROWS[table]))
+        weights = {"weights": chunk["weights"].to_pylist()} if "weights" in chunk.column_names else {}
+        made = makers[table](tokenizer, template, _spoken_rows(chunk, table), lengths, _tools(chunk), **weights)
+        parts.append(_as_arrow(made, ROWS[table].append(WEIGHTS) if weights else ROWS[table]))
     return pa.concat_tables(parts)
 
 

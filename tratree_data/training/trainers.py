@@ -13,15 +13,27 @@ import pyarrow.compute as pc
 import torch
 from datasets import Dataset
 from peft import LoraConfig, PeftModel
-from trl import DPOConfig, KTOConfig, KTOTrainer, SFTConfig, SFTTrainer
+from transformers import EarlyStoppingCallback
+from trl import KTOTrainer, SFTTrainer
 
 from tratree_data.errors import BadInputError
 from tratree_data.models.loading import load_model, load_tokenizer
-from tratree_data.training.losses import AgentPreferenceCollator, ExplorerSFTTrainer, TreeDPOTrainer, check_reference
+from tratree_data.training.losses import (
+    AgentPreferenceCollator,
+    ExplorerSFTTrainer,
+    TreeDPOTrainer,
+    WeightedCollator,
+    WeightedSFTTrainer,
+    check_reference,
+)
 from tratree_data.training.runs import processes
+from tratree_data.training.trl_options import adapter_options, config_class, config_options, loading_options
 
 if TYPE_CHECKING:
     from tratree_data.training.settings import TrainSettings
+
+VALIDATE_EVERY = 0.1
+"""Of all steps."""
 
 
 def check_tokens(tokenizer: Any, model: Any, rows: pa.Table) -> None:
@@ -55,14 +67,21 @@ def make_trainer(
     folder: Path,
     settings: "TrainSettings",
     report_to: str = "none",
+    validation: pa.Table | None = None,
 ) -> Any:
-    """The trainer of a method, ready to run; `language` is the tokenizer and the chat template."""
+    """The trainer of a method, ready to run; `language` is the tokenizer and the chat template, `validation` the rows held out."""
     tokenizer, template = language
     lora = _new_adapter(model, settings)
     shared: dict[str, Any] = {"model": model, "train_dataset": Dataset(rows), "processing_class": tokenizer, "peft_config": lora}
+    if validation is not None:
+        shared["eval_dataset"] = Dataset(validation)
+    if settings.patience is not None:
+        shared["callbacks"] = [EarlyStoppingCallback(settings.patience)]
     arguments = _arguments(folder, settings, report_to, model)
     if method in ("sft", "mcts-sft"):
-        config = _on_one_gpu(SFTConfig(**arguments))
+        config = _config(method, arguments, settings)
+        if settings.weights is not None:
+            return WeightedSFTTrainer(args=config, data_collator=WeightedCollator(tokenizer.pad_token_id), **shared)
         if not settings.divergence_weight:
             return SFTTrainer(args=config, **shared)
         previous = load_model(str(settings.previous), None, settings.bf16)
@@ -71,11 +90,11 @@ def make_trainer(
     if method == "kto":
         tokenizer.chat_template = template
         reference = None if lora or isinstance(model, PeftModel) else copy.deepcopy(model)
-        return KTOTrainer(args=_on_one_gpu(KTOConfig(beta=settings.beta, **arguments)), ref_model=reference, **shared)
-    loss_types, loss_weights = ["sigmoid"], [1.0]
+        return KTOTrainer(args=_config(method, {"beta": settings.beta, **arguments}, settings), ref_model=reference, **shared)
+    arguments["beta"], arguments["loss_type"] = settings.beta, ["sigmoid"]
     if settings.likelihood_weight:
-        loss_types, loss_weights = ["sigmoid", "sft"], [1.0, settings.likelihood_weight]
-    config = _on_one_gpu(DPOConfig(beta=settings.beta, loss_type=loss_types, loss_weights=loss_weights, **arguments))
+        arguments["loss_type"], arguments["loss_weights"] = ["sigmoid", "sft"], [1.0, settings.likelihood_weight]
+    config = _config(method, arguments, settings)
     collator = AgentPreferenceCollator(pad_token_id=tokenizer.pad_token_id)
     reference = _reference(model, tokenizer, settings)
     return TreeDPOTrainer(args=config, ref_model=reference, data_collator=collator, kl_weight=settings.kl_weight or 0.0, **shared)
@@ -89,8 +108,8 @@ def _new_adapter(model: Any, settings: "TrainSettings") -> LoraConfig | None:
         r=settings.lora_rank,
         lora_alpha=settings.lora_alpha,
         lora_dropout=settings.lora_dropout,
-        target_modules="all-linear",
         task_type="CAUSAL_LM",
+        **{"target_modules": "all-linear", **adapter_options(settings.trainer or {})},
     )
 
 
@@ -98,7 +117,7 @@ def _reference(model: Any, tokenizer: Any, settings: "TrainSettings") -> Any:
     """The fixed reference: another model, or the start of this one (with LoRA that is the model without its adapter)."""
     if settings.reference == "self":
         return None if not settings.full else copy.deepcopy(model)
-    reference = load_model(settings.reference, None, settings.bf16)
+    reference = load_model(settings.reference, None, settings.bf16, options=loading_options(settings.trainer or {}, settings.bf16))
     check_reference(tokenizer, model, load_tokenizer(settings.reference), reference)
     return reference
 
@@ -114,6 +133,24 @@ def accumulation(settings: "TrainSettings") -> int:
     return settings.batch // at_once
 
 
+def _config(method: str, arguments: dict[str, Any], settings: "TrainSettings") -> Any:
+    """The method's config of TRL, with the options that were passed through to it."""
+    kind, passed = config_class(method), config_options(settings.trainer or {})
+    if passed.get("packing"):
+        arguments["max_length"] = settings.max_length
+    try:
+        config = kind(**{**arguments, **passed})
+    except (TypeError, ValueError) as error:
+        if not passed:
+            raise
+        raise BadInputError(f"TRL's {kind.__name__} refuses these options: {error}\nNext: change {_named(passed)}") from error
+    return _on_one_gpu(config)
+
+
+def _named(passed: dict[str, Any]) -> str:
+    return " or ".join(f"--set trainer.{key}" for key in passed)
+
+
 def _on_one_gpu(config: Any) -> Any:
     """Without a launcher, the trainer would spread a pass over all GPUs in threads: another batch, and copies without our hooks."""
     if config.n_gpu > 1:
@@ -123,7 +160,7 @@ def _on_one_gpu(config: Any) -> Any:
 
 def _arguments(folder: Path, settings: "TrainSettings", report_to: str, model: Any) -> dict[str, Any]:
     on_gpu = torch.cuda.is_available()
-    return {
+    arguments = {
         "output_dir": str(folder),
         "max_length": None,
         "gradient_checkpointing": settings.gradient_checkpointing,
@@ -147,3 +184,14 @@ def _arguments(folder: Path, settings: "TrainSettings", report_to: str, model: A
         "seed": settings.seed,
         "disable_tqdm": True,
     }
+    return arguments | _validating(settings) if settings.validation is not None else arguments
+
+
+def _validating(settings: "TrainSettings") -> dict[str, Any]:
+    """Ten validations of a run, unless trainer.eval_steps says otherwise; to stop early, a checkpoint of each."""
+    every = (settings.trainer or {}).get("eval_steps", VALIDATE_EVERY)
+    shared = {"eval_strategy": "steps", "eval_steps": every, "per_device_eval_batch_size": settings.device_batch}
+    if settings.patience is None:
+        return shared
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "eval_loss", "restore_callback_states_from_checkpoint": True}
+    return shared | best | {"save_steps": every}

@@ -6,7 +6,7 @@ schema, so that everything after this module sees one thing.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,6 +15,10 @@ from tratree_data.errors import BadInputError, NotFoundError, suggest
 from tratree_data.stages import command_for
 from tratree_data.store.locations import place
 from tratree_data.store.release import names_release, open_dataset
+from tratree_data.training.step_weights import join_weights
+
+if TYPE_CHECKING:
+    from tratree_data.training.settings import TrainOptions
 
 
 @dataclass(frozen=True)
@@ -35,9 +39,9 @@ METHODS = {
     "kto": Method("step_labels", (), "raise desirable steps, lower the others"),
 }
 COLUMNS = {
-    "demonstrations": ["demonstration_id", "kind", "split", "score", "messages", "form", "tools"],
-    "pairs": ["pair_id", "kind", "split", "margin", "prompt", "chosen", "rejected", "form", "tools"],
-    "step_labels": ["node_id", "split", "prompt", "completion", "label", "form", "tools"],
+    "demonstrations": ["demonstration_id", "tree_id", "kind", "split", "rollout_id", "score", "messages", "form", "tools"],
+    "pairs": ["pair_id", "tree_id", "kind", "split", "margin", "prompt", "chosen", "rejected", "form", "tools"],
+    "step_labels": ["node_id", "tree_id", "split", "prompt", "completion", "label", "form", "tools"],
 }
 KEYS = {"demonstrations": "demonstration_id", "pairs": "pair_id", "step_labels": "node_id"}
 
@@ -79,7 +83,36 @@ def training_rows(
     return table.sort_by(KEYS[chosen.table]), {**lineage, "table": chosen.table, "rows": table.num_rows}
 
 
-def read_table(release: str | Path, table: str, revision: str | None = None) -> tuple[pa.Table, dict[str, Any]]:
+def chosen_rows(release: str | Path, options: "TrainOptions") -> tuple[pa.Table, pa.Table | None, dict[str, Any]]:
+    """(rows to train on, rows to validate on if asked for, where they come from), as the settings of a training choose them."""
+    share = share_of(options.validation)
+
+    def read(split: str) -> tuple[pa.Table, dict[str, Any]]:
+        rows, lineage = training_rows(
+            release,
+            options.method,
+            revision=options.revision,
+            split=split,
+            kinds=tuple(options.kinds),
+            min_score=options.min_score,
+            min_margin=options.min_margin,
+        )
+        if options.weights is None:
+            return rows, lineage
+        credits = read_table(release, "step_credits", options.revision, ["rollout_id", "step", "method", "weight"])[0]
+        rows, left_out = join_weights(rows, credits, options.weights)
+        return rows, {**lineage, "rows": rows.num_rows, "without_weights": left_out}
+
+    rows, lineage = read(options.split)
+    if options.validation is None:
+        return rows, None, lineage
+    rows, validation = hold_out(rows, share) if share is not None else (rows, read(options.validation)[0])
+    return rows, validation, {**lineage, "rows": rows.num_rows, "validation_rows": validation.num_rows}
+
+
+def read_table(
+    release: str | Path, table: str, revision: str | None = None, columns: list[str] | None = None
+) -> tuple[pa.Table, dict[str, Any]]:
     """A table of a dataset folder, of a release's folder, or of `hub:org/name`; `revision` is a release's version."""
     text = f"{release}@{revision}" if revision else str(release)
     if not names_release(text) and not place(release).exists():
@@ -93,7 +126,34 @@ def read_table(release: str | Path, table: str, revision: str | None = None) -> 
             f"Next: {command_for(table)} for a dataset (then publish the release again), or choose another method"
         )
     name = str(release) if text.startswith("hub:") else place(release).name
-    return store.read(table, COLUMNS[table]), {"release": name, "revision": store.label or f"{table} version {store.version(table)}"}
+    return store.read(table, columns or COLUMNS[table]), {
+        "release": name,
+        "revision": store.label or f"{table} version {store.version(table)}",
+    }
+
+
+def hold_out(rows: pa.Table, share: float) -> tuple[pa.Table, pa.Table]:
+    """(rows to train on, rows to validate on): whole tasks are held out, always the same ones, whatever other tasks there are."""
+    least = pc.utf8_slice_codeunits(rows["tree_id"].cast(pa.string()), 0, 8)
+    held = pa.array([int(name, 16) < share * 16**8 for name in least.to_pylist()])
+    train, validation = rows.filter(pc.invert(held)), rows.filter(held)
+    if not train.num_rows or not validation.num_rows:
+        raise BadInputError(
+            f"A share of {share:g} of these rows' tasks leaves nothing to {'train' if not train.num_rows else 'validate'} on.\n"
+            "Next: another share, or the name of a split with --validation"
+        )
+    return train, validation
+
+
+def share_of(validation: str | None) -> float | None:
+    """0.1 for '0.1'; None for the name of a split."""
+    try:
+        share = float(validation or "")
+    except ValueError:
+        return None
+    if not 0 < share < 1:
+        raise BadInputError(f"validation must be a share between 0 and 1 or the name of a split, not {validation}.\nNext: --validation 0.1")
+    return share
 
 
 def _where(table: pa.Table, column: str, values: tuple[str, ...]) -> pa.Table:
