@@ -36,8 +36,11 @@ from tratree_data import (
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, TratreeError
 from tratree_data.store import buckets, lease
 from tratree_data.store.buckets import list_below, parse_address
+from tratree_data.store.outcomes import read_outcomes
 from tratree_data.store.queries import query_or_text
 from tratree_data.store.release import open_dataset
+from tratree_data.store.staged import sorting_folder
+from tratree_data.store.tree_chunks import plan_step_chunks, read_step_chunk
 from tratree_data.store.writer import create_store, writing
 
 ADDRESS = f"s3://{BUCKET}"
@@ -467,3 +470,21 @@ def test_the_command_line_takes_addresses(both: tuple[str, Path]) -> None:
     words = [sys.executable, "-m", "tratree_data.cli", "sql", both[0], "SELECT count(*) AS n FROM rollouts", "--format", "csv"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)
     assert (done.returncode, done.stdout) == (0, '"n"\n9\n'), done.stderr
+
+
+def test_what_is_sorted_for_workers_elsewhere_is_in_the_bucket_until_they_are_done(server: LoopbackS3, tmp_path: Path) -> None:
+    where = f"{ADDRESS}/scattered"
+    lines = [
+        {"task_id": f"t{task}", "env": "e", "instruction": "Go.", "reward": 1.0, "steps": [{"observation": f"{task} {i}", "action": "go"}]}
+        for i in range(2)
+        for task in range(8)
+    ]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    import_log(where, tmp_path / "log.jsonl")
+    store = open_store(where)
+    rollouts = read_outcomes(store, ["rollout_id", "tree_id", "step_count"])
+    with sorting_folder(store, "ray") as shared:
+        chunks = plan_step_chunks(store, rollouts, tmp_path / "scratch", 1, shared)
+        assert {group.file.startswith(f"{where}/.building/") for chunk in chunks for group, _ in chunk.places} == {True}
+        assert sorted(read_step_chunk(chunk, ["rollout_id"]).num_rows for chunk in chunks) == [2] * 8
+    assert not [name for name in objects(where) if "/.building/" in name]

@@ -136,7 +136,7 @@ def audit(
     suggest: Annotated[bool, typer.Option("--suggest", help="Suggest normalisers that the log supports, instead.")] = False,
     actions: Annotated[bool, typer.Option("--actions", help="Suggest normalisers of actions; with --suggest, of both in turn.")] = False,
     duplicates: Annotated[bool, typer.Option("--duplicates", help="List rollouts that repeat one of another task or log.")] = False,
-    min_similarity: Annotated[float, typer.Option(help="With --duplicates: the share of 4-word runs that both have, from 0.5.")] = 0.9,
+    min_similarity: Annotated[float, typer.Option(help="With --duplicates: the share of 4-word runs that both have, from 0.5.")] = 0.8,
     benchmark: Annotated[
         list[str] | None,
         typer.Option(help="With --duplicates: also rollouts of these tasks; a file, a folder, or environment:split.", metavar="TASKS"),

@@ -27,7 +27,7 @@ from tratree_data.trees.contamination import find_contamination
 from tratree_data.trees.shingles import BINS, Signatures, sign_texts
 from tratree_data.trees.tree import STEP_COLUMNS, in_order
 
-MIN_SIMILARITY = 0.9
+MIN_SIMILARITY = 0.8
 WORDS = 4
 ROWS = 4
 """Bins of a band. With 32 bands of 4, two rollouts of similarity 0.8 share a band with a probability above 0.9999."""
