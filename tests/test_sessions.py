@@ -234,6 +234,71 @@ def test_gemini_as_one_object_and_in_lines_reads_the_same(tmp_path):
     assert (whole.prompt_tokens, whole.completion_tokens, whole.model) == (3, 2, "gemini-3")
 
 
+def test_gemini_results_that_are_repeated_in_the_users_name_count_once(tmp_path):
+    first, second, third = gemini_messages()
+    repeated = {"functionResponse": second["toolCalls"][0]["result"][0]["functionResponse"]}
+    unseen = {"functionResponse": {"id": "late", "name": "ls", "response": {"output": "late"}}}
+    alone = [HEADER, first, second, {"id": "2b", "type": "user", "content": [repeated]}, third]
+    both = [HEADER, first, second, {"id": "2b", "type": "user", "content": [repeated, unseen, {"text": "And now?"}]}, third]
+    (plain,), _ = read_log("gemini", lines(tmp_path, [HEADER, first, second, third], "plain.jsonl"))
+    (told,), _ = read_log("gemini", lines(tmp_path, alone, "alone.jsonl"))
+    (more,), _ = read_log("gemini", lines(tmp_path, both, "both.jsonl"))
+    assert said(told) == said(plain)
+    assert said(more) == [*said(plain)[:-1], ("tool", "late", "late"), ("user", "And now?", None), said(plain)[-1]]
+
+
+def test_what_the_program_says_beside_the_user_is_a_message_and_no_observation(tmp_path):
+    """Today's date and the folder's content would keep attempts at one task apart."""
+    for day in ("Monday", "Tuesday"):
+        context = {"id": "0", "type": "user", "content": [{"text": f"<session_context>\nToday is {day}.\n</session_context>"}]}
+        lines(tmp_path, [HEADER | {"sessionId": day}, context, *gemini_messages()], f"{day}.jsonl")
+    (monday,), _ = read_log("gemini", tmp_path / "Monday.jsonl")
+    (tuesday,), _ = read_log("gemini", tmp_path / "Tuesday.jsonl")
+    assert monday.steps[0].observation == tuesday.steps[0].observation == gemini_messages()[0]["content"]
+    assert [content for role, content, _ in said(monday)[:2]] == [
+        "<session_context>\nToday is Monday.\n</session_context>", gemini_messages()[0]["content"],
+    ]  # fmt: skip
+    alone, _ = read_log("gemini", lines(tmp_path, [HEADER, context, *gemini_messages()[1:]]))
+    assert alone[0].steps[0].observation == context["content"][0]["text"]
+
+
+QWEN = LOGS / "qwen/session.jsonl"
+
+
+def test_qwen_code_in_geminis_parts(tmp_path):
+    assert fitting_formats(LogFile(QWEN, "session.jsonl"), Options()) == ["qwen"]
+    (record,), problems = read_log("qwen", QWEN)
+    assert problems == []
+    assert [role for role, _, _ in said(record)] == ["user", "assistant", "tool", "tool", "assistant", "tool", "assistant"]
+    calls = [name for _, _, calls in said(record) if isinstance(calls, list) for _, name, _ in calls]
+    assert calls == ["run_shell_command"] * 3
+    assert (record.instruction, record.model, record.prompt_tokens) == ("Fix the typo in notes.txt", "fake-1", 300)
+    assert record.steps[0].metadata["usageMetadata"]["totalTokenCount"] == 120
+
+
+def test_qwen_code_a_rewind_leaves_a_branch(tmp_path):
+    rows = [json.loads(line) for line in QWEN.read_text(encoding="utf-8").splitlines()]
+    asked = next(row for row in rows if row["type"] == "user")
+    common = {key: asked[key] for key in ("sessionId", "timestamp", "cwd", "version")}
+    thought = {"text": "Shorter.", "thought": True}
+    rows += [
+        common | {"uuid": "r", "parentUuid": asked["uuid"], "type": "system", "subtype": "rewind", "systemPayload": {}},
+        common
+        | {
+            "uuid": "a",
+            "parentUuid": "r",
+            "type": "assistant",
+            "model": "m",
+            "message": {"role": "model", "parts": [thought, {"text": "No."}]},
+        },
+    ]
+    (main, left), problems = read_log("qwen", lines(tmp_path, rows))
+    assert problems == []
+    assert [(step.thought, step.action) for step in main.steps] == [("Shorter.", "No.")]
+    assert (len(left.steps), left.task_id) == (3, main.task_id)
+    assert left.trajectory_id != main.trajectory_id
+
+
 def test_gemini_a_rewind_leaves_a_branch(tmp_path):
     rows = [HEADER, *gemini_messages(), {"$rewindTo": "3"}, {"id": "4", "type": "gemini", "content": "Otherwise."}]
     (left, main), _ = read_log("gemini", lines(tmp_path, rows))

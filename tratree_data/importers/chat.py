@@ -3,11 +3,13 @@
 Readers return messages in one form, whatever form their log uses:
 
     {"role": "system" | "developer" | "user" | "assistant" | "tool", "content": text or None, "reasoning_content"?: text,
-     "tool_calls"?: [{"id", "name", "arguments": JSON text}], "tool_call_id"?, "name"?, "metadata"?: anything else}
+     "tool_calls"?: [{"id", "name", "arguments": JSON text}], "tool_call_id"?, "name"?, "metadata"?: anything else,
+     "by_tool"?: True for what the agent's program said in the user's name}
 
 What is displayed, compared and merged is text that is derived from them: the observation holds what others said since the last turn,
 the action each call as `name {sorted arguments}`. Parallel calls are a set, so calls and their results come in a canonical order there.
-Messages that equal the derived form are stored as NULL; `messages.messages_of_steps` is the exact inverse.
+What an agent's program says beside the user, such as today's date, is a message and not part of the observation. Messages that equal the
+derived form are stored as NULL; `messages.messages_of_steps` is the exact inverse.
 """
 
 import json
@@ -30,6 +32,12 @@ TEXT_ROLES = {"system": "system", "developer": "system", "user": "user", "tool":
 INPUT_FORMS = {INPUT_KEYS[:2], INPUT_KEYS[:3], INPUT_KEYS}
 """The keys of most messages that an agent hears, which are stored as they are."""
 EXACT_FLOAT = 2.0**53
+ASIDES = (
+    "<environment_context>", "<user_instructions>", "<INSTRUCTIONS>", "# AGENTS.md instructions", "<command-", "<local-command-",
+    "<system-reminder>", "Caveat: The messages below", "<permissions instructions>", "<collaboration_mode>", "<turn_aborted>",
+    "<session_context>", "This session is being continued from a previous conversation",
+)  # fmt: skip
+"""How agents' programs begin what they say in the user's name: the agent read it, and it is not what the user asked."""
 COLUMNS = {
     *log_records.METADATA_FIELDS, "task_id", "trajectory_id", "rollout_id", "reward", "score", "success", "seconds", "prompt_tokens",
     "completion_tokens", "tools", "exporter", "type", "id", "harness",
@@ -103,7 +111,7 @@ def record_of_chat_with_metadata(messages: Sequence[Message], facts: Mapping[str
 def first_request(messages: Sequence[Message]) -> str:
     """What the user said before the agent's first turn, else first of all."""
     first = next((i for i, message in enumerate(messages) if message["role"] == "assistant"), len(messages))
-    asked = [message["content"] or "" for message in messages[:first] if message["role"] == "user"]
+    asked = [message["content"] or "" for message in _without_asides([m for m in messages[:first] if m["role"] == "user"])]
     return "\n\n".join(asked) or next((message["content"] or "" for message in messages if message["role"] == "user"), "")
 
 
@@ -130,7 +138,7 @@ def stream_steps(messages: Iterable[Message], react: bool, result: Conversation)
             result.prompt = "\n\n".join(said["content"] or "" for said in waiting if said["role"] in INSTRUCTING)
         yield _step(None if acted else result.prompt, waiting, calls, message, react)
         waiting, calls, acted = [], message.get("tool_calls") or [], True
-    result.end_observation = observed(waiting, calls)
+    result.end_observation = observed(_without_asides(waiting), calls)
     result.end_metadata = _metadata_of(waiting)
     derived = [{"role": "user", "content": result.end_observation}] if result.end_observation else []
     result.end_messages = None if (said := list(map(_input, waiting))) == derived else said
@@ -144,7 +152,7 @@ def _step(prompt: str | None, waiting: list[Message], calls: list[dict[str, Any]
         heard = [said for said in waiting if said["role"] not in INSTRUCTING]
         if prompt and inputs[0] == {"role": "system", "content": prompt} and len(heard) == len(waiting) - 1:
             inputs = inputs[1:]
-    observation = observed(heard, calls)
+    observation = observed(_without_asides(heard), calls)
     step = _acted(observation, message, react)
     if inputs != [{"role": "user", "content": observation}]:
         step.input_messages = inputs
@@ -158,6 +166,16 @@ def _step(prompt: str | None, waiting: list[Message], calls: list[dict[str, Any]
 
 def _derived(step: LogStep) -> Message:
     return output_of({"thought": step.thought, "action": step.action, "response": step.response})
+
+
+def _without_asides(heard: Sequence[Message]) -> Sequence[Message]:
+    """What others said, without what the agent's program said beside them."""
+    return [message for message in heard if not is_aside(message)] or heard
+
+
+def is_aside(message: Message) -> bool:
+    """What the agent's program said in the user's name."""
+    return message["role"] == "user" and bool(message.get("by_tool") or (message["content"] or "").lstrip().startswith(ASIDES))
 
 
 def _acted(observation: str, message: Message, react: bool) -> LogStep:
@@ -234,7 +252,7 @@ def _input(message: Message) -> Message:
 
 
 def _bare(message: Message) -> Message:
-    return {key: value for key, value in message.items() if key != "metadata"}
+    return {key: value for key, value in message.items() if key not in ("metadata", "by_tool")}
 
 
 def _output(message: Message) -> Message:

@@ -34,7 +34,7 @@ from tratree_data.importers import (
 from tratree_data.importers.foreign_files import foreign_file
 from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import PERCENT, Options, Problem, Record
-from tratree_data.importers.sessions import claude_code, codex, copilot, gemini, hermes, opencode, pi
+from tratree_data.importers.sessions import claude_code, codex, copilot, gemini, hermes, opencode, pi, qwen
 
 Item = Record | Problem
 Reader = Callable[[LogFile, Options], Iterator[Item]]
@@ -64,6 +64,7 @@ FORMATS: dict[str, Reader] = {
     "claude-code": claude_code.read,
     "codex": codex.read,
     "gemini": gemini.read,
+    "qwen": qwen.read,
     "copilot": copilot.read,
     "opencode": opencode.read,
     "pi": pi.read,

@@ -66,7 +66,8 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
 
 
 def _is_mark(line: Line) -> bool:
-    return line.get("type") in ("user", "assistant") and "sessionId" in line and "uuid" in line and "parentUuid" in line
+    is_message = line.get("type") in ("user", "assistant") and "sessionId" in line and "uuid" in line and "parentUuid" in line
+    return is_message and log_records.at(line, "message", "parts") is None
 
 
 def _graph(lines: list[Line]) -> list[Node]:
@@ -182,7 +183,7 @@ def _said(line: Line, constant: Line) -> list[Message]:
     about = differing(line, constant, TAKEN) | ({"compaction": True} if line.get("isCompactSummary") else {})
     if about:
         said[0]["metadata"] = about | said[0].get("metadata", {})
-    return said
+    return [message | {"by_tool": True} for message in said] if line.get("isMeta") is True else said
 
 
 def _answer(lines: list[Line], constant: Line) -> Message:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tratree_data.importers import log_records
+from tratree_data.importers.chat import is_aside
 from tratree_data.importers.dialects import read_tools
 from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 from tratree_data.importers.responses_items import Turns
-from tratree_data.importers.sessions.session import INJECTED, Session, objects_of, parsed, usage_sum
+from tratree_data.importers.sessions.session import Session, objects_of, parsed, usage_sum
 
 TOOL = "codex"
 REPEATED = (
@@ -118,7 +119,7 @@ def _event(state: _Reading, line: dict[str, Any], payload: dict[str, Any]) -> No
 def _roll_back(state: _Reading, turns: int) -> None:
     """The last turns of the user are a branch of their own; the session continues before them."""
     messages = state.turns.messages
-    asked = [i for i, m in enumerate(messages) if m["role"] == "user" and not (m["content"] or "").lstrip().startswith(INJECTED)]
+    asked = [i for i, m in enumerate(messages) if m["role"] == "user" and not is_aside(m)]
     if turns and asked:
         cut = asked[-turns] if turns <= len(asked) else asked[0]
         if any(message["role"] == "assistant" for message in messages[cut:]):

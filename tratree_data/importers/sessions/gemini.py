@@ -1,7 +1,7 @@
 """Gemini CLI sessions: one JSON object with `messages`, or one JSON object per line behind a header.
 
 In lines a message that is written again replaces the first; `$set` updates the header, `$rewindTo` goes back to a message and leaves a
-branch. A call holds its own result.
+branch. A call holds its own result, which newer versions repeat in a message of the user.
 """
 
 from collections.abc import Iterator
@@ -9,11 +9,10 @@ from typing import Any
 
 from tratree_data.importers import log_records
 from tratree_data.importers.chat import Message
-from tratree_data.importers.dialects import placeholder
 from tratree_data.importers.log_files import LogFile, is_one_object, json_records
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
+from tratree_data.importers.sessions.gemini_parts import call_of, content_text, results_in, without_results
 from tratree_data.importers.sessions.session import Session, objects_of, parsed, usage_sum
-from tratree_data.messages import json_text
 
 TOOL = "gemini-cli"
 UNANSWERED = ("error", "cancelled")
@@ -81,7 +80,7 @@ def _session(header: Line, lines: list[Line]) -> Session:
         name = f"messages[{i}]"
         about = {key: value for key, value in line.items() if key not in ("type", "content", "thoughts", "toolCalls") and value is not None}
         if line.get("type") == "user":
-            session.messages.append({"role": "user", "content": _content(line.get("content"), name), "metadata": about})
+            session.messages += _said(line.get("content"), session.messages, name, about)
         elif line.get("type") == "gemini":
             session.messages += _turn(line, name, about)
             session.model = session.model or (line["model"] if isinstance(line.get("model"), str) else None)
@@ -94,30 +93,15 @@ def _session(header: Line, lines: list[Line]) -> Session:
     return session
 
 
-def _content(content: Any, name: str) -> str:
-    """A text, one part, or a list of parts."""
-    if isinstance(content, dict):
-        content = [content]
-    if not isinstance(content, list):
-        return log_records.optional_text(content, f"{name}.content")
-    parts = [part if isinstance(part, dict | str) else {"type": "part", "value": part} for part in content]
-    return "\n".join(part if isinstance(part, str) else _part(part, name) for part in parts)
-
-
-def _part(part: Line, name: str) -> str:
-    if "text" in part:
-        return log_records.optional_text(part["text"], f"{name}.text")
-    answered = part.get("functionResponse")
-    if isinstance(answered, dict):
-        return _response(answered)
-    return placeholder({"type": next(iter(part), "part"), **part})
-
-
-def _response(answered: Line) -> str:
-    response = answered.get("response")
-    if isinstance(response, dict) and len(response) == 1 and isinstance(found := next(iter(response.values())), str):
-        return found
-    return "" if response is None else json_text(response)
+def _said(content: Any, before: list[Message], name: str, about: Line) -> list[Message]:
+    """What the user said. Newer versions repeat the results of calls in the user's name."""
+    known = {message.get("tool_call_id") for message in before if message["role"] == "tool"}
+    results = results_in(content)
+    new = [result for result in results if result.get("tool_call_id") not in known]
+    if not results:
+        return [{"role": "user", "content": content_text(content, name), "metadata": about}]
+    text = content_text(without_results(content), name)
+    return new + ([{"role": "user", "content": text, "metadata": about}] if text else [])
 
 
 def _turn(line: Line, name: str, about: Line) -> list[Message]:
@@ -128,29 +112,22 @@ def _turn(line: Line, name: str, about: Line) -> list[Message]:
         log_records.mapping(part, f"{name}.thoughts") for part in log_records.items_of(line.get("thoughts") or [], f"{name}.thoughts")
     ]
     said = [": ".join(str(part[key]) for key in ("subject", "description") if part.get(key)) for part in thoughts]
-    turn: Message = {"role": "assistant", "content": _content(line.get("content"), name), "metadata": about}
+    turn: Message = {"role": "assistant", "content": content_text(line.get("content"), name), "metadata": about}
     if said:
         turn["reasoning_content"] = "\n".join(said)
     if not calls:
         return [turn]
     turn["content"] = turn["content"] or None
-    turn["tool_calls"] = [
-        {"id": _id(call), "name": log_records.identifier(call.get("name"), f"{name}.name"), "arguments": json_text(call.get("args") or {})}
-        for call in calls
-    ]
+    turn["tool_calls"] = [call_of(call, name) for call in calls]
     return [
         turn,
         *(_result(call, name) for call in calls if call.get("result") is not None or call.get("status") in ("error", "cancelled")),
     ]
 
 
-def _id(call: Line) -> str | None:
-    return None if call.get("id") is None else log_records.identifier(call["id"], "toolCalls.id")
-
-
 def _result(call: Line, name: str) -> Message:
     result = call.get("result")
-    text = _content(result, f"{name}.result") if isinstance(result, list | str | dict) else ""
+    text = content_text(result, f"{name}.result") if isinstance(result, list | str | dict) else ""
     about = {key: value for key, value in call.items() if key not in ("id", "name", "args", "result") and value is not None}
     message: Message = {
         "role": "tool",
@@ -158,4 +135,4 @@ def _result(call: Line, name: str) -> Message:
         "name": str(call["name"]),
         "metadata": about,
     }
-    return message | ({"tool_call_id": found} if (found := _id(call)) is not None else {})
+    return message | ({} if call.get("id") is None else {"tool_call_id": log_records.identifier(call["id"], f"{name}.id")})

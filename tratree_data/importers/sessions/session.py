@@ -10,16 +10,10 @@ from typing import Any
 
 from tratree_data import ids
 from tratree_data.importers import log_records
-from tratree_data.importers.chat import Message, record_of_chat
+from tratree_data.importers.chat import Message, is_aside, record_of_chat
 from tratree_data.importers.log_files import LogFile, json_lines
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 
-INJECTED = (
-    "<environment_context>", "<user_instructions>", "<INSTRUCTIONS>", "# AGENTS.md instructions", "<command-", "<local-command-",
-    "<system-reminder>", "Caveat: The messages below", "<permissions instructions>", "<collaboration_mode>", "<turn_aborted>",
-    "<session_context>", "This session is being continued from a previous conversation",
-)  # fmt: skip
-"""How tools begin what they put into a user's mouth: it is said, and is not what the session is about."""
 REQUEST_MARKS = ("## My request for Codex:",)
 MOST_BRANCHES = 1_000
 LINES_TO_MARK = 50
@@ -67,7 +61,7 @@ def record_of_session(session: Session, where: str, options: Options) -> Record:
 def first_asked(messages: Sequence[Message]) -> str:
     """The first thing that a user said, without what the tool says in its name."""
     said = [message for message in messages if message["role"] == "user" and (message["content"] or "").strip()]
-    own = [m["content"] for m in said if not m["content"].lstrip().startswith(INJECTED) and not (m.get("metadata") or {}).get("isMeta")]
+    own = [message["content"] for message in said if not is_aside(message)]
     asked = next(iter(own or [message["content"] for message in said]), "")
     for mark in REQUEST_MARKS:
         asked = asked.rpartition(mark)[2]
