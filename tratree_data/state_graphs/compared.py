@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.state_graphs import credits as credit
-from tratree_data.state_graphs.grouping import NONE, Flags, Floats, Groups, Ints, Steps, distances, hash_compared
+from tratree_data.state_graphs.grouping import NONE, Flags, Floats, Groups, Ints, Steps, count_distinct, distances, hash_compared
 from tratree_data.store.schemas import arrow_schema
 from tratree_data.system.hashing import Hashes, hash_texts, hex_column
 from tratree_data.trees.normalise import Rule, normalise
@@ -116,11 +116,11 @@ class Compared:
             "state_id": self.state_ids,
             "observation": facts.table["observation"].take(pa.array(groups.founder)).cast(pa.string()),
             "visits": np.bincount(numbers, minlength=count),
-            "rollouts": _distinct(numbers, facts.steps.rollout[kept].astype(np.uint64), count),
+            "rollouts": count_distinct(numbers, facts.steps.rollout[kept].astype(np.uint64), count),
             "scored_visits": scored,
             "mean": nullable(mean),
             "value": nullable(value),
-            "actions": _distinct(numbers, facts.steps.did[kept], count),
+            "actions": count_distinct(numbers, facts.steps.did[kept], count),
             "ends": np.bincount(groups.state[kept & facts.ended], minlength=count),
             "solved_ends": np.bincount(groups.state[kept & self.solved_ends], minlength=count),
             "distance": pa.array(distance, pa.int32(), mask=distance == NONE),
@@ -155,14 +155,6 @@ class Compared:
 def _with_history(keys: Hashes, history: str) -> Hashes:
     """Identifiers of one history, which differ from those of another."""
     return np.asarray(keys ^ hash_texts(pa.array([f"history {history}"]))[0])
-
-
-def _distinct(group: Ints, values: Hashes, groups: int) -> Ints:
-    """How many different values each group has."""
-    order = np.lexsort((values, group))
-    new = np.ones(len(order), np.bool_)
-    new[1:] = (np.diff(group[order]) != 0) | (values[order][1:] != values[order][:-1])
-    return np.bincount(group[order[new]], minlength=groups)
 
 
 def nullable(values: Floats) -> pa.Array:

@@ -36,7 +36,7 @@ class Steps:
         acted = np.flatnonzero(np.diff(self.first))
         at = self.first[acted]
         moves = np.full(len(self.tree), NONE, np.int64)
-        moves[acted] = np.unique(_mix_three(self.tree[acted], self.seen[at], self.did[at]), return_inverse=True)[1]
+        moves[acted] = number_keys(_mix_three(self.tree[acted], self.seen[at], self.did[at]))[0]
         return moves
 
 
@@ -69,20 +69,31 @@ def group(steps: Steps, history: int) -> Groups:
 def _number(keys: Hashes, kept: Flags) -> tuple[Ints, Hashes, Ints]:
     """Each kept row's number among the distinct keys, numbered as they first appear; the keys; the row where each appears first."""
     rows = np.flatnonzero(kept)
-    found, at, inverse = np.unique(keys[rows], return_index=True, return_inverse=True)
-    order = np.argsort(at, kind="stable")
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
     numbers = np.full(len(keys), NONE, np.int64)
-    numbers[rows] = place[inverse]
-    return numbers, found[order], rows[at[order]]
+    numbers[rows], at = number_keys(keys[rows])
+    founder = rows[at]
+    return numbers, keys[founder], founder
+
+
+def number_keys(keys: Hashes) -> tuple[Ints, Ints]:
+    """(each row's number among the distinct keys, as they first appear; the row where each appears first)."""
+    numbers = pa.array(keys).dictionary_encode().indices.to_numpy().astype(np.int64)
+    founder = np.zeros(int(numbers.max(initial=NONE)) + 1, np.int64)
+    founder[numbers[::-1]] = np.arange(len(keys))[::-1]
+    return numbers, founder
+
+
+def count_distinct(group: Ints, values: Hashes, groups: int) -> Ints:
+    """How many different values each group has."""
+    _, first = number_keys(_mix_three(group.astype(np.uint64), values, values))
+    return np.bincount(group[first], minlength=groups)
 
 
 def hash_compared(texts: pa.Array) -> Hashes:
     """Hashes of texts; two texts made to have one hash are refused."""
     hashes = hash_texts(texts)
-    _, at, inverse = np.unique(hashes, return_index=True, return_inverse=True)
-    if not _all_equal(*text_buffers(texts), at.astype(np.int64), inverse.astype(np.int64)):
+    numbers, founder = number_keys(hashes)
+    if not _all_equal(*text_buffers(texts), founder, numbers):
         raise BadInputError("Two different observations have one hash, so states cannot be distinguished.\nNext: tratree delete the task")
     return hashes
 
