@@ -14,11 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyarrow import csv
 
+from tratree_data import states
+from tratree_data.cli import app
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.reader import open_store
 from tratree_data.viewing.colours import SCALE, value_colour
-from tratree_data.viewing.figures import attempt_table, best_of, figure, make_table, score_table
+from tratree_data.viewing.figures import FIGURES, attempt_table, best_of, figure, make_table, score_table
 from tratree_data.viewing.shown_trees import find_tree, read_tree
+from tratree_data.viewing.state_drawing import place_states, read_state_graph
 from tratree_data.viewing.tree_drawing import HEIGHT, draw_tree_svg, place_tree
 
 HOSTILE = "</text><script>alert(1)</script>\"'&amp;<![CDATA[ $\\frac{1}{0}$ \x00\x1b[31m\u202e\ufffe\nnext "
@@ -73,6 +76,32 @@ def test_the_same_figure_has_the_same_bytes(store_folder: Path, tmp_path: Path) 
     for name in ("attempts", "tree"):
         first, second = (figure(store_folder, name, tmp_path / f"{name}{i}.svg").read_bytes() for i in range(2))
         assert first == second
+
+
+def test_the_state_graph_places_every_state_by_its_distance(store_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="tratree states"):
+        figure(store_folder, "states", tmp_path / "x.svg")
+    copied = toy_store(tmp_path / "toy", tasks=2, attempts=7, seed=3)
+    states(copied)
+    store = open_store(copied)
+    graph = read_state_graph(store, find_tree(store, "task_001"))
+    places = place_states(graph)
+    assert set(graph.states) <= set(places)
+    assert len(set(places.values())) == len(places), "nothing is drawn over something else"
+    solvable = {name: row["distance"] for name, row in graph.states.items() if row["distance"]}
+    assert solvable
+    assert {places[name][0] + distance for name, distance in solvable.items()} == {places["solved"][0]}, "columns are distances"
+    assert all((places[name][1] > 0) == (name in solvable) for name in graph.states)
+    counted = store.sql("SELECT sum(ends) AS n FROM states WHERE tree_id = $id", {"id": find_tree(store, "task_001")}).to_pylist()[0]["n"]
+    assert sum(visits for _, end, visits, _ in graph.arrows if end in ("solved", "failed")) == counted
+    text = figure(copied, "states", tmp_path / "states.svg", task="task_001").read_text(encoding="utf-8")
+    assert text.count(" visit") == len(graph.states)
+    assert read_state_graph(store, find_tree(store, "task_001"), most=2).left_out == len(graph.states) - 2
+
+
+def test_without_a_name_the_figures_are_listed(store_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    app(["figure", str(store_folder)], standalone_mode=False)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(FIGURES)
 
 
 def test_a_table_from_a_file_is_drawn(store_folder: Path, tmp_path: Path) -> None:

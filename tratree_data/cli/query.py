@@ -218,17 +218,23 @@ def check(
 @app.command(rich_help_panel=PANEL)
 def figure(
     directory: AnyDataset,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="scores, attempts, quality, sweep, steps (also DIR,DIR) or tree.")],
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", help="scores, attempts, quality, sweep, steps (also DIR,DIR), tree or states. Default: list them."),
+    ] = None,
     out: Annotated[str | None, typer.Option(metavar="FILE", help="Where to write the figure: .svg, .png or .pdf.")] = None,
-    task: Annotated[str | None, typer.Option(help="The task to draw, for tree. Default: the one with most divergences.")] = None,
+    task: Annotated[str | None, typer.Option(help="The task to draw, for tree and states. Default: the one with most divergences.")] = None,
     table: Annotated[str | None, typer.Option(metavar="FILE", help="Draw a saved table (.csv, .json, .parquet) instead of DIR.")] = None,
 ) -> None:
     """Draw a figure for papers and cards, in colours that colour-blind readers can distinguish.
 
     Example: `tratree figure demo attempts --out attempts.png`
     """
-    from tratree_data.viewing.figures import figure
+    from tratree_data.viewing.figures import FIGURES, figure
 
+    if name is None:
+        print("\n".join(f"{known:<10}{shows}" for known, shows in FIGURES.items()))
+        return
     print(figure(directory, name, out, task=task, table=table))
 
 

@@ -27,7 +27,7 @@ from tratree_data.trees.comparing import cosines
 from tratree_data.trees.embed import Cache, load_cache
 from tratree_data.trees.embedders import Embedder, embedder_called, make_embedder
 from tratree_data.trees.normalise import normalise, parse_rules
-from tratree_data.trees.stats import quality_of
+from tratree_data.trees.stats import measuring_quality
 from tratree_data.trees.texts import one_array
 from tratree_data.trees.tree import Trees
 
@@ -177,7 +177,7 @@ def _reach(judged: pa.Table, threshold: float) -> int:
 def _sweep(sample: Sample, cache: Cache, settings: BuiltWith, judged: pa.Table) -> pa.Table:
     """The trees at each threshold: nodes, merges, divergences, and merges that what came next contradicts."""
     rows = []
-    with progress("audit", len(THRESHOLDS), "thresholds") as advance:
+    with measuring_quality() as quality_of, progress("audit", len(THRESHOLDS), "thresholds") as advance:
         for threshold in THRESHOLDS:
             tried = replace(settings, embedder=cache.embedder.name, min_similarity=threshold)
             built = rebuild_in_memory(sample.rollouts, sample.steps, tried, cache)

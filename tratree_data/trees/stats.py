@@ -1,6 +1,7 @@
 """`tratree stats`: how good the trees are, by the paper's criteria, with advice; and how that changes with more attempts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -15,6 +16,7 @@ from tratree_data.store.reader import Store
 from tratree_data.store.release import open_dataset
 from tratree_data.store.schemas import create_statement
 from tratree_data.store.views import create_views, views_for
+from tratree_data.system.progress import progress
 
 SAMPLED_TREES = 1_000
 FEW_SPLIT = 0.1
@@ -55,23 +57,33 @@ def stats_by_attempts(directory: str | Path, attempts: Sequence[int] = tuple(ran
     settings = last_settings(store)
     steps, cache = read_steps(store, ranked), cache_of(store, settings)
     rows = []
-    for count in attempts:
-        first = ranked.filter(pc.less_equal(ranked["place"], count))
-        built = rebuild_in_memory(first, steps, settings, cache)
-        rows.append({"attempts": count, **quality_of(built.nodes, first)})
+    with measuring_quality() as quality_of, progress("stats", len(attempts), "numbers of attempts") as advance:
+        for count in attempts:
+            first = ranked.filter(pc.less_equal(ranked["place"], count))
+            built = rebuild_in_memory(first, steps, settings, cache)
+            rows.append({"attempts": count, **quality_of(built.nodes, first)})
+            advance(1)
     return pa.Table.from_pylist(rows)
 
 
-def quality_of(nodes: pa.Table, rollouts: pa.Table) -> dict[str, Any]:
-    """The same row for trees that are not in a store; each rollout already has the score that counts."""
+@contextmanager
+def measuring_quality() -> Iterator[Callable[[pa.Table, pa.Table], dict[str, Any]]]:
+    """A function of nodes and rollouts that gives the same row for trees that are not in a store; each rollout has the score that counts.
+
+    One connection serves all trees, because to open one takes longer than to ask it.
+    """
     text = query_text("quality")
     with duckdb.connect() as connection:
-        connection.register("nodes", nodes)
-        connection.register("rollouts", rollouts.append_column("duplicate_of", pa.nulls(rollouts.num_rows, pa.string())))
         connection.execute(create_statement("rollout_scores"))
-        create_views(connection, views_for(text))
-        row: dict[str, Any] = connection.sql(text).to_arrow_table().to_pylist()[0]
-    return row
+
+        def quality_of(nodes: pa.Table, rollouts: pa.Table) -> dict[str, Any]:
+            connection.register("nodes", nodes)
+            connection.register("rollouts", rollouts.append_column("duplicate_of", pa.nulls(rollouts.num_rows, pa.string())))
+            create_views(connection, views_for(text))
+            row: dict[str, Any] = connection.sql(text).to_arrow_table().to_pylist()[0]
+            return row
+
+        yield quality_of
 
 
 def limits(store: Store) -> list[tuple[str, str]]:

@@ -52,19 +52,18 @@ STYLE = {
 }
 
 
-def load_matplotlib() -> Any:
-    """matplotlib in our style, without windows."""
+def new_figure(**options: Any) -> Any:
+    """An empty matplotlib figure in our style; without pyplot, which takes half a second to import and opens windows."""
     try:
         import matplotlib as mpl
     except ImportError as error:
         raise missing_package("matplotlib", "view") from error
-    mpl.use("agg")
-    from matplotlib import font_manager, pyplot
+    from matplotlib import font_manager
+    from matplotlib.figure import Figure
 
     known = {font.name for font in font_manager.fontManager.ttflist}
     mpl.rcParams.update(STYLE | {"font.family": [name for name in FONTS if name in known]})
-
-    return pyplot
+    return Figure(**options)
 
 
 def columns(table: pa.Table, *names: str) -> list[list[Any]]:
@@ -79,9 +78,9 @@ def columns(table: pa.Table, *names: str) -> list[list[Any]]:
 
 def plot_scores(table: pa.Table) -> Any:
     """bin_from, bin_to, rollouts → a histogram in which each bar has the colour of its scores."""
-    pyplot = load_matplotlib()
     low, high, counts = columns(table, "bin_from", "bin_to", "rollouts")
-    figure, axes = pyplot.subplots(figsize=(5.2, 2.9))
+    figure = new_figure(figsize=(5.2, 2.9))
+    axes = figure.subplots()
     for start, end, count in zip(low, high, counts, strict=True):
         axes.bar((start + end) / 2, count, (end - start) * 0.86, color=value_colour((start + end) / 2))
     axes.set(xlim=(-0.01, 1.01), xlabel="score", ylabel="rollouts", title=f"Scores of {sum(counts):,} rollouts")
@@ -91,9 +90,9 @@ def plot_scores(table: pa.Table) -> Any:
 
 def plot_attempts(table: pa.Table) -> Any:
     """attempts, best, best_low, best_high, solved, mean → the expected score of the best of k attempts."""
-    pyplot = load_matplotlib()
     attempts, best, low, high, solved, mean = columns(table, "attempts", "best", "best_low", "best_high", "solved", "mean")
-    figure, axes = pyplot.subplots(figsize=(5.2, 3.1))
+    figure = new_figure(figsize=(5.2, 3.1))
+    axes = figure.subplots()
     axes.fill_between(attempts, low, high, color=BLUE, alpha=0.14, linewidth=0)
     axes.plot(attempts, best, color=BLUE, marker="o", markersize=4.5, label="best score (95 % interval)")
     axes.plot(attempts, solved, color=ORANGE, marker="s", markersize=4, linestyle="--", label="solved at least once")
@@ -131,7 +130,6 @@ def plot_sweep(table: pa.Table) -> Any:
 
 def plot_steps(table: pa.Table) -> Any:
     """model, task_id, step, score → the score after each step, per task and model, as in the paper's figure 3."""
-    pyplot = load_matplotlib()
     models, tasks, steps, scores = columns(table, "model", "task_id", "step", "score")
     lines: dict[tuple[str, str], tuple[list[int], list[float]]] = {}
     for model, task, step, score in zip(models, tasks, steps, scores, strict=True):
@@ -141,15 +139,8 @@ def plot_steps(table: pa.Table) -> Any:
     names, shown = list(dict.fromkeys(models)), list(dict.fromkeys(tasks))[:MOST_PANELS]
     looks = dict(zip(names, cycle(LINES), strict=False))
     rows = -(-len(shown) // PANELS_PER_ROW)
-    figure, grid = pyplot.subplots(
-        rows,
-        min(len(shown), PANELS_PER_ROW),
-        figsize=(7.4, 2.1 * rows + 0.5),
-        sharex=True,
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
+    figure = new_figure(figsize=(7.4, 2.1 * rows + 0.5), layout="constrained")
+    grid = figure.subplots(rows, min(len(shown), PANELS_PER_ROW), sharex=True, sharey=True, squeeze=False)
     for axes, task in zip(grid.flat, shown, strict=False):
         for name in names:
             if (task, name) in lines:
@@ -170,8 +161,8 @@ def plot_steps(table: pa.Table) -> Any:
 
 
 def _small_multiples(table: pa.Table, x: str, x_label: str, panels: tuple[tuple[str, str, str], ...], whole: bool = True) -> Any:
-    pyplot = load_matplotlib()
-    figure, grid = pyplot.subplots(1, len(panels), figsize=(2.35 * len(panels), 2.4), layout="constrained")
+    figure = new_figure(figsize=(2.35 * len(panels), 2.4), layout="constrained")
+    grid = figure.subplots(1, len(panels))
     for axes, (title, name, label) in zip(grid, panels, strict=True):
         at, values = columns(table, x, name)
         axes.plot(at, values, color=BLUE, marker="o", markersize=4)
@@ -200,11 +191,10 @@ PLOTS: dict[str, Callable[[pa.Table], Any]] = {
 
 def plot_tree(drawing: Drawing, title: str) -> Any:
     """The same drawing as the SVG, for the other formats."""
-    pyplot = load_matplotlib()
-    from matplotlib.patches import FancyBboxPatch, PathPatch
+    figure = new_figure(figsize=((drawing.width + 40) / 96, (drawing.height + 70) / 96))
+    from matplotlib.patches import FancyBboxPatch, PathPatch, Rectangle
     from matplotlib.path import Path
 
-    figure = pyplot.figure(figsize=((drawing.width + 40) / 96, (drawing.height + 70) / 96))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(-20, drawing.width + 20), ylim=(drawing.height + 20, -50))
     axes.axis("off")
@@ -235,7 +225,7 @@ def plot_tree(drawing: Drawing, title: str) -> Any:
             )
             axes.add_patch(outline)
             axes.add_patch(
-                pyplot.Rectangle((box.x, box.y - HEIGHT / 2), 4, HEIGHT, color=value_colour(box.node.mean) or GREY, zorder=4, linewidth=0)
+                Rectangle((box.x, box.y - HEIGHT / 2), 4, HEIGHT, color=value_colour(box.node.mean) or GREY, zorder=4, linewidth=0)
             )
         _box_text(axes, box)
     return figure

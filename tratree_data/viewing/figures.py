@@ -20,9 +20,19 @@ from tratree_data.system.parquet_sizes import refuse_too_much
 from tratree_data.system.safe_paths import need_local
 from tratree_data.viewing.figure_plots import PLOTS, plot_tree
 from tratree_data.viewing.shown_trees import find_tree, read_tasks, read_tree, sample_tree
+from tratree_data.viewing.state_drawing import plot_states, read_state_graph
 from tratree_data.viewing.tree_drawing import draw_tree_svg, place_tree, tree_svg
 
-NAMES = (*PLOTS, "tree")
+FIGURES = {
+    "scores": "how many rollouts have which score",
+    "attempts": "the best score of k attempts, for each k",
+    "quality": "breadth, depth, divergences and merging with more attempts",
+    "sweep": "nodes, merges and divergences at each similarity threshold",
+    "steps": "the score after each step of a few tasks; DIR,DIR compares datasets",
+    "tree": "the tree of a task (--task)",
+    "states": "the state graph of a task (--task), after tratree states DIR",
+}
+"""What each figure shows."""
 SUFFIXES = (".svg", ".png", ".pdf")
 BINS = 20
 TASKS_OVER_STEPS = 6
@@ -34,9 +44,9 @@ __all__ = ["draw_tree_svg", "figure"]
 def figure(
     directory: str | Path, name: str, out: str | Path | None = None, *, task: str | None = None, table: str | Path | pa.Table | None = None
 ) -> Path:
-    """Draws a figure and returns its path; `task` is for `tree`, `table` for all other figures."""
-    if name not in NAMES:
-        raise NotFoundError(f"Unknown figure {name!r}.{suggest(name, NAMES)}")
+    """Draws a figure and returns its path; `task` is for `tree` and `states`, `table` for all other figures."""
+    if name not in FIGURES:
+        raise NotFoundError(f"Unknown figure {name!r}.{suggest(name, FIGURES)}")
     path = need_local(out, "a figure") if out is not None else Path(f"{name}.svg")
     if path.suffix not in SUFFIXES:
         raise BadInputError(f"{path} must end in {', '.join(SUFFIXES)}.\nNext: --out {path.stem}.svg")
@@ -44,6 +54,8 @@ def figure(
         path.parent.mkdir(parents=True, exist_ok=True)
         if name == "tree":
             _write_tree(open_dataset(directory), task, path)
+        elif name == "states":
+            _save(_draw_states(open_dataset(directory), task), path)
         else:
             rows = read_table(table) if table is not None and not isinstance(table, pa.Table) else table
             _save(PLOTS[name](rows if rows is not None else make_table(directory, name)), path)
@@ -147,12 +159,26 @@ def read_table(path: str | Path) -> pa.Table:
         ) from error
 
 
-def _write_tree(store: Store, task: str | None, path: Path) -> None:
-    store.need("nodes")
+def _find_task(store: Store, task: str | None) -> str:
     tree_id = sample_tree(read_tasks(store)) if task is None else find_tree(store, task)
     if tree_id is None:
         raise NotFoundError(f"{store.path} has no tree to draw.\nNext: tratree build {store.path}")
-    tree = read_tree(store, tree_id)
+    return tree_id
+
+
+def _draw_states(store: Store, task: str | None) -> Any:
+    store.need("states", "transitions")
+    tree_id = _find_task(store, task)
+    graph = read_state_graph(store, tree_id)
+    if not graph.states:
+        raise NotFoundError(f"{store.path} has no states of this task.\nNext: tratree states {store.path}")
+    instruction = store.sql("SELECT min(instruction) AS text FROM rollouts WHERE tree_id = $tree_id", {"tree_id": tree_id})
+    return plot_states(graph, instruction["text"][0].as_py() or "")
+
+
+def _write_tree(store: Store, task: str | None, path: Path) -> None:
+    store.need("nodes")
+    tree = read_tree(store, _find_task(store, task))
     if path.suffix == ".svg":
         path.write_text(tree_svg(tree), encoding="utf-8")
     else:
@@ -160,8 +186,5 @@ def _write_tree(store: Store, task: str | None, path: Path) -> None:
 
 
 def _save(drawn: Any, path: Path) -> None:
-    from matplotlib import pyplot
-
     when = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": None}[path.suffix]
     drawn.savefig(path, metadata=when)
-    pyplot.close(drawn)

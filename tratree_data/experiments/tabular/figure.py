@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tratree_data.viewing.figure_plots import BLUE, FAINT, INK, LINE, ORANGE, SOFT, load_matplotlib
+from tratree_data.viewing.figure_plots import BLUE, FAINT, INK, LINE, ORANGE, SOFT, new_figure
 
 NOT_SHOWN = "#8b867e"
 """The colour of a difference that the corrected test does not show."""
@@ -19,14 +19,14 @@ MOST = 12.0
 
 def draw_differences(results: dict[str, Any], path: Path) -> None:
     """One row per arm that is compared with the control, in the groups and with the labels of the recipe."""
-    pyplot = load_matplotlib()
     recipe = results["recipe"]
     rows = shown_rows(results)
     groups: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault(recipe["arms"][row["arm"]]["group"], []).append(row)
     count = len(rows) + 1.1 * len(groups)
-    figure, axes = pyplot.subplots(figsize=(7.4, 0.27 * count + 0.9))
+    figure = new_figure(figsize=(7.4, 0.27 * count + 0.9))
+    axes = figure.subplots()
     axes.axvline(0, color=SOFT, linewidth=1)
     place = 0.0
     for group, members in groups.items():
@@ -43,7 +43,6 @@ def draw_differences(results: dict[str, Any], path: Path) -> None:
     seeds = min(row["runs"] for row in rows)
     axes.set_title(f"Points above SFT strong with as many more steps ({seeds} seeds)", loc="right")
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-    pyplot.close(figure)
 
 
 def shown_rows(results: dict[str, Any]) -> list[dict[str, Any]]:
@@ -67,14 +66,14 @@ def _draw_row(axes: Any, row: dict[str, Any], label: str, at: float) -> None:
 
 def draw_phase(results: dict[str, Any], path: Path) -> None:
     """A panel per comparison: the difference at every combination of the two numbers that were varied."""
-    pyplot = load_matplotlib()
     from matplotlib.colors import LinearSegmentedColormap
 
     cells = {tuple(cell["at"]): cell for cell in results["cells"]}
     upward, rightward = (sorted({key[axis] for key in cells}) for axis in (0, 1))
     rows = next(iter(cells.values()))["comparisons"]
     colours = LinearSegmentedColormap.from_list("differences", [ORANGE, "#ffffff", BLUE])
-    figure, grid = pyplot.subplots(2, -(-len(rows) // 2), figsize=(7.6, 5.0), layout="constrained", sharex=True, sharey=True)
+    figure = new_figure(figsize=(7.6, 5.0), layout="constrained")
+    grid = figure.subplots(2, -(-len(rows) // 2), sharex=True, sharey=True)
     for axes, row in zip(grid.flat, rows, strict=True):
         shown = {key: next(one for one in cell["comparisons"] if one["arm"] == row["arm"]) for key, cell in cells.items()}
         values = [[100 * shown[n, m]["value"] for m in rightward] for n in upward]
@@ -90,7 +89,6 @@ def draw_phase(results: dict[str, Any], path: Path) -> None:
     figure.supxlabel(results["axes"][1], fontsize=9.5, color=SOFT)
     figure.supylabel(results["axes"][0], fontsize=9.5, color=SOFT)
     figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
-    pyplot.close(figure)
 
 
 if __name__ == "__main__":
