@@ -126,3 +126,10 @@ def files_with(root: Path, word: str) -> list[str]:
         if word in text:
             found.append(str(path.relative_to(root)))
     return found
+
+
+def written_by(verb: str) -> tuple[str, ...]:
+    """The names in the folder that the verb is given to write."""
+    files = {"figure": "tree.svg", "view": "page.html", "publish next": "release", "withdraw": "release", "withdraw first": "release"}
+    makes_new = ("whole folder", "import", "filter", "merge", "split", "export", "export atif", "publish")
+    return (files.get(verb, "new" if verb in makes_new else "d"),)

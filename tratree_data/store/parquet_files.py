@@ -1,5 +1,6 @@
 """Parquet files of a table, as they are written before a commit names them: light to import, for worker processes."""
 
+import re
 import uuid
 from pathlib import Path
 
@@ -12,6 +13,9 @@ from tratree_data.store.locations import Place, place
 ROWS_PER_GROUP = 122_880
 SCRATCH = ".building"
 """Where `tratree build` has its workers write; while nobody writes, anything in it was left behind."""
+
+OURS = re.compile(r"part-([0-9a-f]{32}|[0-9]{5}-[0-9a-f-]{36}-c[0-9]{3}(\.[a-z0-9]+)?)\.parquet")
+"""As new_file and Delta name what they write; a file of another name was put there by somebody."""
 
 
 def staging(path: str | Place) -> Place:
@@ -50,3 +54,7 @@ def new_file(path: str | Place, table: str) -> Place:
         folder = folder.absolute()
         (folder / table).mkdir(parents=True, exist_ok=True)
     return folder / table / f"part-{uuid.uuid4().hex}.parquet"
+
+
+def is_ours(file: Place) -> bool:
+    return OURS.fullmatch(file.name) is not None

@@ -15,7 +15,7 @@ from tratree_data.results import StageResult
 from tratree_data.store.buckets import BucketPath, list_below
 from tratree_data.store.locations import Place, parquet_files_in
 from tratree_data.store.log import Tables, files_of, read_actions
-from tratree_data.store.parquet_files import SCRATCH
+from tratree_data.store.parquet_files import SCRATCH, is_ours
 from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import table_names
 from tratree_data.store.writer import undo_leftovers, writing
@@ -55,7 +55,7 @@ def remove_unneeded(folder: Place, keep_days: float) -> dict[Place, int]:
 
 
 def unneeded_files(folder: Place, keep_days: float) -> dict[Place, int]:
-    """Parquet files that no kept version needs, with their sizes. While we own the writer's lock, none of them is being written."""
+    """Parquet files of ours that no kept version needs, with their sizes. While we own the writer's lock, none of them is being written."""
     opened = Tables(folder)
     since = time.time() - keep_days * SECONDS_PER_DAY
     found: dict[Place, int] = {}
@@ -65,7 +65,7 @@ def unneeded_files(folder: Place, keep_days: float) -> dict[Place, int]:
         found |= {file: file.stat().st_size for file in sorted(plain_files_below(folder / SCRATCH)) if file.suffix == ".parquet"}
     for table in table_names():  # a killed process may have written files of a table without any commit
         needed = needed_files(opened, table, since) if table in opened.names else set()
-        found |= {file: size for file, size in parquet_files_in(folder / table) if file.name not in needed}
+        found |= {file: size for file, size in parquet_files_in(folder / table) if is_ours(file) and file.name not in needed}
     return found
 
 
