@@ -1,6 +1,9 @@
 """What is passed through to TRL, validation and early stopping, weighted imitation, and the probe of chat templates."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +217,34 @@ def test_weights_come_from_the_credits_of_the_rollouts_steps(folder: Path, tmp_p
         run(folder, tmp_path / "none", weights="rwr")
     with pytest.raises(BadInputError, match="weights are for sft"):
         run(folder, tmp_path / "none", "tree-dpo", weights="awr")
+
+
+@pytest.mark.slow
+def test_two_processes_weigh_and_validate_as_one_does(folder: Path, tmp_path: Path) -> None:
+    settings = [
+        "weights=awr",
+        "validation=0.3",
+        "patience=2",
+        "trainer.eval_steps=1",
+        "batch=4",
+        "log_steps=1",
+        "gradient_checkpointing=false",
+    ]
+    words = [part for setting in settings for part in ("--set", setting)]
+    words += ["--kind", "success", "--full", "--learning-rate", "0.003", "--max-steps", "3", "--device-batch", "1"]
+    command = ["-m", "tratree_data.cli", "train", str(folder / "data"), "--model", str(folder / "model"), *words]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    records = []
+    for name, launcher in (("one", []), ("two", ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"])):
+        run = [sys.executable, *launcher, *command, "--out", str(tmp_path / name)]
+        done = subprocess.run(run, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        records.append(json.loads((tmp_path / name / "training.json").read_text()))
+    losses = [[entry["loss"] for entry in record["log"] if "loss" in entry] for record in records]
+    curves = [[point["loss"] for point in record["validation"]["curve"]] for record in records]
+    assert len(curves[0]) == 3
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3)
+    assert curves[0] == pytest.approx(curves[1], abs=1e-3)
 
 
 def test_rows_without_weights_are_left_out_and_counted() -> None:
