@@ -91,7 +91,7 @@ def test_the_experiments_stores_are_ordinary_datasets(experiment: Path) -> None:
 # Recipes
 
 
-@pytest.mark.parametrize("name", ["weak_to_strong", "weak_to_strong_short", "weak_to_strong_pretrained"])
+@pytest.mark.parametrize("name", ["weak_to_strong", "weak_to_strong_short", "weak_to_strong_pretrained", "weak_to_strong_gpu"])
 def test_recipes_refer_only_to_what_is_there(name: str) -> None:
     recipe = read_experiment(name)
     assert {"sft_weak", "sft_strong", "control", "mcts_sft_all"} <= set(recipe["arms"])
@@ -156,6 +156,13 @@ def test_paper_recipes_are_whole_and_fit_their_machines(path: Path) -> None:
     for training in trainings:
         assert memory_gib(training) < recipe["estimate"]["gpu_memory_gib"]
         assert 0 < hours(training, recipe["estimate"], 1824) < 100
+
+
+def test_the_recipe_for_one_gpu_fits_it_and_its_hour() -> None:
+    recipe = read_experiment("weak_to_strong_gpu")
+    trainings = flatten_trainings(recipe)
+    assert max(memory_gib(training) for training in trainings) < recipe["estimate"]["gpu_memory_gib"]
+    assert sum(hours(training, recipe["estimate"], recipe["estimate"]["rows"]["alfworld"]) for training in trainings) < 0.5
 
 
 def test_a_recipe_finds_the_included_config_of_accelerate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
