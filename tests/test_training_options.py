@@ -181,8 +181,12 @@ def test_training_stops_when_the_validation_loss_rises_and_keeps_the_best(folder
         row = demonstration_rows(tokenizer, training_template(tokenizer), [(talk(task),)], Lengths(None))[0]
         losses.append(model(input_ids=torch.tensor([row["input_ids"]]), labels=torch.tensor([row["labels"]])).loss.item())
     assert sum(losses) / TASKS == pytest.approx(found["best"]["loss"], rel=1e-3)
-    with pytest.raises(BadInputError, match="patience needs validation"):
-        settings_from({"patience": 2})
+    (tmp_path / "out" / "training.json").write_text(json.dumps({**record, "finished": False}))
+    resumed = run(folder, tmp_path / "out", **settings)[1]["validation"]
+    assert resumed["best"] == found["best"]
+    for alone in ({"patience": 2}, {"trainer": {"eval_steps": 5}}):
+        with pytest.raises(BadInputError, match="needs validation"):
+            settings_from(alone)
 
 
 # Weighted imitation

@@ -68,6 +68,8 @@ class TrainSettings(Settings):
             "lora_rank must be above 0": self.full or self.lora_rank > 0,
             "divergence_weight needs previous, the earlier exploration policy": not self.divergence_weight or self.previous is not None,
             "weights are for sft and mcts-sft": self.weights is None or getattr(self, "method", "sft") in ("sft", "mcts-sft"),
+            "trainer.eval_steps needs validation, the rows to evaluate": self.validation is not None
+            or "eval_steps" not in (self.trainer or {}),
             "patience needs validation, the rows whose loss decides": self.patience is None or self.validation is not None,
             "weights and divergence_weight exclude each other": self.weights is None or not self.divergence_weight,
             "weights need rows that are not packed, and TRL's usual loss": self.weights is None
