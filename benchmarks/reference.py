@@ -576,7 +576,7 @@ def anchor_pairs(attempts: Sequence[Attempt], history: float, silent: Callable[[
             if attempts[number].score is not None:
                 takers.setdefault(attempts[number].steps[step][1], {}).setdefault(number, step)
         means = {action: sum(attempts[n].score or 0.0 for n in those) / len(those) for action, those in takers.items()}
-        ranked = sorted(takers, key=lambda action: (-means[action], -len(takers[action])))  # the rest is tie, and the same scores
+        ranked = sorted(takers, key=lambda action: (-means[action], -len(takers[action]), min(takers[action].items())))
         for worse in ranked[1:]:
             sides = []
             for action, sign in ((ranked[0], -1), (worse, 1)):

@@ -8,17 +8,18 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from helpers.small import make_store, tables
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from benchmarks import reference
-from tratree_data import build, check, open_store, pairs, states
+from tratree_data import build, check, open_store, pairs, publish, states
 from tratree_data.errors import NotFoundError
 from tratree_data.preferences.pairs import make_pair_chunk, pair_trees
 from tratree_data.preferences.settings import PairSettings
 from tratree_data.state_graphs.compared import Comparing
 from tratree_data.state_graphs.settings import StatesSettings
 from tratree_data.state_graphs.states import graph_of_steps
+from tratree_data.store.release import open_dataset
 from tratree_data.trees.tree import build_tree
 
 ATTEMPTS = st.lists(
@@ -33,6 +34,7 @@ ATTEMPTS = st.lists(
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ATTEMPTS, st.sampled_from(["0", "1"]))
+@example([([("a", "x")], None), ([("a", "y")], 0.0), ([("a", "z"), ("a", "x")], 0.25)], "0")
 def test_anchor_pairs_equal_the_reference(log: list[tuple[Any, Any]], history: str) -> None:
     attempts = [reference.Attempt(steps, score, score == 1.0) for steps, score in log]
     rollouts, steps = tables(
@@ -87,6 +89,13 @@ def test_the_verb_makes_them_from_the_tables_of_states(tmp_path: Path, form: str
     assert [row[side][0]["content"].split("Action: ")[-1] for side in ("chosen", "rejected")] == ["out", "sleep"]
     assert not any(rule["offending_rows"] for rule in check(tmp_path).to_pylist())
     assert not pairs(tmp_path, kinds=("divergence", "anchor"), form=form).changed
+    if form == "react":
+        release = tmp_path.with_name(f"{tmp_path.name}-release")
+        publish(tmp_path, release, version="1.0.0", license="mit")
+        card = (release / "README.md").read_text(encoding="utf-8")
+        assert "Pairs here: 1 of kind `anchor`." in card
+        assert 'row["kind"] in ("step", "anchor")' in card
+        assert open_dataset(release).read("pairs").to_pylist() == [row]
     assert pairs(tmp_path, kinds=("anchor",), anchor_history="1", form=form).counts["pairs"] == 0, "what came before differs"
     states(tmp_path, history=("0",))
     assert pairs(tmp_path, kinds=("anchor",), form=form).changed, "its states are new"

@@ -54,8 +54,9 @@ def anchors_of(arrays: TreeArrays, credits: pa.Table | None, method: str | None)
 def anchor_candidates(arrays: TreeArrays, states: States, action: Ints, anchor: Ints) -> Candidates:
     """In each state the best action against each other one, with all rollouts that took it there, whatever came before.
 
-    A rollout counts once for each action, where it first took it. The sides are the best rollout through the better action and the worst
-    through the worse one; sides with one history are left out, because `divergence` and `step` compare those.
+    A rollout counts once for each action, where it first took it. Of equally good actions the one with most rollouts is the best, then the
+    older. The sides are the best rollout through the better action and the worst through the worse one; sides with one history are left
+    out, because `divergence` and `step` compare those.
     """
     rows = np.flatnonzero((anchor != NO_STATE) & ~np.isnan(arrays.score)[arrays.step_rollout])
     rollout, did = arrays.step_rollout[rows], action[arrays.step_node[rows]]
@@ -69,7 +70,9 @@ def anchor_candidates(arrays: TreeArrays, states: States, action: Ints, anchor: 
     best = _first_of_each(group, np.lexsort((rollout, length, -score, group)))
     worst = _first_of_each(group, np.lexsort((rollout, length, score, group)))
     state = anchor[rows[best]] if len(rows) else rows
-    ranked = np.lexsort((np.arange(len(state)), -visits, -mean, state))
+    oldest = np.full(len(visits), len(anchor))
+    np.minimum.at(oldest, group, rows)
+    ranked = np.lexsort((oldest, -visits, -mean, state))
     start = np.maximum.accumulate(np.where(np.diff(state[ranked], prepend=-1) != 0, np.arange(len(ranked)), 0))
     other = np.flatnonzero(start != np.arange(len(ranked)))
     better, worse = ranked[start[other]], ranked[other]
