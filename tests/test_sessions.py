@@ -241,13 +241,13 @@ def test_gemini_results_that_are_repeated_in_the_users_name_count_once(tmp_path)
     alone = [HEADER, first, second, {"id": "2b", "type": "user", "content": [repeated]}, third]
     both = [HEADER, first, second, {"id": "2b", "type": "user", "content": [repeated, unseen, {"text": "And now?"}]}, third]
     (plain,), _ = read_log("gemini", lines(tmp_path, [HEADER, first, second, third], "plain.jsonl"))
-    (told,), _ = read_log("gemini", lines(tmp_path, alone, "alone.jsonl"))
+    (repeated_once,), _ = read_log("gemini", lines(tmp_path, alone, "alone.jsonl"))
     (more,), _ = read_log("gemini", lines(tmp_path, both, "both.jsonl"))
-    assert said(told) == said(plain)
+    assert said(repeated_once) == said(plain)
     assert said(more) == [*said(plain)[:-1], ("tool", "late", "late"), ("user", "And now?", None), said(plain)[-1]]
 
 
-def test_what_the_program_says_beside_the_user_is_a_message_and_no_observation(tmp_path):
+def test_what_the_program_says_beside_the_user_is_a_message_but_not_observed(tmp_path):
     """Today's date and the folder's content would keep attempts at one task apart."""
     for day in ("Monday", "Tuesday"):
         context = {"id": "0", "type": "user", "content": [{"text": f"<session_context>\nToday is {day}.\n</session_context>"}]}

@@ -27,7 +27,7 @@ def walk(rng: random.Random, start: str, actions: Sequence[str], describe: Calla
 
 
 def shell(rng: random.Random) -> list[tuple[str, str]]:
-    commands = ["ls -l -a src", 'grep -n -r "TODO" src', "python /work/check.py", "cat src/main.py", "git status"]
+    commands = ["ls -l -a src", 'grep -n -r "TODO" src', "python /srv/check.py", "cat src/main.py", "git status"]
     return walk(rng, "/testbed", commands, lambda done, action: f"{action.split()[0]}: {sum(map(ord, done + action)) % 97} lines\nexit 0")
 
 
@@ -68,7 +68,7 @@ def _spaces(text: str, rng: random.Random) -> str:
 
 
 def _script(text: str, rng: random.Random) -> str:
-    return text.replace("/work/check.py", f"/work/check_{rng.randint(1000, 9999)}.py")
+    return text.replace("/srv/check.py", f"/srv/check_{rng.randint(1000, 9999)}.py")
 
 
 def _redirect(text: str, rng: random.Random) -> str:
