@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError
 from tratree_data.importers import conversations, log_files
-from tratree_data.importers.formats import FORMATS
+from tratree_data.importers.formats import FORMATS, fitting_formats
 from tratree_data.importers.import_log import find_files
 from tratree_data.importers.log_files import LogFile, json_members, json_records
 from tratree_data.importers.log_records import Options, Problem, Record
@@ -91,6 +91,49 @@ def test_messages_with_tools_null_contents_and_trials_that_open_differently():
     assert first.instruction == second.instruction == "You are Mia. Exchange the mug."
     assert (first.task_id, first.trajectory_id, second.trajectory_id) == ("0", "tau:0", "tau:1")
     assert (first.prompt, first.end_observation) == ("You are a retail agent.", "###STOP###")
+
+
+BARE = [
+    {"role": "user", "content": [{"type": "text", "text": "List it."}]},
+    {"role": "assistant", "content": [{"type": "text", "text": "Look."}, {"type": "tool_use", "id": "t", "name": "ls", "input": {}}]},
+    {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": "notes.txt"}]},
+    {"role": "assistant", "content": "One file."},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "conversations"),
+    [
+        ("one.json", json.dumps(BARE, indent=1), 1),
+        ("many.json", json.dumps([BARE, BARE[:2]]), 2),
+        ("a_conversation_a_line.jsonl", "\n".join(json.dumps(said) for said in (BARE, BARE[:2])), 2),
+        ("a_message_a_line.jsonl", "\n".join(map(json.dumps, BARE)), 1),
+        ("a_message_a_line.txt", "\n".join(map(json.dumps, BARE)), 1),
+    ],
+)
+def test_bare_lists_of_messages_are_conversations(tmp_path, name, text, conversations):
+    (tmp_path / name).write_text(text)
+    assert fitting_formats(LogFile(tmp_path / name, name), Options()) == ["messages"]
+    records, problems = read("messages", tmp_path / name, environment="shell")
+    assert (len(records), problems) == (conversations, [])
+    assert acts(records[0]) == [("List it.", "Look.", 'ls'), ("notes.txt", "", "One file.")]
+    assert records[0].instruction == "List it."
+
+
+def test_what_only_resembles_a_list_of_messages_is_none(tmp_path):
+    for text in (
+        '[{"role": "admin", "content": "x"}]',
+        '[{"role": "user"}]',
+        '["user", "assistant"]',
+        "[[1, 2]]",
+        '[{"role": "user", "content": "x"}]',
+    ):
+        (tmp_path / "log.json").write_text(text)
+        assert fitting_formats(LogFile(tmp_path / "log.json", "log.json"), Options()) == []
+    broken = "\n".join([json.dumps(BARE[0]), '{"role": "assistant"', json.dumps(BARE[3])])
+    (tmp_path / "broken.jsonl").write_text(broken)
+    records, problems = read("messages", tmp_path / "broken.jsonl", environment="shell")
+    assert (len(records), reasons(problems)) == (1, ["not_json"])
 
 
 def test_messages_in_lines_thinking_parts_and_roles():

@@ -1,10 +1,12 @@
-"""OpenAI messages with rewards: {"task_id", "trial", "reward", "info", "traj" or "messages"}, as tau-bench writes them.
+"""OpenAI messages with rewards: {"task_id", "trial", "reward", "info", "traj" or "messages"}, as tau-bench writes them; also bare lists of
+messages, and files with one message a line, which are one conversation.
 
 A tool call is the action, 'name {arguments}', and what was said beside it the thought; a plain answer is an action too. The first user
 message may differ between the trials of a task, so the instruction is taken from `info` where it is.
 """
 
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any
 
 from tratree_data.importers import log_records
@@ -16,16 +18,42 @@ from tratree_data.importers.log_records import Options, Problem, Record, TooLong
 LOGS = ("traj", "messages", "trajectory", "conversation")
 TASKS = ("task_id", "id", "instance_id", "prompt_id")
 TRIALS = ("trajectory_id", "trial", "attempt")
+ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 KNOWN = {*TASKS, *TRIALS, "environment", "env", "split", "model", "reward", "score", "success", "tools"}
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     """A line that is too long to hold is read message by message."""
-    for where, value in json_records(file):
+    records = json_records(file)
+    first = list(islice(records, 1))
+    if first and _is_message(first[0][1]):
+        yield from _one_conversation(file, options, chain(first, records))
+        return
+    for where, value in chain(first, records):
         if isinstance(value, TooLong):
             yield from log_records.each([(where, None)], lambda where, _, line=value: _long(file, options, where, line))  # type: ignore[misc]
         else:
             yield from log_records.each([(where, value)], lambda where, value: parse(file, options, where, value))
+
+
+def is_one_conversation(file: LogFile) -> bool:
+    """Whether the file's records are messages."""
+    return any(_is_message(value) for _, value in islice(json_records(file), 1))
+
+
+def _is_message(value: Any) -> bool:
+    said = isinstance(value, dict) and value.get("role") in ROLES and ("content" in value or "tool_calls" in value)
+    return said and not any(name in value for name in LOGS)
+
+
+def _one_conversation(file: LogFile, options: Options, records: Iterator[Any]) -> Iterator[Record | Problem]:
+    messages: list[Any] = []
+    for _, value in records:
+        if isinstance(value, Problem):
+            yield value
+        else:
+            messages.append(value)
+    yield from log_records.each([(f"{file.name}:1", messages)], lambda where, value: parse(file, options, where, value))
 
 
 def _long(file: LogFile, options: Options, where: str, line: TooLong) -> Record:
@@ -35,7 +63,7 @@ def _long(file: LogFile, options: Options, where: str, line: TooLong) -> Record:
 
 
 def parse(file: LogFile, options: Options, where: str, value: Any) -> Record:
-    entry = log_records.mapping(value, "the record")
+    entry = {"messages": value} if isinstance(value, list) else log_records.mapping(value, "the record")
     key = next((name for name in LOGS if name in entry), "messages")
     log = log_records.items_of(log_records.need(entry, key), key)
     spoken = [said for i, message in enumerate(log) for said in read_messages(message, f"{key}[{i}]")]

@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from tratree_data.importers.formats import FORMATS, LOOK_AHEAD
 from tratree_data.importers.log_files import CHUNK, GZIP_MAGIC, UTF_16, LogFile, is_line_of_json
 from tratree_data.importers.log_records import Options, Problem, Record
+from tratree_data.importers.openai_messages import is_one_conversation
 from tratree_data.importers.parts import Part, PartRead, Slice, read_part
 from tratree_data.importers.record_storage import STAGE, Import
 from tratree_data.importers.shipped_parts import read_shipped, ship
@@ -61,7 +62,7 @@ def cut_parts(format: str, files: Sequence[LogFile], options: Options) -> list[P
 
 def _has_records_in_lines(format: str, file: LogFile, options: Options) -> bool:
     """Whether each line of the file is a record, as its beginning shows."""
-    if format not in BY_LINE or not is_line_of_json(file):
+    if format not in BY_LINE or not is_line_of_json(file) or is_one_conversation(file):
         return False
     return any(isinstance(item, Record) for item in islice(FORMATS[format](LogFile(file.path, file.name), options), LOOK_AHEAD))
 
