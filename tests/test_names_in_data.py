@@ -111,6 +111,15 @@ def test_no_name_in_a_dataset_imports_a_module_or_starts_a_process(tmp_path: Pat
     assert {path.name for path in tmp_path.iterdir()} == before | made
 
 
+@pytest.mark.slow
+def test_no_text_of_a_dataset_or_release_is_code() -> None:
+    """Three of the texts that `python tests/names.py` replaces."""
+    command = [sys.executable, str(Path(__file__).with_name("names.py")), "--sample", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " texts, 0 faults" in done.stdout
+
+
 def test_a_class_is_replayed_only_if_the_command_names_it(tmp_path: Path) -> None:
     folder = tmp_path / "data"
     explore(folder, COUNTER, "scripted", 2, tasks=2, concurrent=1, processes=1, options={"goal": 2})

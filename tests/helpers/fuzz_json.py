@@ -7,6 +7,7 @@ from typing import Any
 
 HOSTILE = (
     None, True, 0, -1, 1e308, 2**70, "", "../../x", "/etc/hostname", "hub:x", "file:///etc/hostname", "%2e%2e/x", "~",
+    "..", "a\\..\\b", "a\nb", "c:x", "\x1b[31m",
     [], {}, [1], {"a": 1}, "\x00", "\ud800", [None], "x" * 5000,
 )  # fmt: skip
 

@@ -50,7 +50,7 @@ VERBS: dict[str, tuple[str, Command]] = {
     "split": ("full", lambda root: td.split(root / "d", root / "new", {"train": 0.5, "test": 0.5})),
     "delete": ("full", lambda root: td.delete(root / "d", [CANARY])),
     "purge": ("full", lambda root: td.delete(root / "d", [CANARY], purge=True)),
-    "vacuum": ("full", lambda root: td.vacuum(root / "d", keep_days=0)),
+    "vacuum": ("deleted", lambda root: td.vacuum(root / "d", keep_days=0)),
     "export": ("full", lambda root: td.export(root / "d", root / "new", "trl")),
     "export atif": ("full", lambda root: td.export(root / "d", root / "new", "atif")),
     "publish": ("full", lambda root: td.publish(root / "d", root / "new", "0.1.0")),
@@ -84,6 +84,8 @@ def prepare(root: Path, kind: str) -> Path:
     td.pairs(root / "d")
     td.demonstrations(root / "d")
     td.import_log(root / "other", root / "more.jsonl", "jsonl")
+    if kind == "deleted":
+        td.delete(root / "d", ["task-2"])
     if kind.startswith("released"):
         td.publish(root / "d", root / "release", "0.1.0")
         td.delete(root / "d", ["task-2"])
@@ -99,7 +101,9 @@ def content(root: Path) -> dict[str, Any]:
     for folder in sorted(datasets):
         store = open_dataset(folder)
         for table in sorted(store.sources):
-            found[f"{folder.name}: {table}"] = sorted(map(repr, store.read(table).to_pylist()))
+            rows = store.read(table)
+            rows = rows.drop_columns([name for name in ("changed_at",) if name in rows.column_names])
+            found[f"{folder.name}: {table}"] = sorted(map(repr, rows.to_pylist()))
     for path in sorted(root.rglob("*")):
         name = path.relative_to(root).as_posix()
         folder = next((folder for folder in datasets if path.is_relative_to(folder)), None)
