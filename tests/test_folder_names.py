@@ -45,7 +45,7 @@ def test_names_that_delta_cannot_hold_are_refused_before_anything_is_written(
     make_store(source, *tables(ATTEMPTS))
     monkeypatch.chdir(tmp_path)
     for verb in (lambda: create_store(name), lambda: filter(source, name, "true")):
-        with pytest.raises(BadInputError, match=r"\nNext: name another folder") as refused:
+        with pytest.raises(BadInputError, match=r"\nNext: name another") as refused:
             verb()
         assert str(refused.value).count("\n") == 1
         assert list(tmp_path.iterdir()) == []

@@ -681,7 +681,7 @@ def test_a_taken_port_is_said(folder: Path, server: PageServer) -> None:
 
 
 def test_the_commands_in_the_docs_run(tmp_path: Path) -> None:
-    """They name a task of the demo, in whose place stands one of a smaller dataset."""
+    """They name a task of the demo; here it is one of a smaller dataset."""
     toy_store(tmp_path / "demo", tasks=4)
     text = (Path(__file__).parents[1] / "docs" / "viewing.md").read_text(encoding="utf-8")
     assert str(show(tmp_path / "demo", "task_001")) in text

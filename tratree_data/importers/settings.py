@@ -12,7 +12,7 @@ AUTO = "auto"
 Format = Literal[
     "auto", "jsonl", "eto", "agenttraj", "harbor", "atif", "adp", "verifiers", "inspect", "sts", "fireact", "intercode", "knowagent",
     "sweagent", "openhands", "history", "tau2", "toolbench", "spans", "responses", "messages", "sharegpt", "claude-code", "codex",
-    "gemini", "copilot", "opencode", "pi", "hermes", "react", "table",
+    "gemini", "qwen", "copilot", "opencode", "pi", "hermes", "react", "table",
 ]  # fmt: skip
 
 

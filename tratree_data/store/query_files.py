@@ -85,7 +85,7 @@ class QueryFiles(AbstractFileSystem):  # type: ignore[misc]
             self.trouble = BadInputError(
                 f"{error.filename} {what}.\nNext: the same command, if the dataset was rewritten meanwhile; else restore it from a copy"
             )
-            raise self.trouble from error
+            raise
 
     def _remembering(self, read_at: Callable[[int, int], bytes]) -> Callable[[int, int], bytes]:
         def remembering(begin: int, length: int) -> bytes:
