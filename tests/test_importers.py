@@ -116,7 +116,7 @@ def test_bare_lists_of_messages_are_conversations(tmp_path, name, text, conversa
     assert fitting_formats(LogFile(tmp_path / name, name), Options()) == ["messages"]
     records, problems = read("messages", tmp_path / name, environment="shell")
     assert (len(records), problems) == (conversations, [])
-    assert acts(records[0]) == [("List it.", "Look.", 'ls'), ("notes.txt", "", "One file.")]
+    assert acts(records[0]) == [("List it.", "Look.", "ls"), ("notes.txt", "", "One file.")]
     assert records[0].instruction == "List it."
 
 
