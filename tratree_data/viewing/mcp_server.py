@@ -185,6 +185,7 @@ def serve_http(directory: str | Path, time_limit: float = TIME_LIMIT, *, port: i
             raise BadInputError(
                 f"Port {port} cannot be used: {error.strerror}.\nNext: choose another --port, or leave it out to use a free one"
             ) from error
+        listener.listen()
         taken = listener.getsockname()[1]
         hosts = [f"{host}:{taken}" for host in (LOOPBACK, "localhost")]
         app = server.streamable_http_app(
