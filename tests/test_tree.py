@@ -276,6 +276,17 @@ def test_hashes_are_xxh64() -> None:
         ("host-names", "root@a1b2c3:/# ls at 10.0.0.1:80", "root@f9e8d7:/# ls at 10.0.0.2:81"),
         ("log-lines", "INFO: loaded 5 tools\nThe door is open.", "WARNING: slow\nThe door is open."),
         ("log-lines", "The door is open.\n2024-01-02T10:00:00 my.module - ERROR - lost\nDEBUG: 3", "The door is open."),
+        (
+            "result-headers",
+            "Chunk ID: 730018\nWall time: 0.0000 seconds\nProcess exited with code 0\nOutput:\nteh cat",
+            "Chunk ID: 4f541b\nWall time: 1.2500 seconds\nProcess exited with code 0\nOutput:\nteh cat",
+        ),
+        (
+            "result-headers",
+            "Output: teh cat\nExit Code: 1\nProcess Group PGID: 3962",
+            "Output: teh cat\nExit Code: 1\nProcess Group PGID: 41",
+        ),
+        ("result-headers", "ok\n<shellId: 1 completed with exit code 0>", "ok\n<shellId: 7 completed with exit code 0>"),
         ("white-space", "a  b\n\nc", "a b c"),
         ("letter-case", "You open the Door.", "you open the door."),
         (
@@ -297,8 +308,15 @@ def test_presets_see_through(preset: str, left: str, right: str) -> None:
 
 def test_presets_leave_words_alone() -> None:
     text = "You open the drawer 3. The drawer 3 is open. In it, you see nothing."
-    for preset in ("timestamps", "identifiers", "host-names", "log-lines", "white-space"):
+    for preset in ("timestamps", "identifiers", "host-names", "log-lines", "result-headers", "white-space"):
         assert normalise(pa.array([text]), parse_rules([preset])).to_pylist() == [text], preset
+
+
+def test_result_headers_keep_what_the_command_did() -> None:
+    texts = [f"Chunk ID: a1\nProcess exited with code {code}\nOutput:\n{said}" for code, said in ((0, "a"), (1, "a"), (0, "b"))]
+    texts.append("We say Chunk ID: a1 and Wall time: 3 seconds in a sentence.")
+    assert len(set(normalise(pa.array(texts), parse_rules(["result-headers"])).to_pylist())) == len(texts)
+    assert normalise(pa.array(texts[3:]), parse_rules(["result-headers"])).to_pylist() == texts[3:]
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,10 @@ PATTERNS: dict[str, tuple[tuple[str, str], ...]] = {
         (r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b", "<host>"),
     ),
     "log-lines": ((rf"(?m)^{LOG_LINE}\n", ""), (rf"(?:\A|\n){LOG_LINE}\z", ""), (r"\n+\z", "")),
+    "result-headers": (
+        (r"(?m)^(?:Chunk ID: [0-9a-f]+|Wall time: [\d.]+ s(?:econds)?|Process Group PGID: \d+|Background PIDs: [\d, ]+)(?:\n|\z)", ""),
+        (r"<shellId: \d+", "<shellId"),
+    ),
     "quoting": ((r"\\?[\"'`]", "'"),),
     "cd-prefix": ((r"\bcd +[^;&|]+?\s*&&\s*", ""),),
     "working-directory": ((rf"(^|[\s\"'=:(])(?:/(?:{WORKPLACES})(?:/[\w.@-]+)?/|\./|\$PWD/)", r"\1"),),
