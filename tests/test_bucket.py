@@ -229,7 +229,7 @@ def test_scores_deletions_purges_and_vacuum_work_there(server: LoopbackS3, tmp_p
         {"task_id": "task-b"},
         {"task_id": "task-c"},
     ]
-    (parse_address(where) / "nodes" / "part-left-behind.parquet").write_text("left")
+    (parse_address(where) / "nodes" / f"part-{'0' * 32}.parquet").write_text("left")
     assert vacuum(where, keep_days=0, dry_run=True).counts["files"] == 1
     vacuum(where, keep_days=0)
     named = {file for source in open_store(where).sources.values() for file in source.files}
