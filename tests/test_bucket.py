@@ -11,7 +11,7 @@ from threading import Thread
 
 import pytest
 from helpers.commits import append
-from helpers.loopback_s3 import BUCKET, LoopbackS3
+from helpers.loopback_s3 import BUCKET, LoopbackS3, serving_s3
 
 from tratree_data import (
     build,
@@ -48,12 +48,8 @@ ADDRESS = f"s3://{BUCKET}"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LoopbackS3]:
-    server = LoopbackS3()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
+    with serving_s3() as server:
         yield server
-    server.close()
 
 
 @pytest.fixture(autouse=True)

@@ -120,7 +120,7 @@ def test_bare_lists_of_messages_are_conversations(tmp_path, name, text, conversa
     assert records[0].instruction == "List it."
 
 
-def test_what_only_resembles_a_list_of_messages_is_none(tmp_path):
+def test_what_only_resembles_a_list_of_messages_is_not_recognised(tmp_path):
     for text in (
         '[{"role": "admin", "content": "x"}]',
         '[{"role": "user"}]',

@@ -9,7 +9,7 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from helpers.loopback_s3 import BUCKET, LoopbackS3
+from helpers.loopback_s3 import BUCKET, LoopbackS3, serving_s3
 
 from tratree_data import build, check, demonstrations, import_log, open_store, pairs, search, states
 from tratree_data.errors import BadInputError
@@ -48,12 +48,8 @@ class Machines:
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[LoopbackS3]:
-    server = LoopbackS3()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in server.environment.items():
-            patch.setenv(name, value)
+    with serving_s3() as server:
         yield server
-    server.close()
 
 
 @pytest.fixture(scope="module")

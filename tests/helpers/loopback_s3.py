@@ -10,10 +10,12 @@ import socket
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 BUCKET = "shelf"
 CONTROL = "/-control"
@@ -64,6 +66,17 @@ class LoopbackS3:
     def close(self) -> None:
         self.process.kill()
         self.process.wait()
+
+
+@contextmanager
+def serving_s3() -> Iterator[LoopbackS3]:
+    """A server whose credentials are in the environment meanwhile."""
+    server = LoopbackS3()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        yield server
+    server.close()
 
 
 class _Application:
