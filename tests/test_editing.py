@@ -168,7 +168,7 @@ def test_delete_takes_everything_of_a_task(dataset, tmp_path):
     tree = open_store(copy).sql("SELECT DISTINCT tree_id FROM rollouts WHERE task_id = 'task-1'")["tree_id"][0].as_py()
     before = files_that_name(copy, tree)
     assert before
-    shutil.copy(before[0], before[0].with_name("part-that-a-kill-left.parquet"))
+    shutil.copy(before[0], before[0].with_name("part-00000000000000000000000000000000.parquet"))
     report = delete(copy, ["task-1"], purge=True)
     assert report.notes[0] == "1 tasks with 4 rollouts deleted"
     store = open_store(copy)
