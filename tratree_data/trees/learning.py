@@ -18,7 +18,7 @@ from tratree_data.trees.siblings import Log, read_tables
 SAMPLED_TREES = 200
 TURNS = 3
 NAMES = ("temporary-names", "identifiers")
-"""Presets that actions are seen through when observations are learned first: what only these name is no reference to a state."""
+"""Presets that actions are seen through when observations are learned first: what only these name does not refer to a state."""
 
 Learned = tuple[list[Suggestion], list[Suggestion]]
 
