@@ -247,6 +247,7 @@ def test_a_second_writer_is_refused_while_the_first_writes(server: LoopbackS3) -
     assert open_store(where).count("rollouts") == 2
 
 
+@pytest.mark.slow
 def test_many_writers_at_once_lose_nothing(server: LoopbackS3) -> None:
     where = f"{ADDRESS}/many"
     create_store(where)
@@ -462,6 +463,7 @@ def test_an_address_has_plain_names(address: str) -> None:
     assert "password" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_the_command_line_takes_addresses(both: tuple[str, Path]) -> None:
     words = [sys.executable, "-m", "tratree_data.cli", "sql", both[0], "SELECT count(*) AS n FROM rollouts", "--format", "csv"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=120)

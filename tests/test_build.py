@@ -278,6 +278,7 @@ def test_blank_and_huge_texts_are_compared_by_equality(tmp_path: Path) -> None:
     assert len(LexicalEmbedder().windows(huge)) > MAX_WINDOWS
 
 
+@pytest.mark.slow
 def test_ten_thousand_attempts_at_one_task(tmp_path: Path) -> None:
     many = [("crowd", i, 1.0, [(f"You see {i % 5_000} people in the square.", "", "wait"), ("later", "", "leave")]) for i in range(10_000)]
     make_store(tmp_path, *tables(many))

@@ -62,6 +62,7 @@ conversations = st.lists(inputs | outputs, max_size=8).filter(lambda messages: a
 @seed(13)
 @settings(max_examples=1500, deadline=None)
 @given(messages=conversations, react=st.sampled_from([None, True, False]))
+@pytest.mark.slow
 def test_any_conversation_comes_back_exactly(messages, react):
     assert rebuilt(record(messages, react=react)) == messages
 

@@ -170,6 +170,7 @@ def test_a_closed_pipe_is_no_error(dataset: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+@pytest.mark.slow
 def test_interrupting_is_clean(tmp_path: Path) -> None:
     """Ctrl-C in the middle of a run; the same command goes on and ends where an undisturbed run ends."""
     words = ["explore", "webshop", str(tmp_path / "d"), "--tasks", "150", "--attempts", "3", "--commit-seconds", "0.2"]

@@ -116,6 +116,7 @@ def test_two_versions_of_an_environment_are_refused_by_merge(tmp_path):
     assert merge(tmp_path / "quiet", tmp_path / "quiet", tmp_path / "same").counts["rollouts"] == 4
 
 
+@pytest.mark.slow
 def test_a_release_and_a_dataset_merge(dataset, tmp_path):
     publish(dataset, tmp_path / "release", "1.0.0")
     more = make_dataset(tmp_path / "more", range(6, 8))

@@ -115,6 +115,7 @@ class TestALFWorld:
         assert alfworld.admissible_actions() == before
         assert alfworld.expert_actions(task) is None
 
+    @pytest.mark.slow
     def test_quickened_it_says_what_textworld_says(self) -> None:
         """Three games, a third of the expert's actions replaced by other possible ones: all texts and possible actions are the same."""
         quick, plain = (
@@ -417,6 +418,7 @@ def test_every_optional_member_is_typed_and_documented(hooks: type, page: str) -
     assert names == {name for name in names if re.search(rf"^\| `{name}\b", text, re.MULTILINE)}
 
 
+@pytest.mark.slow
 def test_code_reads_no_other_optional_member() -> None:
     known = {name for hooks in (AgentHooks, EnvironmentHooks) for name in vars(hooks) if not name.startswith("_")}
     subject = r"(?:agent|named|found|environment|(?:agent|environment)_class\([^()]*\))"

@@ -186,6 +186,7 @@ def test_check_finds_files_that_the_hub_does_not_hold_as_they_were_published(cli
     assert not [request for request in client.hub.requests if "/resolve/" in request.path and "/data/" in request.path]
 
 
+@pytest.mark.slow
 def test_versions_on_the_hub_never_move_and_grow_by_shards(client, tmp_path):
     folder = make_dataset(tmp_path / "shop", range(3))
     client.do(publish, folder, "org/grow", "1.0.0")
@@ -217,6 +218,7 @@ def downloaded_shards(client: Client) -> set[str]:
     return {f"{match[1]}/{match[2]}" for match in found if match}
 
 
+@pytest.mark.slow
 def test_publishing_fetches_only_the_shards_that_differ(client, tmp_path):
     """Nothing of the release is cached: what is uploaded is not downloaded, as on a new machine."""
     folder = make_dataset(tmp_path / "shop", range(6))
@@ -244,6 +246,7 @@ def publish_crowded(folder: Path, repo: str, version: str) -> bool:
         diff.SMALL_SHARDS = before
 
 
+@pytest.mark.slow
 def test_small_shards_written_anew_on_the_hub_leave_both_versions_whole(client, tmp_path):
     folder = import_rows(tmp_path / "shop", trajectories([1]))
     assert client.do(publish_crowded, folder, "org/crowded", "1.0.0")
@@ -319,6 +322,7 @@ def from_request(number: int, what: object) -> Fault:
     return fault
 
 
+@pytest.mark.slow
 def test_cut_off_at_any_request_there_is_no_tag_and_the_same_command_finishes(client, tmp_path):
     folder = import_rows(tmp_path / "shop", trajectories(range(2)))
     client.do(publish, folder, "org/whole", "1.0.0")
@@ -343,6 +347,7 @@ def test_cut_off_at_any_request_there_is_no_tag_and_the_same_command_finishes(cl
 
 
 @pytest.mark.parametrize("moment", ["/lfs/", "/commit/", "/tag/"])
+@pytest.mark.slow
 def test_killed_while_uploading_the_same_command_finishes(client, tmp_path, moment):
     folder = import_rows(tmp_path / "shop", trajectories(range(2)))
     repo = f"org/killed-{moment.strip('/')}"
@@ -492,6 +497,7 @@ READING_VERBS = {
         (("half",), "cannot be reached", ["sql"]),
     ],
 )
+@pytest.mark.slow
 def test_a_fault_while_reading_ends_with_a_plain_word(client, dataset, what, said, verbs):
     """Passing faults are retried by the client, five times within half a minute; then that is all."""
     if "org/faulty" not in client.hub.repositories:
@@ -539,6 +545,7 @@ def test_a_full_disk_while_publishing_to_the_hub(client, tmp_path):
     assert "org/disk" not in client.hub.repositories
 
 
+@pytest.mark.slow
 def test_the_token_is_needed_and_never_shown(client, tmp_path):
     folder = import_rows(tmp_path / "shop", trajectories([1]))
     client.hub.begin()
@@ -556,6 +563,7 @@ def test_the_token_is_needed_and_never_shown(client, tmp_path):
         assert not [path for path, content in files.items() if TOKEN.encode() in content]
 
 
+@pytest.mark.slow
 def test_a_version_is_withdrawn_with_its_tag(client: Client, dataset: Path, tmp_path: Path) -> None:
     """`main` shows the version before again, and the number is never used again."""
     client.do(publish, dataset, "org/leaky", "0.1.0", title="x")

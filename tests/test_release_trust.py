@@ -97,6 +97,7 @@ def test_a_dataset_without_trees_is_published(tmp_path):
     assert publish(import_rows(tmp_path / "shop", trajectories([1])), tmp_path / "out", "0.1.0").changed
 
 
+@pytest.mark.slow
 def test_stages_that_were_left_out_or_set_otherwise_are_not_out_of_date(tmp_path):
     """Each dataset holds what its owner wanted of the stages; only what was made from older rows is refused."""
     folder = import_rows(tmp_path / "shop", trajectories(range(4)))
@@ -131,6 +132,7 @@ def test_one_point_zero_is_a_promise_and_needs_no_change_of_the_data(release, da
     assert shards[0] == shards[1]
 
 
+@pytest.mark.slow
 def test_a_split_that_vanishes_is_a_major_change(dataset, tmp_path):
     publish(dataset, tmp_path / "out", "1.0.0")
     split(dataset, tmp_path / "one", {"train": 1.0})

@@ -355,6 +355,7 @@ def test_replay_meets_the_environment_as_it_was_explored(tmp_path: Path) -> None
         assert all(row["replay_score"] == row["value"] for row in scores), scores
 
 
+@pytest.mark.slow
 def test_datasets_of_datasets_know_how_their_environments_were_explored(tmp_path: Path) -> None:
     """Filtered, split, merged, published: a path is replayed with the options that it was found with."""
     from tratree_data import build, explore, filter, merge, publish, search, split

@@ -109,6 +109,7 @@ def test_other_tools_see_an_added_column_and_keep_its_rule(tmp_path: Path, add_c
     assert version == grown_again, "the columns and rules were added once"
 
 
+@pytest.mark.slow
 def test_an_old_release_merges_with_a_dataset_that_has_more_columns(tmp_path: Path, add_columns: Callable[[], None]) -> None:
     import_rows(tmp_path / "old", trajectories([1]))
     publish(build_all(tmp_path / "old"), tmp_path / "release", "1.0.0")

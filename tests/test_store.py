@@ -163,6 +163,7 @@ def test_time_travel_never_shows_what_a_kill_left(tmp_path: Path) -> None:
     assert [open_store(tmp_path, {"steps": number}).count("steps") for number in range(before, after + 1)] == [2] * (after - before) + [4]
 
 
+@pytest.mark.slow
 def test_a_reader_beside_a_writer_sees_whole_commits(tmp_path: Path) -> None:
     """Every commit adds one rollout and two steps; whenever it is opened, there are twice as many steps."""
     create_store(tmp_path)

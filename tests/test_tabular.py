@@ -219,6 +219,7 @@ def test_the_results_are_paired_by_seed(whole: Path) -> None:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.slow
 def test_a_killed_run_resumes_with_the_same_command(whole: Path, recipe: Path) -> None:
     """Killed once the first arm is finished; what it had made is kept, and the results are those of an uninterrupted run."""
     folder = recipe.parent / "killed"

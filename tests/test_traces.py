@@ -104,6 +104,7 @@ def test_a_session_that_is_too_long_for_a_row_is_in_its_file_and_the_card_says_s
     assert "6 sessions are too long for a row" in (tmp_path / "release/README.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_versions_with_sessions_grow_stay_whole_and_are_withdrawn(tmp_path: Path) -> None:
     dataset = import_rows(tmp_path / "shop", trajectories(range(3), attempts=2))
     target = tmp_path / "release"

@@ -680,6 +680,7 @@ def test_a_taken_port_is_said(folder: Path, server: PageServer) -> None:
         PageServer(folder, port=server.port)
 
 
+@pytest.mark.slow
 def test_the_commands_in_the_docs_run(tmp_path: Path) -> None:
     """They name a task of the demo; here it is one of a smaller dataset."""
     toy_store(tmp_path / "demo", tasks=4)
@@ -765,6 +766,7 @@ def test_people_can_say_what_they_think_of_a_rollout(browser: Any, annotated: Pa
     assert not check(annotated.store.path).filter(pc.field("offending_rows") > 0).num_rows
 
 
+@pytest.mark.slow
 def test_only_the_served_page_may_annotate(annotated: PageServer, server: PageServer) -> None:
     node = open_store(annotated.store.path).sql("SELECT node_id FROM nodes ORDER BY node_id LIMIT 1")["node_id"][0].as_py()
     good = {"subject": "node", "subject_id": node, "label": "good", "note": "x" * 100}

@@ -118,6 +118,7 @@ print(int(sys.argv[2]) - left)
 """
 
 
+@pytest.mark.slow
 def test_a_withdrawal_killed_on_the_way_is_finished_by_the_same_call(release: Path, tmp_path: Path) -> None:
     def killed(folder: Path, call: int) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", KILLED, str(folder), str(call)]

@@ -118,8 +118,8 @@ def compare_schemas(before: Path, old: Mapping[str, Any], new: Iterable[str]) ->
             changes.append(("major", f"table {table} is gone"))
         elif table not in old:
             changes.append(("minor", f"table {table} is new"))
-        else:
-            changes += _compare_columns(table, *(_columns(table, text) for text in _two_schemas(before, table)))
+        elif (texts := _two_schemas(before, table))[0] != texts[1]:
+            changes += _compare_columns(table, *(_columns(table, text) for text in texts))
     return changes
 
 
