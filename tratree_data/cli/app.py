@@ -1,5 +1,6 @@
 """What all verbs share: the app, messages on stderr, and how a dataset is named."""
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, fields
 from functools import reduce
@@ -13,6 +14,7 @@ import typer
 from rich.console import Console
 
 from tratree_data.results import StageResult
+from tratree_data.system.arrow_start import spare_pandas
 from tratree_data.system.plain_text import one_line
 from tratree_data.system.settings import PYTHON_ONLY, Setting, Settings, field_kinds
 
@@ -54,6 +56,8 @@ def options(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
     """Options before the verb."""
+    if "--help" not in sys.argv:
+        spare_pandas()
 
 
 def report(result: StageResult) -> None:

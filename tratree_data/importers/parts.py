@@ -5,10 +5,8 @@ records (careful.py), as in a small import. This module is light to import, beca
 """
 
 import gc
-import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,18 +67,7 @@ class PartRead:
     """How many lines the part's slice of a file has."""
 
 
-class _WithoutPandas(MetaPathFinder):
-    """Arrow imports pandas before it makes its first array of a list, which takes a worker longer than a part."""
-
-    @classmethod
-    def find_spec(cls, fullname: str, path: object = None, target: object = None) -> None:
-        if fullname == "pandas":
-            raise ModuleNotFoundError(name=fullname)
-
-
 def read_part(part: Part) -> PartRead:
-    if _WithoutPandas not in sys.meta_path:
-        sys.meta_path.insert(0, _WithoutPandas)
     gc.disable()  # a part makes a million small objects and no cycles
     try:
         return _Reading(part).run()

@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from typing import IO, Any, TypeVar, cast
 
 from tratree_data.errors import TratreeError
+from tratree_data.system.arrow_start import spare_pandas
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -140,6 +141,7 @@ def _start_server(function: Callable[[Any], Any]) -> Child:
 
 def serve_calls(connection: Connection) -> None:
     """The child of `run_in_processes`: receives a function, then answers each item with (True, result) or (False, error)."""
+    spare_pandas()
     function = connection.recv()
     while True:
         item = connection.recv()
