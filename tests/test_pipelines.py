@@ -117,6 +117,7 @@ def test_the_demo_keeps_every_rule_and_ends_with_what_to_do(demo_run: Path) -> N
 def test_trees_is_the_second_command_for_logs_without_scores(tmp_path: Path) -> None:
     """Sessions of a coding agent: trees and values of nothing, no pairs, and every rule holds."""
     from tratree_data import import_log
+    from tratree_data.viewing.run_summary import summarise_run
 
     session = next((Path(__file__).parent / "data/logs/claude-code").glob("*.jsonl"))
     result = import_log(tmp_path / "d", session)
@@ -126,6 +127,7 @@ def test_trees_is_the_second_command_for_logs_without_scores(tmp_path: Path) -> 
     assert results["build"].counts["trees"] > 0
     assert (results["pairs"].counts["pairs"], results["check"].counts["broken"]) == (0, 0)
     assert [result.stage for result in run("trees", tmp_path / "d") if result.changed] == ["check"]
+    assert summarise_run(tmp_path / "d").plain.splitlines()[-1].startswith(f"  tratree score {tmp_path / 'd'} --with ")
 
 
 def test_a_recipe_that_ends_with_a_broken_rule_fails(tmp_path: Path) -> None:

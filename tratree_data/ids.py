@@ -1,4 +1,7 @@
-"""Identifiers: content hashes without salt, 16 hexadecimal characters, the same on every machine and in every version."""
+"""Identifiers: content hashes without salt, 16 hexadecimal characters, the same on every machine and in every version.
+
+Texts and nodes, of which there are millions, are hashed in compiled code instead (system/hashing.py).
+"""
 
 import xxhash
 

@@ -51,4 +51,6 @@ def _next(store: Store, task: str | None) -> str:
         f"tratree sql {store.path} divergences",
         f"tratree view {store.path} --out page.html",
     ]
+    if not query(store, "overview")["scored"][0].as_py():
+        commands.append(f"tratree score {store.path} --with scores.csv, or judge:model=NAME: best paths and pairs need scores")
     return "\n".join(["Next:", *(f"  {command}" for command in commands)])
