@@ -22,8 +22,8 @@ from typing import Any
 
 import pyarrow as pa
 import redaction_blind
-import redaction_blind_second
 import redaction_blind_fourth
+import redaction_blind_second
 import redaction_blind_third
 from redaction_blind import SEED, Case, cases, parts_left
 from redaction_reference import apply_every_rule

@@ -4,6 +4,7 @@ import json
 import random
 import string
 from pathlib import Path
+from types import ModuleType
 
 import pyarrow as pa
 import pytest
@@ -11,7 +12,8 @@ from helpers.secret_corpus import look_alikes, secrets
 from helpers.shared_data import SHARED, needs_shared
 from helpers.shop import build_all, import_rows, trajectories
 
-from benchmarks.redaction_blind import LOOKALIKES, cases
+from benchmarks import redaction_blind_fourth, redaction_blind_third
+from benchmarks.redaction_blind import LOOKALIKES, cases, parts_left
 from benchmarks.redaction_blind import SECRETS as REDACTION_BLIND
 from benchmarks.redaction_reference import apply_every_rule
 from tratree_data.releases.leaks import find_leaks
@@ -415,3 +417,36 @@ def test_redacted_json_remains_json():
         redacted = Redactor().redact_text(text, "here")
         assert BODY not in redacted
         assert list(json.loads(redacted)) == ["password", "mail"]
+
+
+@pytest.mark.parametrize("held_back", [redaction_blind_third, redaction_blind_fourth], ids=["third", "fourth"])
+def test_the_secrets_of_a_set_that_was_once_held_back_are_found_and_its_look_alikes_stay(held_back: ModuleType) -> None:
+    examples = list(cases(held_back.SECRETS, held_back.LOOKALIKES))
+    rules = load_rules()
+    redacted = [Redactor(rules).redact_text(case.text, "here") for case in examples]
+    wrong = [
+        case.text
+        for case, after in zip(examples, redacted, strict=True)
+        if (parts_left(case, after) if case.secret is not None else after != case.text)
+    ]
+    assert len(examples) > 80
+    assert wrong == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"sessionId": "42b140ef-1c2d-4e3f-8a9b-409fd7c62e7f"',
+        "cache key: f35f68aad47c8d64c7c2966cf49f7c39f63602eb35105d9ac91ed4b7ff6cc279",
+        'credentials: "same-origin"',
+        "page.fill('#search', 'red shoes size 42')",
+        'child.expect("login:"); child.sendline("python3")',
+        "openssl passwd -6 -stdin",
+        "auth=(user, token)",
+        "the key is missing_in_the_configuration_file",
+        "Set PYTHONPATH to /srv/app1",
+        '"value": "a1b2c3d4e5f6a7b8", "label": "Colour"',
+    ],
+)
+def test_what_only_looks_like_the_newer_rules_stays(text: str) -> None:
+    assert Redactor(load_rules()).redact_text(text, "here") == text

@@ -154,10 +154,11 @@ def _suspects(texts: pl.Series, rules: Sequence[Rule]) -> tuple[pl.DataFrame, pl
 
 def _look(texts: pl.Series, rules: Sequence[Rule]) -> pl.Series:
     """Few expressions that cover many rules are fastest, up to a size from which on the engine runs out of memory for its states."""
-    cased, small = ([rule.near for rule in rules if rule.any_case == any_case] for any_case in (False, True))
-    found = texts.str.to_lowercase().str.contains(_any_of(small))
-    for half in (cased[: len(cased) // 2], cased[len(cased) // 2 :]) if len(texts) else ():
-        found |= texts.str.contains(_any_of(half))
+    found = pl.repeat(False, len(texts), eager=True)
+    for any_case, looked_at in ((False, texts), (True, texts.str.to_lowercase())):
+        near = [rule.near for rule in rules if rule.any_case == any_case]
+        for half in (near[: len(near) // 2], near[len(near) // 2 :]):
+            found |= looked_at.str.contains(_any_of(half)) if half else False
     return found
 
 
