@@ -1,17 +1,22 @@
-"""Kills every writing verb at each call that changes a file, runs it again, and compares with an undisturbed run.
+"""Every writing verb as if killed before each call that changes a file, run again, and compared with an undisturbed run.
 
-    python tests/kills.py [--only split] [--sample 5] [--seed 0]
+    python tests/kills.py [--only split] [--sample 5] [--seed 0] [--workers 2]
 
-Without --sample: every call. A fault is printed with its verb and call; --at CALL repeats it (-1 is the last).
+A verb runs once and is stopped before each call; what is on the disk then is what a kill would have left, and is kept. From each of these
+states the verb runs again. Without --sample: every call. A fault is printed with its verb and call; --at CALL repeats it (-1 is the last).
 """
 
 import argparse
+import importlib
 import os
 import random
 import shutil
 import sys
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -22,46 +27,65 @@ from helpers.writing_verbs import CANARY, VERBS, broken, content, files_with, pr
 
 import tratree_data as td
 from tratree_data.errors import TratreeError
+from tratree_data.releases.redaction_rules import load_rules
 
 CHECKED = 10
 """One in so many is also checked, which takes longer than the verbs; all are compared with a run that was."""
+KEPT = 200
+"""So many states are on the disk at once."""
 
 
-def kill_verb(verb: str, folder: Path, calls: list[int] | None, sample: int, dice: random.Random) -> tuple[int, int, list[str]]:
-    """(calls that change files, kills, faults)"""
+def kill_verb(verb: str, folder: Path, calls: list[int] | None, sample: int, seed: str, share: Any) -> tuple[int, int, list[str]]:
+    """(calls that change files, states that the verb was repeated from, faults)"""
     kind, command = VERBS[verb]
-    base = folder / kind
+    base, work = folder / kind, folder / "work"
     if not base.exists():
         _need(forked(lambda: prepare(base, kind)))
-    work = folder / "work"
-    undisturbed = _start(base, work)
-    calm = _need(forked(lambda: command(undisturbed), below=undisturbed))
-    expected = _need(forked(lambda: (content(undisturbed), broken(undisturbed)))).value
+    _start(base, work)
+    calm = _need(forked(lambda: (command(work), set(sys.modules))[1], below=work))
+    for module in sorted(calm.value - set(sys.modules)):  # once, rather than in each process that is forked
+        with suppress(Exception):
+            importlib.import_module(module)
+    expected = _need(forked(lambda: (content(work), broken(work)))).value
     chosen = [call if call > 0 else calm.calls + 1 + call for call in calls or range(1, calm.calls + 1)]
-    chosen = sorted(dice.sample(chosen, sample)) if 0 < sample < len(chosen) else chosen
+    chosen = (sorted(random.Random(seed).sample(chosen, sample)) if 0 < sample < len(chosen) else chosen)[share]
     faults = []
-    for call in chosen:
-        root = _start(base, work)
-        killed = forked(lambda root=root: command(root), below=root, kill_at=call)
-        if not killed.killed:
-            faults.append(f"{verb} at call {call}: not killed, {killed.trace or 'it ended before'}")
-            continue
-        again = forked(lambda root=root: command(root))
-        fault = _fault(verb, root, again, expected, call == chosen[0] or call % CHECKED == 0)
-        if fault:
-            faults.append(f"{verb} killed at call {call}: {fault}")
-    shutil.rmtree(work, ignore_errors=True)
+    for batch in (chosen[start : start + KEPT] for start in range(0, len(chosen), KEPT)):
+        _start(base, work)
+        _need(forked(lambda: command(work) and None, below=work, at_change=lambda call, kept=batch: _keep(work, folder, call, kept)))
+        for call in batch:
+            shutil.rmtree(work)
+            if not (state := folder / f"killed-{call}").exists():
+                faults.append(f"{verb} at call {call}: it ended before")
+                continue
+            state.rename(work)
+            again = forked(lambda: command(work) and None)
+            fault = _fault(verb, work, again, expected, call == chosen[0] or call % CHECKED == 0)
+            if fault:
+                faults.append(f"{verb} killed at call {call}: {fault}")
+    shutil.rmtree(work)
     return calm.calls, len(chosen), faults
 
 
-def _start(base: Path, work: Path) -> Path:
+def _start(base: Path, work: Path) -> None:
     shutil.rmtree(work, ignore_errors=True)
-    return Path(shutil.copytree(base, work, symlinks=True))
+    shutil.copytree(base, work, symlinks=True)
+
+
+def _keep(work: Path, folder: Path, call: int, kept: list[int]) -> None:
+    """A copy whose files changed in the same order, which is how a verb knows that nobody touched what it left behind."""
+    if call not in kept:
+        return
+    copy = folder / f"killed-{call}"
+    files = {path for path in work.rglob("*") if path.is_file() and not path.is_symlink()}
+    shutil.copytree(work, copy, symlinks=True, ignore=lambda at, names: [name for name in names if Path(at) / name in files])
+    for file in sorted(files, key=lambda path: path.stat().st_ctime_ns):
+        shutil.copy2(file, copy / file.relative_to(work))
 
 
 def _need(ended: Ended) -> Ended:
     if ended.killed or ended.error:
-        sys.exit(ended.trace or "killed")
+        raise RuntimeError(ended.trace)
     return ended
 
 
@@ -86,20 +110,28 @@ def main() -> None:
     parser.add_argument("--at", type=int, action="append")
     parser.add_argument("--sample", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=1)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="tratree-kills-") as name:
         if LOADED not in os.environ:
             sys.exit(run_preloaded(Path(__file__), *sys.argv[1:], folder=Path(name)))
-        for verb in td.__all__:  # once, rather than in each process that is forked
+        load_rules()
+        for verb in td.__all__:
             getattr(td, verb)
-        dice, faults = random.Random(arguments.seed), []
-        for verb in arguments.only or VERBS:
-            started = time.perf_counter()
-            calls, kills, found = kill_verb(verb, Path(name).resolve(), arguments.at, arguments.sample, dice)
-            faults += found
-            print(f"{verb}: {calls} calls, {kills} kills, {len(found)} faults, {time.perf_counter() - started:.0f} s", flush=True)
-            print("".join(f"  {fault}\n" for fault in found[:20]), end="", flush=True)
-    sys.exit(bool(faults))
+        faulty, workers = False, arguments.workers
+        with ProcessPoolExecutor(workers, get_context("fork")) as pool:
+            for verb in arguments.only or VERBS:
+                started = time.perf_counter()
+                of_verb = (arguments.at, arguments.sample, f"{arguments.seed} {verb}")
+                folders = [Path(name).resolve() / str(worker) for worker in range(workers)]
+                jobs = [pool.submit(kill_verb, verb, folder, *of_verb, slice(i, None, workers)) for i, folder in enumerate(folders)]
+                results = [job.result() for job in jobs]
+                found = [fault for result in results for fault in result[2]]
+                faulty |= bool(found)
+                kills, seconds = sum(result[1] for result in results), time.perf_counter() - started
+                print(f"{verb}: {results[0][0]} calls, {kills} kills, {len(found)} faults, {seconds:.0f} s", flush=True)
+                print("".join(f"  {fault}\n" for fault in found[:20]), end="", flush=True)
+    sys.exit(faulty)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-/* Preloaded into a process (LD_PRELOAD), counts the calls that change files below a folder, logs them, and kills the process at one of them.
+/* Preloaded into a process (LD_PRELOAD), counts the calls that change files below a folder, logs them, and stops the process before each of them.
 
    Python's audit hooks do not see what Delta, DuckDB and Arrow write; the C library's functions, which all of them call, do. */
 
@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -17,15 +18,16 @@
 
 #define MOST_FILES 65536
 static char root[PATH_MAX];
-static long kill_at = 0;
+static int stops = 0;
 static volatile long count = 0;
+static pthread_mutex_t one_at_a_time = PTHREAD_MUTEX_INITIALIZER;
 static int log_to = -1;
 static char written[MOST_FILES];
 enum { READ_ONLY, FRESH, BEGUN };
 
-void file_calls_watch(const char *folder, long at, int log) {
+void file_calls_watch(const char *folder, int stop, int log) {
     strncpy(root, folder, sizeof root - 1);
-    kill_at = at;
+    stops = stop;
     count = 0;
     log_to = log;
 }
@@ -55,8 +57,13 @@ static int record(const char *call, int at, const char *name) {
     return 1;
 }
 
+/* A stop takes effect in the calling thread before the call is made, and stops all others: what is on the disk then is what a kill leaves. */
 static void note(const char *call, int at, const char *name) {
-    if (record(call, at, name) && __sync_add_and_fetch(&count, 1) == kill_at) syscall(SYS_kill, getpid(), SIGKILL);
+    if (!record(call, at, name)) return;
+    pthread_mutex_lock(&one_at_a_time);
+    count++;
+    if (stops) syscall(SYS_tgkill, getpid(), syscall(SYS_gettid), SIGSTOP);
+    pthread_mutex_unlock(&one_at_a_time);
 }
 
 static void note_write(int file) {

@@ -1,4 +1,4 @@
-"""Which files a call changes, and a kill at any of them: it runs in a process forked from this one, with file_calls.c preloaded."""
+"""Which files a call changes, and what is on the disk before each change: it runs in a forked process, with file_calls.c preloaded."""
 
 import ctypes
 import os
@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Any
 
 SOURCE = Path(__file__).with_suffix(".c")
 LOADED = "TRATREE_FILE_CALLS"
+AtChange = Callable[[int], None]
 
 
 def run_preloaded(program: Path, *words: str, folder: Path) -> int:
@@ -41,39 +43,41 @@ class Ended:
     calls: int = 0
 
 
-def forked(call: Callable[[], Any], *, below: Path = Path(), kill_at: int = 0, log: Path | None = None) -> Ended:
-    """Runs the call in a process of its own, killed at its n-th change of a file below the folder."""
-    ours, theirs = os.pipe()
-    child = os.fork()
-    if not child:
-        os.close(ours)
-        ended = _watched(call, below, kill_at, log)
-        with os.fdopen(theirs, "wb") as answer:
-            pickle.dump(ended, answer)
-        os._exit(0)
-    os.close(theirs)
-    with os.fdopen(ours, "rb") as answer:
-        said = answer.read()
-    _, status = os.waitpid(child, 0)
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
-        return Ended(True)
-    return pickle.loads(said)
+def forked(
+    call: Callable[[], Any], *, below: Path = Path(), at_change: Callable[[int], None] | None = None, log: Path | None = None
+) -> Ended:
+    """Runs the call in a process of its own, which is stopped while `at_change` is called before its n-th change of a file below."""
+    with tempfile.TemporaryFile() as answer:
+        child = os.fork()
+        if not child:
+            pickle.dump(_watched(call, below, at_change is not None, log), os.fdopen(os.dup(answer.fileno()), "wb"))
+            os._exit(0)
+        number = 0
+        while os.WIFSTOPPED(status := os.waitpid(child, os.WUNTRACED)[1]):
+            number += 1
+            if at_change:
+                at_change(number)
+            os.kill(child, signal.SIGCONT)
+        if os.WIFSIGNALED(status):
+            return Ended(True, trace=f"ended by signal {os.WTERMSIG(status)}")
+        answer.seek(0)
+        return pickle.load(answer)  # type: ignore[no-any-return]
 
 
-def _watched(call: Callable[[], Any], below: Path, kill_at: int, log: Path | None) -> Ended:
+def _watched(call: Callable[[], Any], below: Path, stops: bool, log: Path | None) -> Ended:
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)
     counter = ctypes.CDLL(None)
     to = -1 if log is None else os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     if below != Path():
-        counter.file_calls_watch(os.fsencode(below), kill_at, to)
+        counter.file_calls_watch(os.fsencode(below), stops, to)
     try:
         value, error, trace = call(), None, ""
     except Exception as raised:
         value, error, trace = None, raised, traceback.format_exc()
     calls = counter.file_calls_count() if below != Path() else 0
     if below != Path():
-        counter.file_calls_watch(b"", 0, -1)
+        counter.file_calls_watch(b"", False, -1)
     try:
         pickle.dumps(error)
     except Exception:
