@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from helpers.installed import needs_alfworld, needs_express, needs_java, needs_scienceworld
+from helpers.pages import snippets
 from helpers.shared_data import SHARED, needs_shared
 
 from tratree_data.agents import AgentHooks
@@ -370,7 +371,8 @@ def test_the_command_lists_environments() -> None:
 def test_the_page_s_own_environment_works_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The example of docs/environments.md: its class, its entry point and its commands, in fewer than 60 lines."""
     page = (Path(__file__).parents[1] / "docs" / "environments.md").read_text()
-    example, entry_point = (page.split(f"```{language}\n")[1].split("```")[0] for language in ("python", "toml"))
+    example = next(code for code in snippets(page) if "class Guessing" in code)
+    entry_point = page.split("```toml\n")[1].split("```")[0]
     assert len(example.splitlines()) < 60
     (tmp_path / "guessing.py").write_text(example)
     distribution = tmp_path / "guessing-1.0.dist-info"

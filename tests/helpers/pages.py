@@ -11,3 +11,8 @@ def commands(page: str) -> list[tuple[str, str]]:
             command, _, output = part.partition("\n")
             found.append((re.sub(r"\s+# .*$", "", command), output))
     return found
+
+
+def snippets(page: str) -> list[str]:
+    """The Python of a page."""
+    return re.findall(r"```python\n(.*?)```", page, re.DOTALL)

@@ -14,7 +14,8 @@ PANEL = "Bring rollouts in"
 @verb(ExploreSettings, PANEL)
 def explore(
     environment: Annotated[
-        str, typer.Argument(metavar="ENVIRONMENT", help="Name from `tratree environments`, or module:Class of your own.")
+        str,
+        typer.Argument(metavar="ENVIRONMENT", help="Name from `tratree environments`, or module:Class or file.py:Class of your own."),
     ],
     directory: Dataset,
     **given: Any,
@@ -31,7 +32,8 @@ def explore(
 @verb(VerifySettings, PANEL)
 def verify(
     environment: Annotated[
-        str, typer.Argument(metavar="ENVIRONMENT", help="Name from `tratree environments`, or module:Class of your own.")
+        str,
+        typer.Argument(metavar="ENVIRONMENT", help="Name from `tratree environments`, or module:Class or file.py:Class of your own."),
     ],
     directory: Dataset,
     **given: Any,

@@ -1,10 +1,11 @@
 """What an agent acts in, and how to get one by name.
 
 An environment is a class with the members of `Environment`; anyone's package can add one through the entry point group
-`tratree.environments`, and a class can be named as "module:Class" without one. An instance plays one episode at a time and is
-used from one process. docs/environments.md shows how to write one.
+`tratree.environments`, and a class can be named as "module:Class" without one. Other libraries' environments are behind adapters. An
+instance plays one episode at a time and is used from one process. docs/environments.md shows how to write one.
 """
 
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -12,7 +13,7 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from tratree_data.environments.requirements import Requirement
-from tratree_data.environments.tools import ACT, Tool
+from tratree_data.environments.tools import ACT, AnyTool
 from tratree_data.errors import BadInputError, MissingPackageError, NotFoundError, TratreeError, suggest
 from tratree_data.system.user_code import load_named
 
@@ -70,10 +71,10 @@ class Environment(Protocol):
 
     def step(self, action: str) -> Outcome: ...
 
-    def score(self) -> float:
-        """G(e) of the episode so far, from 0 to 1."""
+    def score(self) -> float | None:
+        """G(e) of the episode so far, from 0 to 1; None if nothing scores it."""
 
-    def success(self) -> bool: ...
+    def success(self) -> bool | None: ...
 
     def admissible_actions(self) -> list[str] | None:
         """The actions that would be accepted now; None if the environment does not say."""
@@ -84,10 +85,57 @@ class Environment(Protocol):
     def close(self) -> None: ...
 
 
+class TextEnvironment:
+    """A short way to write an environment: a subclass has `tasks`, `reset`, `step` and `score`, and may replace the rest.
+
+    Its name is the class's, and its prompt the class's docstring, unless it says otherwise.
+    """
+
+    name: str
+    version = "1"
+    prompt: str
+    max_steps = 30
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "name" not in vars(cls):
+            cls.name = cls.__name__
+        if "prompt" not in vars(cls):
+            cls.prompt = inspect.cleandoc(cls.__doc__ or "")
+
+    def tasks(self, split: str) -> list[str]:
+        raise NotImplementedError(f"{self.name} has no method tasks(split)")
+
+    def reset(self, task_id: str, seed: int = 0) -> Start:
+        raise NotImplementedError(f"{self.name} has no method reset(task_id, seed)")
+
+    def step(self, action: str) -> Outcome:
+        raise NotImplementedError(f"{self.name} has no method step(action)")
+
+    def score(self) -> float | None:
+        raise NotImplementedError(f"{self.name} has no method score()")
+
+    def success(self) -> bool | None:
+        score = self.score()
+        return None if score is None else score >= 1.0
+
+    def splits(self) -> dict[str, int]:
+        return {"train": len(self.tasks("train"))}
+
+    def admissible_actions(self) -> list[str] | None:
+        return None
+
+    def expert_actions(self, task_id: str) -> list[str] | None:
+        return None
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
 class EnvironmentHooks(Protocol):
     """Optional members of an environment's class; a class without one behaves as shown here."""
 
-    tools: Sequence[Tool] = (ACT,)
+    tools: Sequence[AnyTool] = (ACT,)
     """What agents that call tools are offered; an environment that lists its own may be called several times in one turn."""
     tool_prompt: str | None = None
     """The instructions for agents that call tools; None for `prompt` with a sentence that says so."""
@@ -106,8 +154,20 @@ def environment_names() -> list[str]:
     return sorted({point.name for point in entry_points(group="tratree.environments")})
 
 
+ADAPTERS = {
+    "mcp": ("COMMAND", "tratree_data.environments.mcp_tools:MCPEnvironment"),
+    "gymnasium": ("ENV_ID", "tratree_data.environments.gymnasium:GymnasiumEnvironment"),
+    "textarena": ("GAME", "tratree_data.environments.textarena:TextArenaEnvironment"),
+}
+"""Other libraries' environments, named as "adapter:target": an adapter is an environment whose first argument is the target."""
+
 EnvironmentChoice = str | type[Environment] | Environment
-"""How people name an environment: by name, as "module:Class" or "file.py:Class", or as a class or an instance of theirs."""
+"""How people name an environment: by name, as "module:Class", "file.py:Class" or "adapter:target", or as a class or an instance."""
+
+
+def is_adapted(choice: EnvironmentChoice) -> bool:
+    """Whether a name is "adapter:target"."""
+    return isinstance(choice, str) and ":" in choice and choice.partition(":")[0] in ADAPTERS
 
 
 def environment_class(choice: EnvironmentChoice) -> type[Environment]:
@@ -116,7 +176,7 @@ def environment_class(choice: EnvironmentChoice) -> type[Environment]:
         return choice if isinstance(choice, type) else type(choice)
     if ":" not in choice:
         return installed_environment_class(choice)
-    found: type[Environment] = load_named(choice, "environment")
+    found: type[Environment] = load_named(ADAPTERS[choice.partition(":")[0]][1] if is_adapted(choice) else choice, "environment")
     return found
 
 
@@ -131,7 +191,8 @@ def installed_environment_class(name: str) -> type[Environment]:
                     f"The environment {name!r} ({point.value}) cannot be loaded: {error}.\nNext: install or fix its package"
                 ) from error
             return found
-    raise NotFoundError(f"No environment is called {name!r}.{suggest(name, environment_names())}\nNext: tratree environments")
+    advice = f"write {name}:…, as in `tratree environments`" if name in ADAPTERS else "tratree environments"
+    raise NotFoundError(f"No environment is called {name!r}.{suggest(name, environment_names())}\nNext: {advice}")
 
 
 def make_environment(choice: EnvironmentChoice, **options: Any) -> Environment:
@@ -139,8 +200,9 @@ def make_environment(choice: EnvironmentChoice, **options: Any) -> Environment:
     if not isinstance(choice, str | type):
         return choice
     found = environment_class(choice)
+    target = (str(choice).partition(":")[2],) if is_adapted(choice) else ()
     try:
-        return found(**options)
+        return found(*target, **options)
     except TypeError as error:
         if "argument" not in str(error):
             raise
@@ -160,8 +222,8 @@ class EnvironmentStatus:
 
 
 def list_environments() -> list[EnvironmentStatus]:
-    """Every installed environment; nothing is started."""
-    return [_status(name) for name in environment_names()]
+    """Every installed environment and every adapter; nothing is started."""
+    return [*map(_status, environment_names()), *(_status(f"{name}:{target}") for name, (target, _) in ADAPTERS.items())]
 
 
 def _status(name: str) -> EnvironmentStatus:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow.compute as pc
 
-from tratree_data.environments import environment_class, installed_environment_class
+from tratree_data.environments import environment_class, installed_environment_class, is_adapted
 from tratree_data.errors import TratreeError
 from tratree_data.store.log import Lineage, Tables
 from tratree_data.store.reader import Store
@@ -36,14 +36,25 @@ class ExplorationOptions:
 def exploration_options(store: Store, typed: Sequence[str] = ()) -> dict[str, ExplorationOptions]:
     """Each environment of the rollouts as it was last explored; one that was only imported has its name and no options.
 
-    `typed` are the classes, written as "module:Class", that the user named in this command.
+    `typed` are the names, written as "module:Class" or "adapter:target", that the user named in this command.
     """
-    own_names = {str(getattr(environment_class(one), "name", one)): one for one in typed}
     found = {}
-    for name, recorded in _recorded(store).items():
-        reference = own_names.get(name, recorded.environment if recorded else name)
+    explored = _recorded(store)
+    for name, recorded in explored.items():
+        reference = _typed_for(name, typed, list(explored)) or (recorded.environment if recorded else name)
         found[name] = ExplorationOptions(reference, recorded.options if recorded else {}, name)
     return found
+
+
+def _typed_for(name: str, typed: Sequence[str], names: Sequence[str]) -> str | None:
+    """The typed name of an environment. A command or address behind an adapter names the only environment of that adapter."""
+    for one in typed:
+        adapter = f"{one.partition(':')[0]}:"
+        if is_adapted(one) and (one == name or [other for other in names if other.startswith(adapter)] == [name]):
+            return one
+        if not is_adapted(one) and str(getattr(environment_class(one), "name", one)) == name:
+            return one
+    return None
 
 
 def recorded_limits(store: Store, name: str) -> list[Mapping[str, int | None]]:

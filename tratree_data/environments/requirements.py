@@ -63,6 +63,14 @@ def need_package(package: str) -> str:
     return found
 
 
+def adapted_package(package: str) -> str:
+    """The installed version of a package that an adapter needs; these are no extras, because some of them exclude each other."""
+    found = package_version(package)
+    if not found:
+        raise MissingPackageError(f"{package} is needed here, but not installed.\nNext: pip install {package}")
+    return found
+
+
 def need_java() -> str:
     found = java_path()
     if found is None:
@@ -92,3 +100,20 @@ def split_tasks(environment: str, split: str, tasks: dict[str, list[str]]) -> li
 
 def unknown_task(environment: str, task_id: str, example: str) -> NotFoundError:
     return NotFoundError(f"{environment} has no task {task_id!r}; a task looks like {example!r}.\nNext: list them with tasks(split)")
+
+
+def seed_splits(seeds: int) -> dict[str, int]:
+    """Tasks that differ only in their seed: as many for training as for tests."""
+    return {"train": seeds, "test": seeds}
+
+
+def seed_tasks(environment: str, split: str, seeds: int) -> list[str]:
+    firsts = {"train": 0, "test": seeds}
+    return split_tasks(environment, split, {name: [f"seed-{first + i}" for i in range(seeds)] for name, first in firsts.items()})
+
+
+def seed_of_task(environment: str, task_id: str) -> int:
+    number = task_id.removeprefix("seed-")
+    if number == task_id or not number.isdecimal():
+        raise unknown_task(environment, task_id, "seed-0")
+    return int(number)

@@ -26,6 +26,10 @@ class Tool:
     """Each parameter's name and meaning."""
     action: str
 
+    @property
+    def required(self) -> list[str]:
+        return list(self.parameters)
+
     def schema(self) -> dict[str, Any]:
         """As servers and chat templates expect it."""
         properties = {name: {"type": "string", "description": meaning} for name, meaning in self.parameters.items()}
@@ -43,11 +47,48 @@ class Tool:
         return match.groupdict() if match else None
 
 
+@dataclass(frozen=True)
+class FunctionTool:
+    """A tool whose parameters have a JSON Schema. An action is `name {sorted arguments}`, as in imported logs."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    """The schema of its arguments, an object."""
+    takes_text: bool = False
+    """Whether a message without a call is a call of this tool with the message's text."""
+
+    @property
+    def required(self) -> list[str]:
+        return list(self.parameters.get("required") or ())
+
+    def schema(self) -> dict[str, Any]:
+        return {"type": "function", "function": {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}}
+
+    def act(self, arguments: Mapping[str, Any]) -> str:
+        return f"{self.name} {json.dumps(arguments, ensure_ascii=False, sort_keys=True)}" if arguments else self.name
+
+    def arguments_of(self, action: str) -> dict[str, Any] | None:
+        """Also of an action that was written by hand: with any white space, and with a call's brackets around the object."""
+        name, rest = action[: len(self.name)], action[len(self.name) :].strip()
+        if name != self.name:
+            return None
+        if rest[:1] in ("(", "[") and rest[-1:] in (")", "]"):
+            rest = rest[1:-1].strip()
+        try:
+            given = json.loads(rest or "{}")
+        except (ValueError, RecursionError):
+            return None
+        return given if isinstance(given, dict) else None
+
+
+AnyTool = Tool | FunctionTool
+
 ACT = Tool("act", "Takes one action.", {"action": "The action, written as the instructions describe it."}, "{action}")
 """For an environment whose actions are lines of text."""
 
 
-def tools_of(environment: "Environment") -> tuple[Tool, ...]:
+def tools_of(environment: "Environment") -> tuple[AnyTool, ...]:
     return tuple(getattr(environment, "tools", (ACT,)))
 
 
@@ -59,7 +100,7 @@ def tool_prompt(environment: "Environment") -> str:
     return f"{environment.prompt}\n\nInstead of writing an action, call a tool.".strip()
 
 
-def action_of_call(tools: Sequence[Tool], name: str, arguments: str | None) -> tuple[str | None, str]:
+def action_of_call(tools: Sequence[AnyTool], name: str, arguments: str | None) -> tuple[str | None, str]:
     """(the action, ''), or (None, why the call cannot be carried out)."""
     tool = next((tool for tool in tools if tool.name == name), None)
     if tool is None:
@@ -68,11 +109,22 @@ def action_of_call(tools: Sequence[Tool], name: str, arguments: str | None) -> t
         given = json.loads(arguments or "{}")
     except (ValueError, RecursionError):
         return None, f"The arguments of {name} are not JSON."
-    missing = [parameter for parameter in tool.parameters if not isinstance(given, dict) or parameter not in given]
-    return (None, f"{name} needs {', '.join(missing)}.") if missing else (tool.act(given), "")
+    missing = [parameter for parameter in tool.required if not isinstance(given, dict) or parameter not in given]
+    if missing:
+        return None, f"{name} needs {', '.join(missing)}."
+    return (tool.act(given), "") if isinstance(given, dict) else (None, f"The arguments of {name} are not a JSON object.")
 
 
-def call_of_action(tools: Sequence[Tool], action: str) -> tuple[str, str] | None:
+def describe_tools(tools: Sequence[AnyTool]) -> str:
+    """For agents that write their actions: what they can write."""
+    lines = ["Available actions, one per turn, each as a name and a JSON object with its arguments:"]
+    for tool in tools:
+        schema = tool.schema()["function"]
+        lines.append(f"- {tool.name} {json.dumps(schema['parameters'].get('properties') or {}, ensure_ascii=False)}: {tool.description}")
+    return "\n".join([*lines, "", "Thought: your thoughts.", "", "Action: your next action."])
+
+
+def call_of_action(tools: Sequence[AnyTool], action: str) -> tuple[str, str] | None:
     """(name, arguments as JSON) of the call that does this action."""
     for tool in tools:
         arguments = tool.arguments_of(action)

@@ -25,6 +25,7 @@ class Worker:
 
     def __init__(self, name: str, options: Mapping[str, Any] | None = None, time_out_seconds: float = 120.0) -> None:
         self.environment, self.options, self.time_out_seconds = name, dict(options or {}), time_out_seconds
+        self.name, self.version, self.prompt, self.max_steps = name, "", "", 0
         self.child: Child | None = None
         self.playing = False
         self._start()
@@ -40,7 +41,8 @@ class Worker:
     def reset(self, task_id: str, seed: int = 0) -> Start:
         self.playing = False
         start: Start
-        start, self.max_steps = self._call("reset", task_id, seed)
+        start, facts = self._call("reset", task_id, seed)
+        vars(self).update(facts)
         self.playing = True
         return start
 
@@ -48,11 +50,13 @@ class Worker:
         outcome: Outcome = self._in_episode("step", action)
         return outcome
 
-    def score(self) -> float:
-        return float(self._in_episode("score"))
+    def score(self) -> float | None:
+        score = self._in_episode("score")
+        return None if score is None else float(score)
 
-    def success(self) -> bool:
-        return bool(self._in_episode("success"))
+    def success(self) -> bool | None:
+        success = self._in_episode("success")
+        return None if success is None else bool(success)
 
     def admissible_actions(self) -> list[str] | None:
         actions: list[str] | None = self._in_episode("admissible_actions")
@@ -84,9 +88,7 @@ class Worker:
         self.child = Child(f"{__name__}:serve", quiet=True)
         seconds = max(START_SECONDS, self.time_out_seconds)
         try:
-            facts, hooks = self._ask(seconds, "make", self.environment, self.options)
-            self.name, self.version, self.prompt, self.max_steps = facts
-            vars(self).update(hooks)
+            vars(self).update(self._ask(seconds, "make", self.environment, self.options))
         except TratreeError:
             self._kill()
             raise
@@ -159,16 +161,21 @@ def _make(name: str, options: dict[str, Any]) -> tuple[Any, Any]:
     def make() -> Any:
         environment = make_environment(name, **options)
         made.append(environment)
-        facts = environment.name, environment.version, environment.prompt, environment.max_steps
-        return facts, {hook: getattr(environment, hook) for hook in ("tools", "tool_prompt") if hasattr(environment, hook)}
+        return _facts(environment)
 
     answer = _guarded(make)
     return (made[0] if made else None), answer
 
 
+def _facts(environment: Any) -> dict[str, Any]:
+    """What the parent reads as attributes; a task may have a prompt, a limit and tools of its own."""
+    facts = {name: getattr(environment, name) for name in ("name", "version", "prompt", "max_steps")}
+    return facts | {hook: getattr(environment, hook) for hook in ("tools", "tool_prompt") if hasattr(environment, hook)}
+
+
 def _answer(environment: Any, method: str, arguments: list[Any]) -> Any:
     if method == "reset":
-        return _guarded(lambda: (environment.reset(*arguments), environment.max_steps))
+        return _guarded(lambda: (environment.reset(*arguments), _facts(environment)))
     return _guarded(lambda: getattr(environment, method)(*arguments))
 
 

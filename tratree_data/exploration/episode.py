@@ -12,7 +12,7 @@ from typing import Any
 
 from tratree_data.agents import AgentHooks, Request, Response, Step
 from tratree_data.environments import Environment, Start
-from tratree_data.environments.tools import Tool, take_action, tool_prompt, tools_of
+from tratree_data.environments.tools import AnyTool, take_action, tool_prompt, tools_of
 from tratree_data.errors import TratreeError
 from tratree_data.exploration.tool_turns import Turn, end_columns, message_of_action, take_turn
 from tratree_data.ids import content_id, tree_id
@@ -99,7 +99,7 @@ class _Episode:
     replaced: int = 0
     """Characters that no table can hold."""
     tokens: dict[str, int] = field(default_factory=dict)
-    tools: tuple[Tool, ...] = ()
+    tools: tuple[AnyTool, ...] = ()
     """What the agent can call; empty for one that writes its actions."""
     waiting: list[dict[str, Any]] = field(default_factory=list)
     """For an agent that calls tools: the messages to answer."""
@@ -166,14 +166,15 @@ class _Episode:
 def play(environment: Environment, agent: Any, act: Act, attempt: Attempt, limits: Limits) -> Finished:
     """One attempt; `agent` names itself and its model for the row, `act` answers."""
     started = time.monotonic()
-    tools = tools_of(environment) if getattr(agent, "calls_tools", AgentHooks.calls_tools) else ()
-    episode = _Episode(environment, attempt, tools=tools)
+    episode = _Episode(environment, attempt)
     start = Start("", "")
     score: float | None = None
     success: bool | None = None
     trouble = ""
     try:
         start = episode.reset()
+        if getattr(agent, "calls_tools", AgentHooks.calls_tools):
+            episode.tools = tools_of(environment)
         if attempt.branch is not None:
             changed = _replay(episode, attempt.branch)
             if changed:
@@ -191,7 +192,7 @@ def play(environment: Environment, agent: Any, act: Act, attempt: Attempt, limit
         "step_count": len(episode.steps),
         "seconds": time.monotonic() - started,
         **episode.tokens,
-        **(end_columns(environment, tools, episode.waiting, episode.observation) if tools and episode.steps else {}),
+        **(end_columns(environment, episode.tools, episode.waiting, episode.observation) if episode.tools and episode.steps else {}),
     }
     return Finished(attempt, rollout, episode.steps, replaced=episode.replaced, trouble=trouble)
 
@@ -298,9 +299,11 @@ def _guarded(call: Callable[[], Any]) -> Any:
         raise _Ended(reason if reason in FAILURES else "environment_error", f"{type(error).__name__}: {error}") from error
 
 
-def _earned(environment: Environment) -> tuple[float, bool]:
-    """The score, which the tables require from 0 to 1, and whether the task was solved."""
+def _earned(environment: Environment) -> tuple[float | None, bool | None]:
+    """The score, which the tables require from 0 to 1, and whether the task was solved; None where nothing says so."""
     score, success = _guarded(environment.score), _guarded(environment.success)
+    if score is None:
+        return None, success
     if not -ROUNDING <= score <= 1 + ROUNDING:
         raise _Ended("environment_error", f"{environment.name}.score() is {score!r}, but must be from 0 to 1")
     return min(1.0, max(0.0, float(score))), bool(success)

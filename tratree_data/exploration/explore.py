@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from tratree_data.agents import parse_specification
-from tratree_data.environments import EnvironmentChoice, EnvironmentHooks, environment_class
+from tratree_data.environments import EnvironmentChoice, EnvironmentHooks, environment_class, is_adapted
 from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.exploration.branching import branch_points
 from tratree_data.exploration.episode import FAILURES, Attempt, Branch, Finished, Limits
@@ -111,7 +111,7 @@ def _environment_options(environment: EnvironmentChoice, settings: ExploreSettin
 def _recorded(settings: ExploreSettings, name: str, episodes: EpisodeSettings, schedules: Sequence[Schedule]) -> dict[str, Any]:
     """What the commits record about how they were made."""
     return {
-        "environment": _reference(episodes.environment),
+        "environment": _reference(episodes.environment, name),
         "environment_name": name,
         "environment_options": {name: _plain(value) for name, value in episodes.environment_options.items() if name != "data"},
         "agents": [{"agent": s.agent, "model": s.model, "sampling": {**s.cycles, **s.fixed, "seed": s.seed}} for s in schedules],
@@ -119,10 +119,10 @@ def _recorded(settings: ExploreSettings, name: str, episodes: EpisodeSettings, s
     }
 
 
-def _reference(environment: EnvironmentChoice) -> str:
-    """The name that the user typed, or what names the class that was passed."""
+def _reference(environment: EnvironmentChoice, name: str) -> str:
+    """The name that the user typed, or what names the class that was passed. A command or an address behind an adapter is not recorded."""
     if isinstance(environment, str):
-        return environment
+        return name if is_adapted(environment) else environment
     found = environment_class(environment)
     return f"{found.__module__}:{found.__qualname__}"
 

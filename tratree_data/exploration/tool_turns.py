@@ -7,7 +7,7 @@ from typing import Any
 
 from tratree_data.agents import Response
 from tratree_data.environments import Environment, Outcome
-from tratree_data.environments.tools import Tool, action_of_call, call_of_action, combine, tool_prompt
+from tratree_data.environments.tools import AnyTool, action_of_call, call_of_action, combine, tool_prompt
 
 NO_CALL = "No tool was called, so nothing happened. Call one of the tools."
 ONE_CALL = "Not carried out: this environment takes one call per turn."
@@ -36,13 +36,18 @@ class Turn:
 
 def take_turn(
     environment: Environment,
-    tools: Sequence[Tool],
+    tools: Sequence[AnyTool],
     message: Message,
     guarded: Callable[[Callable[[], Outcome]], Outcome],
     clean: Callable[[str], str],
 ) -> Turn:
     """Carries out the calls of a message in their order; what cannot be carried out is said in its result."""
     calls = message.get("tool_calls") or []
+    speaker = next((tool for tool in tools if getattr(tool, "takes_text", False)), None)
+    if not calls and speaker and (message.get("content") or "").strip():
+        said = clean(speaker.act({"text": message["content"]}))
+        outcome = guarded(lambda: environment.step(said))
+        return Turn(message, said, outcome, [{"role": "user", "content": clean(outcome.observation)}])
     if not calls:
         return Turn(message, "", Outcome(NO_CALL, False, None, valid=False), [{"role": "user", "content": NO_CALL}])
     actions: list[str] = []
@@ -63,7 +68,7 @@ def take_turn(
     return Turn(message, "\n".join(actions), combine(outcomes), results)
 
 
-def message_of_action(tools: Sequence[Tool], response: Response, number: int) -> Message:
+def message_of_action(tools: Sequence[AnyTool], response: Response, number: int) -> Message:
     """The message of an agent that wrote its action: the call that does the same."""
     call = call_of_action(tools, response.action)
     if call is None:
@@ -72,7 +77,7 @@ def message_of_action(tools: Sequence[Tool], response: Response, number: int) ->
     return {"role": "assistant", "content": response.thought or None, "tool_calls": calls}
 
 
-def end_columns(environment: Environment, tools: Sequence[Tool], waiting: Sequence[Message], observation: str) -> Mapping[str, Any]:
+def end_columns(environment: Environment, tools: Sequence[AnyTool], waiting: Sequence[Message], observation: str) -> Mapping[str, Any]:
     """The rollout's own columns for messages."""
     return {
         "prompt": tool_prompt(environment),
