@@ -20,15 +20,6 @@ from tratree_data.store.writer import commit, create_store, writing
 COUNTER = "helpers.plug_ins:Counter"
 CANARY = "canary_module"
 HOSTILE = ("subprocess:Popen", "mcp:touch owned", f"{CANARY}:run", f"{CANARY}.inner:run", "gymnasium:this:s", "builtins:eval")
-    "subprocess:Popen",
-    "os:system",
-    "mcp:touch owned",
-    "gymnasium:this:s",
-    f"{CANARY}:run",
-    f"{CANARY}.inner:run",
-    "this:s",
-    "builtins:eval",
-)
 
 VERBS = """
 import json, sys
