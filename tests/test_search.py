@@ -329,7 +329,7 @@ def test_a_grown_dataset_has_only_its_new_trees_searched(tmp_path: Path) -> None
     search(tmp_path / "d")
     grow(tmp_path / "d", tmp_path / "second.jsonl", range(40, 44))
     grown = search(tmp_path / "d")
-    assert "4 trees searched, the others unchanged" in grown.notes
+    assert "4 trees are new or changed, the others were kept" in grown.notes
     grow(tmp_path / "whole", tmp_path / "first.jsonl", range(40))
     grow(tmp_path / "whole", tmp_path / "second.jsonl", range(40, 44))
     whole = search(tmp_path / "whole")
@@ -338,7 +338,7 @@ def test_a_grown_dataset_has_only_its_new_trees_searched(tmp_path: Path) -> None
         rows = [sorted(map(repr, open_store(tmp_path / place).read(name).to_pylist())) for place in ("d", "whole")]
         assert rows[0] == rows[1], name
     assert not search(tmp_path / "d").changed
-    assert not any("unchanged" in note for note in search(tmp_path / "d", paths=2).notes), "other settings, other values"
+    assert not any("kept" in note for note in search(tmp_path / "d", paths=2).notes), "other settings, other values"
     delete(tmp_path / "d", ["t5"])
     search(tmp_path / "d", paths=2)
     assert open_store(tmp_path / "d").sql("SELECT count(DISTINCT tree_id) AS n FROM node_values").to_pylist() == [{"n": 43}]

@@ -164,5 +164,8 @@ def _dropped(selection: Selection) -> pa.Table:
         "UNION SELECT tree_id FROM rollouts ANTI JOIN kept_rollouts USING (tree_id) "
         "UNION SELECT task_id FROM rollouts ANTI JOIN kept_rollouts USING (tree_id)"
     )
+    for table, name in (("nodes", "node_id"), ("paths", "path_id")):
+        if selection.store.has(table):
+            gone += f" UNION SELECT {name} FROM {table} ANTI JOIN kept_rollouts USING (tree_id)"
     rows = cursor.sql(f"SELECT d.* FROM dropped AS d ANTI JOIN ({gone}) AS gone USING (subject) ORDER BY ALL").to_arrow_table()
     return rows.cast(arrow_schema("dropped"))

@@ -37,6 +37,7 @@ from tratree_data.preferences.settings import DemonstrationSettings
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
 from tratree_data.store.by_chunk import Add, run_by_chunk
+from tratree_data.store.growth import dropped_and_unchanged, grown_since, growth_notes
 from tratree_data.store.queries import query
 from tratree_data.store.reader import is_current, open_store, versions_read
 from tratree_data.store.schemas import arrow_schema
@@ -112,17 +113,20 @@ def demonstrations(directory: str | Path, settings: DemonstrationSettings) -> St
         reads = versions_read(store, inputs)
         if is_current(store, STAGE, ["demonstrations"], settings.recorded(), reads):
             return StageResult(STAGE, False, {"demonstrations": store.count("demonstrations")})
+        growth = grown_since(store, STAGE, [STAGE], settings.recorded(), reads)
         left_out: Counter[str] = Counter()
-        with StagedFiles(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
+        with StagedFiles(directory) as parts, progress(STAGE, None if growth else store.count("nodes"), "nodes") as advance:
             refused = NO_NODES if settings.max_refused is None else query(store, "refused_nodes")["node_id"]
             make = partial(demonstrate_chunk, settings=settings, refused=refused)
-            chunks = plan_forms(store, {table: COLUMNS[table] for table in by_tree}, settings.form)
+            chunks = plan_forms(store, {table: COLUMNS[table] for table in by_tree}, settings.form, growth.trees if growth else None)
             for chunk, counts in run_by_chunk(make, chunks, parts, settings.engine, settings.workers):
                 left_out.update(counts)
                 advance(chunk.trees.nodes)
-            dropped = with_dropped(store, STAGE, parts.dropped())
-            commit(directory, STAGE, {"dropped": dropped, STAGE: parts.files(STAGE)}, settings=settings.recorded(), reads=reads)
-    return StageResult(STAGE, True, {"demonstrations": parts.rows[STAGE]}, reason_table(left_out))
+            dropped = dropped_and_unchanged(store, STAGE, parts.dropped(), growth, {"rollouts": "rollout_id", "paths": "path_id"})
+            tables = {"dropped": with_dropped(store, STAGE, dropped), STAGE: parts.files(STAGE)}
+            replaced = growth.replaced if growth else None
+            store = commit(directory, STAGE, tables, settings=settings.recorded(), reads=reads, replace_trees=replaced)
+    return StageResult(STAGE, True, {"demonstrations": store.count(STAGE)}, (*growth_notes(growth), *reason_table(left_out)))
 
 
 def demonstrate_chunk(chunk: FormChunk, add: Add, settings: DemonstrationSettings, refused: pa.ChunkedArray) -> Counter[str]:

@@ -9,9 +9,10 @@ tree has tools or messages that say more than thought and action, react otherwis
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,7 +28,7 @@ from tratree_data.messages import (
     rollout_tools,
     stored_row_message,
 )
-from tratree_data.store.queries import query
+from tratree_data.store.queries import query, query_text
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema
 from tratree_data.store.tree_arrays import NO_NODE, Flags, Ints, TreeArrays, as_array, numbers, positions
@@ -37,6 +38,8 @@ CHAT, REACT = "chat", "react"
 KEPT_IN_STEPS = ("input_messages", "output_message")
 STEP_MESSAGES = ("rollout_id", "step", "observation", "thought", "action", "response", *KEPT_IN_STEPS)
 ROLLOUT_MESSAGES = ("source", "tools")
+FORM_COLUMNS = ("rollout_id", "thought", "action", "response", "output_message")
+"""What tells a tree's form."""
 ROWS_PER_BATCH = 5_000
 Tables = dict[str, pa.Table]
 
@@ -56,11 +59,31 @@ class FormChunk:
     chat: pa.Array
 
 
-def plan_forms(store: Store, columns: Mapping[str, Sequence[str]], form: str | None) -> list[FormChunk]:
+def plan_forms(store: Store, columns: Mapping[str, Sequence[str]], form: str | None, only: Sequence[str] | None = None) -> list[FormChunk]:
+    """Every tree, or every one of `only`."""
+    if only is not None and form is None and store.has("steps"):
+        return _plan_some_forms(store, columns, only)
     chat = chat_trees(store, form)
     if len(chat):
         columns = {**columns, "rollouts": (*columns["rollouts"], *ROLLOUT_MESSAGES), "steps": STEP_MESSAGES}
-    return [FormChunk(chunk, chunk.tree_ids.filter(pc.is_in(chunk.tree_ids, chat))) for chunk in plan_tree_chunks(store, columns)]
+    return [
+        FormChunk(chunk, chunk.tree_ids.filter(pc.is_in(chunk.tree_ids, chat))) for chunk in plan_tree_chunks(store, columns, only=only)
+    ]
+
+
+def _plan_some_forms(store: Store, columns: Mapping[str, Sequence[str]], only: Sequence[str]) -> list[FormChunk]:
+    """Asks these trees alone for their form: asking all would read every step."""
+    with_steps = {**columns, "rollouts": (*columns["rollouts"], *ROLLOUT_MESSAGES), "steps": STEP_MESSAGES}
+    planned = []
+    for chunk in plan_tree_chunks(store, with_steps, only=only):
+        asked = read_tree_chunk(replace(chunk, columns={"rollouts": ("rollout_id", "tree_id", *ROLLOUT_MESSAGES), "steps": FORM_COLUMNS}))
+        with duckdb.connect() as connection:
+            for table, rows in asked.items():
+                connection.register(table, rows)
+            found = connection.sql(query_text("chat_trees")).to_arrow_table()
+        chat = chunk.tree_ids.filter(pc.is_in(chunk.tree_ids, as_array(found["tree_id"])))
+        planned.append(FormChunk(chunk if len(chat) else replace(chunk, columns=columns), chat))
+    return planned
 
 
 def read_forms(chunk: FormChunk) -> Iterator[Tables]:

@@ -57,6 +57,7 @@ from tratree_data.preferences.step_labels import label_steps
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
 from tratree_data.store.by_chunk import Add, run_by_chunk
+from tratree_data.store.growth import dropped_and_unchanged, grown_since, growth_notes
 from tratree_data.store.reader import Store, is_current, open_store, versions_read
 from tratree_data.store.schemas import arrow_schema
 from tratree_data.store.staged import StagedFiles, dropped_rows, reason_table
@@ -79,6 +80,7 @@ from tratree_data.system.settings import takes
 
 STAGE = "pairs"
 READS = stage(STAGE).reads
+WRITES = stage(STAGE).commit_order
 WITHOUT_TEXTS = STRUCTURE | {"nodes": (*NODE_COLUMNS, "action"), "rollouts": (*ROLLOUT_COLUMNS, "agent")}
 
 
@@ -107,20 +109,26 @@ def pairs(directory: str | Path, settings: PairSettings) -> StageResult:
         store.need(*READS)
         anchored = anchor_method(store, settings.anchor_history) if ANCHOR in settings.kinds else None
         reads = versions_read(store, (*READS, *TABLES) if anchored else READS)
-        if is_current(store, STAGE, ["step_labels", "pairs"], settings.recorded(), reads):
-            return StageResult(STAGE, False, {"pairs": store.count("pairs"), "step labels": store.count("step_labels")})
+        if is_current(store, STAGE, WRITES, settings.recorded(), reads):
+            return StageResult(STAGE, False, _counts(store))
+        growth = None if settings.balance else grown_since(store, STAGE, WRITES, settings.recorded(), reads)
         left_out: Counter[str] = Counter()
-        with StagedFiles(directory) as parts, progress(STAGE, store.count("nodes"), "nodes") as advance:
+        with StagedFiles(directory) as parts, progress(STAGE, None if growth else store.count("nodes"), "nodes") as advance:
             task_caps = balanced_caps(store, settings, anchored) if settings.balance else None
             make = partial(pair_chunk, settings=settings, task_caps=task_caps, anchored=anchored)
-            chunks = plan_forms(store, with_credits(WITH_TEXTS, anchored), settings.form)
+            chunks = plan_forms(store, with_credits(WITH_TEXTS, anchored), settings.form, growth.trees if growth else None)
             for chunk, counts in run_by_chunk(make, chunks, parts, settings.engine, settings.workers):
                 left_out.update(counts)
                 advance(chunk.trees.nodes)
-            dropped = with_dropped(store, STAGE, parts.dropped())
-            written = {"dropped": dropped, "step_labels": parts.files("step_labels"), "pairs": parts.files("pairs")}
-            commit(directory, STAGE, written, settings=settings.recorded(), reads=reads)
-    return StageResult(STAGE, True, {"pairs": parts.rows["pairs"], "step labels": parts.rows["step_labels"]}, reason_table(left_out))
+            dropped = dropped_and_unchanged(store, STAGE, parts.dropped(), growth, {"nodes": "node_id"})
+            written = {"dropped": with_dropped(store, STAGE, dropped), **{name: parts.files(name) for name in WRITES}}
+            replaced = growth.replaced if growth else None
+            store = commit(directory, STAGE, written, settings=settings.recorded(), reads=reads, replace_trees=replaced)
+    return StageResult(STAGE, True, _counts(store), (*growth_notes(growth), *reason_table(left_out)))
+
+
+def _counts(store: Store) -> dict[str, int]:
+    return {"pairs": store.count("pairs"), "step labels": store.count("step_labels")}
 
 
 def pair_chunk(chunk: FormChunk, add: Add, settings: PairSettings, task_caps: Ints | None, anchored: str | None) -> Counter[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
@@ -19,6 +20,7 @@ from tratree_data.state_graphs.grouping import WHOLE, group
 from tratree_data.state_graphs.methods import credit_tables
 from tratree_data.state_graphs.settings import ALL, StatesSettings
 from tratree_data.store.by_chunk import Add, run_by_chunk
+from tratree_data.store.growth import Growth, dropped_and_unchanged, grown_since, growth_notes
 from tratree_data.store.outcomes import read_outcomes
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store, is_current, last_lineage, open_store, versions_read
@@ -49,9 +51,14 @@ def states(directory: str | Path, settings: StatesSettings) -> StageResult:
         recorded = {**settings.recorded(), "normalise": list(rules), "normalise_actions": list(action_rules)}
         reads = versions_read(store, this.reads)
         if is_current(store, STAGE, this.writes, recorded, reads):
-            return StageResult(STAGE, False, {name.replace("_", " "): store.count(name) for name in this.writes})
-        comparing = Comparing(parse_rules(rules), parse_rules(action_rules), query(store, "uninformative")["observation"].combine_chunks())
+            return StageResult(STAGE, False, _counts(store, this.writes))
+        silent = _silent(store)
+        growth = _with_other_silence(store, grown_since(store, STAGE, this.writes, recorded, reads), silent)
+        comparing = Comparing(parse_rules(rules), parse_rules(action_rules), silent)
         rollouts = read_outcomes(store, [*ROLLOUT_COLUMNS, "step_count"])
+        unscored = rollouts["score"].null_count
+        if growth is not None:
+            rollouts = rollouts.filter(pc.is_in(rollouts["tree_id"], pa.array(growth.trees, pa.string())))
         with work_folder(directory) as scratch, sorting_folder(store, settings.engine) as shared:
             chunks = plan_step_chunks(store, rollouts, scratch, shared=shared)
             with StagedFiles(directory) as parts, progress(STAGE, sum(chunk.steps for chunk in chunks), "steps") as advance:
@@ -59,12 +66,35 @@ def states(directory: str | Path, settings: StatesSettings) -> StageResult:
                 for chunk, _ in run_by_chunk(make, chunks, parts, settings.engine, settings.workers):
                     advance(chunk.steps)
                 tables = {
-                    "dropped": with_dropped(store, STAGE, parts.dropped()),
+                    "dropped": with_dropped(store, STAGE, dropped_and_unchanged(store, STAGE, parts.dropped(), growth)),
                     **{name: parts.files(name) for name in this.writes},
                 }
-                store = commit(directory, STAGE, tables, settings=recorded, reads=reads)
-    counts = {name.replace("_", " "): parts.rows[name] for name in this.writes}
-    return StageResult(STAGE, True, counts, _notes(store, rollouts))
+                replaced = growth.replaced if growth else None
+                store = commit(directory, STAGE, tables, settings=recorded, reads=reads, replace_trees=replaced)
+    return StageResult(STAGE, True, _counts(store, this.writes), (*growth_notes(growth), *_notes(store, unscored)))
+
+
+def _counts(store: Store, tables: Sequence[str]) -> dict[str, int]:
+    return {name.replace("_", " "): store.count(name) for name in tables}
+
+
+def _silent(store: Store) -> pa.Array:
+    return query(store, "uninformative")["observation"].combine_chunks()
+
+
+def _with_other_silence(store: Store, growth: Growth | None, silent: pa.Array) -> Growth | None:
+    """Observations of the whole dataset decide which say nothing, so what is new may change a task that is not."""
+    if growth is None:
+        return None
+    before = _silent(growth.before)
+    turned = [texts.filter(pc.invert(pc.is_in(texts, others))) for texts, others in ((silent, before), (before, silent))]
+    texts = pa.concat_arrays(turned).to_pylist()
+    if not texts:
+        return growth
+    found = store.sql(
+        "SELECT DISTINCT tree_id FROM steps JOIN rollouts USING (rollout_id) WHERE observation IN (SELECT unnest($texts))", {"texts": texts}
+    )
+    return growth.joined_by(found["tree_id"].to_pylist())
 
 
 def _rules(store: Store, settings: StatesSettings) -> tuple[Sequence[str], Sequence[str]]:
@@ -113,12 +143,11 @@ def _dropped(facts: Facts) -> list[tuple[str, str, str]]:
     ]
 
 
-def _notes(store: Store, rollouts: pa.Table) -> tuple[str, ...]:
+def _notes(store: Store, unscored: int) -> tuple[str, ...]:
     notes = []
     silent = store.sql("SELECT count(*) AS tasks FROM dropped WHERE stage = 'states'")["tasks"][0].as_py() if store.has("dropped") else 0
     if silent:
         notes.append(f"{silent:,} tasks have steps whose observation says nothing: SELECT * FROM dropped WHERE stage = 'states'")
-    unscored = rollouts["score"].null_count
     if unscored:
         notes.append(f"{unscored:,} rollouts without a score have no credit")
     return tuple(notes)

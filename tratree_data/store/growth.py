@@ -1,52 +1,168 @@
-"""What a dataset gained since a stage last ran: the trees that it has to work on again, where it works tree by tree.
+"""What a dataset gained or lost since a stage last ran: the trees that it has to work on again, where it works tree by tree.
 
-Files say it: a tree none of whose rows is in a file that came or went is unchanged. Where a tree is rebuilt, Delta writes the whole file
-anew that held it, so more trees than that may be named, and never fewer.
+Files say which rows may differ: a tree none of whose rows is in a file that came or went is unchanged. Where files went, their rows are
+compared with those that came, because Delta writes a whole file anew to replace one tree.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.errors import TratreeError
 from tratree_data.stages import LATER_SCORES
 from tratree_data.store.locations import open_parquet
-from tratree_data.store.log import Tables
-from tratree_data.store.reader import Store, same_settings
+from tratree_data.store.log import Lineage, Source, Tables
+from tratree_data.store.outcomes import later_scores
+from tratree_data.store.reader import Store, last_lineage, same_settings
+from tratree_data.store.schemas import arrow_schema, with_columns
 
 ALL_FROM = 0.3
 """From this share of changed trees on, working on all is cheaper than replacing some."""
 
 
-def changed_trees(
-    store: Store, stage: str, writes: Sequence[str], settings: Mapping[str, Any], reads: Mapping[str, int]
-) -> list[str] | None:
-    """Trees whose rows are not those that the last run of `stage` read; None where all have to be worked on."""
-    if not all(store.has(table) for table in writes):
+@dataclass(frozen=True)
+class Growth:
+    """The trees to work on again, and the dataset as the stage read it before."""
+
+    trees: Sequence[str]
+    replaced: Sequence[str]
+    """Those of `trees` that were there before, so that the stage may have rows of them."""
+    before: Store
+    every: int
+    """How many trees there are."""
+
+    def joined_by(self, trees: Iterable[str]) -> "Growth | None":
+        """With these trees too; None where they are so many that working on all is cheaper."""
+        found = {*self.trees, *trees}
+        if len(found) >= ALL_FROM * max(self.every, 1):
+            return None
+        return replace(self, trees=sorted(found), replaced=sorted(found & set(_trees_of(self.before).to_pylist())))
+
+
+def growth_notes(growth: Growth | None) -> tuple[str, ...]:
+    return () if growth is None else (f"{len(growth.trees):,} trees are new or changed, the others were kept",)
+
+
+def grown_since(store: Store, stage: str, writes: Sequence[str], settings: Mapping[str, Any], reads: Mapping[str, int]) -> Growth | None:
+    """What changed since `stage` last ran with these settings; None where it has to work on all trees."""
+    last = last_lineage(store, stage, writes[-1])
+    if last is None or not all(store.has(table) for table in writes) or not same_settings(last.settings, settings):
         return None
-    last = store.sources[writes[-1]].lineage
-    if last is None or last.stage != stage or not same_settings(last.settings, settings) or set(last.reads) != set(reads):
+    return grown_from(store, last, reads)
+
+
+def grown_from(store: Store, last: Lineage, reads: Mapping[str, int]) -> Growth | None:
+    """What changed since the commit of this lineage read these tables; None where nobody knows, or where it is most of them."""
+    before = _store_before(store, last.reads)
+    if before is None or set(last.reads) - set(reads) or set(reads) - set(last.reads) - set(LATER_SCORES):
         return None
-    differing = [table for table in reads if reads[table] != last.reads[table]]
-    if set(differing) & set(LATER_SCORES):
-        return None
+    found = changed_trees(before, store, [table for table in reads if reads[table] != last.reads.get(table)])
+    return Growth([], [], before, len(_trees_of(store))).joined_by(found)
+
+
+def _store_before(store: Store, versions: Mapping[str, int]) -> Store | None:
+    """The tables as they were at these versions; None where their files are gone."""
     opened = Tables(store.path)
-    found = []
-    for table in differing:
-        try:
-            before = opened.visible(table, last.reads[table])
-        except TratreeError:  # its files are gone, so nobody knows what changed
-            return None
-        if before is None or before.version != last.reads[table]:
-            return None
-        found += [_trees_in(file) for file in set(before.files) ^ set(store.sources[table].files)]
-    trees = pc.unique(pa.chunked_array(found, pa.string())) if found else pa.array([], pa.string())
-    every = pc.count_distinct(store.read("rollouts", ["tree_id"])["tree_id"]).as_py()
-    return sorted(trees.to_pylist()) if len(trees) < ALL_FROM * every else None
+    found: dict[str, Source] = {}
+    try:
+        for table, version in versions.items():
+            source = opened.visible(table, version)
+            if source is None or source.version != version:
+                return None
+            found[table] = source
+    except (TratreeError, OSError, KeyError):
+        return None
+    return Store(store.path, found, most_memory=store.most_memory)
 
 
-def _trees_in(file: str) -> pa.Array:
+def _trees_of(store: Store) -> pa.Array:
+    return pc.unique(store.read("rollouts", ["tree_id"])["tree_id"].combine_chunks())
+
+
+def changed_trees(before: Store, now: Store, tables: Iterable[str]) -> Iterator[str]:
+    """The trees that have other rows in one of the tables."""
+    rollouts = []
+    for table in tables:
+        if table in LATER_SCORES:
+            rollouts.append(_rescored(before, now))
+            continue
+        old, new = (store.sources[table].files for store in (before, now))
+        keys = _differing_keys(table, [file for file in old if file not in set(new)], [file for file in new if file not in set(old)])
+        if "tree_id" in arrow_schema(table).names:
+            yield from keys.to_pylist()
+        else:
+            rollouts.append(keys)
+    if rollouts:
+        wanted = pa.concat_arrays(rollouts)
+        for store in (before, now):
+            named = store.read("rollouts", ["rollout_id", "tree_id"])
+            yield from pc.unique(named.filter(pc.is_in(named["rollout_id"], wanted))["tree_id"]).to_pylist()
+
+
+def _rescored(before: Store, now: Store) -> pa.Array:
+    """The rollouts that have another later score than before."""
+    scores = [later_scores(store) if store.has(*LATER_SCORES) else None for store in (before, now)]
+    sides = [scored for scored in scores if scored is not None]
+    if len(sides) == 1:
+        return sides[0]["rollout_id"].combine_chunks()
+    with duckdb.connect() as connection:
+        for name, side in zip(("before", "now"), sides, strict=True):
+            connection.register(f"{name}_scores", side)
+        rows = connection.sql(
+            "SELECT DISTINCT rollout_id FROM ((FROM before_scores EXCEPT FROM now_scores) "
+            "UNION (FROM now_scores EXCEPT FROM before_scores))"
+        )
+        return pa.array(rows.to_arrow_table()["rollout_id"].to_pylist(), pa.string())
+
+
+def _differing_keys(table: str, gone: Sequence[str], came: Sequence[str]) -> pa.Array:
+    """The trees, or the rollouts of a table that does not name trees, with other rows in the files that came than in those that went."""
+    key = "tree_id" if "tree_id" in arrow_schema(table).names else "rollout_id"
+    if not gone:
+        values = [_column_of(file, key) for file in came]
+        return pc.unique(pa.chunked_array(values, pa.string())).cast(pa.string()) if values else pa.array([], pa.string())
+    with duckdb.connect() as connection:
+        for name, files in (("gone", gone), ("came", came)):
+            connection.register(name, pa.RecordBatchReader.from_batches(arrow_schema(table), _batches_of(table, files)))
+        rows = connection.sql(
+            f"WITH compared AS (SELECT {key} AS key, hash(r) AS content, 1 AS number FROM gone AS r "
+            f"UNION ALL SELECT {key}, hash(r), -1 FROM came AS r) "
+            "SELECT DISTINCT key FROM (SELECT key FROM compared GROUP BY key, content HAVING sum(number) <> 0)"
+        )
+        return pa.array(rows.to_arrow_table()["key"].to_pylist(), pa.string())
+
+
+def _column_of(file: str, name: str) -> pa.Array:
     with open_parquet(file) as parquet:
-        return pc.unique(parquet.read(columns=["tree_id"])["tree_id"].cast(pa.string()))
+        return pc.unique(parquet.read(columns=[name])[name].cast(pa.string()))
+
+
+def _batches_of(table: str, files: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    names = arrow_schema(table).names
+    for file in files:
+        with open_parquet(file) as parquet:
+            there = [name for name in names if name in parquet.schema_arrow.names]
+            for batch in parquet.iter_batches(columns=there):
+                yield from with_columns(table, pa.Table.from_batches([batch]), names).to_batches()
+
+
+def dropped_and_unchanged(
+    store: Store, stage: str, now: pa.Table, growth: Growth | None, subjects: Mapping[str, str] | None = None
+) -> pa.Table:
+    """Beside what a stage left out now, what it left out before of trees that did not change.
+
+    Subjects are trees, or what `subjects` names: a column of each table that the stage read.
+    """
+    if growth is None or not store.has("dropped"):
+        return now
+    gone = [pa.array(growth.trees, pa.string())]
+    for table, column in (subjects or {}).items():
+        if growth.replaced and growth.before.has(table):
+            rows = growth.before.read(table, ["tree_id", column])
+            gone.append(rows.filter(pc.is_in(rows["tree_id"], pa.array(growth.replaced, pa.string())))[column].combine_chunks())
+    kept = (pc.field("stage") == stage) & ~pc.field("subject").isin(pa.concat_arrays(gone))
+    return pa.concat_tables([store.read("dropped", filter=kept), now])

@@ -6,7 +6,7 @@ A version is visible when the last table of its commit has it, so a process kill
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -162,12 +162,16 @@ class Tables:
             if requested is None or number <= requested:
                 delta = self.newest(table) if number == newest else self.at(table, number)
                 files = files_of(self.folder, table, delta)
-                if requested is not None and not all(place(file).exists() for file in files):
+                if requested is not None and not all(place(file).exists() for file in self._removed(table, files)):
                     raise NotFoundError(
                         f"Version {requested} of {table} no longer exists: its files were removed.\nNext: name a newer one, up to {newest}"
                     )
                 return Source(files, number, lineage)
         return None
+
+    def _removed(self, table: str, files: Sequence[str]) -> set[str]:
+        """Those that the newest version no longer has: only these may be gone."""
+        return set(files) - set(files_of(self.folder, table, self.newest(table)))
 
     def _is_complete(self, lineage: Lineage) -> bool:
         if lineage.last not in self.names:

@@ -129,7 +129,7 @@ def _divide_scores(later: pa.Table, rollouts: tuple[pa.Array, Ints], chunk_of_tr
     chunk = chunk_of_tree[tree[place.drop_null().to_numpy()]]
     order = np.argsort(chunk, kind="stable")
     numbers, starts = np.unique(chunk[order], return_index=True)
-    ends = [*starts[1:].tolist(), len(order)]
+    ends = [*starts.tolist(), len(order)][1:]
     return {int(number): known.take(pa.array(order[start:end])) for number, start, end in zip(numbers, starts.tolist(), ends, strict=True)}
 
 

@@ -5,7 +5,6 @@ The simulations are in mcts.py, extraction in extraction.py, the exact values in
 """
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,8 +17,8 @@ import pyarrow.compute as pc
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
 from tratree_data.store.by_chunk import Add, is_alone, run_by_chunk
-from tratree_data.store.growth import changed_trees
-from tratree_data.store.reader import Store, is_current, open_store, versions_read
+from tratree_data.store.growth import dropped_and_unchanged, grown_since, growth_notes
+from tratree_data.store.reader import is_current, open_store, versions_read
 from tratree_data.store.schemas import arrow_schema
 from tratree_data.store.staged import StagedFiles, dropped_rows
 from tratree_data.store.tree_arrays import Ints, TreeArrays, advantages, numbers, offsets_of, positions
@@ -48,26 +47,21 @@ def search(directory: str | Path, settings: SearchSettings) -> StageResult:
         reads = versions_read(store, this.reads)
         if is_current(store, STAGE, this.writes, settings.recorded(), reads):
             return StageResult(STAGE, False, {"nodes": store.count("node_values"), "paths": store.count("paths")})
-        changed = changed_trees(store, STAGE, this.writes, settings.recorded(), reads)
+        growth = grown_since(store, STAGE, this.writes, settings.recorded(), reads)
+        only = growth.trees if growth else None
         evidence = Evidence()
-        with StagedFiles(directory) as parts, progress(STAGE, None if changed is not None else store.count("nodes"), "nodes") as advance:
+        with StagedFiles(directory) as parts, progress(STAGE, None if growth else store.count("nodes"), "nodes") as advance:
             threads = settings.threads or (os.cpu_count() or 1 if is_alone(settings.engine, settings.workers) else 1)
             make = partial(search_chunk, settings=settings, threads=threads)
-            for chunk, found in run_by_chunk(make, plan_tree_chunks(store, only=changed), parts, settings.engine, settings.workers):
+            for chunk, found in run_by_chunk(make, plan_tree_chunks(store, only=only), parts, settings.engine, settings.workers):
                 evidence.join(found)
                 advance(chunk.nodes)
-            dropped = parts.dropped() if changed is None else with_unchanged(store, parts.dropped(), changed)
+            dropped = dropped_and_unchanged(store, STAGE, parts.dropped(), growth)
             tables = {"dropped": with_dropped(store, STAGE, dropped), **{name: parts.files(name) for name in this.writes}}
-            store = commit(directory, STAGE, tables, settings=settings.recorded(), reads=reads, replace_trees=changed)
+            replaced = growth.replaced if growth else None
+            store = commit(directory, STAGE, tables, settings=settings.recorded(), reads=reads, replace_trees=replaced)
     counts = {"nodes": store.count("node_values"), "paths": store.count("paths"), "dropped trees": dropped.num_rows}
-    grown = (f"{len(changed):,} trees searched, the others unchanged",) if changed is not None else ()
-    return StageResult(STAGE, True, counts, (*grown, *evidence.notes(directory)))
-
-
-def with_unchanged(store: Store, dropped: pa.Table, changed: Sequence[str]) -> pa.Table:
-    """Beside the trees that were left out now, those that were left out before and did not change."""
-    before = (pc.field("stage") == STAGE) & ~pc.field("subject").isin(list(changed))
-    return pa.concat_tables([store.read("dropped", filter=before), dropped])
+    return StageResult(STAGE, True, counts, (*growth_notes(growth), *evidence.notes(directory)))
 
 
 def search_chunk(chunk: TreeChunk, add: Add, settings: SearchSettings, threads: int) -> "Evidence":
