@@ -316,3 +316,45 @@ def test_a_long_sample_gives_the_rows_of_a_short_one(tmp_path, monkeypatch):
         assert long == short
     again = import_log(tmp_path / "short", path)
     assert (again.counts["already_there"], again.counts["rollouts"]) == (1, 0)
+
+
+def test_agents_that_an_agent_calls_are_rollouts_of_their_own():
+    (whole, *subagents), problems = read(LOGS / "subagents.eval")
+    assert problems == []
+    assert [call[1] for call in said(whole)[2][2]] == ["researcher", "researcher"]
+    assert [record.metadata["subagent_of_call"] for record in subagents] == ["h1", "h2"]
+    for asked, record in zip(("find A", "find B"), subagents, strict=True):
+        assert record.trajectory_id.startswith(f"{whole.trajectory_id}/")
+        assert (record.instruction, record.agent, record.reward) == (asked, "researcher", None)
+        (system, *rest) = said(record)
+        assert system[0] == "system"
+        assert system[1].startswith("You are the searcher.")
+        assert rest == [
+            ("user", asked, None),
+            ("assistant", "I look.", [("s1", "look", '{"n": 3}')]), ("tool", rest[2][1], "s1"), *rest[3:-1],
+            ("assistant", "Found.", [("s2", "submit", '{"answer": "found it"}')]),
+        ]  # fmt: skip
+        assert [tool["function"]["name"] for tool in record.tools] == ["look", "submit"]
+        assert (record.prompt_tokens, record.completion_tokens) == (20, 10)
+    assert len({record.task_id for record in subagents} | {whole.task_id}) == 3
+
+
+def test_what_an_agent_said_after_a_handover_is_there_once(tmp_path):
+    """The same answers, by their ids, are in the sample's own conversation."""
+    sample = json.loads(json.dumps(LOG["samples"][0]))
+    answers = [message for message in sample["messages"] if message["role"] == "assistant"]
+    spans = [
+        {"event": "span_begin", "id": f"s{i}", "type": "agent", "name": "a", "parent_id": f"s{i - 1}" if i else None} for i in range(2)
+    ]
+    call = {
+        "event": "model",
+        "span_id": "s1",
+        "input": [{"role": "user", "content": "go"}],
+        "output": {"choices": [{"message": answers[0]}]},
+    }
+    other = {**call, "span_id": "s1", "output": {"choices": [{"message": {"role": "assistant", "id": "new", "content": "Elsewhere."}}]}}
+    for events, expected in (([call], 1), ([other], 2), ([{**other, "span_id": "s0"}], 2), ([{**other, "span_id": "nowhere"}], 1)):
+        log = {**HEADER, "samples": [{**sample, "events": [*spans, *events]}]}
+        (tmp_path / "log.json").write_text(json.dumps(log))
+        records, problems = read(tmp_path / "log.json")
+        assert (len(records), problems) == (expected, [])

@@ -471,3 +471,27 @@ def test_files_that_the_tools_wrote_are_detected_and_read(folder, format, steps)
     path = SHARED / "sessions" / folder
     assert fitting_formats(LogFile(path, path.name), Options()) == [format]
     assert [len(record.steps) for record in read_log(format, path)[0]] == steps
+
+
+def test_claude_what_lies_beside_sessions_is_no_log(tmp_path):
+    folder = tmp_path / "project"
+    beside = folder / "s1/subagents"
+    beside.mkdir(parents=True)
+    log = Claude()
+    log.add("u1", None, "user", "Fix it.")
+    log.add("a1", "u1", "assistant", [use("Agent", "t1", prompt="Search.")])
+    lines(folder, log.rows, "s1.jsonl")
+    side = Claude(isSidechain=True, agentId="helper")
+    side.add("s1", None, "user", "Search.")
+    side.add("s2", "s1", "assistant", "Found.")
+    lines(beside, side.rows, "agent-helper.jsonl")
+    about = {"agentType": "Explore", "description": "look", "toolUseId": "t1"}
+    (beside / "agent-helper.meta.json").write_text(json.dumps(about))
+    (folder / "memory").mkdir()
+    (folder / "memory/MEMORY.md").write_text("Remember.")
+    lines(folder, [{"type": "queue-operation", "operation": "enqueue", "sessionId": "s2", "content": "/nosuch"}], "s2.jsonl")
+    result = import_log(tmp_path / "d", folder)
+    assert result.counts == {"rollouts": 2, "steps": 2, "already_there": 0, "dropped": 1, "skipped_files": 1}
+    assert "empty_steps: 1 (the first: project/s2.jsonl:1: the session holds no message)" in result.notes
+    known = open_store(tmp_path / "d").sql("SELECT metadata FROM rollouts WHERE trajectory_id = 's1/helper'")["metadata"].to_pylist()
+    assert json.loads(known[0])["subagent"] == about

@@ -28,6 +28,7 @@ from tratree_data.importers.parallel import BY_LINE, cut_parts, read_parts
 from tratree_data.importers.record_rows import validate
 from tratree_data.importers.record_storage import STAGE, Import
 from tratree_data.importers.settings import AUTO, ImportSettings
+from tratree_data.importers.tool_files import without_tool_files
 from tratree_data.results import StageResult
 from tratree_data.store.locations import Place, place
 from tratree_data.store.row_files import read_scores, read_tasks
@@ -53,7 +54,9 @@ def import_log(directory: str | Path, path: str | Path, settings: ImportSettings
     beside = Beside(read_scores(settings.scores) if settings.scores else None, read_tasks(settings.tasks) if settings.tasks else None)
     files = find_files(path, settings.format, place(directory))
     format = detect_format(path, files, options) if settings.format == AUTO else settings.format
-    files = find_files(path, AUTO if options.columns else format, place(directory))
+    found = find_files(path, AUTO if options.columns else format, place(directory))
+    read = {*without_tool_files(format, [file.name for file in found])}
+    files = [file for file in found if file.name in read]
     refuse_wrong_format(format, files, options)
     if settings.strict:
         refuse_any_problem(format, files, options)
@@ -71,7 +74,7 @@ def import_log(directory: str | Path, path: str | Path, settings: ImportSettings
                         advance(file)
         run.finish({storable(file.name) for file in files})
     if format not in FORMAT_ENDINGS:  # beside those, other files are reports and settings
-        run.summary.unread = unread_files(path, files, place(directory))
+        run.summary.unread = without_tool_files(format, unread_files(path, found, place(directory)))
     refuse_nothing(run, format, Path(path), directory)
     return report(run, place(directory), format, detected=settings.format == AUTO)
 
@@ -119,7 +122,8 @@ def unread_files(name: str | Path, files: list[LogFile], directory: Place) -> li
     """The folder's files that no reader was given, because their names do not end like a log's."""
     path = Path(name)
     read = {file.path for file in files}
-    return [file.relative_to(path).as_posix() for file in _visible_files(path, directory) if file not in read] if path.is_dir() else []
+    unread = [file for file in _visible_files(path, directory) if file not in read] if path.is_dir() else []
+    return [file.relative_to(path).as_posix() for file in unread if not file.name.removesuffix(".gz").endswith(ENDINGS)]
 
 
 def _files_below(path: Path, suffixes: tuple[str, ...], directory: Place | None) -> list[LogFile]:

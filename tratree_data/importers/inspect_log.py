@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO
 
 from tratree_data.importers import log_records
+from tratree_data.importers.inspect_agents import subagents_of
 from tratree_data.importers.inspect_samples import JSON, Sample, attached_text, eval_of, note_event, read_sample, record_of
 from tratree_data.importers.log_files import READ_ERRORS, JsonStream, LogFile
 from tratree_data.importers.log_records import LONGEST_KEY, Options, Problem, Record, Unusable
@@ -85,7 +86,9 @@ def _read_archive(file: LogFile, archive: zipfile.ZipFile, options: Options) -> 
         try:
             is_cut = match["cut"] is not None
             sample = _cut_sample(archive, members, match["sample"]) if is_cut else _whole_sample(archive, members[name], _most(file))
-            yield record_of(sample, log, where, options)
+            record = record_of(sample, log, where, options)
+            yield record
+            yield from subagents_of(sample, log, record, where, options)
         except FAULTS as error:
             yield _problem(where, error)
     if not found and not refused:
@@ -121,6 +124,7 @@ def _cut_sample(archive: zipfile.ZipFile, members: Mapping[str, zipfile.ZipInfo]
     if (about := members.get(f"samples/{name}/metadata.json")) is not None:
         sample.facts["metadata"] = _value(archive, about)
     pool = list(_pieces(archive, members, f"samples/{name}/messages/"))
+    sample.facts["events_data"] = {"messages": pool}
     for span in log_records.items_of(sample.facts.get("message_refs") or [], "message_refs"):
         start, end = log_records.items_of(span, "message_refs")[:2] or (0, 0)
         if not (isinstance(start, int) and isinstance(end, int) and 0 <= start <= end <= len(pool)):
@@ -154,7 +158,12 @@ def _read_json(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     for where, sample in _samples(file):
         count += 1
         try:
-            yield sample if isinstance(sample, Problem) else record_of(sample, log, where, options)
+            if isinstance(sample, Problem):
+                yield sample
+                continue
+            record = record_of(sample, log, where, options)
+            yield record
+            yield from subagents_of(sample, log, record, where, options)
         except (Unusable, RecursionError) as error:
             yield _problem(where, error)
     if not count:

@@ -14,6 +14,7 @@ from typing import Any
 from tratree_data.importers import log_records
 from tratree_data.importers.chat import Message, record_of_chat
 from tratree_data.importers.dialects import DATA_URL, placeholder, read_messages, read_tools
+from tratree_data.importers.inspect_calls import Calls
 from tratree_data.importers.inspect_scores import headline, score_of, success_of
 from tratree_data.importers.log_files import JsonStream
 from tratree_data.importers.log_records import Options, Record, Unusable
@@ -50,6 +51,7 @@ class Sample:
     """Each tool by its JSON, with the message that was written by a model which had it."""
     turns: dict[str, str] = field(default_factory=dict)
     """What the events say about a message of the model, as JSON by its id."""
+    calls: Calls = field(default_factory=Calls)
     repeated: str | None = None
     """A key that is there twice, so that nobody knows which counts."""
 
@@ -109,6 +111,8 @@ def attached_text(text: str) -> str:
 
 def note_event(sample: Sample, event: Any) -> None:
     """Of each call of the model: the tools that it had, and what it cost."""
+    if isinstance(event, dict):
+        sample.calls.note(event)
     if log_records.at(event, "event") != "model":
         return
     output = event.get("output") if isinstance(event.get("output"), dict) else {}
@@ -173,14 +177,14 @@ def record_of(sample: Sample, log: JSON, where: str, options: Options) -> Record
 def _said(sample: Sample) -> MessageSpool:
     messages = MessageSpool()
     for i, message in enumerate(sample.messages):
-        for said in _messages(sample, message, f"messages[{i}]"):
+        for said in spoken_messages(sample, message, f"messages[{i}]"):
             messages.append(said)
     return messages
 
 
-def _messages(sample: Sample, value: Any, name: str) -> list[Message]:
+def spoken_messages(sample: Sample, value: Any, name: str) -> list[Message]:
     """A message as read_messages knows it. A tool that the provider ran itself is part of what was said, with its result."""
-    message = dict(_resolved(log_records.mapping(value, name), sample.attachments))
+    message = dict(resolved(log_records.mapping(value, name), sample.attachments))
     message["name"] = message.pop("function", None)
     content = message.get("content")
     if isinstance(content, list):
@@ -218,7 +222,7 @@ def _unparsed(message: JSON) -> JSON:
     return {"parse_errors": {str(call.get("id")): call["parse_error"] for call in calls}} if calls else {}
 
 
-def _resolved(value: Any, attachments: Mapping[str, str]) -> Any:
+def resolved(value: Any, attachments: Mapping[str, str]) -> Any:
     """The value with the attachments that it points to; an image that was one is the text of its placeholder."""
     if not attachments:
         return value
@@ -227,21 +231,21 @@ def _resolved(value: Any, attachments: Mapping[str, str]) -> Any:
             return attachments.get(value.partition("://")[2], value)
         return value
     if isinstance(value, list):
-        return [_resolved(item, attachments) for item in value]
+        return [resolved(item, attachments) for item in value]
     if not isinstance(value, dict):
         return value
     kind = value.get("type")
     media = value.get(kind) if isinstance(kind, str) else None
     if kind != "text" and isinstance(media, str) and media.startswith(POINTERS):
-        found = _resolved(media, attachments)
+        found = resolved(media, attachments)
         if isinstance(found, str) and found.startswith("["):
             return {"type": "text", "text": found}
-    return {key: _resolved(item, attachments) for key, item in value.items()}
+    return {key: resolved(item, attachments) for key, item in value.items()}
 
 
 def _asked(sample: Sample, messages: Iterable[Message]) -> str:
     """What the data set asks, without the words that a solver puts around it."""
-    asked = _resolved(sample.facts.get("input"), sample.attachments)
+    asked = resolved(sample.facts.get("input"), sample.attachments)
     if isinstance(asked, list):
         said = [message for i, item in enumerate(asked) for message in read_messages(item, f"input[{i}]")]
         asked = "\n\n".join(message["content"] or "" for message in said if message["role"] == "user")
@@ -263,7 +267,7 @@ def _tools(sample: Sample, messages: Iterable[Message]) -> list[JSON] | None:
     """The tools of those who wrote the conversation's messages; graders and subagents have their own."""
     spoken = {str((message.get("metadata") or {}).get("id")) for message in messages}
     had = [tool for name, tool in sample.tools.values() if name in spoken] or [tool for _, tool in sample.tools.values()]
-    return read_tools([_resolved(tool, sample.attachments) for tool in had])
+    return read_tools([resolved(tool, sample.attachments) for tool in had])
 
 
 def _end_reason(facts: JSON) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from tratree_data.importers import log_records
 from tratree_data.importers.chat import Message
 from tratree_data.importers.dialects import read_messages
-from tratree_data.importers.log_files import LogFile
+from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 from tratree_data.importers.sessions.session import Node, Session, branches, differing, objects_of, parsed, usage_sum
 
@@ -24,6 +24,7 @@ BESIDE = (
 )  # fmt: skip
 """Lines without a place in the graph."""
 SYNTHETIC = "<synthetic>"
+LONGEST_ABOUT = 100_000
 PROMPT_TOKENS = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 Line = dict[str, Any]
 
@@ -57,12 +58,22 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
             continue
         if first.get("isSidechain"):
             session.branch = str(first.get("agentId") or last["uuid"])
+            session.metadata |= _about_subagent(file)
         elif session.id in seen:
             session.branch = str(last["uuid"])
         seen.add(f"{session.id}/{session.branch}" if session.branch else session.id)
         yield from parsed(where, session, options)
     if lines and not paths:
         yield Problem(lines[0][0], "empty_steps", "nobody acts in the session")
+
+
+def _about_subagent(file: LogFile) -> Line:
+    """What Claude Code wrote about the subagent beside its session: its type, and the call that started it."""
+    beside = file.path.with_name(f"{file.stem}.meta.json")
+    if beside.is_symlink() or not beside.is_file() or beside.stat().st_size > LONGEST_ABOUT:
+        return {}
+    about = next(json_records(LogFile(beside, beside.name)), ("", None))[1]
+    return {"subagent": about} if isinstance(about, dict) else {}
 
 
 def _is_mark(line: Line) -> bool:

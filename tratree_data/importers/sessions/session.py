@@ -121,7 +121,9 @@ def objects_of(file: LogFile, is_mark: Callable[[dict[str, Any]], bool], may_pre
             waiting.append(item)
             if others > LINES_TO_MARK or len(waiting) > MOST_BRANCHES:
                 break
-    if not marked:
+    if not marked and waiting and all(not isinstance(item, Problem) and item[1].get("type") in may_precede for item in waiting):
+        yield Problem(waiting[0][0], "empty_steps", "the session holds no message")
+    elif not marked:
         yield Problem(f"{file.name}:1", "other_format", "the file's beginning has no line of this tool")
 
 

@@ -1,0 +1,21 @@
+"""Files that agents' programs keep beside their sessions, and that hold no conversation: an import neither reads nor reports them."""
+
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
+
+TOOL_FILES: dict[str, tuple[str, ...]] = {
+    "claude-code": ("*/subagents/*.meta.json", "*/tool-results/*", "*/memory/*", "*/sessions-index.json"),
+    "codex": ("*/history.jsonl", "*/session_index.jsonl", "*/auth.json", "*/version.json", "*/models_cache.json", "*/log/*", "*.sqlite*"),
+    "gemini": ("*/logs.json", "*/projects.json", "*/settings.json", "*/tool-outputs/*"),
+    "qwen": ("*/debug/*", "*/settings.json"),
+    "copilot": ("*/rewind-file-snapshots/*", "*/checkpoints/*", "*/files/*", "*/research/*", "*/workspace.yaml", "*/logs/*"),
+    "pi": ("*/auth.json", "*/models.json", "*/settings.json", "*/sessions.json"),
+}
+"""Patterns of names, by the format of the sessions."""
+
+
+def without_tool_files(format: str, names: Iterable[str]) -> list[str]:
+    """The names that are not such a file's; all of them where nothing else is left."""
+    named = list(names)
+    patterns = TOOL_FILES.get(format, ())
+    return [name for name in named if not any(fnmatchcase(f"/{name}", pattern) for pattern in patterns)] or named
