@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -180,6 +181,11 @@ def test_estimates_grow_as_they_must() -> None:
     assert memory_gib(by_name["tree_dpo"]) > memory_gib(by_name["unstructured_dpo"]) > memory_gib(by_name["strong"])
     assert hours(by_name["strong"], machine, 2000) == pytest.approx(2 * hours(by_name["strong"], machine, 1000))
     assert len(large) == len(small)
+    limited = replace(by_name["strong"], most_rows=by_name["strong"].epochs * 500)
+    assert hours(limited, machine, 2000) == pytest.approx(hours(by_name["strong"], machine, 500))
+    recipe = read_experiment(PAPER[0])
+    recipe["arms"]["mcts_sft"] |= {"max_steps": 10, "batch": 8}
+    assert {training.name: training.most_rows for training in flatten_trainings(recipe)}["mcts_sft"] == 80
 
 
 def test_the_dry_run_names_what_is_missing(tmp_path: Path) -> None:

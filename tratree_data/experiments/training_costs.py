@@ -9,7 +9,10 @@ the recomputation of checkpointing takes that saving again), 2 more for a refere
 """
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any
+
+from tratree_data.training.settings import TrainSettings
 
 PREFERENCES = ("tree-dpo", "unstructured-dpo", "eto")
 ADAPTER_PARAMETERS = 20 * 64
@@ -38,6 +41,8 @@ class Training:
     rows_a_task: int
     full: bool
     shards: int
+    most_rows: float
+    """All steps together, where the recipe limits their number; else infinite."""
 
     @property
     def shares_base(self) -> bool:
@@ -72,6 +77,7 @@ def flatten_trainings(recipe: dict[str, Any]) -> list[Training]:
                 rows_a_task=_rows_a_task(recipe, settings["data"]) if preference else 1,
                 full=bool(settings.get("full", False)),
                 shards=int(machine.get("shards", 1)),
+                most_rows=settings["max_steps"] * int(settings.get("batch", TrainSettings.batch)) if "max_steps" in settings else inf,
             )
         )
     return found
@@ -104,7 +110,8 @@ def memory_gib(training: Training) -> float:
 
 def hours(training: Training, machine: dict[str, Any], tasks: int) -> float:
     """On all GPUs together: one demonstration a task, or as many pairs as the recipe takes at most."""
-    tokens = tasks * training.rows_a_task * training.epochs * training.tokens_a_row * training.sides
+    rows = min(tasks * training.rows_a_task * training.epochs, training.most_rows)
+    tokens = rows * training.tokens_a_row * training.sides
     operations = tokens * 1e9 * (6 * training.billions + 2 * training.reference_billions)
     speed = float(machine["gpus"] * machine["tflops"] * 1e12 * machine["utilisation"])
     return operations / speed / 3600
