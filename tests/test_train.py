@@ -269,6 +269,17 @@ def test_weak_reference_and_lora_as_in_the_paper(folder: Path, tmp_path: Path) -
 # Too long
 
 
+def test_all_weights_keep_small_steps_when_computed_in_bfloat16(folder: Path, tmp_path: Path) -> None:
+    train(
+        folder / "data", method="sft", model=str(folder / "strong"), out=tmp_path / "m", full=True, bf16=True, max_steps=1, warmup_ratio=0.0
+    )
+    before, after = (load(path)[0].state_dict() for path in (folder / "strong", tmp_path / "m"))  # type: ignore[attr-defined]
+    changed = [name for name in before if not torch.equal(before[name], after[name])]
+    assert len(changed) == len(before)
+    assert all(after[name].dtype == torch.float32 for name in changed)
+    assert any(not torch.equal(after[name], after[name].bfloat16().float()) for name in changed)
+
+
 def test_long_rows_are_cut_after_a_turn_or_dropped_and_counted(folder: Path) -> None:
     _, tokenizer = load(folder / "weak")
     template = training_template(tokenizer)

@@ -41,7 +41,7 @@ def load_model(
 
     `options` are more arguments of from_pretrained.
     """
-    dtype = torch.bfloat16 if bf16 or (bf16 is None and torch.cuda.is_available() and torch.cuda.is_bf16_supported()) else torch.float32
+    dtype = torch.bfloat16 if computes_in_bf16(bf16) else torch.float32
     base = model
     own = adapter_base(model)
     if own is not None:
@@ -55,6 +55,11 @@ def load_model(
             f"No causal language model at {base!r}: {str(error).splitlines()[0]}\nNext: name a folder or a Hub id"
         ) from error
     return loaded if adapter is None else _with_adapter(loaded, adapter, trainable)
+
+
+def computes_in_bf16(asked: bool | None) -> bool:
+    """Where nothing was asked for, if the GPU can."""
+    return bool(asked) if asked is not None else torch.cuda.is_available() and torch.cuda.is_bf16_supported()
 
 
 def adapter_base(folder: str) -> str | None:

@@ -130,7 +130,8 @@ def _run(folder: Path, chosen: Rows, plan: dict[str, Any], settings: TrainSettin
     validation = _validation(chosen[1], table, tokenizer, template, lengths)
     preparation = time.monotonic() - started
     options = loading_options(settings.trainer or {}, settings.bf16)
-    model = load_model(plan["model"], settings.adapter, settings.bf16, trainable=not settings.full, options=options)
+    kept = False if settings.full else settings.bf16  # steps of all weights are too small for bfloat16 to hold
+    model = load_model(plan["model"], settings.adapter, kept, trainable=not settings.full, options=options)
     check_tokens(tokenizer, model, prepared)
     spoken = spoken_template(tokenizer, template)
     stop_at(tokenizer, model, end_of_turn(tokenizer, template))

@@ -17,7 +17,7 @@ from transformers import EarlyStoppingCallback
 from trl import KTOTrainer, SFTTrainer
 
 from tratree_data.errors import BadInputError
-from tratree_data.models.loading import load_model, load_tokenizer
+from tratree_data.models.loading import computes_in_bf16, load_model, load_tokenizer
 from tratree_data.training.losses import (
     AgentPreferenceCollator,
     ExplorerSFTTrainer,
@@ -77,7 +77,7 @@ def make_trainer(
         shared["eval_dataset"] = Dataset(validation)
     if settings.patience is not None:
         shared["callbacks"] = [EarlyStoppingCallback(settings.patience)]
-    arguments = _arguments(folder, settings, report_to, model)
+    arguments = _arguments(folder, settings, report_to)
     if method in ("sft", "mcts-sft"):
         config = _config(method, arguments, settings)
         if settings.weights is not None:
@@ -158,13 +158,13 @@ def _on_one_gpu(config: Any) -> Any:
     return config
 
 
-def _arguments(folder: Path, settings: "TrainSettings", report_to: str, model: Any) -> dict[str, Any]:
+def _arguments(folder: Path, settings: "TrainSettings", report_to: str) -> dict[str, Any]:
     on_gpu = torch.cuda.is_available()
     arguments = {
         "output_dir": str(folder),
         "max_length": None,
         "gradient_checkpointing": settings.gradient_checkpointing,
-        "bf16": model.dtype == torch.bfloat16,
+        "bf16": computes_in_bf16(settings.bf16),
         "use_cpu": not on_gpu,
         "dataloader_pin_memory": on_gpu,
         "optim": "adamw_torch",
