@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tratree_data import import_log, open_store
 from tratree_data.importers import jsonl, parallel
 from tratree_data.importers.beside import Beside
-from tratree_data.importers.columns import read_batch
+from tratree_data.importers.columns import read_batch, read_block
 from tratree_data.importers.log_files import json_value
 from tratree_data.importers.log_records import Options, Record, each
 from tratree_data.importers.quick_json import UNSURE, quick_value
@@ -67,6 +67,37 @@ def test_columns_hold_what_records_hold(options, ascii):
     assert (read.rest, refused) == ([], [])
     assert read.rollouts.to_pylist() == rollouts
     assert read.steps.to_pylist() == steps
+
+
+@pytest.mark.parametrize("last", [b"", b"\n"])
+def test_a_block_of_good_lines_is_read_at_once(last):
+    lines = [json.dumps(value).encode() for value in GOOD]
+    read = read_block(b"\n".join(lines) + last, "f", 5, Options(), "jsonl", SCHEMAS)
+    rollouts, steps, _ = careful([(f"f:{5 + i}", data) for i, data in enumerate(lines)], Options())
+    assert (read.rollouts.to_pylist(), read.steps.to_pylist()) == (rollouts, steps)
+
+
+PIECES = [json.dumps(value).encode() for value in (*GOOD[:4], line(observation="\\u0000"), line("\\"), *DOUBTFUL)]
+PIECES += [
+    PIECES[0].replace(b'"env"', b'"env": "x", "env"'),
+    PIECES[0].replace(b'"action"', b'"act\\u0069on": "x", "action"'),
+    b"{",
+    b"\xff",
+]
+PIECES += [b"\xef\xbb\xbf" + PIECES[0], PIECES[0].replace(b', "thought"', b',\n"thought"'), PIECES[0].replace(b'[{"obs', b'[\n{"obs')]
+
+
+@given(
+    st.lists(st.sampled_from(PIECES[:6]) | st.sampled_from(PIECES), min_size=1, max_size=4),
+    st.lists(st.sampled_from([b"\n", b"\n", b"\n", b"\r\n", b"\n\n", b" ", b"", b",\n"]), min_size=4, max_size=4),
+)
+@settings(max_examples=400, deadline=None)
+def test_a_block_gives_what_its_lines_give_or_nothing(pieces, breaks):
+    block = b"".join(piece + end for piece, end in zip(pieces, breaks, strict=False))
+    read = read_block(block, "f", 1, Options(), "jsonl", SCHEMAS)
+    if read is not None:
+        lines = [(f"f:{number}", data) for number, data in enumerate(block.removesuffix(b"\n").split(b"\n"), 1)]
+        assert (read.rollouts.to_pylist(), read.steps.to_pylist(), []) == careful(lines, Options())
 
 
 def test_whatever_needs_a_second_look_is_not_taken():

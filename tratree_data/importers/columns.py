@@ -28,9 +28,13 @@ Ints = npt.NDArray[np.int64]
 Text = str | None | UnsetType
 TEXTS = ("observation", "thought", "action")
 OPTIONAL = ("split", "agent", "model", "prompt", "environment_version", "end_observation", "end_reason")
+SOMETIMES = ("thought", "response", "reward", "valid")
+"""Keys that a step need not have, beside an observation and an action."""
 ORIGIN = ("license", "source_url", "attribution")
+ESCAPE = b"\\"
 NUL = b"\\u0000"
 LARGEST = 2**63
+PIECE = 2**16
 
 
 class LineStep(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -69,6 +73,48 @@ class Batch:
     rest: list[int]
 
 
+@dataclass(frozen=True)
+class Columns:
+    """Lines turned on their side: of each key, the values of all lines, and of all their steps."""
+
+    lines: dict[str, list[Any]]
+    steps: dict[str, list[Any]]
+    starts: Ints  # [lines + 1] the first step of each line
+
+    @property
+    def quotes(self) -> int:
+        """Those around their keys and texts, of which a text of JSON has at least as many; with a key twice, it has more."""
+        own = [_quotes_of(values) for values in self.lines.values()]
+        return sum(own) + 8 * len(self.steps["action"]) + sum(_quotes_of(self.steps[name]) for name in SOMETIMES)
+
+    @property
+    def has_empty_action(self) -> bool:
+        return any(not action or action.isspace() for action in self.steps["action"])
+
+
+def read_block(block: bytes, source: str, first: int, options: Options, format: str, schemas: dict[str, pa.Schema]) -> Batch | None:
+    """Whole lines at once, if each of them can be taken; else None, and then `read_batch` looks at one after the other."""
+    breaks = _places_of(b"\n", block)
+    inner = breaks[:-1] if block.endswith(b"\n") else breaks
+    around = np.frombuffer(block, np.uint8)
+    if (ESCAPE in block and NUL in block) or not ((around[inner - 1] == ord("}")) & (around[inner + 1] == ord("{"))).all():
+        return None  # a line break between such braces is never within a value, so if there are as many values, each line is one
+    sources = [f"{source}:{number}" for number in range(first, first + len(inner) + 1)]
+    try:
+        lines = _decoder().decode_lines(block)
+        score = cache(options.score)
+        scores = [score(line.reward) for line in lines]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, Unusable):
+        return None
+    if len(lines) != len(sources) or not all(map(_is_plain, lines)):
+        return None
+    columns = _columns(lines)
+    quotes = quotes_in(block) if ESCAPE in block else len(_places_of(b'"', block))
+    if columns.quotes != quotes or columns.has_empty_action:
+        return None
+    return Batch(*_tables(columns, sources, scores, options, format, schemas), list(range(len(lines))), [])
+
+
 def read_batch(lines: Sequence[tuple[str, bytes]], options: Options, format: str, schemas: dict[str, pa.Schema]) -> Batch:
     """Lines ('file:line', bytes) as tables; rollouts have neither attempts nor duplicates, which depend on the rest of the dataset."""
     parsed = {number: line for number, (_, data) in enumerate(lines) if (line := _parsed(data)) is not None}
@@ -82,15 +128,21 @@ def read_batch(lines: Sequence[tuple[str, bytes]], options: Options, format: str
             taken.append(number)
         except Unusable:
             continue
-    doubtful = _doubtful([parsed[number] for number in taken], [lines[number][1] for number in taken])
-    if doubtful:
-        scores = [value for place, value in enumerate(scores) if place not in doubtful]
-        taken = [number for place, number in enumerate(taken) if place not in doubtful]
+    columns = _columns([parsed[number] for number in taken])
+    if columns.has_empty_action or columns.quotes != sum(quotes_in(lines[number][1]) for number in taken):
+        good = [place for place, number in enumerate(taken) if not _is_doubtful(parsed[number], lines[number][1])]
+        taken, scores = [taken[place] for place in good], [scores[place] for place in good]
+        columns = _columns([parsed[number] for number in taken])
     found = set(taken)
     rest = [number for number in range(len(lines)) if number not in found]
-    chosen = [parsed[number] for number in taken]
-    rollouts, steps = _tables(chosen, [lines[number][0] for number in taken], scores, options, format, schemas)
-    return Batch(rollouts, steps, taken, rest)
+    return Batch(*_tables(columns, [lines[number][0] for number in taken], scores, options, format, schemas), taken, rest)
+
+
+def _places_of(character: bytes, block: bytes) -> Ints:
+    """Piece by piece, so that what is made for each stays in the processor's cache."""
+    there = np.frombuffer(block, np.uint8)
+    pieces = [np.flatnonzero(there[at : at + PIECE] == ord(character)) + at for at in range(0, len(block), PIECE)]
+    return np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
 
 
 @cache
@@ -115,57 +167,40 @@ def _is_name(value: Any) -> bool:
     return bool(value.strip()) if type(value) is str else abs(value) < LARGEST
 
 
-def _doubtful(lines: Sequence[Line], data: Sequence[bytes]) -> set[int]:
-    """Places of lines with a key twice, or with a step that has no action.
+def _is_doubtful(line: Line, data: bytes) -> bool:
+    """Whether it has a key twice, or a step without an action."""
+    columns = _columns([line])
+    return columns.has_empty_action or columns.quotes != quotes_in(data)
 
-    A text of JSON has at least the quotes of the keys and texts that came out, so if the sums are equal, each line's are.
-    """
+
+def _quotes_of(values: list[Any]) -> int:
+    kinds = list(map(type, values))
+    texts = kinds.count(str)
+    return 2 * (texts + len(kinds) - (kinds.count(UnsetType) if texts < len(kinds) else 0))
+
+
+def _columns(lines: Sequence[Line]) -> Columns:
     steps = list(chain.from_iterable(line.steps for line in lines))
-    blank = [step for step in steps if not step.action or step.action.isspace()]
-    if not blank and sum(map(quotes_in, data)) == sum(map(_quotes_around, lines)) + _quotes_within(steps):
-        return set()
-    empty = set(map(id, blank))
-    return {
-        place
-        for place, (line, text) in enumerate(zip(lines, data, strict=True))
-        if quotes_in(text) != _quotes_around(line) + _quotes_within(line.steps) or any(id(step) in empty for step in line.steps)
-    }
-
-
-def _quotes_around(line: Line) -> int:
-    values = [line.task_id, line.env, line.trajectory_id, *(getattr(line, name) for name in OPTIONAL)]
-    texts = sum(type(value) is str for value in values) + 1  # the instruction
-    keys = sum(value is not UNSET for value in values) + 3 + (line.success is not UNSET)
-    return 2 * (texts + keys)
-
-
-def _quotes_within(steps: Sequence[LineStep]) -> int:
-    count = 4 * len(steps)
-    for values in (list(map(attrgetter(name), steps)) for name in ("thought", "response")):
-        unset, null = values.count(UNSET), values.count(None)
-        count += 2 * (len(values) - unset) - null
-    others = (list(map(attrgetter(name), steps)) for name in ("reward", "valid"))
-    return 2 * (count + sum(len(steps) - values.count(UNSET) for values in others))
+    starts = np.concatenate([[0], np.cumsum([len(line.steps) for line in lines])]).astype(np.int64)
+    return Columns(
+        {name: list(map(attrgetter(name), lines)) for name in Line.__struct_fields__},
+        {name: list(map(attrgetter(name), steps)) for name in LineStep.__struct_fields__},
+        starts,
+    )
 
 
 def _tables(
-    lines: Sequence[Line], sources: list[str], scores: list[float | None], options: Options, format: str, schemas: dict[str, pa.Schema]
+    read: Columns, sources: Sequence[str], scores: list[float | None], options: Options, format: str, schemas: dict[str, pa.Schema]
 ) -> tuple[pa.Table, pa.Table]:
-    count = len(lines)
-    steps = list(chain.from_iterable(line.steps for line in lines))
-    starts = np.concatenate([[0], np.cumsum([len(line.steps) for line in lines])]).astype(np.int64)
-    texts = {
-        "observation": pa.array([step.observation for step in steps], pa.string()),
-        "thought": pa.array([step.thought or "" for step in steps], pa.string()),
-        "action": pa.array([step.action for step in steps], pa.string()),
-    }
-    about = _about(lines, options)
+    count, starts = len(sources), read.starts
+    texts = {name: pa.array(_texts(read.steps[name]), pa.string()) for name in TEXTS}
+    about = _about(read.lines, options)
     trees = cache(ids.tree_id)
     tree_ids = [trees(environment, task) for environment, task in zip(about["environment"], about["task_id"], strict=True)]
-    names = _rollout_ids(about, [None if line.reward is None else float(line.reward) for line in lines], texts, starts)
+    names = _rollout_ids(about, [None if reward is None else float(reward) for reward in read.lines["reward"]], texts, starts)
     columns: dict[str, Any] = {
         **about, "tree_id": tree_ids, "rollout_id": names, "attempt": [0] * count, "score": scores, "source": sources,
-        "success": [_or_none(line.success) for line in lines], "step_count": np.diff(starts).astype(np.int32), "format": [format] * count,
+        "success": list(map(_or_none, read.lines["success"])), "step_count": np.diff(starts).astype(np.int32), "format": [format] * count,
         "content_id": _content_ids(texts, starts), "trajectory_id": [name or None for name in about["trajectory_id"]],
         "model": [name or None for name in about["model"]], **{name: [getattr(options, name) or None] * count for name in ORIGIN},
     }  # fmt: skip
@@ -173,19 +208,23 @@ def _tables(
     own: dict[str, Any] = {**texts, "rollout_id": pa.array(names, pa.string()).take(pa.array(rollout))}
     own["step"] = pa.array(np.arange(len(rollout)) - starts[rollout], pa.int32())
     for name in ("response", "reward", "valid"):
-        values = list(map(attrgetter(name), steps))
+        values = read.steps[name]
         if values.count(UNSET) + values.count(None) < len(values):
             own[name] = [None if value is UNSET or value == "" else value for value in values]
     return _table(schemas["rollouts"], columns, count), _table(schemas["steps"], own, len(rollout))
 
 
-def _about(lines: Sequence[Line], options: Options) -> dict[str, list[str]]:
+def _texts(values: list[Any]) -> list[str]:
+    """'' where the text is missing."""
+    return values if {*map(type, values)} == {str} else [value or "" for value in values]
+
+
+def _about(lines: dict[str, list[Any]], options: Options) -> dict[str, list[str]]:
     """The texts of the rollouts, completed with what the user said, as `validate` does."""
-    found = {name: [getattr(line, name) or "" for line in lines] for name in OPTIONAL}
-    found["environment"] = [options.environment or str(line.env) for line in lines]
-    found["task_id"] = [str(line.task_id) for line in lines]
-    found["trajectory_id"] = ["" if line.trajectory_id in (None, UNSET) else str(line.trajectory_id) for line in lines]
-    found["instruction"] = [line.instruction for line in lines]
+    found = {name: _texts(lines[name]) for name in (*OPTIONAL, "instruction")}
+    found["environment"] = [options.environment or str(name) for name in lines["env"]]
+    found["task_id"] = list(map(str, lines["task_id"]))
+    found["trajectory_id"] = ["" if name in (None, UNSET) else str(name) for name in lines["trajectory_id"]]
     found["agent"] = [options.agent or name or "imported" for name in found["agent"]]
     found["model"] = [options.model or name for name in found["model"]]
     found["split"] = [options.split or name or "train" for name in found["split"]]

@@ -65,7 +65,7 @@ def import_log(directory: str | Path, path: str | Path, settings: ImportSettings
     with writing(directory):
         run = Import(store.path, create_store(store.path), options, lineage, beside, format)
         parts = cut_parts(format, files, options) if not (settings.scores or settings.tasks) else []
-        if len(parts) > 1:
+        if parts:
             read_parts(run, parts, settings.workers, settings.engine if format in BY_LINE else "local")
         else:
             with progress(files) as advance:

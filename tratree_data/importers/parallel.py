@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,7 +20,7 @@ from tratree_data.importers.formats import FORMATS, LOOK_AHEAD
 from tratree_data.importers.log_files import CHUNK, GZIP_MAGIC, UTF_16, LogFile, is_line_of_json
 from tratree_data.importers.log_records import Options, Problem, Record
 from tratree_data.importers.openai_messages import is_one_conversation
-from tratree_data.importers.parts import Part, PartRead, Slice, read_part
+from tratree_data.importers.parts import LINES, Part, PartRead, Slice, read_part
 from tratree_data.importers.record_storage import STAGE, Import
 from tratree_data.importers.shipped_parts import read_shipped, ship
 from tratree_data.store.locations import Place, open_parquet
@@ -39,25 +40,34 @@ REMEDY = "Next: the same command with --workers 1"
 
 
 def cut_parts(format: str, files: Sequence[LogFile], options: Options) -> list[Part]:
-    """The parts of a large log; none of a small one, or of one that has to be read as a whole."""
-    sizes = [file.path.stat().st_size if file.path.is_file() else 0 for file in files]
-    if sum(sizes) < PARALLEL_FROM or format == "table":
+    """The parts of a large log, and of any with lines of our own; none of one that has to be read as a whole."""
+    whole = [Slice(file.path, file.name) for file in files]
+    sizes = list(map(_bytes_of, whole))
+    if format == "table" or (sum(sizes) < PARALLEL_FROM and format != LINES):
         return []
     schemas = {table: arrow_schema(table) for table in ("rollouts", "steps")}
     cut: list[tuple[Slice, ...]] = []
     waiting: list[Slice] = []
     waiting_bytes = 0
-    for file, size in zip(files, sizes, strict=True):
-        if size > PART_BYTES and _has_records_in_lines(format, file, options):
-            cut += ((piece,) for piece in _cut_file(file))
-        else:
-            waiting.append(Slice(file.path, file.name))
-            waiting_bytes += size
-            if waiting_bytes >= PART_BYTES:
-                cut.append(tuple(waiting))
-                waiting, waiting_bytes = [], 0
+    for file, piece, size in zip(files, whole, sizes, strict=True):
+        in_lines = (size > PART_BYTES or format == LINES) and _has_records_in_lines(format, file, options)
+        pieces = list(_cut_file(file)) if in_lines else [piece]
+        if in_lines and size > PART_BYTES:
+            cut += ((piece,) for piece in pieces)
+            continue
+        waiting += pieces
+        waiting_bytes += size
+        if waiting_bytes >= PART_BYTES:
+            cut.append(tuple(waiting))
+            waiting, waiting_bytes = [], 0
     cut += [tuple(waiting)] if waiting else []
     return [Part(number, slices, format, options, schemas) for number, slices in enumerate(cut)]
+
+
+def _bytes_of(piece: Slice) -> int:
+    if piece.end is None and not piece.path.is_file():
+        return 0
+    return (piece.path.stat().st_size if piece.end is None else piece.end) - piece.start
 
 
 def _has_records_in_lines(format: str, file: LogFile, options: Options) -> bool:
@@ -106,6 +116,8 @@ def read_parts(run: Import, parts: Sequence[Part], workers: int | None, engine: 
 def _read_each(parts: Sequence[Part], workers: int | None, engine: str) -> Iterator[PartRead]:
     if engine == "ray":
         return run_each(read_shipped, map(ship, parts), engine="ray", workers=workers, remedy=REMEDY)
+    if sum(_bytes_of(piece) for part in parts for piece in part.slices) < PARALLEL_FROM:
+        return map(read_part, parts)
     return run_each(read_part, parts, engine="processes", workers=workers, remedy=REMEDY)
 
 
@@ -171,7 +183,7 @@ class _Taking:
         files = read.steps
         if not all(new):
             rollouts = rollouts.filter(pa.array(new, pa.bool_()))
-            files = [path for path in files if _keep_steps_of(path, rollouts["rollout_id"].combine_chunks(), read.part.schemas["steps"])]
+            files = list(_only_steps_of(rollouts["rollout_id"].combine_chunks(), files, read.part.schemas["steps"]))
         self.files += files
         self.rollouts.append(rollouts)
         self.run.counts["rollouts"] += rollouts.num_rows
@@ -190,12 +202,19 @@ def _moved(subject: str, lines: int) -> str:
     return f"{name}:{int(line) + lines}"
 
 
-def _keep_steps_of(path: Place, rollouts: pa.Array, schema: pa.Schema) -> bool:
-    """Takes the steps of other rollouts out of a file that is not committed yet; False if none are left, and so no file."""
-    with open_parquet(str(path)) as parquet:
-        steps = parquet.read().select(schema.names).cast(schema)
-    path.unlink()
-    kept = steps.filter(pc.is_in(steps["rollout_id"], rollouts))
-    if kept.num_rows:
-        write_parquet(kept, "steps", path)
-    return bool(kept.num_rows)
+def _only_steps_of(rollouts: pa.Array, files: Sequence[Place], schema: pa.Schema) -> Iterator[Place]:
+    """Files that are not committed yet, with these rollouts' steps, each once: an equal episode may follow in the same part."""
+    known = pa.array([], pa.string())
+    for path in files:
+        with open_parquet(str(path)) as parquet:
+            steps = parquet.read().select(schema.names).cast(schema)
+        path.unlink()
+        keys = pc.binary_join_element_wise(steps["rollout_id"], steps["step"].cast(pa.string()), ":").combine_chunks()
+        first = np.zeros(len(keys), bool)
+        first[np.unique(keys.dictionary_encode().indices.to_numpy(), return_index=True)[1]] = True
+        wanted = pc.and_(pc.is_in(steps["rollout_id"], rollouts), pc.invert(pc.is_in(keys, known)))
+        kept = steps.filter(pc.and_(wanted, pa.array(first)))
+        known = pa.concat_arrays([known, keys])
+        if kept.num_rows:
+            write_parquet(kept, "steps", path)
+            yield path

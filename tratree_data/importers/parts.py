@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from tratree_data.importers import columns
-from tratree_data.importers.log_files import BOM, READ_ERRORS, LogFile, byte_lines
+from tratree_data.importers.log_files import BOM, MAX_RECORD_BYTES, READ_ERRORS, LogFile
 from tratree_data.importers.log_records import Options, Problem
 from tratree_data.store.locations import Place
 from tratree_data.store.parquet_files import new_file, write_parquet
@@ -21,8 +21,7 @@ from tratree_data.store.parquet_files import new_file, write_parquet
 if TYPE_CHECKING:
     from tratree_data.importers.careful import Careful
 
-BATCH_BYTES = 8 * 2**20
-LARGEST_READ = 64 * 2**20
+BLOCK_BYTES = 8 * 2**20
 BYTES_PER_FILE = 128 * 2**20
 LINES = "jsonl"
 
@@ -91,7 +90,7 @@ class _Reading:
                 self.flush_into(self.open_careful().take_file(piece.file()))
                 continue
             file = piece.file()
-            if self.part.format == LINES:
+            if self.part.format == LINES and piece.end - piece.start <= MAX_RECORD_BYTES:
                 self.take_lines(file)
             else:
                 self.flush_into(self.open_careful().take_slice(file))
@@ -113,19 +112,33 @@ class _Reading:
         return self.careful
 
     def take_lines(self, file: LogFile) -> None:
-        """As columns; the lines that need a second look come after the others of their batch, and are put in their places."""
+        """As columns: a block of lines at once, or, where one of them needs a second look, line by line."""
         self.flush_careful()
-        for batch in _batches(_numbered_lines(file)):
-            lines = [(where, data) for where, data in batch if isinstance(data, bytes)]
-            self.problems += [data for _, data in batch if isinstance(data, Problem)]
-            read = columns.read_batch(lines, self.part.options, LINES, self.part.schemas)
-            before = len(self.rollouts)
-            self.rollouts.append(read.rollouts)
-            self.steps.append(read.steps)
-            if read.rest:
-                self.flush_into(self.open_careful().take_lines([lines[number] for number in read.rest]))
-                self.flush_careful()
-                self.rollouts[before:] = [_in_order(pa.concat_tables(self.rollouts[before:]), [where for where, _ in lines])]
+        for block in _blocks(file):
+            if isinstance(block, Problem):
+                self.problems.append(block)
+                continue
+            read = columns.read_block(block, file.name, file.lines_read + 1, self.part.options, LINES, self.part.schemas)
+            if read is None:
+                lines = block.removesuffix(b"\n").split(b"\n")
+                numbered = [(f"{file.name}:{number}", line) for number, line in enumerate(lines, file.lines_read + 1)]
+                file.lines_read += len(lines)
+                self.take_batch([(where, line) for where, line in numbered if line and not line.isspace()])
+            else:
+                file.lines_read += len(read.taken)
+                self.rollouts.append(read.rollouts)
+                self.steps.append(read.steps)
+
+    def take_batch(self, lines: list[tuple[str, bytes]]) -> None:
+        """Those that need a second look come after the others, and are put in their places."""
+        read = columns.read_batch(lines, self.part.options, LINES, self.part.schemas)
+        before = len(self.rollouts)
+        self.rollouts.append(read.rollouts)
+        self.steps.append(read.steps)
+        if read.rest:
+            self.flush_into(self.open_careful().take_lines([lines[number] for number in read.rest]))
+            self.flush_careful()
+            self.rollouts[before:] = [_in_order(pa.concat_tables(self.rollouts[before:]), [where for where, _ in lines])]
 
     def flush_careful(self) -> None:
         if self.careful is not None:
@@ -146,35 +159,18 @@ class _Reading:
             write_parquet(steps, "steps", self.files[-1])
 
 
-def _numbered_lines(file: LogFile) -> Iterator[tuple[str, bytes | Problem]]:
-    """The lines of a slice, read at once unless one of them is very long."""
-    size = (file.end or 0) - file.start
-    if size > LARGEST_READ:
-        yield from byte_lines(file)
-        return
+def _blocks(file: LogFile) -> Iterator[bytes | Problem]:
+    """Whole lines, many at a time."""
     try:
         with file.path.open("rb") as handle:
             handle.seek(file.start)
-            data = handle.read(size)
+            while (left := (file.end or 0) - handle.tell()) > 0 and (block := handle.read(min(BLOCK_BYTES, left))):
+                if not block.endswith(b"\n"):
+                    block += handle.readline()
+                yield block if file.start or handle.tell() > len(block) else block.removeprefix(BOM)
     except READ_ERRORS as error:
-        yield f"{file.name}:1", Problem(f"{file.name}:1", "unreadable", f"the file is unreadable from here on: {error}")
-        return
-    lines = data.removeprefix(BOM if file.start == 0 else b"").split(b"\n")
-    file.lines_read = len(lines) - (not lines[-1])
-    yield from ((f"{file.name}:{number}", line) for number, line in enumerate(lines, 1) if line and not line.isspace())
-
-
-def _batches(lines: Iterable[tuple[str, bytes | Problem]]) -> Iterator[list[tuple[str, bytes | Problem]]]:
-    batch: list[tuple[str, bytes | Problem]] = []
-    size = 0
-    for line in lines:
-        batch.append(line)
-        size += len(line[1]) if isinstance(line[1], bytes) else 0
-        if size >= BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+        where = f"{file.name}:{file.lines_read + 1}"
+        yield Problem(where, "unreadable", f"the file is unreadable from here on: {error}")
 
 
 def _in_order(rollouts: pa.Table, sources: list[str]) -> pa.Table:
