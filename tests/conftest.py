@@ -4,9 +4,12 @@ import fcntl
 import os
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from helpers.visits import CHROMIUM
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ["TRATREE_CACHE"] = "off"  # what a test embeds depends on nothing that another left behind
@@ -32,6 +35,16 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
 def demo_copy(demo_run: Path, tmp_path: Path) -> Path:
     """A demo of one's own, to be changed."""
     return Path(shutil.copytree(demo_run, tmp_path / "copy", ignore=shutil.ignore_patterns(".once", "done")))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Debian's Chromium; tests that visit pages are marked needs_chromium."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        yield chromium
+        chromium.close()
 
 
 def pytest_configure() -> None:

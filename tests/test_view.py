@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 import pytest
 from helpers.tool_chats import write_log
 from helpers.viewing import Row, merge_by_similarity, pair_rows, search_rows, toy_rollouts, toy_store, toy_tree, write_store
+from helpers.visits import Visit, needs_chromium
 
 from tratree_data import build, check, import_log, pairs, score, states
 from tratree_data.errors import BadInputError, NotFoundError
@@ -31,60 +32,10 @@ from tratree_data.viewing.view import view
 from tratree_data.viewing.web_page import PAGE, script_json
 
 pytestmark = pytest.mark.xdist_group("view")  # one browser and one store for all of them
-CHROMIUM = shutil.which("chromium")
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed: apt-get install chromium")
 ATTACK = (
     "</script><script>window.harmed=1</script><img src=x onerror=window.harmed=1><svg/onload=window.harmed=1>"
     "\"'><a href=javascript:window.harmed=1>x</a>${window.harmed=1}{{harmed}}\u2028\u202e<!--]]><style>*{display:none}</style>&lt;b&gt;\x07"
 )
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
-
-
-class Visit:
-    """A page, with everything that went wrong on it."""
-
-    def __init__(self, browser: Any, address: str, width: int = 1280, height: int = 860, scheme: str = "light") -> None:
-        self.page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
-        self.problems: list[str] = []
-        self.requests: list[str] = []
-        self.page.on("console", lambda message: self.problems.append(message.text) if message.type in {"error", "warning"} else None)
-        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on("dialog", lambda dialog: self.problems.append(f"dialog {dialog.message}"))
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.goto(address)
-        self.page.wait_for_selector("#overview h1, #stage canvas, #loading .text")
-
-    def __enter__(self) -> "Visit":
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.page.close()
-        if error[0] is None:
-            assert not self.problems
-
-    def place(self) -> dict[str, str]:
-        fields = self.page.evaluate("Object.fromEntries(new URLSearchParams(location.hash.slice(1)))")
-        assert isinstance(fields, dict)
-        return fields
-
-    def until(self, expression: str) -> None:
-        """Waits until the expression holds. (Playwright's own way evaluates in the page, which its security policy forbids.)"""
-        for _ in range(200):
-            if self.page.evaluate(expression):
-                return
-            self.page.wait_for_timeout(25)
-        raise AssertionError(f"never came true: {expression}")
-
-    def text(self, selector: str) -> str:
-        return str(self.page.inner_text(selector))
 
 
 @pytest.fixture(scope="module")
@@ -472,10 +423,19 @@ def test_it_fits_on_a_telephone(browser: Any, folder: Path, address: str, scheme
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert page.evaluate("document.documentElement.scrollHeight") <= 844
         page.evaluate(f"location.hash = '#tree={tree_with_most_pairs(folder)}'")
-        page.wait_for_selector("#stage canvas")
+        page.wait_for_selector("#outline .outline-row")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         assert page.evaluate("document.querySelector('main').scrollWidth") <= 390
-        assert page.locator("#stage").bounding_box()["width"] == 390
+        assert page.is_hidden("#side-body")
+        rows = page.locator("#outline .outline-row .row")
+        tops = [rows.nth(i).bounding_box()["y"] for i in range(rows.count())]
+        assert tops == sorted(tops)
+        assert min(rows.nth(i).bounding_box()["height"] for i in range(rows.count())) >= 44
+        rows.nth(2).click()
+        page.wait_for_selector("#side-body .node-head")
+        assert page.is_hidden("#outline")
+        page.click("#tab-tree")
+        assert page.get_attribute("#outline .row >> nth=2", "aria-current") == "true"
         page.click("#theme")
         assert page.evaluate("document.documentElement.dataset.theme") != scheme
 

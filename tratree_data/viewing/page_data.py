@@ -75,6 +75,12 @@ def overview_data(store: Store, tasks: pa.Table | None = None) -> Values:
     return found
 
 
+def empty_overview() -> Values:
+    """Of a dataset whose first rollout is still on its way."""
+    whole = {"tasks": 0, "rollouts": 0, "solved": 0, "mean_score": None}
+    return {"tasks": {"tree_id": []}, "histogram": [0] * BINS, "unscored": 0, "tables": [], "whole": whole, "quality": None, "built": False}
+
+
 def _first_row(table: pa.Table) -> Values:
     return {name: _round(value) for name, value in table.to_pylist()[0].items()}
 

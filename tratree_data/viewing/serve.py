@@ -3,6 +3,9 @@
 The server listens on the loopback address and answers only requests that name it as their host, so that another site in the same browser
 cannot reach it through a host name of its own. It has a few fixed addresses and serves no files. It answers GET requests, and with
 --annotate the page's own POST requests, which carry a token that only that page knows.
+
+The page asks for the status every few seconds. A dataset whose tables have changed, as by a running exploration, is opened anew: as it was
+after one of its commits, never between two.
 """
 
 import json
@@ -10,6 +13,7 @@ import re
 import secrets
 import sys
 import threading
+import time
 from collections import OrderedDict
 from functools import cached_property
 from http import HTTPStatus
@@ -19,10 +23,12 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError
+from tratree_data.ids import content_id
 from tratree_data.store.queries import query
 from tratree_data.store.release import open_dataset
+from tratree_data.viewing.annotations import TABLE as ANNOTATIONS
 from tratree_data.viewing.annotations import annotate
-from tratree_data.viewing.page_data import overview_data, tree_data
+from tratree_data.viewing.page_data import empty_overview, overview_data, tree_data
 from tratree_data.viewing.shown_trees import find_tree
 from tratree_data.viewing.web_page import dataset_name, render_page
 
@@ -32,6 +38,8 @@ LONGEST_SEARCH = 200
 TREES_KEPT = 8
 MOST_HITS = 100
 LARGEST_ANNOTATION = 65_536
+LOOK_SECONDS = 1.0
+"""The dataset is opened anew at most this often."""
 
 
 class PageServer:
@@ -44,11 +52,11 @@ class PageServer:
             raise BadInputError("A release never changes.\nNext: leave out --annotate, or serve a dataset")
         self.author = author
         self.token = secrets.token_urlsafe(32)
-        self.store.need("rollouts")
         self.name = dataset_name(directory)
         self.opened = None if task is None else find_tree(self.store, task)
         self.lock = threading.Lock()
         self.trees: OrderedDict[str, bytes] = OrderedDict()
+        self.looked = time.monotonic()
         handler = type("Handler", (_Handler,), {"site": self})
         try:
             self.server = _Server((LOOPBACK, port), handler)
@@ -83,7 +91,33 @@ class PageServer:
 
     @cached_property
     def overview(self) -> bytes:
-        return _json(overview_data(self.store) | {"built": self.store.has("nodes"), "here": None, "notes": []})
+        if self.store.has("rollouts"):
+            found = overview_data(self.store) | {"built": self.store.has("nodes"), "notes": []}
+        else:
+            found = empty_overview() | {"notes": [{"text": "No rollouts yet. This page follows what is explored or imported."}]}
+        return _json(found | {"here": None, "version": self.version})
+
+    @property
+    def version(self) -> str:
+        """Changes with every table but `annotations`, which the page changes itself."""
+        return content_id(*(f"{table} {source.version}" for table, source in sorted(self.store.sources.items()) if table != ANNOTATIONS))
+
+    def status(self) -> bytes:
+        """The version of the dataset as it is now, and its rollouts; what is asked for after that is of this version."""
+        with self.lock:
+            if not self.store.label and time.monotonic() - self.looked >= LOOK_SECONDS:
+                before = self.version
+                self.store = open_dataset(str(self.store.path))
+                self.looked = time.monotonic()
+                if self.version != before:
+                    self.trees.clear()
+                    self.__dict__.pop("overview", None)
+                    self.__dict__.pop("rollouts", None)
+            return _json({"version": self.version, "rollouts": self.rollouts})
+
+    @cached_property
+    def rollouts(self) -> int:
+        return self.store.count("rollouts")
 
     def tree(self, tree_id: str) -> bytes:
         """One tree as JSON; the most recent ones are cached."""
@@ -128,6 +162,8 @@ class PageServer:
         if parts.path == "/api/overview":
             with self.lock:
                 return HTTPStatus.OK, "application/json", self.overview
+        if parts.path == "/api/status":
+            return HTTPStatus.OK, "application/json", self.status()
         if parts.path == "/api/search":
             return HTTPStatus.OK, "application/json", self.search(parse_qs(parts.query).get("text", [""])[0])
         if tree:

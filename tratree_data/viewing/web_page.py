@@ -28,8 +28,8 @@ PAGE = Path(__file__).parent / "page"
 BYTES_PER_PAGE = 24_000_000
 TREES_PER_QUERY = 64
 SCRIPTS = (
-    *("base", "calls", "copy", "source", "model", "layout", "paint", "input", "stage"),
-    *("overview", "panel", "decisions", "rollouts", "merges", "annotate", "graph", "tree", "main"),
+    *("base", "calls", "observed", "copy", "source", "model", "layout", "paint", "input", "stage"),
+    *("overview", "panel", "decisions", "rollouts", "merges", "annotate", "graph", "outline", "tree", "follow", "main"),
 )
 
 

@@ -79,25 +79,6 @@ const TERMS = {
 };
 const term = (name, ...value) => element('div', {}, element('dt', { title: TERMS[name] }, name), element('dd', {}, value));
 
-/* Lines that the observation before had too are dimmed, so that what changed stands out. */
-function freshLines(text, before) {
-  const lines = text.split('\n');
-  const old = new Set((before || '').split('\n').map((line) => line.trim()).filter(Boolean));
-  const repeated = lines.map((line) => old.has(line.trim()));
-  const filled = lines.filter((line) => line.trim()).length;
-  const again = repeated.filter(Boolean).length;
-  if (filled < 4 || !again || again === filled) return written('div', '', text);
-  const parts = [];
-  for (let i = 0; i < lines.length;) {
-    let stop = i + 1;
-    while (stop < lines.length && (repeated[stop] === repeated[i] || !lines[stop].trim())) stop += 1;
-    const piece = lines.slice(i, stop).join('\n') + (stop < lines.length ? '\n' : '');
-    parts.push(repeated[i] ? element('span', { class: 'again' }, piece) : piece);
-    i = stop;
-  }
-  return element('div', { class: 'text', dir: 'auto' }, parts);
-}
-
 /* Marks a text wherever an element shows it. */
 function markIn(node, text) {
   const wanted = text.trim().toLowerCase();

@@ -21,7 +21,10 @@ function splitCalls(text) {
   return calls.some((call) => call.certain) ? [lines.slice(0, start).join('\n'), calls] : [text, []];
 }
 
-const valueText = (value) => (typeof value === 'string' ? value : JSON.stringify(value));
+function valueText(value) {
+  const text = typeof value === 'string' ? value : JSON.stringify(value) ?? '';
+  return typeof value === 'string' || text.length <= 80 ? text : JSON.stringify(value, null, 1);
+}
 
 /* A call beside the one that it is compared with: only arguments that differ are marked. */
 function callParts(call, other, side) {
@@ -45,4 +48,50 @@ function withCalls(text, otherText = null, side = 0) {
   const words = theirs === null ? said : differingWords(side ? theirs : said, side ? said : theirs)[side];
   const compared = (i) => (otherText === null ? null : others[i] || { name: '', values: {} });
   return [said.trim() ? element('div', { class: 'text', dir: 'auto' }, words) : null, calls.map((call, i) => callParts(call, compared(i), side))];
+}
+
+/* An action in one line: a call is its name and its arguments, those first in which it differs from `others`, from where they differ. */
+function brief(text, others = []) {
+  const [said, calls] = splitCalls(text);
+  if (!calls.length) return oneLine(fromDifference(text.slice(0, 2000), others.map((other) => other.slice(0, 2000))));
+  const theirs = others.map((other) => splitCalls(other)[1]);
+  const words = calls.slice(0, 3).map((call, at) => briefCall(call, theirs.map((list) => list[at]).filter((other) => other && other.name === call.name)));
+  if (calls.length > 3) words.push(`${calls.length - 3} more`);
+  return oneLine(words.join(' + ')) || oneLine(said);
+}
+
+function briefCall(call, others) {
+  const unlike = ([name, value]) => others.some((other) => valueText(other.values[name] ?? '') !== valueText(value));
+  const rank = (entry) => (unlike(entry) ? 0 : typeof entry[1] !== 'string' ? 3 : entry[1].includes('\n') ? 2 : 1);
+  const values = Object.entries(call.values).map((entry, at) => [rank(entry), at, entry]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  const parts = values.filter(([order]) => order === 0 || values[0][0] !== 0).slice(0, 3).map(([order, , [name, value]]) => {
+    const whole = valueText(value).slice(0, 2000);
+    const shown = order ? whole : fromDifference(whole, others.map((other) => valueText(other.values[name] ?? '').slice(0, 2000)), 8);
+    const text = shown.replace(/\s+/gu, ' ').trim().slice(0, 160);
+    return typeof value === 'string' && order !== 0 ? text : `${name}: ${text}`;
+  });
+  return [call.name, parts.join(', ')].filter(Boolean).join(' ');
+}
+
+/* A text without the beginning that it shares with one of the others, if that is long. */
+function fromDifference(text, others, most = 20) {
+  let shared = 0;
+  for (const other of others) {
+    if (other === text) continue;
+    let same = 0;
+    while (same < text.length && text[same] === other[same]) same += 1;
+    shared = Math.max(shared, same);
+  }
+  if (shared <= most || shared >= text.length) return text;
+  const start = most < 20 ? Math.max(text.lastIndexOf(' ', shared - 1), text.lastIndexOf('\n', shared - 1), shared - 20) + 1 : contextOf(text, shared);
+  return start && text.slice(0, start).trim() ? `…${text.slice(start)}` : text;
+}
+
+/* The action of a node in one line, beside its alternatives. */
+function briefOf(model, i) {
+  if (!model.briefs.has(i)) {
+    const others = (model.group[i] || []).filter((at) => at !== i).slice(0, 20);
+    model.briefs.set(i, brief(actionOf(model, i), others.map((at) => actionOf(model, at)).filter((text) => text.length < 100000)).slice(0, 300));
+  }
+  return model.briefs.get(i);
 }

@@ -31,7 +31,7 @@ function showDecisions(model, i) {
   const all = decisionsOf(model);
   const { nodes } = model.data;
   const here = decisionAt(model, i);
-  const line = (mark, name, at) => sideLine(mark, name, oneLine(actionOf(model, at).slice(0, 200)), meanOf(model, at), nodes.scored_visits[at]);
+  const line = (mark, name, at) => sideLine(mark, name, briefOf(model, at), meanOf(model, at), nodes.scored_visits[at]);
   const rows = all.slice(0, 200).map((decision, place) => element('button', { class: 'pair', type: 'button', 'aria-current': place === here ? 'true' : null, onclick: () => go({ node: nodes.id[decision.best], tab: 'decisions', rollout: null, pair: null }) },
     element('div', { class: 'kind' }, element('span', {}, `step ${model.depth[decision.node] + 1}, ${plural(decision.group.length, 'alternative')}`), element('span', { class: 'number' }, `difference ${score(decision.spread)}`)),
     line('+', 'plus', decision.best), line('−', 'minus', decision.worst)));
@@ -45,11 +45,19 @@ function showDecisions(model, i) {
   body.scrollTop = 0;
 }
 
+/* An observation after a node, compared with those on the way to it. */
+function observed(model, node, observation) {
+  const remember = makeMemory();
+  for (const at of pathTo(model, node).slice(1)) remember(textOf(model, 'observation', at), `at step ${model.depth[at]}`);
+  const who = speaker(model, node);
+  return turn(who.startsWith('Result') ? 'environment result' : 'environment', [who], clamped(remember(observation, '')));
+}
+
 /* What was observed, and everything that was done about it. */
 function decisionDetail(model, { node, group }) {
   const observation = textOf(model, 'observation', group[0]);
   return element('div', { class: 'decision' },
-    model.data.nodes.parent[node] >= 0 || observation !== textOf(model, 'observation', 0) ? element('div', {}, turn('environment', ['Environment'], clamped(written('div', '', observation)))) : null,
+    model.data.nodes.parent[node] >= 0 || observation !== textOf(model, 'observation', 0) ? element('div', {}, observed(model, node, observation)) : null,
     element('div', { class: 'rows' }, group.slice(0, 100).map((at) => nodeRow(model, at, model.numberOf.get(current.place.node)))));
 }
 

@@ -177,7 +177,7 @@ function makeGraphStage(container, onPick, onLeave) {
   const fit = (whole = false) => {
     const { bounds } = graph;
     const scale = Math.min((canvas.clientWidth - 40) / bounds.right, (canvas.clientHeight - 150) / (bounds.bottom - bounds.top), 1.1);
-    camera.scale = Math.max(scale, whole ? 0.01 : 0.6);
+    camera.scale = Math.max(scale, whole ? 0.01 : 0.85);
     camera.x = 20;
     camera.y = 60 + (canvas.clientHeight - 110) / 2 - (((bounds.top + bounds.bottom) / 2) * camera.scale);
     redraw();
@@ -205,7 +205,14 @@ function makeGraphStage(container, onPick, onLeave) {
   new ResizeObserver(redraw).observe(canvas);
   return {
     zoom, fit, redraw,
-    open(next) { if (model !== next) { model = next; graph = model.graph ||= makeGraph(model); look.pinned = -1; fit(); } },
+    open(next) {
+      if (model === next) return;
+      const same = model && model.data.tree_id === next.data.tree_id;
+      model = next;
+      graph = model.graph ||= makeGraph(model);
+      look.pinned = -1;
+      if (!same) fit();
+    },
     pin(state) { look.pinned = state; if (state >= 0) reveal(state); redraw(); },
     recolour() { look.shades = shadesNow(); redraw(); },
     now: () => graph,
@@ -225,7 +232,7 @@ function showState(model, state) {
   const { out, into } = model.graph;
   const other = (at) => (at < 0 ? 'the end, or nothing seen' : `◇ ${model.graph.byNode.get(at).label}`);
   const row = (move, at) => element('button', { class: 'row', type: 'button', onclick: () => { if (at >= 0) go({ state: graph.id[at] }); } },
-    swatch(moves.mean[move]), element('span', { class: 'label code', dir: 'auto' }, oneLine(texts[moves.action[move]].slice(0, 200)), element('small', {}, other(at))),
+    swatch(moves.mean[move]), element('span', { class: 'label code', dir: 'auto' }, brief(texts[moves.action[move]], out[moves.from[move]].slice(0, 20).filter((one) => one !== move).map((one) => texts[moves.action[one]])).slice(0, 300), element('small', {}, other(at))),
     element('span', { class: 'tail' }, `${moves.advantage[move] === null ? '' : `${signed(moves.advantage[move])} · `}${plural(moves.visits[move], 'time')}`));
   const order = (list) => [...list].sort((a, b) => (moves.advantage[b] ?? -9) - (moves.advantage[a] ?? -9) || moves.visits[b] - moves.visits[a]).slice(0, 100);
   const here = nodes.id.map((_, i) => i).filter((i) => nodes.parent[i] >= 0 && stateOfNode(model, i) === state);
@@ -238,6 +245,6 @@ function showState(model, state) {
     detail('Actions from here', `${out[state].length}, the largest advantage first`, element('div', { class: 'rows' }, order(out[state]).map((move) => row(move, moves.to[move])))),
     ...(into[state].length ? [detail('Led here', '', element('div', { class: 'rows' }, [...into[state]].sort((a, b) => moves.visits[b] - moves.visits[a]).slice(0, 100).map((move) => row(move, moves.from[move]))))] : []),
     detail('In the tree', plural(here.length, 'node'), element('div', { class: 'rows' }, here.slice(0, 100).map((i) => element('button', { class: 'row', type: 'button', onclick: () => go({ node: nodes.id[i], view: null, state: null }) },
-      swatch(meanOf(model, i)), element('span', { class: 'label code', dir: 'auto' }, oneLine(actionOf(model, i).slice(0, 200))), element('span', { class: 'tail' }, `step ${model.depth[i]} · ${plural(nodes.visits[i], 'rollout')}`))))));
+      swatch(meanOf(model, i)), element('span', { class: 'label code', dir: 'auto' }, briefOf(model, i)), element('span', { class: 'tail' }, `step ${model.depth[i]} · ${plural(nodes.visits[i], 'rollout')}`))))));
   body.scrollTop = 0;
 }

@@ -129,8 +129,8 @@ function showCard(model, item, x, y) {
   const part = (name, node) => parts.push([name, node]);
   part(nodes.parent[i] < 0 ? 'Instruction' : 'Observation', written('div', 'clamp', textOf(model, 'observation', i).slice(0, 1500)));
   if (item.kind === 'node' && textOf(model, 'thought', i)) part('Thought', written('div', 'thought clamp', textOf(model, 'thought', i).slice(0, 1500)));
-  if (item.kind === 'node' && nodes.parent[i] >= 0) part('Action', written('div', 'action clamp', actionOf(model, i)));
-  if (item.chain.length > 1) part('Then, without alternatives', written('div', 'action clamp', item.chain.slice(1, 12).map((at) => shortened(oneLine(actionOf(model, at)), 60)).join('\n')));
+  if (item.kind === 'node' && nodes.parent[i] >= 0) part('Action', written('div', 'action clamp', briefOf(model, i)));
+  if (item.chain.length > 1) part('Then, without alternatives', written('div', 'action clamp', item.chain.slice(1, 12).map((at) => shortened(briefOf(model, at), 60)).join('\n')));
   const visits = item.kind === 'state' ? item.group.reduce((sum, at) => sum + nodes.visits[at], 0) : nodes.visits[i];
   const line = [plural(visits, 'rollout')];
   if (item.kind === 'state') line.push('state: what the environment answered');

@@ -6,6 +6,7 @@ const HEIGHT = 24;
 const GAP = 38;
 const CHARACTER = 7.25;
 const LONGEST_LABEL = 30;
+const LONGEST_WHERE_WIDE = 56;
 
 const shortened = (text, most) => (text.length > most ? `${text.slice(0, most - 1).trimEnd()}…` : text);
 
@@ -19,7 +20,7 @@ function columnsOf(text) {
 
 function endLabel(model, i) {
   const { ends } = model.data.nodes;
-  return ends[i] ? `■ ${score(endScoreOf(model, i))}${ends[i] > 1 ? ` ×${ends[i]}` : ''}` : '';
+  return ends[i] ? `■ ${model.scored ? score(endScoreOf(model, i)) : 'end'}${ends[i] > 1 ? ` ×${ends[i]}` : ''}` : '';
 }
 
 function describe(model, item) {
@@ -44,12 +45,12 @@ function describe(model, item) {
 function lookOf(model, { chain, node }, leaf) {
   const steps = chain.length;
   const look = {};
-  look.label = shortened(oneLine(actionOf(model, chain[0]).slice(0, 200)) || '(empty)', steps > 1 ? LONGEST_LABEL - 6 : LONGEST_LABEL);
+  look.label = shortened(briefOf(model, chain[0]) || '(empty)', (model.longest || LONGEST_LABEL) - (steps > 1 ? 6 : 0));
   look.more = steps > 1 ? ` › ${steps - 1} more` : '';
   look.value = meanOf(model, node);
   look.colour = colour(look.value);
   look.ends = endLabel(model, node);
-  look.mean = leaf && look.ends ? '' : score(look.value);
+  look.mean = !model.scored || (leaf && look.ends) ? '' : score(look.value);
   look.labelWidth = columnsOf(look.label) * CHARACTER;
   look.moreWidth = look.more.length * CHARACTER;
   look.meanWidth = look.mean ? look.mean.length * 6.6 + 8 : 0;

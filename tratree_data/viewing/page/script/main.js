@@ -95,6 +95,13 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape' && current.model && event.target.id !== 'stage') location.hash = '';
 });
 
+function prepareOverview(overview) {
+  const here = overview.here && new Set(overview.here);
+  overview.tasks = makeTasks(overview);
+  overview.tasks.forEach((task, i) => { task.place = i; task.here = overview.built && (!here || here.has(task.tree_id)); });
+  current.overview = overview;
+}
+
 async function start() {
   const system = matchMedia('(prefers-color-scheme: dark)');
   document.documentElement.dataset.theme = system.matches ? 'dark' : 'light';
@@ -103,13 +110,10 @@ async function start() {
   byId('keys').addEventListener('click', showKeys);
   window.addEventListener('hashchange', followAddress);
   try {
-    const overview = await loadOverview();
-    const here = overview.here && new Set(overview.here);
-    overview.tasks = makeTasks(overview);
-    overview.tasks.forEach((task, i) => { task.place = i; task.here = overview.built && (!here || here.has(task.tree_id)); });
-    current.overview = overview;
+    prepareOverview(await loadOverview());
     if (settings.open && !location.hash) history.replaceState(null, '', `#tree=${settings.open}`);
     await followAddress();
+    watchForChanges();
   } catch (error) {
     message(error.message);
   }

@@ -23,7 +23,7 @@ function showMerges(model, i) {
   const all = mergesOf(model);
   const steps = model.data.steps.reduce((sum, own) => sum + own.node.length, 0);
   const rows = all.slice(0, 200).map((merge) => element('button', { class: 'row', type: 'button', 'aria-current': merge.node === i ? 'true' : null, onclick: () => go({ node: model.data.nodes.id[merge.node], tab: 'merges' }) },
-    swatch(meanOf(model, merge.node)), element('span', { class: 'label code', dir: 'auto' }, oneLine(actionOf(model, merge.node).slice(0, 200))),
+    swatch(meanOf(model, merge.node)), element('span', { class: 'label code', dir: 'auto' }, briefOf(model, merge.node)),
     element('span', { class: 'tail' }, `step ${model.depth[merge.node]} · attempt ${model.data.rollouts.attempt[merge.rollout]} · ${merge.similarity.toFixed(3)}`)));
   const here = all.filter((merge) => merge.node === i);
   const body = byId('side-body');

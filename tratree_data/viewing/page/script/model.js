@@ -5,6 +5,7 @@ function makeModel(data) {
   const size = nodes.id.length;
   const states = Array.from({ length: size }, () => []);
   const depth = new Int32Array(size);
+  const group = new Array(size).fill(null);
   for (let i = 0; i < size; i += 1) {
     const parent = nodes.parent[i];
     if (parent < 0) continue;
@@ -13,9 +14,12 @@ function makeModel(data) {
     const last = known[known.length - 1];
     if (last && nodes.state[last[0]] === nodes.state[i]) last.push(i);
     else known.push([i]);
+    group[i] = known[known.length - 1];
   }
   const numberOf = new Map(nodes.id.map((id, i) => [id, i]));
-  const model = { data, size, states, depth, numberOf, looks: new Map(), folded: new Set(), opened: new Set(), below: countBelow(nodes.parent) };
+  const scored = nodes.scored_visits[0] > 0;
+  const model = { data, size, states, depth, group, scored, numberOf, briefs: new Map(), looks: new Map(), folded: new Set(), opened: new Set(), below: countBelow(nodes.parent) };
+  model.calls = nodes.action.slice(0, 300).some((number) => number >= 0 && data.texts[number].includes('{') && splitCalls(data.texts[number])[1].length);
   model.best = new Set(data.paths.length ? [0, ...data.paths[0].nodes] : []);
   foldToFit(model);
   return model;

@@ -12,6 +12,7 @@ const COLUMNS = [
   ['nodes', 'Nodes', 8, 'nodes'], ['depth', 'Depth', 8, 'depth'], ['divergences', 'Divergences', 11, 'divergences'], ['pairs', 'Pairs', 8, 'pairs'],
 ];
 const PAGE = 100;
+const OPTIONAL = ['mean_score', 'solved', 'divergences', 'pairs'];
 
 const list = { filter: 'all', text: '', environment: '', sort: null, direction: -1, shown: PAGE, searching: false, found: null, foundText: '' };
 
@@ -39,19 +40,27 @@ function showOverview(overview) {
   const { tasks } = overview;
   const { whole, quality } = overview;
   const section = byId('overview');
+  const judged = tasks.some((task) => task.judged > 0);
   const facts = [plural(whole.tasks, 'task'), plural(whole.rollouts, 'rollout'), quality ? plural(quality.nodes, 'node') : null,
-    `mean score ${score(whole.mean_score)}`, `${count(whole.solved)} of ${count(whole.rollouts)} solved`];
+    whole.mean_score === null ? null : `mean score ${score(whole.mean_score)}`, judged ? `${count(whole.solved)} of ${count(whole.rollouts)} solved` : null];
   section.replaceChildren(
     element('h1', {}, settings.name),
     element('p', { class: 'lead' }, facts.filter(Boolean).join(' · ')),
     ...overview.notes.map((note) => element('p', { class: 'note' }, note.text, note.command ? [' ', element('code', {}, note.command)] : null)),
-    element('div', { class: 'panels' }, histogramPanel(overview, whole.mean_score), outcomesPanel(tasks), qualityPanel(quality)),
+    element('div', { class: 'panels' }, (!whole.rollouts ? [] : whole.mean_score === null && !judged ? [unscoredPanel()] : [histogramPanel(overview, whole.mean_score), outcomesPanel(tasks)]), whole.rollouts ? qualityPanel(quality) : null),
     ...decisivePanel(overview),
     taskTools(overview),
     element('div', { id: 'hits' }),
     element('div', { class: 'tasks', id: 'task-table' }),
   );
   fillTable(overview);
+}
+
+/* Without scores there is no histogram; what is missing, and what adds it. */
+function unscoredPanel() {
+  return element('section', { class: 'panel unscored' }, element('h2', {}, 'No scores yet'),
+    element('p', { class: 'hint' }, 'Nothing says how well these rollouts did, so actions cannot be compared. Scores can come from a file, from checks of what happened, or from your own labels:'),
+    element('p', {}, element('code', {}, 'tratree score DIR --help')));
 }
 
 function histogramPanel(overview, mean) {
@@ -97,7 +106,7 @@ function decisivePanel(overview) {
   return [element('section', { class: 'panel decisive' }, element('h2', {}, 'Most decisive steps ', element('span', { class: 'hint' }, 'where one action led to better scores than another in the same state')),
     element('div', { class: 'cards' }, rows.map((decision) => element('a', { class: 'pair', href: `#tree=${decision.tree_id}&node=${decision.best_id}&tab=decisions` },
       element('span', { class: 'kind' }, element('span', { dir: 'auto' }, `${tasks.get(decision.tree_id).task_id}, step ${decision.depth + 1}`), element('span', { class: 'number' }, `difference ${score(decision.spread)}`)),
-      sideLine('+', 'plus', oneLine(decision.best_action), decision.best_mean, decision.best_rollouts), sideLine('−', 'minus', oneLine(decision.worst_action), decision.worst_mean, decision.worst_rollouts)))))];
+      pairLines(decision.best_action, decision.worst_action, decision.best_mean, decision.worst_mean, decision.best_rollouts, decision.worst_rollouts)))))];
 }
 
 /* Each number is a column of sql/quality.sql, under the name that `tratree stats`, the figures and the card use. */
@@ -139,7 +148,7 @@ function taskTools(overview) {
     search,
     environments.length > 1 ? element('select', { class: 'field', 'aria-label': 'Environment', onchange: (event) => { list.environment = event.target.value; refreshList(); } },
       element('option', { value: '' }, 'All environments'), environments.map((name) => element('option', { value: name, selected: name === list.environment }, name))) : null,
-    element('div', { class: 'choices', role: 'group', 'aria-label': 'Which tasks' }, choose));
+    overview.tasks.some((task) => task.judged > 0 || task.mean_score !== null) ? element('div', { class: 'choices', role: 'group', 'aria-label': 'Which tasks' }, choose) : null);
 }
 
 function chosenTasks(overview) {
@@ -161,7 +170,7 @@ function fillTable(overview) {
   byId('found').textContent = `${count(chosen.length)}${chosen.length < overview.tasks.length ? ` of ${count(overview.tasks.length)}` : ''}${list.found ? ', including steps' : ''}`;
   if (list.searching) byId('found').textContent = 'Searching all steps …';
   byId('hits').replaceChildren(...hitList(overview));
-  const columns = COLUMNS.filter(([name]) => name in (overview.tasks[0] || {}) && (name !== 'pairs' || overview.tasks.some((task) => task.pairs)));
+  const columns = COLUMNS.filter(([name]) => name in (overview.tasks[0] || { task_id: '' }) && (!OPTIONAL.includes(name) || overview.tasks.some((task) => task[name] || task.judged)));
   const heads = columns.map(([name, label, width]) => element('th', { scope: 'col', style: { width: `${width}%` }, 'aria-sort': list.sort === name ? (list.direction > 0 ? 'ascending' : 'descending') : null },
     element('button', { type: 'button', onclick: () => { list.direction = list.sort === name ? -list.direction : name === 'task_id' ? 1 : -1; list.sort = name; refreshList(); } }, label)));
   const rows = chosen.slice(0, list.shown).map((task) => taskRow(task, columns));
@@ -194,7 +203,7 @@ function taskRow(task, columns) {
       const title = task.here ? element('a', { href: `#tree=${task.tree_id}` }, task.task_id) : element('span', {}, task.task_id);
       return element('td', {}, element('div', { class: 'task-name' }, title, element('small', {}, task.here || !current.overview.built ? task.environment : `${task.environment} · not in this page`)), written('div', 'task-text', task.instruction));
     }
-    if (name === 'mean_score') return element('td', {}, element('span', { class: 'range' }, scoreRange(task), element('span', {}, score(task.mean_score))));
+    if (name === 'mean_score') return element('td', { class: task.mean_score === null ? 'zero' : '' }, element('span', { class: 'range' }, scoreRange(task), element('span', {}, score(task.mean_score))));
     if (name === 'solved') return element('td', { class: task.solved ? '' : 'zero', 'data-label': label }, task.solved === task.attempts ? 'always' : task.solved ? `${task.solved} of ${task.attempts}` : task.judged ? 'never' : '–');
     const extra = ['depth', 'pairs'].includes(name) ? 'extra ' : '';
     return element('td', { class: extra + (task[name] ? '' : 'zero'), 'data-label': label }, count(task[name]));

@@ -45,7 +45,7 @@ function rolloutRow(model, number) {
   return element('button', { class: 'row', type: 'button', 'aria-current': current.place.rollout === rollouts.id[number] ? 'true' : null, onclick: () => follow(number) },
     swatch(rollouts.score[number]),
     element('span', { class: 'label', dir: 'auto' }, attempt, element('small', {}, [who, oneLine(rolloutText(model, 'end_reason', number))].filter(Boolean).join(' · '))),
-    element('span', { class: 'tail' }, `${score(rollouts.score[number])} · ${plural(rollouts.step_count[number], 'step')}`));
+    element('span', { class: 'tail' }, [rollouts.score[number] === null ? null : score(rollouts.score[number]), plural(rollouts.step_count[number], 'step')].filter(Boolean).join(' · ')));
 }
 
 function rolloutsByScore(model) {
@@ -53,13 +53,12 @@ function rolloutsByScore(model) {
   return rollouts.id.map((_, number) => number).sort((a, b) => (rollouts.score[b] ?? -1) - (rollouts.score[a] ?? -1) || rollouts.attempt[a] - rollouts.attempt[b]);
 }
 
-function showRollouts(model) {
+function showRollouts(model, number) {
   const listed = rolloutsByScore(model).filter((i) => isListed(model, i));
   const all = model.data.rollouts.id.length;
-  const number = model.data.rollouts.id.indexOf(current.place.rollout);
   byId('side-body').replaceChildren(
     number >= 0 ? rolloutConversation(model, number) : element('p', { class: 'soft lead-in' }, 'Select a rollout to follow it through the tree, and then another to see both side by side.'),
-    detail('Rollouts', listed.length < all ? `${listed.length} of ${plural(all, 'attempt')}` : plural(all, 'attempt'), rolloutFilters(model), element('div', { class: 'rows' }, listed.map((at) => rolloutRow(model, at)))));
+    all === 1 ? '' : detail('Rollouts', listed.length < all ? `${listed.length} of ${plural(all, 'attempt')}` : plural(all, 'attempt'), rolloutFilters(model), element('div', { class: 'rows' }, listed.map((at) => rolloutRow(model, at)))));
   byId('side-body').scrollTop = 0;
 }
 
@@ -73,15 +72,15 @@ function ownWords(model, number, step, name) {
 function rolloutTurns(model, number, from = 0, until = Infinity) {
   const { rollouts, steps, texts } = model.data;
   const turns = [];
-  let before = '';
+  const remember = makeMemory();
   steps[number].node.forEach((i, step) => {
     if (i < 0) return;
     const observation = ownWords(model, number, step, 'observation');
-    if (step >= from && step < until) turns.push(stepTurns(model, i, { observation, before, thought: ownWords(model, number, step, 'thought'), link: true }));
-    before = observation;
+    if (step >= from && step < until) turns.push(stepTurns(model, i, { observation, remember, from: step ? steps[number].node[step - 1] : -1, thought: ownWords(model, number, step, 'thought'), link: true }));
+    else remember(observation, `at step ${step + 1}`);
   });
   const end = texts[rollouts.end_observation[number]];
-  if (end && until === Infinity) turns.push(turn('environment', ['Environment, at the end'], clamped(freshLines(end, before))));
+  if (end && until === Infinity) turns.push(turn('environment', [model.calls ? 'At the end' : 'Environment, at the end'], clamped(remember(end, 'at the end'))));
   return turns.flat(2);
 }
 
@@ -89,14 +88,14 @@ function rolloutConversation(model, number) {
   const { rollouts, texts } = model.data;
   const { attempt, who } = rolloutName(model, number);
   const instruction = turn('environment', ['Instruction'], clamped(written('div', '', texts[rollouts.instruction[number]])));
-  const stop = element('button', { class: 'quiet stop', type: 'button', onclick: () => go({ rollout: null, with: null }) }, 'Stop following');
+  const stop = rollouts.id.length === 1 ? null : element('button', { class: 'quiet stop', type: 'button', onclick: () => go({ rollout: null, with: null }) }, 'Stop following');
   const others = rolloutsByScore(model).filter((i) => i !== number);
   const beside = others.length ? element('select', { class: 'field', id: 'beside', 'aria-label': 'Show another rollout beside this one', onchange: (event) => go({ with: event.target.value || null }) },
     element('option', { value: '' }, 'Side by side with …'),
-    others.map((i) => element('option', { value: rollouts.id[i] }, `${rolloutName(model, i).attempt} ${rolloutName(model, i).who}, ${score(rollouts.score[i])}`))) : null;
+    others.map((i) => element('option', { value: rollouts.id[i] }, `${rolloutName(model, i).attempt} ${rolloutName(model, i).who}${rollouts.score[i] === null ? '' : `, ${score(rollouts.score[i])}`}`))) : null;
   return element('div', {},
     element('div', { class: 'node-head' }, stop, element('p', { class: 'action' }, attempt, who ? element('small', { class: 'soft' }, ` ${who}`) : null),
-      element('dl', { class: 'stats' }, term('score', swatch(rollouts.score[number]), score(rollouts.score[number])), term('end reason', oneLine(rolloutText(model, 'end_reason', number)))), beside),
+      element('dl', { class: 'stats' }, rollouts.score[number] === null ? null : term('score', swatch(rollouts.score[number]), score(rollouts.score[number])), term('end reason', oneLine(rolloutText(model, 'end_reason', number)))), beside),
     annotationBox(model, 'rollout', rollouts.id[number]), instruction, rolloutTurns(model, number));
 }
 
@@ -119,6 +118,8 @@ function showSideBySide(model, first, second) {
       turns.length ? turns : element('p', { class: 'soft' }, 'Ends here.'));
   };
   const same = shared ? element('details', { class: 'shared' }, element('summary', {}, `The same ${plural(shared, 'step')} before`), rolloutTurns(model, first, 0, shared)) : null;
+  const body = element('div', { class: 'dialog-body' }, same, element('div', { class: 'sides' }, column(first), column(second)));
+  addSideTabs(body, [first, second].map((number) => `${rolloutName(model, number).attempt}${rollouts.score[number] === null ? '' : `, ${score(rollouts.score[number])}`}`));
   openDialog(`Attempts ${rollouts.attempt[first]} and ${rollouts.attempt[second]}`, shared ? `they diverge after step ${shared}` : 'different from the first step on', [],
-    element('div', { class: 'dialog-body' }, same, element('div', { class: 'sides' }, column(first), column(second))));
+    body);
 }

@@ -1,6 +1,6 @@
 /* The canvas that shows a tree: camera, pointer and keys. It shows one model at a time and reports what was selected. */
 
-function makeStage(container, { onPick, onLeave }) {
+function makeStage(container, { onPick, onLeave, onChange }) {
   const canvas = element('canvas', { 'aria-hidden': 'true' });
   const crowd = element('div', { class: 'hidden', role: 'tree', id: 'crowd', 'aria-label': 'Trajectory tree' });
   container.append(canvas, crowd);
@@ -31,14 +31,22 @@ function makeStage(container, { onPick, onLeave }) {
     const after = before && layout.byNode.get(anchor);
     if (after) { camera.x += (x - after.x) * camera.scale; camera.y += (y - after.y) * camera.scale; }
     container.dataset.items = layout.items.length;
+    onChange();
     redraw();
   }
 
-  function open(next) {
+  /* Shows another tree, or with `stay` the same one with more in it, from the same place. */
+  function open(next, stay = false) {
+    if (stay) { next.longest = model.longest; next.row = model.row; }
     model = next;
     Object.assign(look, { pinned: -1, hovered: null, matches: null, faded: null, trails: [], endScore: (i) => endScoreOf(model, i), shades: shadesNow() });
+    if (stay) { relayout(); return; }
     model.row = ROW;
-    relayout();
+    for (model.longest of [LONGEST_WHERE_WIDE, 42, LONGEST_LABEL]) {
+      model.looks.clear();
+      relayout();
+      if (layout.bounds.right <= canvas.clientWidth - 40) break;
+    }
     const rows = layout.items.filter((item) => !item.children.length).length;
     model.row = Math.min(WIDEST_ROW, Math.max(ROW, (canvas.clientHeight - 150) / rows));
     if (model.row > ROW) relayout();
@@ -166,7 +174,7 @@ function spokenItems(model, i) {
 
 function spoken(model, i) {
   const { nodes } = model.data;
-  const parts = [oneLine(actionOf(model, i).slice(0, 300)), plural(nodes.visits[i], 'rollout'), `mean score ${score(meanOf(model, i))}`];
+  const parts = [briefOf(model, i), plural(nodes.visits[i], 'rollout'), `mean score ${score(meanOf(model, i))}`];
   if (nodes.ends[i]) parts.push(`${nodes.ends[i]} end here with a mean score of ${score(endScoreOf(model, i))}`);
   if (model.data.paths.length && model.best.has(i)) parts.push('on the best path');
   const parent = nodes.parent[i];

@@ -11,14 +11,16 @@ function buildTreePage() {
   const found = element('span', { class: 'number', id: 'find-count', role: 'status' });
   const tool = (label, text, act, className = '') => element('button', { class: `quiet ${className}`, type: 'button', title: label, 'aria-label': /[A-Za-z]/u.test(text) ? null : label, onclick: act }, text);
   const graphBox = element('div', { class: 'stage', id: 'graph-stage', tabindex: '0', role: 'application', 'aria-label': 'State graph: arrow keys follow the most frequent actions', hidden: true });
+  const outline = buildOutline();
   section.replaceChildren(
-    element('div', { class: 'heading', id: 'heading' }), container, graphBox,
+    element('div', { class: 'heading', id: 'heading' }), container, outline, graphBox,
     element('aside', { class: 'side', 'aria-label': 'Details' },
-      element('div', { class: 'tabs' }, element('div', { class: 'choices', role: 'tablist', 'aria-label': 'Details' }, Object.entries(TABS).map(([name, label]) => element('button', {
-        type: 'button', role: 'tab', id: `tab-${name}`, 'aria-controls': 'side-body', onclick: () => go({ tab: name }),
+      element('div', { class: 'tabs' }, element('div', { class: 'choices', role: 'tablist', 'aria-label': 'Details' }, Object.entries({ tree: 'Tree', ...TABS }).map(([name, label]) => element('button', {
+        type: 'button', role: 'tab', id: `tab-${name}`, 'aria-controls': 'side-body', onclick: () => go({ tab: name === 'path' && !NARROW.matches ? null : name }),
       }, label)))),
       element('div', { class: 'side-body', id: 'side-body', role: 'tabpanel', tabindex: '0' })));
-  stage = makeStage(container, { onPick: pick, onLeave: () => { location.hash = ''; } });
+  stage = makeStage(container, { onPick: pick, onLeave: () => { location.hash = ''; }, onChange: () => { if (!byId('outline').hidden) showOutline(current.model, current.model.numberOf.get(current.place.node) ?? 0); } });
+  NARROW.addEventListener('change', () => { if (current.model) showTree(current.model, current.place, true); });
   container.append(
     element('div', { class: 'floating tools-left' }, viewChoice('tree'), tool('Zoom out (−)', '−', () => stage.zoom(0.8), 'wide'), tool('Zoom in (+)', '+', () => stage.zoom(1.25), 'wide'), tool('Fit the whole tree (F)', 'Fit', () => stage.fit(true)),
       tool('Show every step, or join steps without an alternative', 'Steps', () => stage.openAll(!current.model.opened.size), 'wide'), tool('Fold everything but e*', 'Fold', () => stage.foldAll(true)), tool('Unfold everything', 'Unfold', () => stage.foldAll(false)),
@@ -83,7 +85,7 @@ function findInTree(model, text) {
 function fillLegend() {
   const ramp = element('span', { class: 'ramp', style: { background: `linear-gradient(90deg, ${[0, 0.25, 0.5, 0.75, 1].map(colour).join(', ')})` } });
   const entry = (...parts) => element('span', {}, parts);
-  byId('legend').replaceChildren(...[entry('mean score 0', ramp, '1'), entry('width: rollouts'), entry('■ end: mean score'), current.model.states.some((states) => states.length > 1) ? entry('◇ state of the environment') : null,
+  byId('legend').replaceChildren(...[current.model.scored ? entry('mean score 0', ramp, '1') : entry('no scores'), entry('width: rollouts'), entry(current.model.scored ? '■ end: mean score' : '■ end'), current.model.states.some((states) => states.length > 1) ? entry('◇ state of the environment') : null,
     current.model.data.paths.length ? entry(element('b', { style: { color: 'var(--star)' } }, '★'), 'e*, the best path') : null].filter(Boolean));
 }
 
@@ -92,7 +94,7 @@ function showHeading(model, task) {
   const figure = (name, value) => term(name, value);
   const instruction = written('p', 'instruction', textOf(model, 'observation', 0));
   instruction.addEventListener('click', () => { instruction.classList.toggle('open'); stage.redraw(); });
-  const figures = [figure('rollouts', count(data.rollouts.id.length)), figure('nodes', count(data.node_count)), figure('mean score', score(meanOf(model, 0)))];
+  const figures = [figure('rollouts', count(data.rollouts.id.length)), figure('nodes', count(data.node_count)), ...(model.scored ? [figure('mean score', score(meanOf(model, 0)))] : [figure('score', 'none')])];
   const attempts = data.nodes.scored_visits[0];
   if (task && task.judged) figures.push(figure('solved', `${count(task.solved)} of ${count(task.attempts)}`));
   if (data.paths.length) figures.push(figure('e*', [element('span', { style: { color: 'var(--star)' } }, '★ '), `${score(data.paths[0].value)}, ${count(data.paths[0].support)} of ${count(attempts)} rollout${attempts === 1 ? '' : 's'}`]));
@@ -101,32 +103,39 @@ function showHeading(model, task) {
 }
 
 /* Shows what the address names: a tab, a node, a rollout, a pair. */
-function showTree(model, place, fresh) {
+function showTree(model, place, fresh, stay = false) {
   const { data } = model;
   if (fresh) {
     showHeading(model, current.overview.tasks.find((task) => task.tree_id === data.tree_id));
     byId('find').value = place.find || '';
     byId('find-count').textContent = place.find ? count(findInTree(model, place.find).length) : '';
     byId('stage').hidden = false;
-    stage.open(model);
+    stage.open(model, stay);
     fillLegend();
   }
   const inGraph = place.view === 'graph' && Boolean(data.graph);
   byId('stage').hidden = inGraph;
   byId('graph-stage').hidden = !inGraph;
+  byId('tree').classList.toggle('with-graph', inGraph);
+  if (inGraph) byId('outline').hidden = true;
   for (const choice of document.querySelectorAll('.views')) choice.hidden = !data.graph;
   document.querySelector('.side .tabs').hidden = inGraph;
-  if (fresh) byId(inGraph ? 'graph-stage' : 'stage').focus({ preventScroll: true });
+  if (fresh && !stay) byId(inGraph ? 'graph-stage' : 'stage').focus({ preventScroll: true });
   if (inGraph) {
     if (byId('compare').open) byId('compare').close();
     showGraph(model, place);
     return;
   }
-  const rollout = data.rollouts.id.indexOf(place.rollout);
+  const alone = data.rollouts.id.length === 1 && !place.node && !place.tab && !place.pair;
+  const rollout = alone ? 0 : data.rollouts.id.indexOf(place.rollout);
   const pair = data.pairs.find((known) => known.pair_id === place.pair);
-  const tab = place.tab || (pair ? 'pairs' : 'path');
-  for (const name of Object.keys(TABS)) byId(`tab-${name}`).setAttribute('aria-selected', String(name === tab));
-  byId('tab-pairs').hidden = !current.overview.tables.includes('pairs');
+  const outlined = showsOutline(place) && !alone;
+  const tab = alone ? 'rollouts' : place.tab && place.tab !== 'tree' ? place.tab : pair ? 'pairs' : 'path';
+  for (const name of ['tree', ...Object.keys(TABS)]) byId(`tab-${name}`).setAttribute('aria-selected', String(name === (outlined ? 'tree' : tab)));
+  byId('tree').classList.toggle('outlined', outlined);
+  byId('outline').hidden = !outlined;
+  byId('tab-pairs').hidden = !data.pairs.length && tab !== 'pairs';
+  byId('tab-decisions').hidden = !decisionsOf(model).length && tab !== 'decisions';
   byId('tab-merges').hidden = !mergesOf(model).length;
   const trails = [];
   if (data.paths.length) trails.push({ nodes: data.paths[0].nodes, shade: 'star' });
@@ -139,8 +148,9 @@ function showTree(model, place, fresh) {
   if (tab === 'decisions') trails.push(...decisionTrails(model, node));
   stage.showTrails(trails, rollout < 0 && !pair && tab === 'rollouts' ? listedNodes(model) : null);
   stage.showMatches(markedNodes(model, place, tab));
-  stage.pin(pair && pair.chosen_node >= 0 && !place.node ? pair.chosen_node : node, { centre: fresh && Boolean(place.node) });
-  if (tab === 'rollouts') showRollouts(model);
+  stage.pin(pair && pair.chosen_node >= 0 && !place.node ? pair.chosen_node : node, { centre: fresh && !stay && Boolean(place.node) });
+  if (outlined) showOutline(model, node);
+  if (tab === 'rollouts') showRollouts(model, rollout);
   else if (tab === 'pairs') showPairs(model);
   else if (tab === 'decisions') showDecisions(model, node);
   else if (tab === 'merges') showMerges(model, node);
