@@ -18,11 +18,13 @@ from tratree_data import states
 from tratree_data.cli import app
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.reader import open_store
+from tratree_data.viewing.briefs import brief
 from tratree_data.viewing.colours import SCALE, value_colour
 from tratree_data.viewing.figures import FIGURES, attempt_table, best_of, figure, make_table, score_table
 from tratree_data.viewing.shown_trees import find_tree, read_tree
 from tratree_data.viewing.state_drawing import place_states, read_state_graph
-from tratree_data.viewing.tree_drawing import HEIGHT, draw_tree_svg, place_tree
+from tratree_data.viewing.tree_drawing import HEIGHT, place_tree
+from tratree_data.viewing.tree_shapes import draw_tree_svg
 
 HOSTILE = "</text><script>alert(1)</script>\"'&amp;<![CDATA[ $\\frac{1}{0}$ \x00\x1b[31m\u202e\ufffe\nnext "
 
@@ -44,12 +46,14 @@ def test_scores_over_steps_of_several_datasets_stand_beside_each_other(store_fol
     other = toy_store(tmp_path / "other", tasks=2, attempts=1, seed=4)
     rows = make_table(f"{store_folder},{other}", "steps").to_pylist()
     assert {row["model"] for row in rows} == {"toy", "other"}
-    final = {row["task_id"]: row for row in open_store(other).sql("SELECT task_id, score, step_count FROM rollouts").to_pylist()}
-    last = {row["task_id"]: row["score"] for row in rows if row["model"] == "other" and row["step"] == final[row["task_id"]]["step_count"]}
-    assert last == {task: pytest.approx(row["score"] or 0.0) for task, row in final.items()}
+    ends = open_store(other).sql("SELECT avg(score) AS mean, max(step_count) AS steps FROM rollouts WHERE score IS NOT NULL").to_pylist()[0]
+    own = [row for row in rows if row["model"] == "other"]
+    assert [row["step"] for row in own] == list(range(ends["steps"] + 1))
+    assert own[-1]["score"] == pytest.approx(ends["mean"]), "whoever has ended keeps the score"
+    assert all(row["low"] <= row["score"] <= row["high"] and row["rollouts"] == own[0]["rollouts"] for row in own)
     text = figure(f"{store_folder},{other}", "steps", tmp_path / "steps.svg").read_text()
-    assert ">toy<" in text
-    assert ">other<" in text
+    assert ">toy (" in text
+    assert ">other (" in text
 
 
 def test_tables_add_up(store_folder: Path) -> None:
@@ -180,3 +184,28 @@ def test_without_matplotlib_the_tree_is_drawn_and_the_rest_names_the_command(sto
     done = subprocess.run([sys.executable, "-c", program, str(store_folder), str(tmp_path)], capture_output=True, text=True, check=True)
     assert "pip install 'tratree-data[view]'" in done.stdout
     assert (tmp_path / "tree.svg").is_file()
+
+
+def test_the_tree_says_the_same_in_every_format(store_folder: Path, tmp_path: Path) -> None:
+    pdf, svg = (figure(store_folder, "tree", tmp_path / f"tree.{kind}", task="task_001") for kind in ("pdf", "svg"))
+    assert pdf.stat().st_size > 0
+    drawn = ElementTree.parse(figure(store_folder, "tree", tmp_path / "plot.svg", task="task_001", style="paper")).getroot()
+    own = ElementTree.parse(svg).getroot()
+
+    def words(root: ElementTree.Element) -> list[str]:
+        texts = [" ".join("".join(element.itertext()).split()) for element in root.iter() if element.tag.endswith("text")]
+        return sorted(text for text in texts if text)
+
+    assert words(drawn) == words(own)
+    assert any("e*, the best path" in text for text in words(own))
+    assert float(drawn.attrib["width"].removesuffix("pt")) <= 6.9 * 72 + 20
+
+
+def test_a_call_is_named_by_the_arguments_in_which_it_differs() -> None:
+    old = 'edit_file {"count": 1, "new": "    return values + rest", "path": "a.py"}'
+    new = old.replace("values + rest", "[]")
+    assert brief(old) == "edit_file return values + rest, a.py, count: 1"
+    assert [brief(old, [new]), brief(new, [old])] == ["edit_file new: …values + rest", "edit_file new: …[]"]
+    assert brief('look {"city": "Rome"}\nreport') == "look Rome + report"
+    assert brief("click[Buy Now]", ["click[Back]"]) == "click[Buy Now]"
+    assert brief('{"not": "a call"}') == '{"not": "a call"}'

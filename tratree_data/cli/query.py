@@ -225,6 +225,7 @@ def figure(
     out: Annotated[str | None, typer.Option(metavar="FILE", help="Where to write the figure: .svg, .png or .pdf.")] = None,
     task: Annotated[str | None, typer.Option(help="The task to draw, for tree and states. Default: the one with most divergences.")] = None,
     table: Annotated[str | None, typer.Option(metavar="FILE", help="Draw a saved table (.csv, .json, .parquet) instead of DIR.")] = None,
+    style: Annotated[str, typer.Option(help="page, or paper: sized for the columns of a two-column paper.")] = "page",
 ) -> None:
     """Draw a figure for papers and cards, in colours that colour-blind readers can distinguish.
 
@@ -235,7 +236,7 @@ def figure(
     if name is None:
         print("\n".join(f"{known:<10}{shows}" for known, shows in FIGURES.items()))
         return
-    print(figure(directory, name, out, task=task, table=table))
+    print(figure(directory, name, out, task=task, table=table, style=style))
 
 
 def parse_parameters(given: Sequence[str]) -> dict[str, str]:

@@ -32,7 +32,7 @@ from tratree_data.store.reader import Store
 from tratree_data.store.release import HUB
 from tratree_data.store.schemas import table_schema
 from tratree_data.viewing.shown_trees import read_tasks, sample_tree
-from tratree_data.viewing.tree_drawing import draw_tree_svg
+from tratree_data.viewing.tree_shapes import draw_tree_svg
 from tratree_data.viewing.web_page import page_of_trees
 
 QUESTIONS = {

@@ -12,12 +12,15 @@ import pyarrow as pa
 from tratree_data.errors import BadInputError, missing_package
 from tratree_data.system.plain_text import shorten
 from tratree_data.viewing.colours import value_colour
-from tratree_data.viewing.tree_drawing import GREY, HEIGHT, STAR, Box, Drawing, pale
+from tratree_data.viewing.tree_shapes import FAINT, INK, SOFT, Diamond, Picture, Rectangle, Words
 
-INK, SOFT, FAINT, LINE = "#1f1d1a", "#5d5953", "#77726a", "#e3e0da"
+LINE = "#e3e0da"
+COLUMN, BOTH_COLUMNS, PAPER_TEXT = 3.33, 6.9, 7.0
+"""Inches of a two-column paper, and the points of its figures' text."""
+PIXELS = 96
+"""An inch of an SVG."""
 BLUE, ORANGE = "#1861a8", "#c25514"
 LINES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (SOFT, ":", "^"), (INK, "-.", "D"))
-PANELS_PER_ROW, MOST_PANELS = 3, 12
 FONTS = ("Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans")
 """The last one comes with matplotlib and has glyphs that the others lack."""
 STYLE = {
@@ -47,6 +50,7 @@ STYLE = {
     "text.parse_math": False,
     "svg.hashsalt": "tratree",
     "svg.fonttype": "none",
+    "pdf.fonttype": 42,
     "savefig.dpi": 200,
     "savefig.bbox": "tight",
 }
@@ -64,6 +68,25 @@ def new_figure(**options: Any) -> Any:
     known = {font.name for font in font_manager.fontManager.ttflist}
     mpl.rcParams.update(STYLE | {"font.family": [name for name in FONTS if name in known]})
     return Figure(**options)
+
+
+def for_paper(drawn: Any) -> Any:
+    """The figure in one column of a two-column paper, or across both if it is wide, without titles that a caption repeats."""
+    from matplotlib.lines import Line2D
+    from matplotlib.text import Text
+
+    width, height = drawn.get_size_inches()
+    axes = [one for one in drawn.axes if one.axison]
+    target = COLUMN if len(axes) == 1 else BOTH_COLUMNS
+    drawn.set_size_inches(target, height * target / width)
+    for text in drawn.findobj(Text):
+        text.set_fontsize(PAPER_TEXT if axes else text.get_fontsize() * target / width)
+    for line in drawn.findobj(Line2D):
+        line.set_linewidth(min(line.get_linewidth(), 1.1))
+        line.set_markersize(line.get_markersize() * min(1.0, target / width))
+    if len(axes) == 1:
+        axes[0].set_title("")
+    return drawn
 
 
 def columns(table: pa.Table, *names: str) -> list[list[Any]]:
@@ -129,34 +152,23 @@ def plot_sweep(table: pa.Table) -> Any:
 
 
 def plot_steps(table: pa.Table) -> Any:
-    """model, task_id, step, score → the score after each step, per task and model, as in the paper's figure 3."""
-    models, tasks, steps, scores = columns(table, "model", "task_id", "step", "score")
-    lines: dict[tuple[str, str], tuple[list[int], list[float]]] = {}
-    for model, task, step, score in zip(models, tasks, steps, scores, strict=True):
-        at, earned = lines.setdefault((task, model), ([0], [0.0]))
-        at.append(step)
-        earned.append(score)
-    names, shown = list(dict.fromkeys(models)), list(dict.fromkeys(tasks))[:MOST_PANELS]
-    looks = dict(zip(names, cycle(LINES), strict=False))
-    rows = -(-len(shown) // PANELS_PER_ROW)
-    figure = new_figure(figsize=(7.4, 2.1 * rows + 0.5), layout="constrained")
-    grid = figure.subplots(rows, min(len(shown), PANELS_PER_ROW), sharex=True, sharey=True, squeeze=False)
-    for axes, task in zip(grid.flat, shown, strict=False):
-        for name in names:
-            if (task, name) in lines:
-                colour, dashes, marker = looks[name]
-                at, earned = lines[task, name]
-                axes.plot(at, earned, color=colour, linestyle=dashes, marker=marker, markersize=3.2, label=shorten(name, 28))
-        axes.set(title=shorten(task, 28), ylim=(-0.03, 1.03))
-        _whole_numbers(axes)
-    for axes in list(grid.flat)[len(shown) :]:
-        axes.set_visible(False)
-    known = dict(zip(*reversed(grid.flat[0].get_legend_handles_labels()), strict=True))
-    figure.legend(known.values(), known.keys(), loc="outside upper center", ncols=4)
-    for axes in grid[-1]:
-        axes.set_xlabel("steps")
-    for axes in grid[:, 0]:
-        axes.set_ylabel("score")
+    """model, step, score, low, high, rollouts → what each model had earned by each step, with a 95 % interval."""
+    models, steps, scores, low, high, rollouts = columns(table, "model", "step", "score", "low", "high", "rollouts")
+    figure = new_figure(figsize=(5.2, 3.3))
+    axes = figure.subplots()
+    last = max(steps, default=1)
+    for name, (colour, dashes, _) in zip(dict.fromkeys(models), cycle(LINES), strict=False):
+        own = [row for row, model in enumerate(models) if model == name]
+        own.append(own[-1])
+        at = [*(steps[row] for row in own[:-1]), last + 1]
+        label = f"{shorten(name, 30)} ({rollouts[own[0]]:,} rollouts)"
+        axes.fill_between(at, [low[row] for row in own], [high[row] for row in own], step="post", color=colour, alpha=0.12, linewidth=0)
+        axes.step(at, [scores[row] for row in own], where="post", color=colour, linestyle=dashes, linewidth=1.6, label=label)
+    axes.set(
+        xlim=(0, last + 0.6), ylim=(0, 1.02), xlabel="steps of an attempt", ylabel="mean score earned so far", title="Score over steps"
+    )
+    _whole_numbers(axes)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, columnspacing=1.4, handlelength=2.2)
     return figure
 
 
@@ -189,59 +201,43 @@ PLOTS: dict[str, Callable[[pa.Table], Any]] = {
 }
 
 
-def plot_tree(drawing: Drawing, title: str) -> Any:
-    """The same drawing as the SVG, for the other formats."""
-    figure = new_figure(figsize=((drawing.width + 40) / 96, (drawing.height + 70) / 96))
-    from matplotlib.patches import FancyBboxPatch, PathPatch, Rectangle
+def plot_tree(picture: Picture) -> Any:
+    """The shapes of the SVG for the other formats; a pixel of the SVG is 1/96 inch."""
+    figure = new_figure(figsize=(picture.width / PIXELS, picture.height / PIXELS))
+    from matplotlib import patches
     from matplotlib.path import Path
 
     axes = figure.add_axes((0, 0, 1, 1))
-    axes.set(xlim=(-20, drawing.width + 20), ylim=(drawing.height + 20, -50))
+    axes.set(xlim=(0, picture.width), ylim=(picture.height, 0))
     axes.axis("off")
-    axes.text(0, -28, shorten(title, max(int(drawing.width / 7), 40)), fontsize=10, weight="bold", color=INK)
-    for casing in (True, False):
-        for box in drawing.boxes:
-            start = box.parent
-            if start is None or (casing and not box.on_path):
-                continue
-            left, middle = start.x + start.width, (start.x + start.width + box.x) / 2
-            path = Path([(left, start.y), (middle, start.y), (middle, box.y), (box.x, box.y)], [Path.MOVETO, *[Path.CURVE4] * 3])
-            shade = STAR if casing else GREY if box.kind == "state" else pale(box.node.mean)
-            width = (drawing.thickness(box) + (3 if casing else 0)) * 0.75
-            axes.add_patch(PathPatch(path, fill=False, edgecolor=shade, linewidth=width, linestyle="--" if box.kind == "state" else "-"))
-    for box in drawing.boxes:
-        if box.kind == "state":
-            axes.plot(box.x + 7, box.y, marker="D", markersize=6, color="white", markeredgecolor=SOFT)
-        else:
-            edge = STAR if box.on_path else "#c9c4bb"
-            outline = FancyBboxPatch(
-                (box.x, box.y - HEIGHT / 2),
-                box.width,
-                HEIGHT,
-                boxstyle="round,pad=0,rounding_size=4",
-                facecolor="white",
-                edgecolor=edge,
-                zorder=3,
+    points = 72 / PIXELS
+    for layer, shape in enumerate(picture.shapes):
+        if isinstance(shape, Words):
+            look = {"weight": "bold" if shape.bold else "normal", "style": "italic" if shape.italic else "normal"}
+            family = {"family": "monospace"} if shape.mono else {}
+            axes.text(
+                shape.x, shape.y, shape.text, fontsize=shape.size * points, color=shape.shade, va="baseline", zorder=layer, **look, **family
+            )
+        elif isinstance(shape, Rectangle):
+            outline = patches.FancyBboxPatch(
+                (shape.x, shape.y),
+                shape.width,
+                shape.height,
+                boxstyle=f"round,pad=0,rounding_size={shape.radius}" if shape.radius else "square,pad=0",
+                facecolor=shape.fill,
+                edgecolor=shape.edge or "none",
+                linewidth=points,
+                zorder=layer,
             )
             axes.add_patch(outline)
+        elif isinstance(shape, Diamond):
+            corners = [(shape.x, shape.y), (shape.x + 7, shape.y - 7), (shape.x + 14, shape.y), (shape.x + 7, shape.y + 7)]
+            axes.add_patch(patches.Polygon(corners, facecolor="white", edgecolor=SOFT, linewidth=points, zorder=layer))
+        else:
+            middle = (shape.x + shape.to_x) / 2
+            places = [(shape.x, shape.y), (middle, shape.y), (middle, shape.to_y), (shape.to_x, shape.to_y)]
+            look = {"edgecolor": shape.shade, "linewidth": shape.width * points, "linestyle": "--" if shape.dashed else "-"}
             axes.add_patch(
-                Rectangle((box.x, box.y - HEIGHT / 2), 4, HEIGHT, color=value_colour(box.node.mean) or GREY, zorder=4, linewidth=0)
+                patches.PathPatch(Path(places, [Path.MOVETO, *[Path.CURVE4] * 3]), fill=False, capstyle="butt", zorder=layer, **look)
             )
-        _box_text(axes, box)
     return figure
-
-
-def _box_text(axes: Any, box: Box) -> None:
-    common = {"va": "center", "family": "monospace", "zorder": 5}
-    x = box.x + (19 if box.kind == "state" else 12)
-    axes.text(x, box.y, box.label, fontsize=8.6, color=INK, weight="bold" if box.on_path else "normal", **common)
-    x += len(box.label) * 7.3
-    axes.text(x, box.y, box.more, fontsize=8.6, color=FAINT, **common)
-    x += len(box.more) * 7.3 + 8
-    axes.text(x, box.y, box.mean, fontsize=8, color=FAINT, **common)
-    if box.ends:
-        x += len(box.mean) * 6.6 + 8 if box.mean else 0
-        axes.plot(x + 4, box.y, marker="s", markersize=5.5, color=value_colour(box.node.end_score) or GREY, markeredgewidth=0, zorder=5)
-        axes.text(x + 12, box.y, box.ends, fontsize=8, color=INK, **common)
-    if box.hidden:
-        axes.text(box.x + box.width + 5, box.y - (9 if box.below else 0), f"+{box.hidden}", fontsize=8, color=FAINT, **common)

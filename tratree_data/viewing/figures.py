@@ -18,33 +18,44 @@ from tratree_data.store.reader import Store
 from tratree_data.store.release import open_dataset
 from tratree_data.system.parquet_sizes import refuse_too_much
 from tratree_data.system.safe_paths import need_local
-from tratree_data.viewing.figure_plots import PLOTS, plot_tree
+from tratree_data.viewing.figure_plots import PLOTS, for_paper, plot_tree
 from tratree_data.viewing.shown_trees import find_tree, read_tasks, read_tree, sample_tree
 from tratree_data.viewing.state_drawing import plot_states, read_state_graph
-from tratree_data.viewing.tree_drawing import draw_tree_svg, place_tree, tree_svg
+from tratree_data.viewing.tree_shapes import draw_tree_svg, picture_svg, tree_picture
 
 FIGURES = {
     "scores": "how many rollouts have which score",
     "attempts": "the best score of k attempts, for each k",
     "quality": "breadth, depth, divergences and merging with more attempts",
     "sweep": "nodes, merges and divergences at each similarity threshold",
-    "steps": "the score after each step of a few tasks; DIR,DIR compares datasets",
+    "steps": "the mean score earned by each step, per model; DIR,DIR compares datasets",
     "tree": "the tree of a task (--task)",
     "states": "the state graph of a task (--task), after tratree states DIR",
 }
 """What each figure shows."""
+STYLES = ("page", "paper")
 SUFFIXES = (".svg", ".png", ".pdf")
 BINS = 20
-TASKS_OVER_STEPS = 6
 MOST_ATTEMPTS = 16
 
 __all__ = ["draw_tree_svg", "figure"]
 
 
 def figure(
-    directory: str | Path, name: str, out: str | Path | None = None, *, task: str | None = None, table: str | Path | pa.Table | None = None
+    directory: str | Path,
+    name: str,
+    out: str | Path | None = None,
+    *,
+    task: str | None = None,
+    table: str | Path | pa.Table | None = None,
+    style: str = "page",
 ) -> Path:
-    """Draws a figure and returns its path; `task` is for `tree` and `states`, `table` for all other figures."""
+    """Draws a figure and returns its path; `task` is for `tree` and `states`, `table` for all other figures.
+
+    The style `paper` is sized for the columns of a two-column paper.
+    """
+    if style not in STYLES:
+        raise BadInputError(f"Unknown style {style!r}.{suggest(style, STYLES)}\nNext: --style {STYLES[1]}")
     if name not in FIGURES:
         raise NotFoundError(f"Unknown figure {name!r}.{suggest(name, FIGURES)}")
     path = need_local(out, "a figure") if out is not None else Path(f"{name}.svg")
@@ -53,12 +64,12 @@ def figure(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if name == "tree":
-            _write_tree(open_dataset(directory), task, path)
+            _write_tree(open_dataset(directory), task, path, style)
         elif name == "states":
-            _save(_draw_states(open_dataset(directory), task), path)
+            _save(_draw_states(open_dataset(directory), task), path, style)
         else:
             rows = read_table(table) if table is not None and not isinstance(table, pa.Table) else table
-            _save(PLOTS[name](rows if rows is not None else make_table(directory, name)), path)
+            _save(PLOTS[name](rows if rows is not None else make_table(directory, name)), path, style)
     except OSError as error:
         raise BadInputError(f"{path} cannot be written: {error.strerror}.\nNext: choose a writable place with --out") from error
     return path
@@ -94,12 +105,12 @@ def score_table(store: Store) -> pa.Table:
 
 
 def step_table(directories: list[str]) -> pa.Table:
-    """The score after each step of a few tasks: for every model of one dataset, or for several datasets by the names of their folders."""
+    """What was earned by each step: for every model of one dataset, or for several datasets by the names of their folders."""
     tables = []
     for directory in directories:
         store = open_dataset(directory)
         store.need("rollouts", "steps")
-        table = query(store, "score_over_steps", tasks=TASKS_OVER_STEPS)
+        table = query(store, "score_by_step")
         if len(directories) > 1:
             table = table.set_column(0, "model", pa.array([place(directory).name] * table.num_rows, pa.string()))
         tables.append(table)
@@ -176,15 +187,16 @@ def _draw_states(store: Store, task: str | None) -> Any:
     return plot_states(graph, instruction["text"][0].as_py() or "")
 
 
-def _write_tree(store: Store, task: str | None, path: Path) -> None:
+def _write_tree(store: Store, task: str | None, path: Path, style: str) -> None:
     store.need("nodes")
-    tree = read_tree(store, _find_task(store, task))
-    if path.suffix == ".svg":
-        path.write_text(tree_svg(tree), encoding="utf-8")
+    picture = tree_picture(read_tree(store, _find_task(store, task)))
+    if path.suffix == ".svg" and style == "page":
+        path.write_text(picture_svg(picture), encoding="utf-8")
     else:
-        _save(plot_tree(place_tree(tree), tree.task["instruction"]), path)
+        _save(plot_tree(picture), path, style)
 
 
-def _save(drawn: Any, path: Path) -> None:
+def _save(drawn: Any, path: Path, style: str) -> None:
+    drawn = for_paper(drawn) if style == "paper" else drawn
     when = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}, ".png": None}[path.suffix]
     drawn.savefig(path, metadata=when)

@@ -20,6 +20,7 @@ from tratree_data.store.release import open_dataset
 from tratree_data.system.plain_text import NEWLINE_MARK, one_line, pad, shorten
 from tratree_data.viewing.colours import value_colour
 from tratree_data.viewing.shown_trees import Node, Tree, find_tree, most_divergent, read_tasks, read_tree
+from tratree_data.viewing.tree_drawing import brief_action
 
 LONGEST_CHAIN = 3
 """Longer runs of steps without an alternative become one line."""
@@ -105,7 +106,7 @@ def _lines(tree: Tree, depth: int | None) -> Iterator[Line]:
             yield Line(branches, _state_label(tree, item), style="italic", on_path=any(node.node_id in path for node in item))
             inner: list[Node | list[Node]] = list(item)
         else:
-            yield Line(branches, item.action if item.action is not None else "(start)", item, on_path=item.node_id in path)
+            yield Line(branches, brief_action(tree, item) if item.action is not None else "(start)", item, on_path=item.node_id in path)
             states = tree.children.get(item.node_id, [])
             if states and depth is not None and item.depth >= depth:
                 yield Line(below, _folded_label(tree, item), style="dim", on_path=False)
@@ -114,7 +115,7 @@ def _lines(tree: Tree, depth: int | None) -> Iterator[Line]:
         if len(inner) == 1:
             chain = _chain(tree, inner[0], depth)
             if len(chain) > LONGEST_CHAIN:
-                steps = " › ".join(one_line((node.action or "")[:60]) for node in chain)
+                steps = " › ".join(brief_action(tree, node)[:60] for node in chain)
                 yield Line(below, f"┆ {len(chain)} steps: {steps}", style="dim", on_path=chain[-1].node_id in path)
                 inner = _only_child(tree, chain[-1])
             waiting.append((inner[0], below, below))

@@ -10,9 +10,10 @@ from typing import Any
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 from tratree_data.system.plain_text import one_line, shorten
+from tratree_data.viewing.briefs import from_difference
 from tratree_data.viewing.colours import value_colour
-from tratree_data.viewing.figure_plots import FAINT, INK, LINE, SOFT, new_figure
-from tratree_data.viewing.tree_drawing import GREY, pale
+from tratree_data.viewing.figure_plots import LINE, new_figure
+from tratree_data.viewing.tree_shapes import FAINT, GREY, INK, SOFT, pale
 
 MOST_STATES = 24
 SOLVED, FAILED = "solved", "failed"
@@ -109,7 +110,8 @@ def plot_states(graph: StateGraph, title: str) -> Any:
         axes.text(*places[name], str(number), color="white", fontsize=7.5, weight="bold", ha="center", va="center", zorder=3)
         score = "" if row["mean"] is None else f", mean score {row['mean']:.2f}"
         visits = f"{row['visits']:,} visit" + "s" * (row["visits"] != 1)
-        texts.append(f"{number:>2}  {visits}{score}: {shorten(one_line(row['observation']), LEGEND_CHARACTERS)}")
+        seen = from_difference(row["observation"], [other["observation"] for other in graph.states.values() if other is not row])
+        texts.append(f"{number:>2}  {visits}{score}: {shorten(one_line(seen), LEGEND_CHARACTERS)}")
     for end, value in ((SOLVED, 1.0), (FAILED, 0.0)):
         if end in places:
             axes.plot(*places[end], "s", markersize=13, color=value_colour(value), zorder=2)

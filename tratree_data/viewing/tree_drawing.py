@@ -1,23 +1,21 @@
-"""A tree as a figure: the positions of its boxes and links, and an SVG of them, made without a library.
+"""A tree as a figure: the positions of its boxes and links.
 
 Drawn from left to right like the page, with one row per leaf. A large tree shows e* and its most visited nodes; the rest is counted.
+tree_shapes.py turns it into shapes.
 """
 
 from dataclasses import dataclass, field
-from xml.sax.saxutils import escape
 
-from tratree_data.store.reader import Store
-from tratree_data.system.plain_text import one_line, shorten
-from tratree_data.viewing.colours import value_colour
-from tratree_data.viewing.shown_trees import Node, Tree, read_tree
+from tratree_data.system.plain_text import shorten
+from tratree_data.viewing.briefs import brief
+from tratree_data.viewing.shown_trees import Node, Tree
 
 ROW, HEIGHT, GAP, CHARACTER = 34, 24, 34, 7.3
 MOST_ROWS = 14
-LONGEST_LABEL = 26
-GREY = "#b9b3a8"
-STAR = "#a87900"
-FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'Liberation Mono', monospace"
-SANS = "-apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Liberation Sans', Arial, sans-serif"
+LONGEST_LABELS = (34, 26, 20, 15)
+"""Labels get shorter until the drawing is narrow enough."""
+WIDEST = 1000
+MOST_BESIDE = 20
 
 
 @dataclass
@@ -52,14 +50,18 @@ class Drawing:
         return float(1.4 + 7 * (box.visits / max(self.most_visits, 1)) ** 0.5)
 
 
-def draw_tree_svg(store: Store, tree_id: str) -> str:
-    """The tree as an SVG document, for cards and papers."""
-    return tree_svg(read_tree(store, tree_id))
-
-
-def place_tree(tree: Tree, rows: int = MOST_ROWS) -> Drawing:
+def place_tree(tree: Tree, rows: int = MOST_ROWS, widest: float = WIDEST) -> Drawing:
     shown = _most_visited(tree, rows)
-    boxes = _boxes(tree, shown)
+    drawing = _place(tree, shown, LONGEST_LABELS[0])
+    for longest in LONGEST_LABELS[1:]:
+        if drawing.width <= widest:
+            break
+        drawing = _place(tree, shown, longest)
+    return drawing
+
+
+def _place(tree: Tree, shown: set[str], longest: int) -> Drawing:
+    boxes = _boxes(tree, shown, longest)
     row = 0
     for box in boxes:
         box.x = box.parent.x + box.parent.width + GAP if box.parent else 0.0
@@ -88,7 +90,7 @@ def _most_visited(tree: Tree, rows: int) -> set[str]:
     return shown
 
 
-def _boxes(tree: Tree, shown: set[str]) -> list[Box]:
+def _boxes(tree: Tree, shown: set[str], longest: int) -> list[Box]:
     """Parents before children, children in reading order."""
     path = {tree.root.node_id, *tree.best_path} if tree.best_path else set()
     boxes: list[Box] = []
@@ -99,7 +101,7 @@ def _boxes(tree: Tree, shown: set[str]) -> list[Box]:
             box = _state_box(tree, item, parent)
             inner: list[Node | list[Node]] = [node for node in item if node.node_id in shown]
         else:
-            box = _node_box(tree, _chain(tree, item, shown), parent, shown)
+            box = _node_box(tree, _chain(tree, item, shown), parent, shown, longest)
             states = [[node for node in state if node.node_id in shown] for state in tree.children.get(box.node.node_id, [])]
             several = len(states) > 1
             inner = [list(state) for state in states if state] if several else list(states[0]) if states else []
@@ -123,9 +125,9 @@ def _chain(tree: Tree, node: Node, shown: set[str]) -> list[Node]:
     return chain
 
 
-def _node_box(tree: Tree, chain: list[Node], parent: Box | None, shown: set[str]) -> Box:
+def _node_box(tree: Tree, chain: list[Node], parent: Box | None, shown: set[str], longest: int) -> Box:
     first, node = chain[0], chain[-1]
-    label = "start" if first.action is None else shorten(first.action, LONGEST_LABEL) or "(empty)"
+    label = "start" if first.action is None else shorten(brief_action(tree, first), longest) or "(empty)"
     box = Box("node", node, label, parent, visits=node.visits, more=f" › {len(chain) - 1} more" if len(chain) > 1 else "")
     leaf = node.node_id not in tree.children
     if node.ends:
@@ -139,6 +141,12 @@ def _node_box(tree: Tree, chain: list[Node], parent: Box | None, shown: set[str]
     return box
 
 
+def brief_action(tree: Tree, node: Node) -> str:
+    """The action of a node in one line, beside its alternatives."""
+    group = next((state for state in tree.children.get(node.parent_id or "", []) if node in state), [])
+    return brief(node.action or "", [other.action or "" for other in group[:MOST_BESIDE] if other is not node])
+
+
 def _hidden_children(tree: Tree, node: Node, shown: set[str]) -> int:
     """The number of hidden nodes below a node."""
     folded = [child for state in tree.children.get(node.node_id, []) for child in state if child.node_id not in shown]
@@ -150,98 +158,3 @@ def _state_box(tree: Tree, alternatives: list[Node], parent: Box | None) -> Box:
     box = Box("state", alternatives[0], f"{visits} saw …", parent, visits=visits)
     box.width = 20 + len(box.label) * 6.2
     return box
-
-
-def tree_svg(tree: Tree, rows: int = MOST_ROWS) -> str:
-    drawing = place_tree(tree, rows)
-    margin, top = 22, 74
-    width, height = max(drawing.width + 2 * margin, 560), drawing.height + top + 54
-    task = tree.task
-    mean = "no scores" if task["mean_score"] is None else f"mean score {task['mean_score']:.2f}"
-    facts = f"{task['attempts']} rollouts, {len(tree.nodes)} nodes, {mean}, solved {task['solved']} of {task['attempts']}"
-    title = shorten(task["instruction"], int((width - 2 * margin) / 7.4))
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:.0f} {height:.0f}" width="{width:.0f}" role="img">',
-        f"<title>{escape(f'Trajectory tree: {title}')}</title>",
-        f'<rect width="{width:.0f}" height="{height:.0f}" rx="12" fill="#fbfaf8" stroke="#e3e0da"/>',
-        _text(margin, 30, title, f'font-family="{SANS}" font-size="14" font-weight="600" fill="#1f1d1a"'),
-        _text(margin, 50, facts, f'font-family="{SANS}" font-size="12" fill="#77726a"'),
-        f'<g transform="translate({margin} {top})" font-family="{FONT}">',
-        *(_link_svg(drawing, box, casing=True) for box in drawing.boxes if box.parent and box.on_path),
-        *(_link_svg(drawing, box, casing=False) for box in drawing.boxes if box.parent),
-        *(_box_svg(box) for box in drawing.boxes),
-        "</g>",
-        _legend_svg(tree, margin, height - 20),
-        "</svg>",
-    ]
-    return "\n".join(parts) + "\n"
-
-
-def _text(x: float, y: float, text: str, attributes: str) -> str:
-    """XML has no place for control characters, escaped or not; `one_line` leaves none."""
-    return f'<text x="{x:.1f}" y="{y:.1f}" xml:space="preserve" {attributes}>{escape(one_line(text))}</text>'
-
-
-def _link_svg(drawing: Drawing, box: Box, casing: bool) -> str:
-    start = box.parent
-    if start is None:
-        return ""
-    x0, x1 = start.x + start.width - 1, box.x
-    middle = (x0 + x1) / 2 if start.hidden == 0 else x0 + 26 + (x1 - x0 - 26) / 2
-    width = drawing.thickness(box) + (3 if casing else 0)
-    shade = STAR if casing else GREY if box.kind == "state" else pale(box.node.mean)
-    dash = ' stroke-dasharray="5 4"' if box.kind == "state" and not casing else ""
-    curve = f"M{x0:.1f} {start.y:.1f}C{middle:.1f} {start.y:.1f} {middle:.1f} {box.y:.1f} {x1:.1f} {box.y:.1f}"
-    return f'<path d="{curve}" fill="none" stroke="{shade}" stroke-width="{width:.1f}"{dash}/>'
-
-
-def pale(value: float | None) -> str:
-    """The colour of a broad link: the value's, lightened."""
-    colour = value_colour(value)
-    if not colour:
-        return GREY
-    parts = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    return "#" + "".join(f"{round(part + (249 - part) * 0.35):02x}" for part in parts)
-
-
-def _box_svg(box: Box) -> str:
-    if box.kind == "state":
-        diamond = f"M{box.x:.1f} {box.y:.1f}l7 -7l7 7l-7 7z"
-        label = _text(box.x + 19, box.y + 4, box.label, f'font-family="{SANS}" font-style="italic" font-size="12" fill="#5d5953"')
-        return f'<path d="{diamond}" fill="#fbfaf8" stroke="#5d5953"/>{label}'
-    top = box.y - HEIGHT / 2
-    border = STAR if box.on_path else "#c9c4bb"
-    colour = value_colour(box.node.mean) or GREY
-    corner = f"M{box.x + 5:.1f} {top:.1f}v{HEIGHT}h-1q-4 0 -4 -4v-{HEIGHT - 8}q0 -4 4 -4z"
-    weight = ' font-weight="600"' if box.on_path else ""
-    ink = "#5d5953" if box.node.action is None else "#1f1d1a"
-    parts = [
-        f'<rect x="{box.x:.1f}" y="{top:.1f}" width="{box.width:.1f}" height="{HEIGHT}" rx="5" fill="#ffffff" stroke="{border}"/>',
-        f'<path d="{corner}" fill="{colour}"/>',
-        _text(box.x + 12, box.y + 4, box.label, f'font-size="12" fill="{ink}"{weight}'),
-    ]
-    x = box.x + 12 + len(box.label) * CHARACTER
-    if box.more:
-        parts.append(_text(x, box.y + 4, box.more, 'font-size="12" fill="#77726a"'))
-        x += len(box.more) * CHARACTER
-    x += 8
-    if box.mean:
-        parts.append(_text(x, box.y + 4, box.mean, 'font-size="11" fill="#77726a"'))
-        x += len(box.mean) * 6.6 + 8
-    if box.ends:
-        parts.append(f'<rect x="{x:.1f}" y="{box.y - 4:.1f}" width="8" height="8" fill="{value_colour(box.node.end_score) or GREY}"/>')
-        parts.append(_text(x + 12, box.y + 4, box.ends, 'font-size="11" fill="#1f1d1a"'))
-    if box.hidden:
-        parts.append(_text(box.x + box.width + 5, box.y + (4 if not box.below else -5), f"+{box.hidden}", 'font-size="11" fill="#77726a"'))
-    return "".join(parts)
-
-
-def _legend_svg(tree: Tree, x: float, y: float) -> str:
-    style = f'font-family="{SANS}" font-size="11.5" fill="#77726a"'
-    parts = [_text(x, y, "mean score 0", style)]
-    for i in range(12):
-        parts.append(f'<rect x="{x + 74 + i * 5}" y="{y - 8:.1f}" width="5.2" height="7" fill="{value_colour(i / 11)}"/>')
-    rest = "1     width: rollouts     ■ end: mean score" + ("     gold: e*, the best path" if tree.best_path else "")
-    states = "     ◇ state of the environment" if any(len(states) > 1 for states in tree.children.values()) else ""
-    parts.append(_text(x + 140, y, rest + states, style))
-    return "".join(parts)
