@@ -37,7 +37,7 @@ def read_calls(action: str) -> list[Call]:
     """The calls of an action; empty for one that is text."""
     if "{" not in action or len(action) > LONGEST_CALL:
         return []
-    calls = []
+    calls: list[Call] = []
     for line in action.split("\n"):
         found = CALL.fullmatch(line)
         try:

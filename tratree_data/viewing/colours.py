@@ -17,3 +17,8 @@ def value_colour(value: float | None) -> str:
             share = (value - low) / (high - low)
             return "#" + "".join(f"{round(a + (b - a) * share):02x}" for a, b in zip(dark, light, strict=True))
     return ""
+
+
+GREY, STAR = "#b9b3a8", "#a87900"
+INK, SOFT, FAINT, LINE = "#1f1d1a", "#5d5953", "#77726a", "#e3e0da"
+"""Of figures: no value, e*; text, from strong to faint, and lines."""

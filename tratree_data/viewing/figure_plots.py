@@ -11,10 +11,9 @@ import pyarrow as pa
 
 from tratree_data.errors import BadInputError, missing_package
 from tratree_data.system.plain_text import shorten
-from tratree_data.viewing.colours import value_colour
-from tratree_data.viewing.tree_shapes import FAINT, INK, SOFT, Diamond, Picture, Rectangle, Words
+from tratree_data.viewing.colours import FAINT, INK, LINE, SOFT, value_colour
+from tratree_data.viewing.tree_shapes import Diamond, Picture, Rectangle, Words
 
-LINE = "#e3e0da"
 COLUMN, BOTH_COLUMNS, PAPER_TEXT = 3.33, 6.9, 7.0
 """Inches of a two-column paper, and the points of its figures' text."""
 PIXELS = 96
@@ -236,8 +235,12 @@ def plot_tree(picture: Picture) -> Any:
         else:
             middle = (shape.x + shape.to_x) / 2
             places = [(shape.x, shape.y), (middle, shape.y), (middle, shape.to_y), (shape.to_x, shape.to_y)]
-            look = {"edgecolor": shape.shade, "linewidth": shape.width * points, "linestyle": "--" if shape.dashed else "-"}
+            drawn: dict[str, Any] = {
+                "edgecolor": shape.shade,
+                "linewidth": shape.width * points,
+                "linestyle": "--" if shape.dashed else "-",
+            }
             axes.add_patch(
-                patches.PathPatch(Path(places, [Path.MOVETO, *[Path.CURVE4] * 3]), fill=False, capstyle="butt", zorder=layer, **look)
+                patches.PathPatch(Path(places, [Path.MOVETO, *[Path.CURVE4] * 3]), fill=False, capstyle="butt", zorder=layer, **drawn)
             )
     return figure

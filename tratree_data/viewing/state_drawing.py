@@ -11,9 +11,9 @@ from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 from tratree_data.system.plain_text import one_line, shorten
 from tratree_data.viewing.briefs import from_difference
-from tratree_data.viewing.colours import value_colour
-from tratree_data.viewing.figure_plots import LINE, new_figure
-from tratree_data.viewing.tree_shapes import FAINT, GREY, INK, SOFT, pale
+from tratree_data.viewing.colours import FAINT, GREY, INK, LINE, SOFT, value_colour
+from tratree_data.viewing.figure_plots import new_figure
+from tratree_data.viewing.tree_shapes import pale
 
 MOST_STATES = 24
 SOLVED, FAILED = "solved", "failed"

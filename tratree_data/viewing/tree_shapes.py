@@ -6,12 +6,10 @@ from xml.sax.saxutils import escape
 
 from tratree_data.store.reader import Store
 from tratree_data.system.plain_text import one_line, shorten
-from tratree_data.viewing.colours import value_colour
+from tratree_data.viewing.colours import FAINT, GREY, INK, LINE, SOFT, STAR, value_colour
 from tratree_data.viewing.shown_trees import Tree, read_tree
 from tratree_data.viewing.tree_drawing import CHARACTER, HEIGHT, MOST_ROWS, Box, Drawing, place_tree
 
-GREY, STAR = "#b9b3a8", "#a87900"
-INK, SOFT, FAINT = "#1f1d1a", "#5d5953", "#77726a"
 PAPER = "#fbfaf8"
 FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'Liberation Mono', monospace"
 SANS = "-apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'Liberation Sans', Arial, sans-serif"
@@ -195,7 +193,7 @@ def picture_svg(picture: Picture) -> str:
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" role="img">',
             f"<title>{escape(f'Trajectory tree: {shorten(picture.title, 200)}')}</title>",
-            f'<rect width="{width}" height="{height}" rx="12" fill="{PAPER}" stroke="#e3e0da"/>',
+            f'<rect width="{width}" height="{height}" rx="12" fill="{PAPER}" stroke="{LINE}"/>',
             *(_shape_svg(shape) for shape in picture.shapes),
             "</svg>\n",
         ]

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tratree_data.viewing.figure_plots import BLUE, FAINT, INK, LINE, ORANGE, SOFT, new_figure
+from tratree_data.viewing.colours import FAINT, INK, LINE, SOFT
+from tratree_data.viewing.figure_plots import BLUE, ORANGE, new_figure
 
 NOT_SHOWN = "#8b867e"
 """The colour of a difference that the corrected test does not show."""
