@@ -116,6 +116,32 @@ def test_the_verb_writes_a_graph_that_sql_reads(tmp_path: Path) -> None:
     assert not any(row["offending_rows"] for row in check(tmp_path).to_pylist())
 
 
+def test_histories_and_methods_of_several_runs_are_side_by_side(tmp_path: Path) -> None:
+    for name in ("at once", "one by one"):
+        make_store(tmp_path / name, *tables(LOG))
+    states(tmp_path / "at once", history=("0", "1"), method=("gigpo",))
+    states(tmp_path / "one by one", history="0", method=("gigpo",))
+    alone = open_store(tmp_path / "one by one").count("states")
+    states(tmp_path / "one by one", history="1", method=("gigpo",))
+    both = [open_store(tmp_path / name) for name in ("at once", "one by one")]
+    for table, key in (("states", "state_id"), ("transitions", "transition_id"), ("step_credits", "rollout_id, step, method")):
+        assert both[0].sql(f"SELECT * FROM {table} ORDER BY {key}") == both[1].sql(f"SELECT * FROM {table} ORDER BY {key}")
+    assert both[1].count("states") > alone
+    assert not states(tmp_path / "one by one", history="0", method=("gigpo",)).changed, "it is there already"
+    states(tmp_path / "one by one", history="0", method=("loo",))
+    query = "SELECT DISTINCT method FROM step_credits ORDER BY 1"
+    assert open_store(tmp_path / "one by one").sql(query)["method"].to_pylist() == [
+        "gigpo(history=0,discount=0.95,omega=1)",
+        "gigpo(history=1,discount=0.95,omega=1)",
+        "loo(history=0,discount=0.95)",
+        "loo(history=1,discount=0.95)",
+    ]
+    for other in ({"replace": True}, {"history": "2", "discount": 0.5}, {"history": "all", "normalise": ("letter-case",), "discount": 0.5}):
+        states(tmp_path / "one by one", **{"history": "0", "method": ("return",), **other})
+        found = open_store(tmp_path / "one by one").sql("SELECT DISTINCT history FROM states")["history"].to_pylist()
+        assert found == [other.get("history", "0")], "other settings replace the tables"
+
+
 def test_the_whole_history_gives_the_trees_states(tmp_path: Path) -> None:
     make_store(tmp_path, *tables(LOG))
     build(tmp_path, embedder="exact")

@@ -27,6 +27,7 @@ class StatesSettings(Settings):
     decay: Annotated[float, Setting("What a step towards a solved end multiplies in graphgpo, between 0 and 1.", panel=METHOD)] = 0.1
     alpha: Annotated[float, Setting("α: how strongly hgpo prefers longer histories.", minimum=0, panel=METHOD)] = 1.0
     beta: Annotated[float, Setting("β: temperature of the weights of awr and rwr, above 0.", panel=METHOD)] = 0.5
+    replace: Annotated[bool, Setting("Only these histories and methods: those of earlier runs are removed.", recorded=False)] = False
     engine: EngineSetting = "local"
     workers: WorkersSetting = None
 

@@ -5,9 +5,11 @@ credits.py and methods.py, and all of it is defined in docs/states.md. Steps who
 (sql/uninformative.sql).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,7 +25,7 @@ from tratree_data.store.by_chunk import Add, run_by_chunk
 from tratree_data.store.growth import Growth, dropped_and_unchanged, grown_since, growth_notes
 from tratree_data.store.outcomes import read_outcomes
 from tratree_data.store.queries import query
-from tratree_data.store.reader import Store, is_current, last_lineage, open_store, versions_read
+from tratree_data.store.reader import Store, is_current, last_lineage, open_store, same_settings, versions_read
 from tratree_data.store.schemas import empty_table
 from tratree_data.store.staged import StagedFiles, dropped_rows, sorting_folder, work_folder
 from tratree_data.store.tree_chunks import StepChunk, plan_step_chunks, read_step_chunk
@@ -41,14 +43,17 @@ ROLLOUT_COLUMNS = ["rollout_id", "tree_id", "attempt", "score", "success"]
 def states(directory: str | Path, settings: StatesSettings) -> StageResult:
     """Groups equal observations of each task into states, and says what each step contributed.
 
-    Several histories and methods may be given; each run replaces the tables. Without scores there are states and transitions only.
+    Several histories and methods may be given, and those of earlier runs with the same other settings stay beside them. Without scores
+    there are states and transitions only.
     """
     this = stage(STAGE)
     open_store(directory).need(*this.reads)
     with writing(directory):
         store = open_store(directory)
         rules, action_rules = _rules(store, settings)
-        recorded = {**settings.recorded(), "normalise": list(rules), "normalise_actions": list(action_rules)}
+        compared = {"normalise": list(rules), "normalise_actions": list(action_rules)}
+        settings = _beside_earlier(store, settings, compared)
+        recorded = {**settings.recorded(), **compared}
         reads = versions_read(store, this.reads)
         if is_current(store, STAGE, this.writes, recorded, reads):
             return StageResult(STAGE, False, _counts(store, this.writes))
@@ -72,6 +77,17 @@ def states(directory: str | Path, settings: StatesSettings) -> StageResult:
                 replaced = growth.replaced if growth else None
                 store = commit(directory, STAGE, tables, settings=recorded, reads=reads, replace_trees=replaced)
     return StageResult(STAGE, True, _counts(store, this.writes), (*growth_notes(growth), *_notes(store, unscored)))
+
+
+def _beside_earlier(store: Store, settings: StatesSettings, compared: Mapping[str, Any]) -> StatesSettings:
+    """With the histories and methods of the last run, if nothing else differs from it."""
+    lineage = last_lineage(store, STAGE, stage(STAGE).writes[-1])
+    if lineage is None or settings.replace:
+        return settings
+    both = {name: (*lineage.settings.get(name, ()), *getattr(settings, name)) for name in ("history", "method")}
+    joined = replace(settings, **both)
+    same = same_settings({**lineage.settings, "history": joined.history, "method": joined.method}, {**joined.recorded(), **compared})
+    return joined if same else settings
 
 
 def _counts(store: Store, tables: Sequence[str]) -> dict[str, int]:
