@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= auto
 
-.PHONY: demo test test-slow test-all test-vllm lint docs wheel mutants kills clean
+.PHONY: demo test test-slow test-all test-vllm test-adapters lint docs wheel mutants kills clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tratree run demo demo
@@ -28,6 +28,21 @@ test-vllm: .venv-vllm/.ready
 	.venv-vllm/bin/pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	.venv-vllm/bin/pip install --quiet --constraint constraints.txt --editable . pytest pytest-timeout
 	.venv-vllm/bin/pip install --quiet --no-deps 'peft>=0.21,<0.23' accelerate
+	touch $@
+
+# Libraries behind adapters exclude each other's versions, so each group has an environment of its own.
+ADAPTERS := frameworks browser verifiers
+test-adapters: $(ADAPTERS:%=.venv-%/.ready)
+	for group in $(ADAPTERS); do \
+	  PATH=$$PWD/.venv-$$group/bin:$$PATH .venv-$$group/bin/python -m pytest tests/test_framework_adapters.py --timeout 900 || exit 1; \
+	done
+
+.venv-frameworks/.ready: PACKAGES := inspect-ai==0.3.285 openai openenv-core==0.3.0
+.venv-browser/.ready: PACKAGES := browsergym-miniwob==0.14.3 miniwob==1.1.0
+.venv-verifiers/.ready: PACKAGES := verifiers==0.4.0 uv
+$(ADAPTERS:%=.venv-%/.ready): pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --editable . pytest pytest-timeout $(PACKAGES)
 	touch $@
 
 lint: $(VENV)/.test

@@ -156,7 +156,11 @@ def environment_names() -> list[str]:
 
 ADAPTERS = {
     "mcp": ("COMMAND", "tratree_data.environments.mcp_tools:MCPEnvironment"),
+    "browsergym": ("TASK", "tratree_data.environments.browsergym:BrowserGymEnvironment"),
     "gymnasium": ("ENV_ID", "tratree_data.environments.gymnasium:GymnasiumEnvironment"),
+    "inspect": ("module:task", "tratree_data.environments.inspect_tasks:InspectEnvironment"),
+    "openenv": ("URL", "tratree_data.environments.openenv:OpenEnvEnvironment"),
+    "verifiers": ("ID", "tratree_data.environments.verifiers:VerifiersEnvironment"),
     "textarena": ("GAME", "tratree_data.environments.textarena:TextArenaEnvironment"),
 }
 """Other libraries' environments, named as "adapter:target": an adapter is an environment whose first argument is the target."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from tratree_data.environments import Outcome, Start, TextEnvironment
 from tratree_data.environments.requirements import Requirement, adapted_package, package_version, seed_of_task, seed_splits, seed_tasks
+from tratree_data.environments.returns import scaled_return
 from tratree_data.environments.tools import ACT
 from tratree_data.errors import BadInputError, NotFoundError
 
@@ -35,11 +36,11 @@ class GymnasiumEnvironment(TextEnvironment):
     ) -> None:
         adapted_package("gymnasium")
         self.name, self.low, self.high, self.seeds = f"gymnasium:{target}", low, high, seeds
-        self.gym = _make(target, options)
+        self.gym = self._make(target, options)
         self.actions = _action_names(self.gym.action_space, actions)
         spec = self.gym.spec
         self.max_steps = steps or (spec.max_episode_steps if spec else None) or STEPS
-        self.prompt = prompt or _prompt(target, self.actions)
+        self.prompt = prompt or self._prompt(target)
         chosen = {"low": low, "high": high, "actions": actions, "prompt": prompt, "steps": steps, **options}
         given = "".join(f", {key}={value}" for key, value in chosen.items() if value != DEFAULTS.get(key))
         self.version = f"gymnasium {package_version('gymnasium')}, {_package(self.gym)}{given}"
@@ -67,16 +68,10 @@ class GymnasiumEnvironment(TextEnvironment):
         seen, reward, terminated, truncated, self.info = self.gym.step(chosen)
         self.earned += float(reward)
         self.won = any(bool(self.info.get(key)) for key in ("success", "is_success", "won"))
-        return Outcome(self._text(seen), bool(terminated or truncated), float(reward), valid=True)
+        return Outcome(self._text(seen), bool(terminated or truncated), float(reward), valid=not self._refused(seen))
 
     def score(self) -> float:
-        score = (self.earned - self.low) / (self.high - self.low)
-        if not -1e-9 <= score <= 1 + 1e-9:
-            raise BadInputError(
-                f"{self.name} paid {self.earned:g}, outside {self.low:g} to {self.high:g}, from which scores of 0 to 1 are made.\n"
-                "Next: name the lowest and the highest possible sum of rewards: --option low=-100 --option high=20"
-            )
-        return min(1.0, max(0.0, score))
+        return scaled_return(self.name, self.earned, self.low, self.high)
 
     def success(self) -> bool:
         return self.won or self.score() >= 1.0
@@ -88,6 +83,13 @@ class GymnasiumEnvironment(TextEnvironment):
     def close(self) -> None:
         self.gym.close()
 
+    def _make(self, target: str, options: Mapping[str, Any]) -> Any:
+        return make_gym(target, options)
+
+    def _prompt(self, target: str) -> str:
+        choices = f"The actions are: {', '.join(self.actions)}." if self.actions else "An action is one line of text."
+        return f"You act in {target}. {choices}\n\nThought: your thoughts.\n\nAction: your next action."
+
     def _action(self, action: str) -> tuple[Any, str]:
         if not self.actions:
             refused = not self.gym.action_space.contains(action)
@@ -98,6 +100,10 @@ class GymnasiumEnvironment(TextEnvironment):
     def _instruction(self, seen: Any) -> str:
         goal = seen.get("mission") or seen.get("goal") if isinstance(seen, Mapping) else None
         return str(goal or self.info.get("instruction") or self.info.get("objective") or "").strip()
+
+    def _refused(self, seen: Any) -> bool:
+        """Whether the environment itself says that it could not carry out the action."""
+        return isinstance(seen, Mapping) and bool(seen.get("last_action_error"))
 
     def _text(self, seen: Any) -> str:
         from gymnasium.spaces import Text
@@ -112,7 +118,7 @@ class GymnasiumEnvironment(TextEnvironment):
         return str(space.to_jsonable([seen])[0])
 
 
-def _make(target: str, options: Mapping[str, Any]) -> Any:
+def make_gym(target: str, options: Mapping[str, Any]) -> Any:
     import gymnasium
 
     try:
@@ -151,11 +157,6 @@ def _action_names(space: Any, named: str) -> dict[str, int]:
     raise BadInputError(
         f"Actions of {type(space).__name__} cannot be written as text.\nNext: choose an environment whose actions are Text or Discrete"
     )
-
-
-def _prompt(target: str, actions: Mapping[str, int]) -> str:
-    choices = f"The actions are: {', '.join(actions)}." if actions else "An action is one line of text."
-    return f"You act in {target}. {choices}\n\nThought: your thoughts.\n\nAction: your next action."
 
 
 def _limits(space: Any) -> str:
