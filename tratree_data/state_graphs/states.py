@@ -84,8 +84,10 @@ def _beside_earlier(store: Store, settings: StatesSettings, compared: Mapping[st
     lineage = last_lineage(store, STAGE, stage(STAGE).writes[-1])
     if lineage is None or settings.replace:
         return settings
-    both = {name: (*lineage.settings.get(name, ()), *getattr(settings, name)) for name in ("history", "method")}
-    joined = replace(settings, **both)
+    histories, methods = (
+        (*lineage.settings.get(name, ()), *given) for name, given in (("history", settings.history), ("method", settings.method))
+    )
+    joined = replace(settings, history=histories, method=methods)
     same = same_settings({**lineage.settings, "history": joined.history, "method": joined.method}, {**joined.recorded(), **compared})
     return joined if same else settings
 
