@@ -22,6 +22,9 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from tratree_data.environments import make_environment
 from tratree_data.errors import BadInputError, suggest
 from tratree_data.evaluation.evaluate import agent_specification, evaluate
 from tratree_data.experiments.arm_results import collect
@@ -71,6 +74,7 @@ def run_seed(plan: Recipe, folder: Path, seed: int, arms: tuple[str, ...]) -> No
     import torch
 
     torch.set_num_threads(max(1, int(plan["environment"].get("threads", 1))))
+    torch.set_float32_matmul_precision(plan["environment"].get("matmul_precision", "highest"))
     run = Run(plan, folder / f"seed-{seed}", seed)
     run.folder.mkdir(parents=True, exist_ok=True)
     with writing(run.folder):
@@ -229,12 +233,27 @@ class Run:
             self.environment["name"],
             agent,
             settings.get("attempts", 1),
-            tasks=settings.get("tasks"),
+            tasks=self._tasks(settings),
             split=settings.get("split", "train"),
             seed=self.seed,
             processes=1,
             **(self._exploration() | sampling),
         )
+
+    def _tasks(self, settings: dict[str, Any]) -> int | list[str] | None:
+        """The first tasks of the split, or those from `from_task` on; where the recipe says `drawn`, in an order of the seed's own."""
+        count = settings.get("tasks")
+        if not (self.environment.get("drawn") or "from_task" in settings):
+            return count
+        options = {**self.environment.get("options", {}), **{key: self.environment[key] for key in ("data",) if key in self.environment}}
+        split = settings.get("split", "train")
+        names = make_environment(self.environment["name"], **options).tasks(split)
+        if self.environment.get("drawn"):
+            names = [names[place] for place in np.random.default_rng([self.seed, 17]).permutation(len(names))]
+        first = int(settings.get("from_task", 0))
+        if count is not None and first + count > len(names):
+            raise BadInputError(f"{split} has {len(names)} tasks, and the recipe wants {count} from {first} on.\nNext: fewer tasks")
+        return names[first:] if count is None else names[first : first + count]
 
     def _exploration(self) -> dict[str, Any]:
         return {
