@@ -15,7 +15,7 @@ from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError
 from tratree_data.experiments.artifacts import finish, gather, is_done
 from tratree_data.experiments.recipe import check_experiment, in_environment, launcher_of, read_experiment
 from tratree_data.experiments.reproduce import reproduce, table
-from tratree_data.experiments.run_experiment import run_experiment
+from tratree_data.experiments.run_experiment import Run, run_experiment
 from tratree_data.experiments.settings import parse_seeds
 from tratree_data.experiments.training_costs import flatten_trainings, hours, memory_gib
 from tratree_data.exploration.explore import explore
@@ -92,10 +92,12 @@ def test_the_experiments_stores_are_ordinary_datasets(experiment: Path) -> None:
 # Recipes
 
 
-@pytest.mark.parametrize("name", ["weak_to_strong", "weak_to_strong_short", "weak_to_strong_pretrained", "weak_to_strong_gpu"])
+@pytest.mark.parametrize(
+    "name", ["weak_to_strong", "weak_to_strong_short", "weak_to_strong_pretrained", "weak_to_strong_gpu", "weak_to_strong_drawn"]
+)
 def test_recipes_refer_only_to_what_is_there(name: str) -> None:
     recipe = read_experiment(name)
-    assert {"sft_weak", "sft_strong", "control", "mcts_sft_all"} <= set(recipe["arms"])
+    assert {"sft_weak", "sft_strong", "control"} < set(recipe["arms"])
 
 
 def test_ablations_add_to_the_main_recipe() -> None:
@@ -142,6 +144,23 @@ def test_a_weak_model_can_be_the_first_layers_of_another(tmp_path: Path) -> None
     torch.testing.assert_close(weak(**words).logits, strong.lm_head(strong.get_decoder().norm(after_one)))
     with pytest.raises(BadInputError, match="has 3 layers"):
         keep_first_layers(str(tmp_path / "strong"), tmp_path / "none", 3)
+
+
+def test_each_seed_draws_tasks_and_explores_others_than_the_expert_showed(tmp_path: Path) -> None:
+    def tasks(seed: int, **settings: int) -> list[str]:
+        found = Run({"environment": {"name": "galley", "drawn": True}}, tmp_path, seed)._tasks(settings)
+        assert isinstance(found, list)
+        return found
+
+    shown, explored = tasks(3, tasks=20), tasks(3, from_task=20, tasks=30)
+    assert (len(shown), len(explored)) == (20, 30)
+    assert not {*shown} & {*explored}
+    assert shown == tasks(3, tasks=20) != tasks(4, tasks=20)
+    plain = Run({"environment": {"name": "galley"}}, tmp_path, 3)
+    assert plain._tasks({"tasks": 5}) == 5
+    assert plain._tasks({"from_task": 5, "tasks": 2}) == ["0/train/5", "0/train/6"]
+    with pytest.raises(BadInputError, match="700 tasks"):
+        tasks(3, from_task=690, tasks=20)
 
 
 # The paper's scale

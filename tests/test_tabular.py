@@ -136,6 +136,11 @@ states = { method = ["gigpo"] }
 pairs = { kinds = ["divergence"], max_pairs_per_task = 4, labels = "none" }
 demonstrations = { kinds = ["path"] }
 
+[data.weak_verified]
+copy = ["weak"]
+verify = { explorer = "strong", rounds = 2, sides = 6, attempts = 3 }
+pairs = { kinds = ["divergence"], labels = "none" }
+
 [arms]
 control = { method = "sft", start = "strong", data = "expert", steps = 30, learning_rate = 1e-2 }
 mcts_sft_all = { method = "path", start = "strong", data = "weak", steps = 10, group = "imitation", label = "all paths" }
@@ -180,6 +185,34 @@ def test_a_block_goes_through_the_products_own_stages(whole: Path) -> None:
     assert check(store.path).filter(pc.field("offending_rows") > 0).num_rows == 0
     played = replay(store.path, workers=1)
     assert played.counts["replayed"] == 40, "what was played on arrays holds in the text game"
+
+
+def test_decisions_are_verified_on_arrays_as_in_the_text_game(whole: Path, recipe: Path) -> None:
+    """Each round the doubtful sides get attempts that repeat what led to them, and hold when they are played again."""
+    from tratree_data.experiments.tabular.block import Block
+
+    block = Block(read_experiment(recipe), whole / "block-2", (4, 5))
+    store = open_store(block.data("weak_verified"))
+    branches = store.sql(
+        "SELECT split_part(task_id, '/', 1) AS seed, branch_node_id AS node, sampling ->> 'round' AS round, count(*) AS attempts, "
+        "count(*) FILTER (EXISTS (FROM step_nodes s WHERE s.rollout_id = r.rollout_id AND s.node_id = branch_node_id)) AS through "
+        "FROM rollouts r WHERE branch_node_id IS NOT NULL GROUP BY ALL"
+    ).to_pylist()
+    assert {(row["seed"], row["round"]) for row in branches} == {(seed, number) for seed in "45" for number in "01"}
+    assert all(row["attempts"] == row["through"] == 3 for row in branches), "every attempt passes through the side that it starts from"
+    assert len(branches) <= 2 * 2 * 6
+    assert check(store.path).filter(pc.field("offending_rows") > 0).num_rows == 0
+    mistakes = 0
+    for row in store.sql("SELECT rollout_id, task_id, score FROM rollouts WHERE branch_node_id IS NOT NULL LIMIT 20").to_pylist():
+        game = Galley()
+        seen = [game.reset(row["task_id"]).observation]
+        steps = store.sql("SELECT observation, action FROM steps WHERE rollout_id = $id ORDER BY step", {"id": row["rollout_id"]})
+        for action in steps["action"].to_pylist():
+            seen.append(game.step(action).observation)
+        mistakes += seen[:-1] != steps["observation"].to_pylist() or game.score() != pytest.approx(row["score"])
+    assert mistakes == 0
+    pairs = [len(block._read("weak_verified", "divergence", 0.0, only).states) for only in (False, True)]
+    assert pairs[1] == store.sql("SELECT count(*) AS n FROM pairs WHERE verified")["n"][0].as_py() < pairs[0]
 
 
 def test_a_remark_changes_words_and_merges_but_not_what_networks_read(tmp_path: Path) -> None:

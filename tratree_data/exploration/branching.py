@@ -91,6 +91,13 @@ def share_budget(priorities: Sequence[float], budget: int, most: int) -> list[in
 def branch_points(store: Store, branch_from: str, environment: str, split: str, *, budget: int, most: int) -> list[BranchPoint]:
     """The nodes that get attempts, with everything needed to reach them."""
     chosen = choose_nodes(store, branch_from, environment, split)[:budget]
+    return points_of_nodes(store, chosen, environment, split, budget=budget, most=most)
+
+
+def points_of_nodes(
+    store: Store, chosen: Sequence[tuple[str, float]], environment: str, split: str, *, budget: int, most: int
+) -> list[BranchPoint]:
+    """The same for nodes that were chosen already: (node, priority)."""
     found = {
         row["node_id"]: row
         for row in query(store, "branch_nodes", node_ids=[n for n, _ in chosen], environment=environment, split=split).to_pylist()

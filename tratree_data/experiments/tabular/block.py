@@ -36,6 +36,7 @@ from tratree_data.experiments.tabular.networks import (
     train,
 )
 from tratree_data.experiments.tabular.playing import Choose, following, greedily, play, sampling, store_rollouts
+from tratree_data.experiments.tabular.verifying import verify_block
 from tratree_data.preferences.settings import PAIR_KINDS
 from tratree_data.store.reader import open_store
 from tratree_data.store.writer import writing
@@ -54,7 +55,7 @@ class Block:
         self.plan, self.folder, self.seeds = plan, folder, tuple(seeds)
         self.environment: dict[str, Any] = plan["environment"]
         self.models: dict[str, Weights] = {}
-        self.rows: dict[tuple[str, str, float], Imitation | Preferences] = {}
+        self.rows: dict[tuple[str, str, float, bool], Imitation | Preferences] = {}
         torch.set_num_threads(1)  # the matrix products are too small for more
 
     def run(self, arms: Sequence[str]) -> None:
@@ -110,7 +111,7 @@ class Block:
         return train(start, self._loss(name, settings, start, dose), dose)
 
     def _loss(self, name: str, settings: dict[str, Any], start: Weights, dose: Dose) -> Loss:
-        rows = self._read(settings["data"], settings["method"], float(settings.get("min_score", 0.0)))
+        rows = self._read(settings["data"], settings["method"], float(settings.get("min_score", 0.0)), bool(settings.get("verified_only")))
         if isinstance(rows, Preferences):
             reference = start if settings.get("reference", "self") == "self" else self.model(settings["reference"])
             terms = Preference(**{key: float(settings[key]) for key in Preference.__dataclass_fields__ if key in settings})
@@ -120,13 +121,13 @@ class Block:
             sources += [mixed for mixed in [self._read(settings["mix"], "sft", 0.0)] if isinstance(mixed, Imitation)]
         return imitation_loss(sources, self.seeds, name, dose)
 
-    def _read(self, data: str, method: str, min_score: float) -> Imitation | Preferences:
+    def _read(self, data: str, method: str, min_score: float, verified_only: bool = False) -> Imitation | Preferences:
         """The rows that a method trains on, read once for all arms."""
-        key = (data, method, min_score)
+        key = (data, method, min_score, verified_only)
         if key not in self.rows:
             store = open_store(self.data(data))
             if method in PAIR_KINDS:
-                self.rows[key] = read_pairs(store, self.seeds, method)
+                self.rows[key] = read_pairs(store, self.seeds, method, verified_only)
             elif method in CREDITS:
                 self.rows[key] = read_credits(store, self.seeds, method, CREDITS[method])
             elif method in METHODS:
@@ -146,6 +147,10 @@ class Block:
             gather([self.data(source) for source in settings["copy"]], out, settings.get("attempts"))
         else:
             self._explore(name, out, settings)
+        if "verify" in settings:
+            explorer = settings["verify"]["explorer"]
+            built = settings.get("build", {"embedder": "exact"})
+            verify_block(out, settings["verify"], self.seeds, explorer, self.model(explorer), built)
         explored = time.process_time()
         counts = [note.counts for note in derive(out, settings, self.environment["name"])]
         seconds = {"exploring_seconds": round(explored - started, 2), "stages_seconds": round(time.process_time() - explored, 2)}

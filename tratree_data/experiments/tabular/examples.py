@@ -95,12 +95,12 @@ def read_credits(store: Store, seeds: Sequence[int], method: str, column: str) -
     return Imitation(states, _numbers(found["action"]), scaled, *_extents(seed, seeds))
 
 
-def read_pairs(store: Store, seeds: Sequence[int], kind: str) -> Preferences:
-    """Both continuations of every pair of a kind."""
+def read_pairs(store: Store, seeds: Sequence[int], kind: str, verified_only: bool = False) -> Preferences:
+    """Both continuations of every pair of a kind, or of those that are certain."""
     found = store.sql(
         "SELECT CAST(split_part(task_id, '/', 1) AS INTEGER) AS seed, prompt[1].content AS opening, prompt[-1].content AS last, "
-        "chosen, rejected FROM pairs WHERE kind = $kind ORDER BY seed, pair_id",
-        {"kind": kind},
+        "chosen, rejected FROM pairs WHERE kind = $kind AND (verified OR NOT $verified_only) ORDER BY seed, pair_id",
+        {"kind": kind, "verified_only": verified_only},
     )
     openings = pc.split_pattern(found["opening"], "\n\n").combine_chunks()
     instructions = pc.list_element(openings, 0)

@@ -6,7 +6,9 @@ The limits are those of an exploration: the environment's steps, and ten refused
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,6 +109,13 @@ def following(plans: Sequence[Sequence[Sequence[str]]]) -> Choose:
     return lambda _, step: numbers[..., min(step, longest - 1)]
 
 
+def continuing(plans: Sequence[Sequence[Sequence[str]]], choose: Choose) -> Choose:
+    """The actions that are given for each episode, and then its own."""
+    lengths = np.array([[len(plan) for plan in row] for row in plans])
+    given = following(plans)
+    return lambda kitchens, step: np.where(step < lengths, given(kitchens, step), choose(kitchens, step))
+
+
 def _with_remarks(texts: Array, seeds: Sequence[int], share: float) -> Array:
     """Some of the observations [T + 1, S, N] with a remark that no network reads, so that equal states are worded differently."""
     noisy = texts.copy()
@@ -133,11 +142,9 @@ def store_rollouts(
     """
     cook, galley = _Cook(agent, model), Galley()
     sampled = "{}" if model is None else json.dumps({"temperature": 1.0}, sort_keys=True)
-    unique, index = np.unique(played.codes, return_inverse=True)
-    texts = np.array([text_of_code(int(code)) for code in unique], object)[index.reshape(played.codes.shape)]
+    texts = _texts(played)
     if noise:
         texts = _with_remarks(texts, seeds, noise)
-    actions = np.array(ACTIONS, object)[played.actions]
     lineage = {
         "environment": galley.name,
         "environment_name": galley.name,
@@ -153,24 +160,51 @@ def store_rollouts(
         for i, seed in enumerate(seeds):
             for place, task in enumerate(tasks):
                 task_id = f"{seed}/train/{task}"
-                instruction = galley.reset(task_id).instruction
                 for number in range(attempts):
-                    j, identity = place * attempts + number, rollout_id(galley.name, task_id, agent, model, sampled, number)
-                    count = int(played.lengths[i, j])
-                    score = float(played.scores[i, j])
-                    attempt = Attempt(identity, task_id, number, 0, sampled)
-                    row = {
-                        **rollout_row(galley, cook, attempt, LIMITS, ENDS[played.ends[i, j]]),
-                        "instruction": instruction,
-                        "score": score,
-                        "success": score == 1.0,
-                        "end_observation": texts[count, i, j],
-                        "step_count": count,
-                    }
-                    columns = (texts[:count, i, j], actions[:count, i, j], played.valid[:count, i, j], played.rewards[:count, i, j])
-                    steps = (
-                        {"observation": seen, "thought": "", "action": action, "valid": bool(valid), "reward": float(reward)}
-                        for seen, action, valid, reward in zip(*columns, strict=True)
-                    )
-                    writer.add(row, steps)
+                    identity = rollout_id(galley.name, task_id, agent, model, sampled, number)
+                    _add(writer, cook, Attempt(identity, task_id, number, 0, sampled), played, texts, (i, place * attempts + number))
         writer.commit()
+
+
+def store_branches(folder: Path, played: Played, attempts: Sequence[Sequence[Attempt]], model: str, lineage: dict[str, Any]) -> None:
+    """Episodes [S, N] that began by repeating a prefix, as rollouts and steps; where a seed has fewer, the last ones are left out."""
+    cook, texts = _Cook("network", model), _texts(played)
+    with writing(folder):
+        writer = RolloutWriter(folder, "explore", lineage, most_steps=2**62)
+        for i, row in enumerate(attempts):
+            for j, attempt in enumerate(row):
+                _add(writer, cook, attempt, played, texts, (i, j))
+        writer.commit()
+
+
+def _texts(played: Played) -> Array:
+    """[T + 1, S, N]: the observations."""
+    unique, index = np.unique(played.codes, return_inverse=True)
+    texts: Array = np.array([text_of_code(int(code)) for code in unique], object)[index.reshape(played.codes.shape)]
+    return texts
+
+
+def _add(writer: RolloutWriter, cook: _Cook, attempt: Attempt, played: Played, texts: Array, at: tuple[int, int]) -> None:
+    """One episode."""
+    galley = Galley()
+    count, score = int(played.lengths[at]), float(played.scores[at])
+    row = {
+        **rollout_row(galley, cook, attempt, LIMITS, ENDS[played.ends[at]]),
+        "instruction": _instruction(attempt.task_id),
+        "score": score,
+        "success": score == 1.0,
+        "end_observation": texts[(count, *at)],
+        "step_count": count,
+    }
+    span = (slice(count), *at)
+    columns = (texts[span], np.array(ACTIONS, object)[played.actions[span]], played.valid[span], played.rewards[span])
+    steps = (
+        {"observation": seen, "thought": "", "action": action, "valid": bool(valid), "reward": float(reward)}
+        for seen, action, valid, reward in zip(*columns, strict=True)
+    )
+    writer.add(row, steps)
+
+
+@lru_cache(maxsize=100_000)
+def _instruction(task_id: str) -> str:
+    return Galley().reset(task_id).instruction
