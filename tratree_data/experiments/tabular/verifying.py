@@ -8,14 +8,12 @@ import json
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tratree_data.environments.galley import SPLITS, Galley
 from tratree_data.experiments.tabular.batch import Kitchens
-from tratree_data.experiments.tabular.networks import Weights
-from tratree_data.experiments.tabular.playing import continuing, play, sampling, store_branches
 from tratree_data.exploration.branching import BranchPoint, choose_nodes, points_of_nodes
 from tratree_data.exploration.episode import Attempt
 from tratree_data.exploration.settings import ExploreSettings
@@ -23,10 +21,15 @@ from tratree_data.ids import rollout_id
 from tratree_data.store.reader import Store, open_store
 from tratree_data.trees.build import build
 
+if TYPE_CHECKING:
+    from tratree_data.experiments.tabular.networks import Weights
+
 ROUNDS_PLAYED = "SELECT count(DISTINCT CAST(sampling ->> 'round' AS INTEGER)) AS n FROM rollouts WHERE branch_node_id IS NOT NULL"
 
 
-def verify_block(out: Path, settings: dict[str, Any], seeds: Sequence[int], explorer: str, weights: Weights, built: dict[str, Any]) -> None:
+def verify_block(
+    out: Path, settings: dict[str, Any], seeds: Sequence[int], explorer: str, weights: "Weights", built: dict[str, Any]
+) -> None:
     """`settings`: rounds, sides per seed and round, attempts per side. A killed run resumes with the round that is missing."""
     build(out, **built)
     for number in range(open_store(out).sql(ROUNDS_PLAYED)["n"][0].as_py(), settings["rounds"]):
@@ -54,8 +57,10 @@ def _points(store: Store, sides: int, attempts: int) -> dict[int, list[BranchPoi
     return points
 
 
-def _play(out: Path, points: dict[int, list[BranchPoint]], seeds: Sequence[int], explorer: str, weights: Weights, number: int) -> None:
+def _play(out: Path, points: dict[int, list[BranchPoint]], seeds: Sequence[int], explorer: str, weights: "Weights", number: int) -> None:
     """The attempts of a round, and one commit that holds them all."""
+    from tratree_data.experiments.tabular.playing import continuing, play, sampling, store_branches
+
     sampled = {"temperature": 1.0, "round": number}
     attempts: list[list[Attempt]] = [[] for _ in seeds]
     for row, seed in zip(attempts, seeds, strict=True):
