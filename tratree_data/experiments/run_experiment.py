@@ -59,14 +59,24 @@ def run_experiment(
     if processes > 1 and len(seeds) > 1:
         spawn = get_context("spawn")
         with ProcessPoolExecutor(min(processes, len(seeds)), spawn, initializer=end_with, initargs=(os.getpid(),)) as pool:
-            list(pool.map(run_seed, [plan] * len(seeds), [folder] * len(seeds), seeds, [requested] * len(seeds)))
+            for _ in pool.map(run_seed, [plan] * len(seeds), [folder] * len(seeds), seeds, [requested] * len(seeds)):
+                write_results(plan, folder)
     else:
         for seed in seeds:
             run_seed(plan, folder, seed, requested)
-    results = collect(plan, folder)
-    (folder / "results.json").write_text(json.dumps(results, indent=1), encoding="utf-8")
+            write_results(plan, folder)
+    results = write_results(plan, folder)
     done = {"seeds": len(seeds), "arms": len(results["arms"])}
     return StageResult("experiment", True, done, (f"{time.monotonic() - started:.0f} s; the table is in {folder / 'results.json'}",))
+
+
+def write_results(plan: Recipe, folder: Path) -> dict[str, Any]:
+    """The table of what is finished, whole or not at all."""
+    results = collect(plan, folder)
+    whole = folder / "results.json.part"
+    whole.write_text(json.dumps(results, indent=1), encoding="utf-8")
+    whole.rename(folder / "results.json")
+    return results
 
 
 def run_seed(plan: Recipe, folder: Path, seed: int, arms: tuple[str, ...]) -> None:
