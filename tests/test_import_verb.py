@@ -485,11 +485,14 @@ def test_an_action_that_the_reader_did_not_find_is_no_empty_action(tmp_path):
     assert "'Thought: I will see'" in dropped["detail"]
 
 
-OTHER_FILES = ("report.json", "preds.json", "results.json", "gpt-5.run.json")
+OTHER_FILES = ("report.json", "preds.json", "results.json", "gpt-5.run.json", "metadata.json", "1795855241233_zt2p2.json")
 DETECTED = [
     path
     for path in sorted(LOGS.rglob("*.*"))
-    if path.is_file() and path.name not in OTHER_FILES and (path.name == "result.json" or "harbor" not in path.parts)
+    if path.is_file()
+    and path.name not in OTHER_FILES
+    and (path.name == "result.json" or "harbor" not in path.parts)
+    and "strands" not in path.parts
 ]
 FIXED_NAMES = ("table", "sweagent", "openhands", "harbor")
 

@@ -495,3 +495,21 @@ def test_claude_what_lies_beside_sessions_is_no_log(tmp_path):
     assert "empty_steps: 1 (the first: project/s2.jsonl:1: the session holds no message)" in result.notes
     known = open_store(tmp_path / "d").sql("SELECT metadata FROM rollouts WHERE trajectory_id = 's1/helper'")["metadata"].to_pylist()
     assert json.loads(known[0])["subagent"] == about
+
+
+def test_gemini_a_resumed_session_keeps_its_calls(tmp_path):
+    """It sets its messages anew, with calls among the parts; an answer and the results of its calls may share an id."""
+    (record,), problems = read_log("gemini", LOGS / "gemini/resumed.jsonl")
+    assert problems == []
+    calls = [call for role, _, called in said(record) if role == "assistant" for call in called or []]
+    commands = ["ls", "cat notes.txt", "sed -i 's/teh/the/' notes.txt && cat notes.txt"]
+    assert [json.loads(arguments)["command"] for _, _, arguments in calls] == commands
+    assert [call for role, _, call in said(record) if role == "tool"] == [identity for identity, _, _ in calls]
+    assert [step.action for step in record.steps][2:] == ["Done.", "Done."]
+    assert record.steps[0].thought == "Think: Let me look at both.\nLet me look at both."
+    assert record.steps[0].metadata["tokens"]["output"] == 20, "what the session said about it before"
+    rows = [json.loads(line) for line in (LOGS / "gemini/resumed.jsonl").read_text().splitlines()]
+    start = max(i for i, row in enumerate(rows) if "sessionId" in row and "type" not in row)
+    (alone,), _ = read_log("gemini", lines(tmp_path, rows[start:]))
+    assert [step.action for step in alone.steps] == [step.action for step in record.steps], "also without what was before"
+    assert alone.steps[0].thought == "**Think** Let me look at both.\nLet me look at both."

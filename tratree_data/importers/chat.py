@@ -35,7 +35,7 @@ EXACT_FLOAT = 2.0**53
 ASIDES = (
     "<environment_context>", "<user_instructions>", "<INSTRUCTIONS>", "# AGENTS.md instructions", "<command-", "<local-command-",
     "<system-reminder>", "Caveat: The messages below", "<permissions instructions>", "<collaboration_mode>", "<turn_aborted>",
-    "<session_context>", "This session is being continued from a previous conversation",
+    "<session_context>", "<environment_details>", "This session is being continued from a previous conversation",
 )  # fmt: skip
 """How agents' programs begin what they say in the user's name: the agent read it, and it is not what the user asked."""
 COLUMNS = {

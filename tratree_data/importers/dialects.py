@@ -23,6 +23,8 @@ TOOL_RESULTS = ("tool_result", "toolResult")
 CALL_IDS = ("tool_call_id", "toolCallId", "tool_use_id", "call_id")
 TAKEN = {"role", "from", "name", "toolName", "tool_calls", "toolCalls", "function_call", *CONTENTS, *REASONING, *CALL_IDS}
 DATA_URL = re.compile(r"data:(?P<type>[\w.+/-]*)[^,]{0,100};base64,")
+MEDIA_TYPES = ("media_type", "mimeType", "mime_type", "mediaType")
+MEDIA_DATA = ("data", "file_data", "b64_json")
 LONGEST_URL = 500
 HASH_DIGITS = 16
 
@@ -223,18 +225,24 @@ def _read_tool(item: Any) -> dict[str, Any] | None:
 
 
 def placeholder(part: dict[str, Any]) -> str:
-    """'[image image/png sha256:0123456789abcdef 34567 B]'; a link stays a link."""
+    """'[image image/png sha256:0123456789abcdef 34567 B]'; a link stays a link, and data that names no kind of part is shown as JSON."""
+    if "type" not in part and not any(_is_media(key, text) for key, text in _texts_in(part)):
+        return json_text(part)
     kind = re.sub(r"^input_|_url$", "", str(part.get("type") or "part"))[:40]
-    media = next((text for key, text in _texts_in(part) if key in ("media_type", "mimeType", "mime_type", "mediaType")), "")
+    media = next((text for key, text in _texts_in(part) if key in MEDIA_TYPES), "")
     for key, text in _texts_in(part):
         data = DATA_URL.match(text)
         if data:
             return bytes_placeholder(kind, data["type"] or media, _decoded(text[data.end() :]))
-        if key in ("data", "file_data", "b64_json"):
+        if key in MEDIA_DATA:
             return bytes_placeholder(kind, media, _decoded(text))
         if re.match(r"(https?|file|gs|s3)://", text):
             return f"[{kind} {text[:LONGEST_URL]}]"
     return bytes_placeholder(kind, media or "application/json", json_text(part).encode("utf-8", "surrogatepass"))
+
+
+def _is_media(key: str, text: str) -> bool:
+    return key in MEDIA_TYPES or key in MEDIA_DATA or key.lower().endswith(("url", "uri")) or DATA_URL.match(text) is not None
 
 
 def _texts_in(part: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -12,6 +12,7 @@ from tratree_data.importers import (
     atif,
     eto,
     fireact,
+    frameworks,
     harbor,
     inspect_log,
     intercode,
@@ -34,7 +35,7 @@ from tratree_data.importers import (
 from tratree_data.importers.foreign_files import foreign_file
 from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import PERCENT, Options, Problem, Record
-from tratree_data.importers.sessions import claude_code, codex, copilot, gemini, hermes, opencode, pi, qwen
+from tratree_data.importers.sessions import claude_code, cline, codex, continue_cli, copilot, gemini, hermes, opencode, pi, qwen
 
 Item = Record | Problem
 Reader = Callable[[LogFile, Options], Iterator[Item]]
@@ -59,6 +60,7 @@ FORMATS: dict[str, Reader] = {
     "toolbench": toolbench.read,
     "spans": spans.read,
     "responses": responses.read,
+    "frameworks": frameworks.read,
     "messages": openai_messages.read,
     "sharegpt": sharegpt.read,
     "claude-code": claude_code.read,
@@ -68,6 +70,8 @@ FORMATS: dict[str, Reader] = {
     "copilot": copilot.read,
     "opencode": opencode.read,
     "pi": pi.read,
+    "cline": cline.read,
+    "continue": continue_cli.read,
     "hermes": hermes.read,
     "react": react.read,
     "table": parquet_rows.read,
@@ -85,8 +89,8 @@ NAMELESS = "any"
 MUST_SAY = {"no_environment": "--environment webshop, scienceworld or alfworld", "no_score_scale": "--score-scale low,high"}
 MISSHAPEN = {"missing_field", "not_json", "other_format", "wrong_type"}
 """Reasons a reader gives for a file of another format; every other reason means the format fits but the record is bad."""
-QUIET = ("harbor",)
-"""Formats with files that hold no trajectory, such as a job's result."""
+QUIET = ("harbor", "frameworks")
+"""Formats with files that hold no trajectory, such as a job's result, or the later messages of a session."""
 LOOK_AHEAD = 20
 LOOK_AHEAD_BYTES = 4 * 2**20
 """Of lines, for readers that would go through a whole file before they find that nothing in it is theirs."""

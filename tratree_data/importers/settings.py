@@ -10,9 +10,10 @@ from tratree_data.system.settings import Setting, Settings
 
 AUTO = "auto"
 Format = Literal[
-    "auto", "jsonl", "eto", "agenttraj", "harbor", "atif", "adp", "verifiers", "inspect", "sts", "fireact", "intercode", "knowagent",
-    "sweagent", "openhands", "history", "tau2", "toolbench", "spans", "responses", "messages", "sharegpt", "claude-code", "codex",
-    "gemini", "qwen", "copilot", "opencode", "pi", "hermes", "react", "table",
+    "auto", "jsonl", "eto", "agenttraj", "harbor", "atif", "adp", "verifiers", "inspect", "sts", "fireact", "intercode",
+    "knowagent", "sweagent", "openhands", "history", "tau2", "toolbench", "spans", "responses", "frameworks", "messages",
+    "sharegpt", "claude-code", "codex", "gemini", "qwen", "copilot", "opencode", "pi", "cline", "continue", "hermes", "react",
+    "table",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Files that agents' programs keep beside their sessions, and that hold no conversation: an import neither reads nor reports them."""
+"""Files that tools keep beside their sessions and results, and that hold no conversation: an import neither reads nor reports them."""
 
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
@@ -9,6 +9,10 @@ TOOL_FILES: dict[str, tuple[str, ...]] = {
     "gemini": ("*/logs.json", "*/projects.json", "*/settings.json", "*/tool-outputs/*"),
     "qwen": ("*/debug/*", "*/settings.json"),
     "copilot": ("*/rewind-file-snapshots/*", "*/checkpoints/*", "*/files/*", "*/research/*", "*/workspace.yaml", "*/logs/*"),
+    "cline": ("*/ui_messages.json", "*/task_metadata.json", "*/[0-9]*_*/[0-9]*_*[!s].json", "*/logs/*", "*/cache/*", "*/settings/*"),
+    "frameworks": ("*/session.json", "*/agent.json"),
+    "continue": ("*/sessions.json", "*/logs/*"),
+    "verifiers": ("*/metadata.json", "*.metadata.json"),
     "pi": ("*/auth.json", "*/models.json", "*/settings.json", "*/sessions.json"),
 }
 """Patterns of names, by the format of the sessions."""

@@ -5,6 +5,7 @@ Messages that no model sampled are context, and examples among them are cut off.
 """
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -54,9 +55,10 @@ class Branch:
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     beside = _settings_beside(file)
+    attempts: Counter[str] = Counter()
     return log_records.each(
         _traces(file),
-        lambda where, item: _trace(options, where, *item) if isinstance(item, tuple) else _result(options, beside, where, item),
+        lambda where, item: _trace(options, where, *item) if isinstance(item, tuple) else _result(options, beside, attempts, where, item),
     )
 
 
@@ -202,8 +204,8 @@ def _messages(branch: Branch, turns: Mapping[int, JSON], read: Callable[[Any, st
     return kept, [turn for turn in spoken[:shown] if turn["role"] not in INSTRUCTING]
 
 
-def _result(options: Options, beside: JSON, where: str, value: Any) -> Record:
-    """A row of vf-eval: prompt and completion are message lists or texts.
+def _result(options: Options, beside: JSON, attempts: Counter[str], where: str, value: Any) -> Record:
+    """A row of vf-eval: prompt and completion are message lists or texts. Rows of one example are attempts, also where they are equal.
 
     Old ones have an `id` that counts attempts instead of naming a task: there, equal prompts are one task.
     """
@@ -222,6 +224,8 @@ def _result(options: Options, beside: JSON, where: str, value: Any) -> Record:
         record.tools = read_tools(log_records.at(info, "oai_tools")) or read_tools(entry.get("tool_defs"))
     if entry.get("example_id") is not None:
         record.task_id = log_records.identifier(entry["example_id"], "example_id")
+        record.trajectory_id = record.trajectory_id or f"{record.task_id}/{attempts[record.task_id]}"
+        attempts[record.task_id] += 1
     if record.end_reason == "unknown":
         record.end_reason = _end_reason(entry)
     record.metadata |= {key: item for key, item in entry.items() if key not in ROW and item is not None}

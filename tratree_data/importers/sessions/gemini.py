@@ -1,7 +1,8 @@
 """Gemini CLI sessions: one JSON object with `messages`, or one JSON object per line behind a header.
 
 In lines a message that is written again replaces the first; `$set` updates the header, `$rewindTo` goes back to a message and leaves a
-branch. A call holds its own result, which newer versions repeat in a message of the user.
+branch. A call holds its own result, which newer versions repeat in a message of the user. A resumed session sets its messages anew, with
+calls among the parts of their content and without what the session said about them before.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from tratree_data.importers import log_records
 from tratree_data.importers.chat import Message
 from tratree_data.importers.log_files import LogFile, is_one_object, json_records
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
-from tratree_data.importers.sessions.gemini_parts import call_of, content_text, results_in, without_results
+from tratree_data.importers.sessions.gemini_parts import answer_of, call_of, content_text, results_in, without_results
 from tratree_data.importers.sessions.session import Session, objects_of, parsed, usage_sum
 
 TOOL = "gemini-cli"
@@ -30,7 +31,8 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
                 yield Problem(where, "other_format", "there is no sessionId with projectHash and messages")
         return
     header: Line = {}
-    messages: dict[str, Line] = {}
+    messages: dict[tuple[str, Any], Line] = {}
+    answers: dict[tuple[str, Any], Line] = {}
     left: list[list[Line]] = []
     first = ""
     for item in objects_of(file, _is_mark):
@@ -41,20 +43,28 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
         first = first or where
         if "$rewindTo" in line:
             left.append(list(messages.values()))
-            names = list(messages)
-            cut = names.index(line["$rewindTo"]) if line["$rewindTo"] in names else 0
-            messages = {name: messages[name] for name in names[:cut]}
+            keys = list(messages)
+            cut = next((i for i, (name, _) in enumerate(keys) if name == line["$rewindTo"]), 0)
+            messages = {key: messages[key] for key in keys[:cut]}
         elif isinstance(line.get("$set"), dict):
             update = line["$set"]
             if isinstance(update.get("messages"), list):
-                messages = {str(said.get("id", i)): said for i, said in enumerate(update["messages"]) if isinstance(said, dict)}
+                said = {_key(message, i): message for i, message in enumerate(update["messages"]) if isinstance(message, dict)}
+                messages = {key: answers.get(key, message) for key, message in said.items()}
             header |= {key: value for key, value in update.items() if key != "messages"}
         elif "sessionId" in line and "type" not in line:
             header |= line
         else:
-            messages[str(line.get("id", where))] = line
+            messages[_key(line, where)] = line
+            if line.get("type") == "gemini":
+                answers[_key(line, where)] = line
     if first:
         yield from _sessions(first, header, [*left, list(messages.values())], options)
+
+
+def _key(message: Line, place: object) -> tuple[str, Any]:
+    """Its id, which an answer and the results of its calls may share, and who said it."""
+    return str(message.get("id", place)), message.get("type")
 
 
 def _is_mark(line: Line) -> bool:
@@ -112,7 +122,7 @@ def _turn(line: Line, name: str, about: Line) -> list[Message]:
         log_records.mapping(part, f"{name}.thoughts") for part in log_records.items_of(line.get("thoughts") or [], f"{name}.thoughts")
     ]
     said = [": ".join(str(part[key]) for key in ("subject", "description") if part.get(key)) for part in thoughts]
-    turn: Message = {"role": "assistant", "content": content_text(line.get("content"), name), "metadata": about}
+    turn: Message = answer_of(line.get("content"), name) | {"metadata": about}
     if said:
         turn["reasoning_content"] = "\n".join(said)
     if not calls:

@@ -56,9 +56,12 @@ def without_results(content: Any) -> list[Any]:
 
 def answer_of(content: Any, name: str) -> Message:
     """A turn of the model: its text, its thoughts, and its calls."""
+    if isinstance(content, str | None):
+        return {"role": "assistant", "content": content_text(content, name)}
     parts = _parts(content)
     thoughts = [log_records.optional_text(part.get("text"), f"{name}.text") for part in parts if part.get("thought") is True]
-    said = [part for part in parts if part.get("thought") is not True and "functionCall" not in part]
+    whole = content if isinstance(content, list) else [content]
+    said = [part for part in whole if not (isinstance(part, dict) and (part.get("thought") is True or "functionCall" in part))]
     answer: Message = {"role": "assistant", "content": content_text(said, name)}
     if any(thoughts):
         answer["reasoning_content"] = "\n".join(thoughts)

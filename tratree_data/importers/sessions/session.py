@@ -4,6 +4,7 @@ A session has no score and no task id. Its task is its first user message within
 at one task.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,7 @@ from tratree_data.importers.log_files import LogFile, json_lines
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 
 REQUEST_MARKS = ("## My request for Codex:",)
+REQUEST_TAGS = re.compile(r"<(task|user_input)\b[^<>]*>(?P<asked>.*)</\1>", re.DOTALL)
 MOST_BRANCHES = 1_000
 LINES_TO_MARK = 50
 
@@ -65,7 +67,9 @@ def first_asked(messages: Sequence[Message]) -> str:
     asked = next(iter(own or [message["content"] for message in said]), "")
     for mark in REQUEST_MARKS:
         asked = asked.rpartition(mark)[2]
-    return str(asked).strip()
+    asked = str(asked).strip()
+    tagged = REQUEST_TAGS.fullmatch(asked)
+    return tagged["asked"].strip() if tagged else asked
 
 
 @dataclass(slots=True)
