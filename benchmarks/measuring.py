@@ -37,6 +37,7 @@ def measured(command: Sequence[str], environment: dict[str, str] | None = None) 
 def run(package: Path, *arguments: str) -> dict[str, float]:
     """A command of ours, with the package of that checkout and compiled modules, as after an installation."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    environment |= {"PYTHONSAFEPATH": "1"}  # or a checkout in the current folder would be the one that is measured
     environment |= {"PYTHONPATH": str(package), "PYTHONPYCACHEPREFIX": str(Path(tempfile.gettempdir()) / "benchmark-pycache")}
     return measured([sys.executable, "-m", "tratree_data.cli", *arguments], environment)
 

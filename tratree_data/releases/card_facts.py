@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import pyarrow as pa
-
 from tratree_data.files import read_text
 from tratree_data.messages import row_text
 from tratree_data.releases.about import About
@@ -16,14 +14,11 @@ from tratree_data.releases.markdown import preformatted
 from tratree_data.store.manifest import Manifest
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
-from tratree_data.store.schemas import arrow_schema
 from tratree_data.system.plain_text import NEWLINE_MARK
 from tratree_data.trees import stats
 
 VIEWER_BYTES = 1_000_000
 """What the Hub's viewer shows of the first rows at most; longer cells are cut there."""
-BYTES_AS_JSON = len("\\u0000")
-BYTES_OF_A_VALUE = 200
 NAMES_SHOWN = 5
 LONGEST_TEXT, LONGEST_ACTION, LONGEST_PROMPT = 600, 300, 2_000
 STEPS_SHOWN = 8
@@ -108,23 +103,21 @@ def training_rows(store: Store) -> dict[str, Any]:
     return rows
 
 
-def limits(store: Store, manifest: Manifest) -> list[str]:
+def limits(store: Store, manifest: Manifest, longest: Mapping[str, int]) -> list[str]:
     """What a reader must not conclude from these data."""
     said = [f"{text}." for text, _ in stats.limits(store)] if store.has("nodes") else []
     (overview,) = query(store, "overview").to_pylist()
     unscored = overview["rollouts"] - overview["scored"]
     if unscored:
         said.append(f"{unscored:,} of {overview['rollouts']:,} rollouts have no score; search and pairs leave them out.")
-    return [*said, *beyond_the_viewer(store, manifest)]
+    return [*said, *beyond_the_viewer(store, manifest, longest)]
 
 
-def beyond_the_viewer(store: Store, manifest: Manifest) -> Iterator[str]:
-    """What the Hub's viewer cannot show whole."""
-    for name, entry in manifest.tables.items():
-        if sum(shard["memory_bytes"] for shard in entry["shards"]) > VIEWER_BYTES:
-            long = (
-                f"SELECT count(*) AS n FROM {name} AS t WHERE CASE WHEN {_may_be_long(name)} THEN strlen(to_json(t)::VARCHAR) > $most END"
-            )
+def beyond_the_viewer(store: Store, manifest: Manifest, longest: Mapping[str, int]) -> Iterator[str]:
+    """What the Hub's viewer cannot show whole; `longest` bounds the bytes of a table's rows, where that is known."""
+    for name in manifest.tables:
+        if longest.get(name, VIEWER_BYTES + 1) > VIEWER_BYTES:
+            long = f"SELECT count(*) AS n FROM {name} AS t WHERE strlen(to_json(t)::VARCHAR) > $most"
             count = store.sql(long, {"most": VIEWER_BYTES}).to_pylist()[0]["n"]
             if count:
                 yield f"{count:,} rows of {name} are longer than 1 MB: the Hub's viewer cuts them, load_dataset does not."
@@ -132,14 +125,6 @@ def beyond_the_viewer(store: Store, manifest: Manifest) -> Iterator[str]:
         count = store.sql("SELECT count(*) AS n FROM traces WHERE trace IS NULL").to_pylist()[0]["n"]
         if count:
             yield f"{count:,} sessions are too long for a row of traces: messages and trace are NULL, and file_path names the file."
-
-
-def _may_be_long(table: str) -> str:
-    """Whether a row's JSON may have $most bytes, without writing it: a byte becomes six at most, and what is not text is short."""
-    schema = arrow_schema(table)
-    long = [field.name for field in schema if pa.types.is_nested(field.type) or pa.types.is_string(field.type)]
-    sizes = " + ".join(f"coalesce(strlen({name}::VARCHAR), 0)" for name in long)
-    return f"{BYTES_AS_JSON} * ({sizes or 0}) + {BYTES_OF_A_VALUE * len(schema)} > $most"
 
 
 def leaks(report: Mapping[str, Any], splits: Mapping[str, str]) -> str:

@@ -11,11 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from tratree_data.files import file_names, read_text
 from tratree_data.releases.about import About, read_about
 from tratree_data.releases.card import write_card
 from tratree_data.releases.leaks import Leak, find_leaks
 from tratree_data.releases.redaction import Finding, Redactor
+from tratree_data.releases.row_sizes import longest_row
 from tratree_data.releases.settings import PublishSettings
 from tratree_data.releases.shards import write_tables
 from tratree_data.releases.traces import TABLE, write_traces
@@ -49,6 +52,8 @@ class Draft:
     findings: list[Finding]
     leaks: list[Leak]
     about: About
+    longest: dict[str, int]
+    """Of each table, how many bytes a row has as JSON, at most."""
     diff: Diff | None = None
 
     def counts(self) -> dict[str, int]:
@@ -67,10 +72,17 @@ def write_data(store: Store, folder: Path, settings: PublishSettings, *, title: 
     """Everything that does not depend on the version's number."""
     redactor = Redactor()
     redactor.number_secrets(store)
+    longest: dict[str, int] = {}
+
+    def redact(table: str, rows: pa.Table) -> pa.Table:
+        redacted = redactor.redact_table(table, rows)
+        longest[table] = max(longest.get(table, 0), longest_row(redacted))
+        return redacted
+
     with ThreadPoolExecutor(1) as beside:
         found = beside.submit(find_leaks, store)
         shards, splits = write_tables(
-            store, folder, redactor.redact_table, settings.shard_bytes, rename=lambda split: redactor.redact_text(split, "split")
+            store, folder, redact, settings.shard_bytes, rename=lambda split: redactor.redact_text(split, "split")
         )
     if store.has("dropped"):
         (folder / DROPPED).parent.mkdir(exist_ok=True)
@@ -84,7 +96,7 @@ def write_data(store: Store, folder: Path, settings: PublishSettings, *, title: 
     if settings.traces:
         shards[TABLE] = write_traces(folder, shards, splits, settings.traces, settings.shard_bytes)
         lineage[TABLE] = asdict(Lineage("publish", {"traces": settings.traces}, {}, {}, TABLE, "", CODE_VERSION, FORMAT_VERSION))
-    return Draft(store, folder, settings.license, title, place, shards, splits, lineage, redactor.findings(), leaks, about)
+    return Draft(store, folder, settings.license, title, place, shards, splits, lineage, redactor.findings(), leaks, about, longest)
 
 
 def _redact_leak(leak: Leak, redactor: Redactor) -> Leak:
@@ -104,7 +116,7 @@ def write_texts(draft: Draft, version: str) -> None:
     if draft.diff is not None:
         _write_json(draft.folder / CHANGES, asdict(draft.diff))
     _write_json(draft.folder / MANIFEST, _manifest(draft, version))
-    write_card(draft.folder, draft.title, draft.license, report, draft.place, draft.about)
+    write_card(draft.folder, draft.title, draft.license, report, draft.place, draft.about, draft.longest)
     write_checksums(draft)
 
 

@@ -62,6 +62,8 @@ class Store:
     """Derived tables in an older format, as if they were not there; `need` names the command that makes them again."""
     most_memory: int | None = None
     """Bytes that a query may use; a share of the machine's memory unless a stage wants less, and the rest on the disk."""
+    held: bool = False
+    """Whether queries find the rows in memory: for a few rows that are asked many questions."""
     _defined: set[str] = field(default_factory=set)
     _whole: set[str] = field(default_factory=set)
 
@@ -263,7 +265,7 @@ class Store:
         if not files:
             self._session.execute(create_statement(table))
             return
-        self._session.execute(f"CREATE OR REPLACE VIEW {table} AS SELECT * FROM {scan_sql(table, files)}")
+        self._session.execute(f"CREATE OR REPLACE {'TABLE' if self.held else 'VIEW'} {table} AS SELECT * FROM {scan_sql(table, files)}")
         for column, comment in table_schema(table).comments.items():
             self._session.execute(f"COMMENT ON COLUMN {table}.{column} IS {quote(comment)}")
 

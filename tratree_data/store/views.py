@@ -58,3 +58,9 @@ def views_for(query: str | None) -> list[str]:
 def create_views(connection: duckdb.DuckDBPyConnection, views: Collection[str]) -> None:
     for name in views:
         connection.execute(f"CREATE OR REPLACE VIEW {name} AS {view_query(name)}")
+
+
+def hold_view(connection: duckdb.DuckDBPyConnection, name: str) -> None:
+    """Finds a view's rows once, for all queries of this connection that name it."""
+    connection.execute(f"CREATE TABLE held_{name} AS FROM {name}")
+    connection.execute(f"CREATE OR REPLACE VIEW {name} AS FROM held_{name}")

@@ -96,7 +96,7 @@ def only_trees(store: Store, tree_ids: Sequence[str]) -> Iterator[Store]:
                 path = folder / f"{table}.parquet"
                 pq.write_table(rows, path)
                 sources[table] = Source((str(path),), store.version(table), None)
-        yield Store(store.path, sources)
+        yield Store(store.path, sources, held=True)
 
 
 def tree_data(store: Store, tree_id: str) -> Values:

@@ -74,7 +74,7 @@ def read_tasks(store: Store) -> pa.Table:
     store.need("rollouts")
     tasks = query(store, "task_scores")
     if store.has("nodes"):
-        tasks = beside(tasks, query(store, "tree_quality"))
+        tasks = beside(tasks, store.sql("FROM tree_quality ORDER BY tree_id"))
     if store.has("pairs"):
         counts = store.sql("SELECT tree_id, count(*) AS pairs FROM pairs GROUP BY tree_id ORDER BY tree_id")
         tasks = beside(tasks, counts)
