@@ -29,7 +29,7 @@ BYTES_PER_PAGE = 24_000_000
 TREES_PER_QUERY = 64
 SCRIPTS = (
     *("base", "calls", "observed", "copy", "source", "model", "layout", "paint", "input", "stage"),
-    *("overview", "panel", "decisions", "rollouts", "merges", "annotate", "graph", "outline", "tree", "follow", "main"),
+    *("overview", "panel", "decisions", "rollouts", "merges", "annotate", "words", "graph", "outline", "tree", "follow", "main"),
 )
 
 

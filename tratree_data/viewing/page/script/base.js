@@ -61,24 +61,6 @@ const swatch = (value) => element('span', { class: 'swatch', style: { background
 const announce = (text) => { byId('announcer').textContent = text; };
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-/* What the words of the page mean, shown when the pointer rests on them. */
-const TERMS = {
-  rollouts: 'Attempts at the task that came through here.',
-  nodes: 'Steps of the tree: equal actions from similar observations are one node.',
-  'mean score': 'Mean of the final scores of the rollouts through here, with its 95 % interval.',
-  value: 'What Monte Carlo tree search found this node to be worth.',
-  advantage: 'The value of this action minus the mean value of its alternatives.',
-  ends: 'Rollouts whose last step this is, and their mean score.',
-  solved: 'Rollouts that solved the task.',
-  score: 'The final score of this rollout.',
-  'end reason': 'Why the rollout ended.',
-  'e*': 'The best path that search found, its value, and the rollouts that end where it ends.',
-  visits: 'Steps in this state, over all rollouts.',
-  distance: 'Fewest steps of any rollouts from here to a solved end.',
-  'mean return': 'What the score was worth from here, on average: the discounted return.',
-};
-const term = (name, ...value) => element('div', {}, element('dt', { title: TERMS[name] }, name), element('dd', {}, value));
-
 /* Marks a text wherever an element shows it. */
 function markIn(node, text) {
   const wanted = text.trim().toLowerCase();

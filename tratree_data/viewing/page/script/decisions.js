@@ -33,7 +33,7 @@ function showDecisions(model, i) {
   const here = decisionAt(model, i);
   const line = (mark, name, at) => sideLine(mark, name, briefOf(model, at), meanOf(model, at), nodes.scored_visits[at]);
   const rows = all.slice(0, 200).map((decision, place) => element('button', { class: 'pair', type: 'button', 'aria-current': place === here ? 'true' : null, onclick: () => go({ node: nodes.id[decision.best], tab: 'decisions', rollout: null, pair: null }) },
-    element('div', { class: 'kind' }, element('span', {}, `step ${model.depth[decision.node] + 1}, ${plural(decision.group.length, 'alternative')}`), element('span', { class: 'number' }, `difference ${score(decision.spread)}`)),
+    element('div', { class: 'kind' }, element('span', {}, `step ${model.depth[decision.node] + 1}, ${plural(decision.group.length, 'alternative')}`), element('span', { class: 'number', title: TERMS.difference }, `difference ${score(decision.spread)}`)),
     line('+', 'plus', decision.best), line('−', 'minus', decision.worst)));
   const body = byId('side-body');
   body.replaceChildren(

@@ -142,7 +142,7 @@ function showCard(model, item, x, y) {
 
 function placeCard(parts, line, x, y) {
   const card = byId('card');
-  card.replaceChildren(element('dl', {}, parts.map(([name, node]) => [element('dt', {}, name), element('dd', {}, node)])), element('p', { class: 'line' }, line.join(' · ')));
+  card.replaceChildren(element('dl', {}, parts.map(([name, node]) => [element('dt', {}, name), element('dd', {}, node)])), line.length ? element('p', { class: 'line' }, line.join(' · ')) : '');
   card.hidden = false;
   const area = card.getBoundingClientRect();
   card.style.left = `${Math.max(8, Math.min(x + 16, innerWidth - area.width - 12))}px`;

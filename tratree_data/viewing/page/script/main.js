@@ -79,6 +79,7 @@ function showKeys() {
   const keys = [['← →', 'Go to the parent or the best child'], ['↑ ↓', 'Go to the next alternative'], ['Enter', 'Fold or unfold'], ['Home', 'Go to the start'], ['B', 'Follow e*'], ['N P', 'Go to the next or the previous decision'], ['F', 'Fit the whole tree'], ['+ −', 'Zoom in or out'], ['/', 'Find'], ['Esc', 'Back to all tasks'],
     ['Wheel', 'Move; with Ctrl, zoom']];
   byId('help').replaceChildren(element('h2', {}, 'Keyboard shortcuts'), element('dl', {}, keys.map(([key, text]) => [element('dt', {}, key.split(' ').map((part) => [element('kbd', {}, part), ' '])), element('dd', {}, text)])),
+    element('h2', {}, 'Words'), element('dl', { class: 'words' }, Object.entries(TERMS).map(([name, text]) => [element('dt', {}, name), element('dd', {}, text)])),
     element('button', { class: 'more', type: 'button', onclick: () => byId('help').close() }, 'Close'));
   byId('help').showModal();
 }

@@ -13,7 +13,7 @@ function mergesOf(model) {
 function mergeBeside(model, merge) {
   const [first, second] = differingWords(textOf(model, 'observation', merge.node), merge.observation);
   return element('div', { class: 'merge' },
-    element('p', {}, `Attempt ${model.data.rollouts.attempt[merge.rollout]}, cosine `, element('b', { class: 'number' }, merge.similarity.toFixed(3))),
+    element('p', {}, `Attempt ${model.data.rollouts.attempt[merge.rollout]}, `, word('cosine'), ' ', element('b', { class: 'number' }, merge.similarity.toFixed(3))),
     element('div', { class: 'beside' },
       element('div', {}, element('h3', {}, 'Observation of the node'), clampedParts(first)),
       element('div', {}, element('h3', {}, 'Observation of this step'), clampedParts(second))));

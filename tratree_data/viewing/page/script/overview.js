@@ -105,7 +105,7 @@ function decisivePanel(overview) {
   if (!rows.length) return [];
   return [element('section', { class: 'panel decisive' }, element('h2', {}, 'Most decisive steps ', element('span', { class: 'hint' }, 'where one action led to better scores than another in the same state')),
     element('div', { class: 'cards' }, rows.map((decision) => element('a', { class: 'pair', href: `#tree=${decision.tree_id}&node=${decision.best_id}&tab=decisions` },
-      element('span', { class: 'kind' }, element('span', { dir: 'auto' }, `${tasks.get(decision.tree_id).task_id}, step ${decision.depth + 1}`), element('span', { class: 'number' }, `difference ${score(decision.spread)}`)),
+      element('span', { class: 'kind' }, element('span', { dir: 'auto' }, `${tasks.get(decision.tree_id).task_id}, step ${decision.depth + 1}`), element('span', { class: 'number', title: TERMS.difference }, `difference ${score(decision.spread)}`)),
       pairLines(decision.best_action, decision.worst_action, decision.best_mean, decision.worst_mean, decision.best_rollouts, decision.worst_rollouts)))))];
 }
 
@@ -115,7 +115,7 @@ function qualityPanel(quality) {
     return element('section', { class: 'panel' }, element('h2', {}, 'Trees'), element('p', { class: 'hint' }, 'Not built yet. Next: tratree build'));
   }
   const number = (value) => (value === null ? '–' : value.toFixed(2));
-  const fact = (name, value, hint) => element('div', {}, element('dt', {}, name, element('span', { class: 'hint' }, hint)), element('dd', {}, value));
+  const fact = (name, value, hint) => element('div', {}, element('dt', {}, word(name.toLowerCase(), name), element('span', { class: 'hint' }, hint)), element('dd', {}, value));
   return element('section', { class: 'panel' }, element('h2', {}, 'Quality of the trees'), element('dl', { class: 'facts' },
     fact('Breadth', number(quality.breadth), 'nodes at the widest level (diversity)'),
     fact('Depth', number(quality.depth), 'steps to the deepest node (representativeness)'),
@@ -172,7 +172,7 @@ function fillTable(overview) {
   byId('hits').replaceChildren(...hitList(overview));
   const columns = COLUMNS.filter(([name]) => name in (overview.tasks[0] || { task_id: '' }) && (!OPTIONAL.includes(name) || overview.tasks.some((task) => task[name] || task.judged)));
   const heads = columns.map(([name, label, width]) => element('th', { scope: 'col', style: { width: `${width}%` }, 'aria-sort': list.sort === name ? (list.direction > 0 ? 'ascending' : 'descending') : null },
-    element('button', { type: 'button', onclick: () => { list.direction = list.sort === name ? -list.direction : name === 'task_id' ? 1 : -1; list.sort = name; refreshList(); } }, label)));
+    element('button', { type: 'button', title: TERMS[label.toLowerCase()] || (name === 'divergences' ? TERMS.divergence : name === 'pairs' ? TERMS.pair : null), onclick: () => { list.direction = list.sort === name ? -list.direction : name === 'task_id' ? 1 : -1; list.sort = name; refreshList(); } }, label)));
   const rows = chosen.slice(0, list.shown).map((task) => taskRow(task, columns));
   const rest = chosen.length - list.shown;
   byId('task-table').replaceChildren(

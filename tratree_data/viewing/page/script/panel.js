@@ -113,7 +113,7 @@ function firstAction(model, messages) {
 function showPairs(model) {
   const { pairs, pair_count: total } = model.data;
   const rows = pairs.map((pair) => element('button', { class: 'pair', type: 'button', onclick: () => go({ pair: pair.pair_id }) },
-    element('div', { class: 'kind' }, element('span', {}, `${pair.kind}, at step ${pair.node >= 0 ? model.depth[pair.node] + 1 : '?'}`), element('span', { class: 'number' }, `margin ${score(pair.margin)}`)),
+    element('div', { class: 'kind' }, element('span', {}, `${pair.kind}, at step ${pair.node >= 0 ? model.depth[pair.node] + 1 : '?'}`), element('span', { class: 'number', title: TERMS.margin }, `margin ${score(pair.margin)}`)),
     ...pairLines(...[pair.chosen, pair.rejected].map((side) => firstAction(model, side)), pair.chosen_score, pair.rejected_score)));
   byId('side-body').replaceChildren(
     element('p', { class: 'soft', style: { marginBottom: '12px' } }, total ? `${plural(total, 'pair')} in this tree${total > pairs.length ? `; these are the ${pairs.length} with the widest margins` : ''}.` : 'This tree has no pairs.'),

@@ -16,7 +16,7 @@ function buildTreePage() {
     element('div', { class: 'heading', id: 'heading' }), container, outline, graphBox,
     element('aside', { class: 'side', 'aria-label': 'Details' },
       element('div', { class: 'tabs' }, element('div', { class: 'choices', role: 'tablist', 'aria-label': 'Details' }, Object.entries({ tree: 'Tree', ...TABS }).map(([name, label]) => element('button', {
-        type: 'button', role: 'tab', id: `tab-${name}`, 'aria-controls': 'side-body', onclick: () => go({ tab: name === 'path' && !NARROW.matches ? null : name }),
+        type: 'button', role: 'tab', id: `tab-${name}`, title: TABS_MEAN[name], 'aria-controls': 'side-body', onclick: () => go({ tab: name === 'path' && !NARROW.matches ? null : name }),
       }, label)))),
       element('div', { class: 'side-body', id: 'side-body', role: 'tabpanel', tabindex: '0' })));
   stage = makeStage(container, { onPick: pick, onLeave: () => { location.hash = ''; }, onChange: () => { if (!byId('outline').hidden) showOutline(current.model, current.model.numberOf.get(current.place.node) ?? 0); } });
@@ -85,8 +85,8 @@ function findInTree(model, text) {
 function fillLegend() {
   const ramp = element('span', { class: 'ramp', style: { background: `linear-gradient(90deg, ${[0, 0.25, 0.5, 0.75, 1].map(colour).join(', ')})` } });
   const entry = (...parts) => element('span', {}, parts);
-  byId('legend').replaceChildren(...[current.model.scored ? entry('mean score 0', ramp, '1') : entry('no scores'), entry('width: rollouts'), entry(current.model.scored ? '■ end: mean score' : '■ end'), current.model.states.some((states) => states.length > 1) ? entry('◇ state of the environment') : null,
-    current.model.data.paths.length ? entry(element('b', { style: { color: 'var(--star)' } }, '★'), 'e*, the best path') : null].filter(Boolean));
+  byId('legend').replaceChildren(...[current.model.scored ? entry('mean score 0', ramp, '1') : entry('no scores'), entry('width: rollouts'), entry(current.model.scored ? '■ end: mean score' : '■ end'), current.model.states.some((states) => states.length > 1) ? entry('◇ ', word('state', 'state of the environment')) : null,
+    current.model.data.paths.length ? entry(element('b', { style: { color: 'var(--star)' } }, '★'), word('e*', 'e*, the best path')) : null].filter(Boolean));
 }
 
 function showHeading(model, task) {
