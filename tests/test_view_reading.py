@@ -93,6 +93,33 @@ def test_of_a_long_result_only_what_changed_is_shown(browser: Any, address: str)
         assert edited.locator(".again").inner_text().split() == SOURCE.split()
 
 
+def test_words_are_explained_where_they_stand_and_in_the_help(browser: Any, address: str) -> None:
+    with Visit(browser, address) as visit:
+        visit.page.focus("#heading [data-term='e*']")
+        visit.page.wait_for_selector("#card:not([hidden])")
+        assert "best path" in visit.text("#card")
+        visit.page.focus("#stage")
+        assert visit.page.is_hidden("#card")
+        visit.page.keyboard.press("?")
+        words = visit.page.locator("#help .words dt").all_inner_texts()
+        assert {"e*", "divergence", "credit", "support", "state"} <= set(words)
+
+
+def test_a_huge_text_is_laid_out_only_when_asked(browser: Any, tmp_path: Path) -> None:
+    row = attempts(True)[0]
+    row["messages"][2]["content"] = "".join(f"line {number}\n" for number in range(9_000))
+    (tmp_path / "log.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    import_log(tmp_path / "huge", tmp_path / "log.jsonl", environment="repository")
+    build(tmp_path / "huge", embedder="exact")
+    with Visit(browser, view(tmp_path / "huge", out=tmp_path / "page.html").path.as_uri()) as visit:
+        visit.page.click("#overview .task-name a")
+        visit.page.wait_for_selector("#side-body .result")
+        length = "document.querySelector('#side-body').textContent.length"
+        assert visit.page.evaluate(length) < 10_000
+        visit.page.click("text=/Show all 88,8.. characters/")
+        assert visit.page.evaluate(length) > 88_000
+
+
 def test_a_narrow_screen_shows_one_side_at_a_time(browser: Any, address: str) -> None:
     with Visit(browser, f"{address}&tab=pairs", 390, 844) as visit:
         visit.page.click("#side-body .pair >> nth=0")

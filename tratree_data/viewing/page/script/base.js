@@ -80,12 +80,18 @@ function markIn(node, text) {
   }
 }
 
-/* Long text is cut, with a button that shows all of it. */
+const LONGEST_TEXT = 20000;
+
+/* Long text is cut, with a button that shows all of it; what is very long is not even laid out before, unless it was searched for. */
 function clamped(node) {
   node.classList.add('clamp');
-  const button = element('button', { class: 'unclamp', type: 'button', hidden: true }, 'Show all');
-  button.addEventListener('click', () => { node.classList.remove('clamp'); button.remove(); });
-  requestAnimationFrame(() => { button.hidden = node.scrollHeight <= node.clientHeight + 2; });
+  const { textContent: text } = node;
+  const huge = text.length > LONGEST_TEXT && !(current.place.find && text.toLowerCase().includes(current.place.find.toLowerCase()));
+  const whole = huge ? [...node.childNodes] : null;
+  if (huge) node.replaceChildren(text.slice(0, 3000));
+  const button = element('button', { class: 'unclamp', type: 'button', hidden: !huge }, huge ? `Show all ${count(text.length)} characters` : 'Show all');
+  button.addEventListener('click', () => { if (whole) node.replaceChildren(...whole); node.classList.remove('clamp'); button.remove(); });
+  if (!huge) requestAnimationFrame(() => { button.hidden = node.scrollHeight <= node.clientHeight + 2; });
   return [node, button];
 }
 

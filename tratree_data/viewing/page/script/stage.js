@@ -58,7 +58,7 @@ function makeStage(container, { onPick, onLeave, onChange }) {
     const { bounds } = layout;
     const [width, height] = [canvas.clientWidth - 40, canvas.clientHeight - 110];
     const scale = Math.min(width / bounds.right, height / (bounds.bottom - bounds.top + HEIGHT), 1.15);
-    camera.scale = Math.max(scale, whole ? 0.01 : 0.8);
+    camera.scale = Math.max(scale, whole ? 0.01 : model.opened.size ? 0.55 : 0.8);
     camera.x = Math.max(20, whole ? (canvas.clientWidth - bounds.right * camera.scale) / 2 : 20);
     const tall = (bounds.bottom - bounds.top) * camera.scale;
     const middle = 58 + height / 2;
