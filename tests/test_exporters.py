@@ -297,3 +297,33 @@ def test_messages_tool_calls_and_tools_survive(tmp_path, format):
         for row in rows:
             row.pop("metadata")
     assert theirs == ours
+
+
+def claude_session(folder: Path, name: str, *said: tuple[str, str, bool]) -> None:
+    common = {"isSidechain": False, "userType": "external", "cwd": "/repo", "sessionId": name, "version": "2.1.0"}
+    rows = [
+        {**common, "uuid": f"{name}{i}", "parentUuid": f"{name}{i - 1}" if i else None, "type": role, "isMeta": by_tool,
+         "message": {"role": role, "content": text, **({"id": f"m{i}", "model": "m"} if role == "assistant" else {})}}
+        for i, (role, text, by_tool) in enumerate(said)
+    ]  # fmt: skip
+    (folder / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+
+
+@pytest.mark.parametrize("format", ["atif", "verifiers", "sts"])
+def test_what_an_agents_program_said_stays_out_of_observations(tmp_path, format):
+    """Nothing in its words says so; and where nothing else was said, it is the observation."""
+    log = tmp_path / "log"
+    log.mkdir()
+    program, answer = ("user", "Continue from where you left off.", True), ("assistant", "Done.", False)
+    claude_session(log, "beside", ("user", "Fix it.", False), program, answer, program)
+    claude_session(log, "alone", ("user", "<command-name>/init</command-name>", False), program, answer)
+    import_log(tmp_path / "d", log)
+    seen = open_store(tmp_path / "d").sql("SELECT observation FROM steps ORDER BY ALL")["observation"].to_pylist()
+    assert seen == ["<command-name>/init</command-name>\n\nContinue from where you left off.", "Fix it."]
+    export(tmp_path / "d", tmp_path / "out", format)
+    import_log(tmp_path / "back", tmp_path / "out", format, strict=True)
+    ours, theirs = contents(tmp_path / "d"), contents(tmp_path / "back")
+    for rows in (*ours.values(), *theirs.values()):
+        for row in rows:
+            row.pop("metadata")
+    assert theirs == ours

@@ -8,6 +8,7 @@ import pytest
 from helpers.read_logs import read_log, said
 
 from tratree_data import import_log, open_store
+from tratree_data.errors import BadInputError
 from tratree_data.importers.formats import fitting_formats
 from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options
@@ -145,3 +146,20 @@ def test_equal_attempts_of_vf_eval_are_attempts(tmp_path):
     attempts = open_store(tmp_path / "d").sql("SELECT task_id, trajectory_id FROM rollouts ORDER BY ALL").to_pylist()
     assert [(row["task_id"], row["trajectory_id"]) for row in attempts] == [("0", "0/0"), ("0", "0/1"), ("1", "1/0"), ("1", "1/1")]
     assert import_log(tmp_path / "d", LOGS / "verifiers/equal").counts["already_there"] == 4
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "tool"),
+    [
+        (
+            "traces.jsonl",
+            '{"object": "trace.span", "id": "span_1", "span_data": {"type": "response", "response_id": "resp_1"}}',
+            "Agents SDK",
+        ),
+        (".aider.chat.history.md", "# aider chat started at 2026-11-28 08:00:00\n\n#### Fix it\n", "Aider"),
+    ],
+)
+def test_what_cannot_be_read_names_its_tool(tmp_path, name, text, tool):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(BadInputError, match=rf"cannot be imported: .*{tool}.*\nNext: "):
+        import_log(tmp_path / "d", tmp_path / name)

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from tratree_data.files import read_text
+from tratree_data.importers.chat import is_aside
 from tratree_data.importers.log_records import EXPORTER
 from tratree_data.messages import messages_of_steps, rollout_tools
 from tratree_data.store.reader import Store
@@ -41,6 +42,24 @@ class Trajectory:
         end = self.rollout["end_observation"] if self.rollout["end_messages"] is None else self.rollout["end_messages"]
         return messages_of_steps(self.rollout["prompt"], self.steps, end)
 
+    def asides(self) -> list[int]:
+        """Places of what the agent's program said in the user's name, where a reader could not tell by the words.
+
+        No observation holds it, unless nothing else was said.
+        """
+        seen = [str(step["observation"]) for step in self.steps] + [str(self.rollout["end_observation"])]
+        said: list[list[tuple[int, dict[str, Any]]]] = [[]]
+        for place, message in enumerate(self.messages()):
+            said += [[]] if message["role"] == "assistant" else []
+            said[-1] += [(place, message)] if message["role"] == "user" else []
+        places = []
+        for heard, observation in zip(said, seen, strict=True):
+            is_all = any(is_aside(message) and (message["content"] or "") in observation for _, message in heard)
+            places += [
+                place for place, message in heard if not is_aside(message) and (is_all or (message["content"] or "") not in observation)
+            ]
+        return places
+
     @property
     def tools(self) -> list[Any] | None:
         return rollout_tools(self.rollout["tools"])
@@ -49,6 +68,8 @@ class Trajectory:
         """The trajectory's columns as free metadata, signed, so that our importer reads back exactly what was written."""
         facts = {name: self.rollout[name] for name in FACTS if self.rollout[name] not in (None, "")}
         facts |= {"form": "chat", "tools": self.tools} if self.is_chat else {}
+        asides = self.asides() if self.is_chat else []
+        facts |= {"asides": asides} if asides else {}
         return facts | {"exporter": EXPORTER, "opening_characters": len(opening)}
 
     def observation_after(self, step: int) -> str:

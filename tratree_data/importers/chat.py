@@ -40,7 +40,7 @@ ASIDES = (
 """How agents' programs begin what they say in the user's name: the agent read it, and it is not what the user asked."""
 COLUMNS = {
     *log_records.METADATA_FIELDS, "task_id", "trajectory_id", "rollout_id", "reward", "score", "success", "seconds", "prompt_tokens",
-    "completion_tokens", "tools", "exporter", "type", "id", "harness",
+    "completion_tokens", "tools", "asides", "exporter", "type", "id", "harness",
 }  # fmt: skip
 """What a log's free metadata says under the names of our columns; the rest is kept as metadata."""
 
@@ -97,6 +97,10 @@ def record_of_chat_with_metadata(messages: Sequence[Message], facts: Mapping[str
     if ours and facts.get("form") != "chat":
         turns = [Turn(TEXT_ROLES[said["role"]], said["content"] or "", said.get("reasoning_content") or "") for said in messages]
         return record_of_turns(turns, facts, where, environment)
+    asides = facts.get("asides") if ours else None
+    for place in asides if isinstance(asides, list) else ():
+        if isinstance(place, int) and 0 <= place < len(messages) and messages[place]["role"] == "user":
+            messages[place]["by_tool"] = True
     tools = facts.get("tools") if isinstance(facts.get("tools"), list) else None
     record = record_of_chat(messages, source=where, environment=environment, instruction="" if ours else None, tools=tools)
     asked = record.task_id

@@ -5,13 +5,17 @@ from pathlib import Path
 
 BEGINNING = 4_096
 FOREIGN: tuple[tuple[str, bytes, str, str], ...] = (
-    ("", b"SQLite format 3\0", "it is a SQLite database, in which OpenCode, Cursor and Hermes keep sessions",
+    ("", b"SQLite format 3\0", "it is a SQLite database, in which OpenCode, Crush, Goose, Cursor and Hermes keep sessions",
      "export the sessions with the tool, e.g. `opencode export SESSION > session.json`, and import those"),
     ("", b"PK\x03\x04", "it is a zip archive, and not an Inspect log (.eval)", "unpack it, and import the folder"),
     ("", b"PAR1", "it is a Parquet file, which is known by its ending", "rename it to end with .parquet, and import that"),
     (".eval", b"", "its name is an Inspect log's, but it is not a zip archive of Inspect", "copy it again from where Inspect wrote it"),
     (".cast", b"{", "it is a recording of a terminal (asciinema), without the agent's turns",
      "import the trajectory.json beside it, or the folder of the Harbor job"),
+    ("", b'{"object": "trace', "it is a trace of the OpenAI Agents SDK, which names the model's answers and does not hold them",
+     "save `result.to_input_list()` as JSON, or export the traces with OpenTelemetry, and import that"),
+    (".aider.chat.history.md", b"", "it is Aider's chat as Markdown, which does not say where a message ends",
+     "convert it to JSON messages ({\"role\", \"content\"}), and import those"),
 )  # fmt: skip
 """(ending of the name, beginning of the file, what it is, what to do)"""
 

@@ -40,7 +40,7 @@ def _langchain_data(message: JSON) -> JSON:
 
 def is_langchain(message: JSON) -> bool:
     data = _langchain_data(message)
-    return data.get("type") in LANGCHAIN_ROLES and "content" in data and "role" not in data
+    return str(data.get("type")) in LANGCHAIN_ROLES and "content" in data and "role" not in data
 
 
 def read_langchain(history: list[Any]) -> Iterator[JSON]:
@@ -124,7 +124,7 @@ def _pydantic_answer(message: JSON, parts: list[JSON]) -> JSON:
 
 
 def is_autogen(message: JSON) -> bool:
-    return message.get("type") in AUTOGEN and "content" in message
+    return str(message.get("type")) in AUTOGEN and "content" in message
 
 
 def read_autogen(history: list[Any]) -> Iterator[JSON]:
@@ -212,7 +212,7 @@ def read_adk(history: list[Any]) -> Iterator[JSON]:
         event = log_records.mapping(item, "the event")
         parts = log_records.mappings(log_records.at(event, "content", "parts"), "content.parts")
         about = _known(
-            timestamp=event.get("timestamp"), model=event.get("model_version") or event.get("modelVersion"), name=event["author"]
+            timestamp=event.get("timestamp"), model=event.get("model_version") or event.get("modelVersion"), name=event.get("author")
         )
         calls = [found for part in parts if isinstance(found := part.get("functionCall") or part.get("function_call"), dict)]
         results = [found for part in parts if isinstance(found := part.get("functionResponse") or part.get("function_response"), dict)]
@@ -222,9 +222,9 @@ def read_adk(history: list[Any]) -> Iterator[JSON]:
         texts = [part for part in parts if isinstance(part.get("text"), str)]
         said = [{"type": "text", "text": part["text"]} for part in texts if not part.get("thought")]
         said += [{"type": "file", **found} for part in parts if (found := part.get("inlineData") or part.get("inline_data"))]
-        if calls or said or (texts and event["author"] != "user"):
+        if calls or said or (texts and event.get("author") != "user"):
             yield _known(
-                role="user" if event["author"] == "user" else "assistant", content=said or None,
+                role="user" if event.get("author") == "user" else "assistant", content=said or None,
                 tool_calls=[_call(call.get("id"), call.get("name"), call.get("args")) for call in calls] or None,
                 reasoning_content="\n".join(part["text"] for part in texts if part.get("thought")) or None,
                 usage=event.get("usageMetadata") or event.get("usage_metadata"), **about,

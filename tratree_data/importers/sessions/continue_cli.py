@@ -36,7 +36,7 @@ def _session(value: Any) -> Session:
     ):
         raise Unusable("other_format", "it has no sessionId beside a history of messages")
     session = Session(TOOL, value["sessionId"], [], project=str(value.get("workspaceDirectory") or ""))
-    answered = {log_records.at(item, "message", "toolCallId") for item in history}
+    answered = [log_records.at(item, "message", "toolCallId") for item in history]
     for i, item in enumerate(history):
         (message, *results) = read_messages(item["message"], f"history[{i}].message")
         beside = {key: found for key, found in item.items() if key not in ("message", "toolCallStates", "editorState") and found}
@@ -54,7 +54,7 @@ def _session(value: Any) -> Session:
     return session
 
 
-def _is_over(state: dict[str, Any], answered: set[Any]) -> bool:
+def _is_over(state: dict[str, Any], answered: list[Any]) -> bool:
     return state.get("toolCallId") not in answered and (bool(state.get("output")) or state.get("status") in ("done", "errored", "canceled"))
 
 

@@ -31,8 +31,8 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
                 yield Problem(where, "other_format", "there is no sessionId with projectHash and messages")
         return
     header: Line = {}
-    messages: dict[tuple[str, Any], Line] = {}
-    answers: dict[tuple[str, Any], Line] = {}
+    messages: dict[tuple[str, str], Line] = {}
+    answers: dict[tuple[str, str], Line] = {}
     left: list[list[Line]] = []
     first = ""
     for item in objects_of(file, _is_mark):
@@ -62,9 +62,9 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
         yield from _sessions(first, header, [*left, list(messages.values())], options)
 
 
-def _key(message: Line, place: object) -> tuple[str, Any]:
+def _key(message: Line, place: object) -> tuple[str, str]:
     """Its id, which an answer and the results of its calls may share, and who said it."""
-    return str(message.get("id", place)), message.get("type")
+    return str(message.get("id", place)), str(message.get("type"))
 
 
 def _is_mark(line: Line) -> bool:
