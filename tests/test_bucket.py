@@ -36,6 +36,7 @@ from tratree_data import (
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, TratreeError
 from tratree_data.store import buckets, lease
 from tratree_data.store.buckets import list_below, parse_address
+from tratree_data.store.compact import FEW
 from tratree_data.store.outcomes import read_outcomes
 from tratree_data.store.queries import query_or_text
 from tratree_data.store.release import open_dataset
@@ -235,6 +236,23 @@ def test_scores_deletions_purges_and_vacuum_work_there(server: LoopbackS3, tmp_p
 # ---- one writer
 
 
+def test_small_files_become_large_ones_there(server: LoopbackS3) -> None:
+    where = f"{ADDRESS}/small"
+    create_store(where)
+    with writing(where):
+        for number in range(FEW):
+            append(where, number)  # type: ignore[arg-type]
+    before = {table: open_store(where).read(table).to_pylist() for table in ("rollouts", "steps")}
+    server.fault("500", "/rollouts/_delta_log/", method="PUT")
+    with pytest.raises(TratreeError, match="the server failed"):
+        vacuum(where)
+    server.whole()
+    assert {table: open_store(where).read(table).to_pylist() for table in before} == before
+    assert "32 small files became 2" in vacuum(where, 0).notes
+    assert {table: open_store(where).read(table).to_pylist() for table in before} == before
+    assert len([name for name in objects(where) if "/part-" in name]) == 2
+
+
 def test_a_second_writer_is_refused_while_the_first_writes(server: LoopbackS3) -> None:
     where = f"{ADDRESS}/one"
     create_store(where)
@@ -296,7 +314,8 @@ committing._commit_files = dying
 with committing.writing({where!r}):
     append({where!r}, 1)
 """
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
     store = open_store(where)
     assert (store.count("rollouts"), store.count("steps")) == (1, 2)
     assert f"{where}/.lock" in objects(where)

@@ -20,12 +20,13 @@ from helpers.shared_data import SHARED, needs_shared
 from helpers.small import make_store, tables
 
 import tratree_data
-from tratree_data.errors import BadInputError, NotFoundError
+from tratree_data.errors import BadInputError, NotFoundError, TratreeError
 from tratree_data.store.checks import check
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.tree_chunks import plan_step_chunks
 from tratree_data.store.writer import commit, writing
+from tratree_data.system.engine import run_each
 from tratree_data.trees.audit import audit
 from tratree_data.trees.build import build
 from tratree_data.trees.built_with import TABLES, BuiltWith, cache_of, last_settings, read_steps, rebuild_in_memory
@@ -614,3 +615,10 @@ def test_shared_vectors_survive_many_writers(tmp_path: Path, monkeypatch: pytest
     assert read_vectors("another") is None
     monkeypatch.setenv("TRATREE_CACHE", "off")
     assert read_vectors("model") is None
+
+
+def test_a_cluster_that_does_not_answer_is_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="needs the extra 'ray'")
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(TratreeError, match=r"No Ray cluster answers at 127\.0\.0\.1:1.*\nNext: ray start"):
+        list(run_each(abs, [1], engine="ray"))

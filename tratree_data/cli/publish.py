@@ -121,7 +121,7 @@ def vacuum(
     keep_days: Annotated[float, typer.Option(min=0, help="Keep versions that were current within this many days.")] = 7,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be removed.")] = False,
 ) -> None:
-    """Removes files that only old versions need, and what killed commands left behind.
+    """Removes files that only old versions need, and what killed commands left behind; makes large files of many small ones.
 
     Example: `tratree vacuum demo --keep-days 30 --dry-run`
     """

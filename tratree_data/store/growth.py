@@ -57,50 +57,58 @@ def grown_since(store: Store, stage: str, writes: Sequence[str], settings: Mappi
 
 def grown_from(store: Store, last: Lineage, reads: Mapping[str, int]) -> Growth | None:
     """What changed since the commit of this lineage read these tables; None where nobody knows, or where it is most of them."""
-    before = _store_before(store, last.reads)
+    before = store_before(store, last.reads)
     if before is None or set(last.reads) - set(reads) or set(reads) - set(last.reads) - set(LATER_SCORES):
         return None
-    found = changed_trees(before, store, [table for table in reads if reads[table] != last.reads.get(table)])
-    return Growth([], [], before, len(_trees_of(store))).joined_by(found)
+    differing = [table for table in reads if reads[table] != last.reads.get(table)]
+    found = [*_changed_trees(before, store, [table for table in differing if table not in LATER_SCORES])]
+    if set(differing) & set(LATER_SCORES):
+        found += _trees_of_rollouts(before, store, _rescored(before, store))
+    return _growth(before, store, found)
 
 
-def _store_before(store: Store, versions: Mapping[str, int]) -> Store | None:
+def grown_between(before: Store, store: Store, tables: Iterable[str]) -> Growth | None:
+    """The trees with other rows in these tables; None where they are so many that working on all is cheaper."""
+    return _growth(before, store, _changed_trees(before, store, tables))
+
+
+def _growth(before: Store, store: Store, trees: Iterable[str]) -> Growth | None:
+    return Growth([], [], before, len(_trees_of(store))).joined_by(trees)
+
+
+def store_before(store: Store, versions: Mapping[str, int]) -> Store | None:
     """The tables as they were at these versions; None where their files are gone."""
     opened = Tables(store.path)
     found: dict[str, Source] = {}
     try:
         for table, version in versions.items():
-            source = opened.visible(table, version)
+            here = store.sources.get(table)
+            source = here if here is not None and here.version == version else opened.visible(table, version)
             if source is None or source.version != version:
                 return None
             found[table] = source
     except (TratreeError, OSError, KeyError):
         return None
-    return Store(store.path, found, most_memory=store.most_memory)
+    before = Store(store.path, found, most_memory=store.most_memory)
+    return None if before.outdated else before
 
 
 def _trees_of(store: Store) -> pa.Array:
     return pc.unique(store.read("rollouts", ["tree_id"])["tree_id"].combine_chunks())
 
 
-def changed_trees(before: Store, now: Store, tables: Iterable[str]) -> Iterator[str]:
+def _changed_trees(before: Store, now: Store, tables: Iterable[str]) -> Iterator[str]:
     """The trees that have other rows in one of the tables."""
-    rollouts = []
     for table in tables:
-        if table in LATER_SCORES:
-            rollouts.append(_rescored(before, now))
-            continue
         old, new = (store.sources[table].files for store in (before, now))
         keys = _differing_keys(table, [file for file in old if file not in set(new)], [file for file in new if file not in set(old)])
-        if "tree_id" in arrow_schema(table).names:
-            yield from keys.to_pylist()
-        else:
-            rollouts.append(keys)
-    if rollouts:
-        wanted = pa.concat_arrays(rollouts)
-        for store in (before, now):
-            named = store.read("rollouts", ["rollout_id", "tree_id"])
-            yield from pc.unique(named.filter(pc.is_in(named["rollout_id"], wanted))["tree_id"]).to_pylist()
+        yield from keys.to_pylist() if "tree_id" in arrow_schema(table).names else _trees_of_rollouts(before, now, keys)
+
+
+def _trees_of_rollouts(before: Store, now: Store, rollouts: pa.Array) -> Iterator[str]:
+    for store in (before, now) if len(rollouts) else ():
+        named = store.read("rollouts", ["rollout_id", "tree_id"])
+        yield from pc.unique(named.filter(pc.is_in(named["rollout_id"], rollouts))["tree_id"]).to_pylist()
 
 
 def _rescored(before: Store, now: Store) -> pa.Array:

@@ -21,7 +21,7 @@ from tratree_data.store.buckets import BucketPath, comes_from_client, explain
 from tratree_data.store.locations import Place, delta_address, place
 from tratree_data.store.log_mirror import ENTRY, LOG, list_log, list_logs, mirror_logs, read_entry
 from tratree_data.store.schemas import FORMAT_VERSION, table_names
-from tratree_data.store.shapes import ACTIONS, COMMITTED, need_shape
+from tratree_data.store.shapes import ACTIONS, COMMITTED, REWRITTEN, need_shape
 from tratree_data.system.safe_paths import inside, refuse_links_in
 
 LINEAGE_KEY = "tratree"
@@ -45,15 +45,18 @@ class Lineage:
     commit: str
     code: str = CODE_VERSION
     format: int = FORMAT_VERSION
+    rows_of: int | None = None
+    """The version whose rows this one has, in other files (compact.py)."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A table as a reader sees it."""
+    """A table as a reader sees it; `number` is Delta's of its version, which differs where files were compacted."""
 
     files: tuple[str, ...]
     version: int
     lineage: Lineage | None
+    number: int = -1
 
 
 class Tables:
@@ -156,17 +159,22 @@ class Tables:
     def visible(self, table: str, requested: int | None = None) -> Source | None:
         """The newest visible version, or the newest up to the requested one."""
         newest = self.newest(table).version()
+        compacted: dict[int, int] = {}
         if requested is not None and not 0 <= requested <= newest:
             raise NotFoundError(f"{table} has versions 0 to {newest}, not {requested}.\nNext: name one of them")
         for number, lineage in self.visible_versions(table):
+            if lineage.rows_of is not None:
+                compacted.setdefault(lineage.rows_of, number)
             if requested is None or number <= requested:
-                delta = self.newest(table) if number == newest else self.at(table, number)
+                version = number if lineage.rows_of is None else lineage.rows_of
+                there = compacted.get(version, number)
+                delta = self.newest(table) if there == newest else self.at(table, there)
                 files = files_of(self.folder, table, delta)
                 if requested is not None and not all(place(file).exists() for file in self._removed(table, files)):
                     raise NotFoundError(
                         f"Version {requested} of {table} no longer exists: its files were removed.\nNext: name a newer one, up to {newest}"
                     )
-                return Source(files, number, lineage)
+                return Source(files, version, lineage, there)
         return None
 
     def _removed(self, table: str, files: Sequence[str]) -> set[str]:
@@ -263,8 +271,8 @@ def _parse(folder: Place, said: dict[str, Any]) -> Lineage:
             f"{folder} was written in format {said['format']} by tratree-data {said['code']}; this version reads up to {FORMAT_VERSION}.\n"
             "Next: pip install --upgrade tratree-data"
         )
-    need_shape(said, COMMITTED, LINEAGE_KEY)
-    return Lineage(**{field.name: said[field.name] for field in fields(Lineage)})
+    need_shape(said, REWRITTEN if "rows_of" in said else COMMITTED, LINEAGE_KEY)
+    return Lineage(**{field.name: said[field.name] for field in fields(Lineage) if field.name in said})
 
 
 def _unreadable(folder: Place, error: Exception | str) -> TratreeError:

@@ -16,6 +16,7 @@ class ShapeError(ValueError):
 NAME, COUNT, NULL = str, int, type(None)
 LINEAGE = {"stage": NAME, "settings": {NAME: object}, "reads": {NAME: COUNT}, "code": NAME, "format": COUNT}
 COMMITTED = LINEAGE | {"writes": {NAME: COUNT}, "last": NAME, "commit": NAME}
+REWRITTEN = COMMITTED | {"rows_of": (COUNT, NULL)}
 """As a Delta log has it: a release leaves out what concerns the commit."""
 SHARD = {"path": NAME, "split": NAME, "rows": COUNT, "bytes": COUNT, "memory_bytes": COUNT, "sha256": NAME}
 TABLE = {"shards": [SHARD], "store_version": COUNT, "lineage": (LINEAGE, NULL)}

@@ -1,4 +1,5 @@
-"""Old versions cost space: vacuum removes the Parquet files that no kept version needs, and what killed processes left behind.
+"""Old versions cost space and small files time: vacuum removes the Parquet files that no kept version needs, and what killed processes
+left behind; compact.py has rewritten the small ones before.
 
 Delta's own vacuum looks at one table: where a commit of several tables was cut off, it would keep the half that nobody sees and remove
 what everybody reads. Here a version is kept if a reader saw it at some time within the last days; its files are, and no others.
@@ -13,6 +14,7 @@ from urllib.parse import unquote
 from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.results import StageResult
 from tratree_data.store.buckets import BucketPath, list_below
+from tratree_data.store.compact import compact
 from tratree_data.store.locations import Place, parquet_files_in
 from tratree_data.store.log import Tables, files_of, read_actions
 from tratree_data.store.parquet_files import SCRATCH, is_ours
@@ -25,21 +27,34 @@ SECONDS_PER_DAY = 86_400
 
 
 def vacuum(directory: str | Path, keep_days: float = 7, *, dry_run: bool = False) -> StageResult:
-    """Removes what no version of the last `keep_days` days needs; `dry_run` only counts it. The newest version is always kept."""
+    """Removes what no version of the last `keep_days` days needs, and moves the rows of small files to large ones; `dry_run` only counts.
+
+    The newest version is always kept.
+    """
     if not 0 <= keep_days < float("inf"):
         raise BadInputError(f"keep_days must be at least 0, not {keep_days}.\nNext: --keep-days 7")
     folder = open_store(directory).path
     with writing(folder):
+        if not dry_run:
+            _undo_all(folder)
+        small, large = compact(folder, dry_run=dry_run)
         files = unneeded_files(folder, keep_days) if dry_run else remove_unneeded(folder, keep_days)
     counts = {"files": len(files), "bytes": sum(files.values())}
-    return StageResult("vacuum", bool(files), counts, ("Nothing was removed: this was a dry run.",) if dry_run and files else ())
+    notes = [f"{small:,} small files {'would become' if dry_run else 'became'} {large:,}"] if small else []
+    notes += ["Nothing was removed: this was a dry run."] if dry_run and (files or small) else []
+    return StageResult("vacuum", bool(files or small), counts, tuple(notes))
+
+
+def _undo_all(folder: Place) -> None:
+    """Other tools read Delta's newest version, so that must not be one whose files go."""
+    opened = Tables(folder)
+    for table in opened.names:
+        undo_leftovers(opened, table)
 
 
 def remove_unneeded(folder: Place, keep_days: float) -> dict[Place, int]:
     """The files that it removed, with their sizes. Call it inside `writing`."""
-    opened = Tables(folder)
-    for table in opened.names:  # other tools read Delta's newest version, so that must not be one whose files go
-        undo_leftovers(opened, table)
+    _undo_all(folder)
     files = unneeded_files(folder, keep_days)
     try:
         for file in files:

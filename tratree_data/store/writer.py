@@ -284,7 +284,7 @@ def undo_leftovers(opened: Tables, table: str) -> None:
     if source is None and delta.file_uris():
         delta.restore(min(number for number, lineage in opened.lineages(table) if lineage is not None) - 1)
     elif source is not None and set(source.files) != set(files_of(opened.folder, table, delta)):
-        delta.restore(source.version)
+        delta.restore(source.number)
 
 
 def _create(opened: Tables, table: str, mode: Literal["ignore", "overwrite"] = "ignore") -> None:

@@ -7,6 +7,7 @@ arrive as they were raised.
 
 import os
 import pickle
+import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +22,7 @@ from tratree_data.system.workers import TRIES, run_in_processes, sendable
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 Engine = Literal["threads", "processes", "ray"]
+ANSWER_SECONDS = 20
 QUEUED_PER_CORE = 2
 """So that a core that has finished an item finds the next one waiting."""
 
@@ -74,6 +76,19 @@ def _run_under_ray(
                 ray.cancel(left)
 
 
+def need_answer(address: str) -> None:
+    """Asks the head of a cluster itself: where nobody answers, Ray tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS):
+            return
+    except (OSError, ValueError) as error:
+        raise TratreeError(
+            f"No Ray cluster answers at {address}, which RAY_ADDRESS names.\n"
+            "Next: ray start --head there, or export RAY_ADDRESS=HOST:PORT of one that runs, or --engine local"
+        ) from error
+
+
 def _call(path: list[str], work: bytes) -> tuple[bool, Any]:
     """An error travels as a value, without Ray's traceback."""
     sys.path[:] = [*path, *(entry for entry in sys.path if entry not in path)]
@@ -93,8 +108,16 @@ def ray_session(workers: int | None) -> Iterator[Any]:
         raise missing_package("ray", "ray") from error
     ours = not ray.is_initialized()
     if ours:
-        start = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": workers, "include_dashboard": False}
-        ray.init(**start, log_to_driver=False, configure_logging=False)
+        address = os.environ.get("RAY_ADDRESS", "")
+        if ":" in address:
+            need_answer(address)
+        start = {} if address else {"num_cpus": workers, "include_dashboard": False}
+        try:
+            ray.init(**start, log_to_driver=False, configure_logging=False)
+        except ConnectionError as error:
+            raise TratreeError(
+                f"Ray found no cluster (RAY_ADDRESS={address}).\nNext: ray start --head, or export RAY_ADDRESS=HOST:PORT, or --engine local"
+            ) from error
     try:
         yield ray
     except ray.exceptions.RayError as error:
