@@ -184,8 +184,20 @@ def test_normalisers_are_those_of_the_trees_unless_named(tmp_path: Path) -> None
 
 def test_a_crowd_in_one_state_is_bounded(tmp_path: Path) -> None:
     make_store(tmp_path, *tables([("t", 0, 1.0, [("same", "", f"do {i % 3}") for i in range(20_000)]), ("t", 1, 0.0, [("same", "", "x")])]))
-    states(tmp_path, history=("0", "2"), method=METHODS)
+    notes = states(tmp_path, history=("0", "2"), method=METHODS).notes
+    assert notes == ("in 1 tasks most steps are in one state, up to 20,001: --history 1 tells them apart",)
     assert open_store(tmp_path).sql("SELECT max(visits) AS n FROM states WHERE history = '0'").to_pylist() == [{"n": 20_001}]
+
+
+def test_cycles_self_loops_and_lonely_attempts_are_reported(tmp_path: Path) -> None:
+    loop = [("a", "", "stay"), ("a", "", "stay"), ("b", "", "back"), ("a", "", "go"), ("b", "", "end")]
+    make_store(tmp_path, *tables([("t", 0, 1.0, loop)]))
+    notes = states(tmp_path, method=METHODS).notes
+    assert notes == ("1 tasks have one attempt, so their steps are compared with nothing but each other",)
+    store = open_store(tmp_path)
+    rows = store.sql("SELECT observation, visits, distance FROM states ORDER BY 1").to_pylist()
+    assert [tuple(row.values()) for row in rows] == [("a", 3, 2), ("b", 2, 1)]
+    assert not any(row["offending_rows"] for row in check(tmp_path).to_pylist())
 
 
 def test_credits_are_exported_as_process_rewards_and_groups(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ from tratree_data.trees.normalise import parse_rules
 from tratree_data.trees.tree import STEP_COLUMNS, in_order
 
 STAGE = "states"
+CROWD = 1_000
+"""Steps in one state that are worth a note."""
 ROLLOUT_COLUMNS = ["rollout_id", "tree_id", "attempt", "score", "success"]
 
 
@@ -168,4 +170,9 @@ def _notes(store: Store, unscored: int) -> tuple[str, ...]:
         notes.append(f"{silent:,} tasks have steps whose observation says nothing: SELECT * FROM dropped WHERE stage = 'states'")
     if unscored:
         notes.append(f"{unscored:,} rollouts without a score have no credit")
+    (found,) = query(store, "state_notes", crowd=CROWD).to_pylist()
+    if found["lonely"]:
+        notes.append(f"{found['lonely']:,} tasks have one attempt, so their steps are compared with nothing but each other")
+    if found["crowded"]:
+        notes.append(f"in {found['crowded']:,} tasks most steps are in one state, up to {found['most']:,}: --history 1 tells them apart")
     return tuple(notes)
