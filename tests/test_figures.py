@@ -209,3 +209,9 @@ def test_a_call_is_named_by_the_arguments_in_which_it_differs() -> None:
     assert brief('look {"city": "Rome"}\nreport') == "look Rome + report"
     assert brief("click[Buy Now]", ["click[Back]"]) == "click[Buy Now]"
     assert brief('{"not": "a call"}') == '{"not": "a call"}'
+
+
+@pytest.mark.parametrize("name", ["scores", "attempts", "steps"])
+def test_a_figure_for_a_paper_fits_its_column(store_folder: Path, tmp_path: Path, name: str) -> None:
+    drawn = ElementTree.parse(figure(store_folder, name, tmp_path / "figure.svg", style="paper")).getroot()
+    assert float(drawn.attrib["width"].removesuffix("pt")) <= 3.5 * 72

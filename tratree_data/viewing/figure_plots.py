@@ -16,6 +16,8 @@ from tratree_data.viewing.tree_shapes import Diamond, Picture, Rectangle, Words
 
 COLUMN, BOTH_COLUMNS, PAPER_TEXT = 3.33, 6.9, 7.0
 """Inches of a two-column paper, and the points of its figures' text."""
+LONGEST_BESIDE = 26
+"""Characters of entries of a legend that fit two on a line."""
 PIXELS = 96
 """An inch of an SVG."""
 BLUE, ORANGE = "#1861a8", "#c25514"
@@ -78,6 +80,10 @@ def for_paper(drawn: Any) -> Any:
     axes = [one for one in drawn.axes if one.axison]
     target = COLUMN if len(axes) == 1 else BOTH_COLUMNS
     drawn.set_size_inches(target, height * target / width)
+    if len(axes) == 1 and axes[0].get_legend():
+        handles, labels = axes[0].get_legend_handles_labels()
+        beside = 1 if max(map(len, labels)) > LONGEST_BESIDE else 2
+        axes[0].legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.24), ncols=beside, handlelength=2.0)
     for text in drawn.findobj(Text):
         text.set_fontsize(PAPER_TEXT if axes else text.get_fontsize() * target / width)
     for line in drawn.findobj(Line2D):
