@@ -513,3 +513,18 @@ def test_gemini_a_resumed_session_keeps_its_calls(tmp_path):
     (alone,), _ = read_log("gemini", lines(tmp_path, rows[start:]))
     assert [step.action for step in alone.steps] == [step.action for step in record.steps], "also without what was before"
     assert alone.steps[0].thought == "**Think** Let me look at both.\nLet me look at both."
+
+
+def test_codex_the_path_of_an_image_is_not_what_was_asked(tmp_path):
+    def asked(path: str) -> str:
+        image = {"type": "input_image", "image_url": "data:image/png;base64," + base64.b64encode(b"pixels").decode()}
+        tag = {"type": "input_text", "text": f'<image name=[Image #1] path="{path}">'}
+        parts = [tag, image, {"type": "input_text", "text": "</image>"}, {"type": "input_text", "text": "What is it?"}]
+        rows = [codex_line("session_meta", id="c1", cwd="/repo"), codex_line("response_item", type="message", role="user", content=parts)]
+        said = {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "A cat."}]}
+        (record,), _ = read_log("codex", lines(tmp_path, [*rows, codex_line("response_item", **said)]))
+        assert path in record.steps[0].observation
+        return record.instruction
+
+    assert asked("/home/ann/a.png") == asked("/tmp/b.png")
+    assert asked("/tmp/b.png").endswith("6 B]\nWhat is it?")

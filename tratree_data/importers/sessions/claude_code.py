@@ -21,6 +21,7 @@ TAKEN = ("message", "uuid", "parentUuid", "type", "logicalParentUuid")
 BESIDE = (
     "summary", "file-history-snapshot", "queue-operation", "custom-title", "ai-title", "tag", "agent-name", "agent-color", "last-prompt",
     "pr-link", "mode", "permission-mode", "worktree-state", "attribution-snapshot", "agent-setting", "content-replacement", "cost-state",
+    "atis-latch",
 )  # fmt: skip
 """Lines without a place in the graph."""
 SYNTHETIC = "<synthetic>"

@@ -17,6 +17,8 @@ from tratree_data.importers.log_records import Options, Problem, Record, Unusabl
 
 REQUEST_MARKS = ("## My request for Codex:",)
 REQUEST_TAGS = re.compile(r"<(task|user_input)\b[^<>]*>(?P<asked>.*)</\1>", re.DOTALL)
+IMAGE_TAGS = re.compile(r"<image name=[^>\n]*>\n?|\n?</image>")
+"""Around an image that the user pasted, with its path on this machine: the same question is the same task elsewhere."""
 MOST_BRANCHES = 1_000
 LINES_TO_MARK = 50
 
@@ -67,7 +69,7 @@ def first_asked(messages: Sequence[Message]) -> str:
     asked = next(iter(own or [message["content"] for message in said]), "")
     for mark in REQUEST_MARKS:
         asked = asked.rpartition(mark)[2]
-    asked = str(asked).strip()
+    asked = IMAGE_TAGS.sub("", str(asked)).strip()
     tagged = REQUEST_TAGS.fullmatch(asked)
     return tagged["asked"].strip() if tagged else asked
 
