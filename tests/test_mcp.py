@@ -263,3 +263,18 @@ def test_requests_that_name_another_host_or_come_from_another_site_are_refused(
     text = answer.read().decode()
     assert (answer.status in {403, 421}) is not allowed
     assert ("pair_lineage" in text) is allowed
+
+
+def test_a_query_that_cannot_be_interrupted_ends_with_its_process_and_the_next_is_answered(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One call of a function over long texts takes hours, and DuckDB looks for an interrupt only between calls."""
+    monkeypatch.setattr("tratree_data.viewing.mcp_queries.GRACE", 6.0)
+    endless = "SELECT jaro_similarity(repeat('a', 3000000), repeat('ba', 3000000))"
+    (late, slow), (refused, text) = call(
+        make_server(store.path, time_limit=0.5), ("sql", {"query": endless}), ("sql", {"query": "SELECT 1 AS n"})
+    )
+    assert late
+    assert "longer than 0.5 s" in slow
+    assert not refused
+    assert rows(text) == [{"n": 1}]

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterator
+from copy import deepcopy
 from typing import Any
 
 HOSTILE = (
@@ -25,7 +26,7 @@ def damage(value: Any, random: random.Random) -> str:
             if isinstance(holder, dict) and random.random() < 0.3:
                 del holder[place[-1]]
             else:
-                holder[place[-1]] = random.choice(HOSTILE)
+                holder[place[-1]] = deepcopy(random.choice(HOSTILE))  # it may be damaged next
         except (KeyError, IndexError, TypeError):  # gone with what was damaged before
             continue
     text = json.dumps(value)

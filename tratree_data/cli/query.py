@@ -76,9 +76,16 @@ def sql(
     """
     from tratree_data.cli.tables import print_table
     from tratree_data.store.queries import query_or_text
+    from tratree_data.store.query_files import memory_for_queries
     from tratree_data.store.release import open_dataset
+    from tratree_data.system.limits import GRACE, limit_memory, process_ended_after
 
-    print_table(query_or_text(open_dataset(directory), query, parse_parameters(param or []), time_limit), format)
+    limit_memory(memory_for_queries())
+    store = open_dataset(directory)
+    too_long = f"tratree: The query took longer than {time_limit:g} s and was stopped.\nNext: ask for fewer rows or shorter texts"
+    with process_ended_after(time_limit + GRACE, too_long):
+        rows = query_or_text(store, query, parse_parameters(param or []), time_limit)
+    print_table(rows, format)
 
 
 @app.command(rich_help_panel=PANEL)

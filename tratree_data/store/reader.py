@@ -174,7 +174,7 @@ class Store:
         except duckdb.InterruptException as error:
             advice = f"narrow it with WHERE or LIMIT, or --time-limit {10 * (time_limit or 0):g}"
             raise BadInputError(f"The query took longer than {time_limit:g} s and was stopped.\nNext: {advice}") from error
-        except duckdb.OutOfMemoryException as error:
+        except (duckdb.OutOfMemoryException, MemoryError) as error:
             allowed = f"{self._memory() / 2**30:.1f} GiB"
             raise BadInputError(f"The query needs more than {allowed} of memory, the limit.\nNext: select fewer columns or rows") from error
         except duckdb.CatalogException as error:

@@ -20,6 +20,7 @@ from tratree_data.store.schemas import table_schema
 from tratree_data.store.views import tables_behind, view_names, view_query
 from tratree_data.trees.stats import advice
 from tratree_data.viewing.mcp_answers import MOST_ROWS, answer_rows, answer_text
+from tratree_data.viewing.mcp_queries import Queries
 from tratree_data.viewing.serve import LOOPBACK
 from tratree_data.viewing.show import draw_tasks, draw_tree
 from tratree_data.viewing.shown_trees import find_tree, read_tasks, read_tree
@@ -56,7 +57,7 @@ def make_server(directory: str | Path, time_limit: float = TIME_LIMIT) -> MCPSer
     opened = open_dataset(directory)
     opened.need("rollouts")
     release = opened if names_release(str(directory)) else None
-    lock = threading.Lock()
+    lock, asked = threading.Lock(), Queries(directory, time_limit)
     server: MCPServer[Any] = MCPServer("tratree", title=f"tratree: {directory}", instructions=INSTRUCTIONS, log_level="WARNING")
 
     def tool(answer: Callable[..., str]) -> Callable[..., str]:
@@ -82,7 +83,7 @@ def make_server(directory: str | Path, time_limit: float = TIME_LIMIT) -> MCPSer
         """Asks the dataset in SQL (DuckDB). Only a single SELECT (or EXPLAIN) is accepted; it can read this dataset and nothing else,
         within limits of time and memory. Returns JSON with columns, rows, and a note if rows or long cells were cut. Prefer aggregates, and
         select the columns that you need: observations can be long."""
-        return ask(lambda store: rows_of(store, query, parameters, "the query", max_rows))
+        return ask(lambda _: asked.answer(query, parameters or {}, max_rows))
 
     @tool
     def tables() -> str:

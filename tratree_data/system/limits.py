@@ -1,0 +1,42 @@
+"""Limits that the operating system keeps, for a call inside a library that nothing else can interrupt or count the memory of."""
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+GRACE = 20.0
+"""Seconds that a query has to end after it was interrupted, with the dataset opened before it and the answer written after it."""
+ADDRESSES = 4 * 2**30
+ADDRESSES_PER_CORE = 128 * 2**20
+"""Address space that libraries and threads reserve without using it."""
+
+
+def limit_memory(size: int) -> None:
+    """This process cannot have more than `size` bytes and what libraries reserve; where the system has no such limit, nothing changes."""
+    try:
+        import resource
+
+        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        wanted = size + ADDRESSES + ADDRESSES_PER_CORE * (os.cpu_count() or 1)
+        resource.setrlimit(resource.RLIMIT_AS, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
+    except (ImportError, OSError, ValueError):
+        return
+
+
+@contextmanager
+def process_ended_after(seconds: float, message: str) -> Iterator[None]:
+    """Ends this process with a message and exit code 2 if the block takes longer: for a process that has nothing else to do."""
+    timer = threading.Timer(seconds, _end, [message])
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _end(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+    os._exit(2)
