@@ -491,7 +491,8 @@ def test_claude_what_lies_beside_sessions_is_no_log(tmp_path):
     (folder / "memory/MEMORY.md").write_text("Remember.")
     lines(folder, [{"type": "queue-operation", "operation": "enqueue", "sessionId": "s2", "content": "/nosuch"}], "s2.jsonl")
     result = import_log(tmp_path / "d", folder)
-    assert result.counts == {"rollouts": 2, "steps": 2, "already_there": 0, "dropped": 1, "skipped_files": 1}
+    assert not any(note.startswith("Not read") for note in result.notes)
+    assert result.counts == {"rollouts": 2, "steps": 2, "already_there": 0, "dropped": 1}
     assert "empty_steps: 1 (the first: project/s2.jsonl:1: the session holds no message)" in result.notes
     known = open_store(tmp_path / "d").sql("SELECT metadata FROM rollouts WHERE trajectory_id = 's1/helper'")["metadata"].to_pylist()
     assert json.loads(known[0])["subagent"] == about

@@ -56,7 +56,7 @@ def import_log(directory: str | Path, path: str | Path, settings: ImportSettings
     format = detect_format(path, files, options) if settings.format == AUTO else settings.format
     found = find_files(path, AUTO if options.columns else format, place(directory))
     read = {*without_tool_files(format, [file.name for file in found])}
-    files = [file for file in found if file.name in read]
+    files = [file for file in found if file.name in read] or found
     refuse_wrong_format(format, files, options)
     if settings.strict:
         refuse_any_problem(format, files, options)

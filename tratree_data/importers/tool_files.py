@@ -19,7 +19,6 @@ TOOL_FILES: dict[str, tuple[str, ...]] = {
 
 
 def without_tool_files(format: str, names: Iterable[str]) -> list[str]:
-    """The names that are not such a file's; all of them where nothing else is left."""
-    named = list(names)
+    """The names that are not such a file's."""
     patterns = TOOL_FILES.get(format, ())
-    return [name for name in named if not any(fnmatchcase(f"/{name}", pattern) for pattern in patterns)] or named
+    return [name for name in names if not any(fnmatchcase(f"/{name}", pattern) for pattern in patterns)]

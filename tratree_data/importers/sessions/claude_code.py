@@ -33,7 +33,7 @@ Line = dict[str, Any]
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     lines: list[tuple[str, Line]] = []
     beside: list[Line] = []
-    for item in objects_of(file, _is_mark, BESIDE):
+    for item in objects_of(file, _is_mark, (*BESIDE, "system")):
         if isinstance(item, Problem):
             yield item
         elif isinstance(item[1].get("uuid"), str) and isinstance(item[1].get("sessionId"), str):
