@@ -12,8 +12,12 @@ from packaging.version import InvalidVersion, Version
 from tratree_data.errors import BadInputError
 from tratree_data.releases.diff import Change
 from tratree_data.store.withdrawals import Withdrawals
+from tratree_data.system.safe_paths import inside, read_plain_text
 
 LEVELS = ("patch", "minor", "major")
+TEXT = re.compile(r"--[^\n]*|'(?:[^']|'')*'")
+FILLS = re.compile(r"(?i)\b(AS|SELECT|FROM|VALUES|SET|PRAGMA|CALL|ATTACH|INSTALL|LOAD|COPY|INSERT)\b|\$|/\*")
+"""In what is neither a comment nor a text: more than a list of columns, or another way to write a text."""
 
 
 @dataclass
@@ -126,11 +130,13 @@ def compare_schemas(before: Path, old: Mapping[str, Any], new: Iterable[str]) ->
 def _two_schemas(before: Path, table: str) -> tuple[str, str]:
     from tratree_data.files import read_text
 
-    return (before / "schemas" / f"{table}.sql").read_text(encoding="utf-8"), read_text("schemas", f"{table}.sql")
+    return read_plain_text(inside(before, Path("schemas", f"{table}.sql"))), read_text("schemas", f"{table}.sql")
 
 
 def _columns(table: str, text: str) -> dict[str, tuple[str, bool]]:
-    """{column: (type, may be NULL)}; the text may come from a stranger, so DuckDB may do nothing but define a table."""
+    """{column: (type, may be NULL)}; the text may come from a stranger, so DuckDB may define columns and fill none."""
+    if "\\" in text or FILLS.search(TEXT.sub("", text)):
+        raise BadInputError(f"schemas/{table}.sql of the previous version is not only a list of columns.\nNext: publish to a new place")
     columns = "SELECT column_name, data_type, is_nullable FROM duckdb_columns() WHERE table_name = $name"
     try:
         with duckdb.connect(config={"enable_external_access": "false"}) as connection:

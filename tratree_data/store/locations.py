@@ -138,7 +138,7 @@ def read_ended(file: str) -> Ended:
 
 
 def _open_local(file: str) -> ReadFile:
-    handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
+    handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise PermissionError("not a regular file")

@@ -3,6 +3,7 @@
 import errno
 import os
 import re
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO
@@ -38,11 +39,17 @@ def link_refused(link: Path, folder: Path) -> BadInputError:
 
 
 def refuse_links_in(place: Path, folder: Path) -> None:
-    """None of the entries of `place`, a folder below `folder`, may be a link."""
+    """Entries of `place`, a folder below `folder`, are files and folders: a link leads out, and a pipe keeps its reader waiting."""
     with os.scandir(place) as entries:
         for entry in entries:
             if entry.is_symlink():
                 raise link_refused(place / entry.name, folder)
+            if not (entry.is_file() or entry.is_dir()):
+                raise special_refused(place / entry.name)
+
+
+def special_refused(path: Path) -> BadInputError:
+    return BadInputError(f"{path} is neither a file nor a folder, but a pipe, a socket or a device.\nNext: remove it")
 
 
 def plain_files_below(folder: Path) -> Iterator[Path]:
@@ -55,10 +62,12 @@ def plain_files_below(folder: Path) -> Iterator[Path]:
 def open_lock_file(path: Path, folder: Path) -> TextIO:
     """A file to lock, made if there is none; the system itself refuses a link, so nothing is made behind one."""
     try:
-        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o666), "a")
+        return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666), "a")
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise link_refused(path, folder) from error
+        if error.errno == errno.ENXIO:
+            raise special_refused(path) from error
         raise
 
 
@@ -72,6 +81,8 @@ def is_plain_folder(path: Path) -> bool:
 
 
 def read_plain_text(path: Path) -> str:
-    """The text of a regular file; the system itself refuses a link, even one that was put there a moment ago."""
-    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), encoding="utf-8") as file:
+    """The text of a regular file; the system itself refuses a link, even one that was put there a moment ago, and waits for no pipe."""
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), encoding="utf-8") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise special_refused(path)
         return file.read()
