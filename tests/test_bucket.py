@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from threading import Thread
 
@@ -34,7 +35,7 @@ from tratree_data import (
     withdraw,
 )
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, TratreeError
-from tratree_data.store import buckets, lease
+from tratree_data.store import buckets, lease, log_mirror
 from tratree_data.store.buckets import list_below, parse_address
 from tratree_data.store.compact import FEW
 from tratree_data.store.outcomes import read_outcomes
@@ -251,6 +252,24 @@ def test_small_files_become_large_ones_there(server: LoopbackS3) -> None:
     assert "32 small files became 2" in vacuum(where, 0).notes
     assert {table: open_store(where).read(table).to_pylist() for table in before} == before
     assert len([name for name in objects(where) if "/part-" in name]) == 2
+
+
+def test_threads_share_one_copy_of_the_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+
+    def slowly(prefix: str) -> object:
+        time.sleep(0.05)
+        made.append(prefix)
+        return object()
+
+    monkeypatch.setattr(log_mirror.tempfile, "TemporaryDirectory", slowly)
+    monkeypatch.setattr(log_mirror, "_only_home", lru_cache(log_mirror._only_home.__wrapped__))
+    threads = [Thread(target=log_mirror._home) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(made) == 1
 
 
 def test_a_second_writer_is_refused_while_the_first_writes(server: LoopbackS3) -> None:

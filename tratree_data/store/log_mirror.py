@@ -84,9 +84,14 @@ def _fetch(one: Found) -> None:
         _tags[one.path] = one.tag
 
 
-@lru_cache(maxsize=1)
 def _home() -> "tempfile.TemporaryDirectory[str]":
-    """It goes with the process."""
+    """It goes with the process. `lru_cache` alone lets two threads make one each, and the files of one of them are removed."""
+    with _one_at_a_time:
+        return _only_home()
+
+
+@lru_cache(maxsize=1)
+def _only_home() -> "tempfile.TemporaryDirectory[str]":
     return tempfile.TemporaryDirectory(prefix="tratree-logs-")
 
 
