@@ -1,4 +1,4 @@
-"""A pipe where a dataset or release should have a file: whoever opens one waits for its writer, so each is refused and nothing hangs."""
+"""What a stranger's dataset may hold instead of files and columns: pipes, values of another kind, statements. All are refused."""
 
 import os
 import shutil
@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from helpers.small import make_store, tables
 
@@ -58,6 +60,16 @@ def test_a_pipe_in_place_of_a_file_is_refused(published: Path, tmp_path: Path, n
     os.mkfifo(path)
     with pytest.raises(TratreeError):
         verb(root)
+
+
+@pytest.mark.parametrize("values", [["9" * 6000] * 3, [{"a": 1}] * 3], ids=["a text for a number", "a struct"])
+def test_a_column_of_another_kind_is_refused(published: Path, tmp_path: Path, values: list[Any]) -> None:
+    root = Path(shutil.copytree(published, tmp_path / "copy"))
+    path = next(root.glob("d/rollouts/part-*.parquet"))
+    rows = pq.read_table(path)
+    pq.write_table(rows.set_column(rows.schema.get_field_index("attempt"), "attempt", pa.array(values)), path)
+    with pytest.raises(BadInputError, match="does not hold what its columns say"):
+        open_store(root / "d").read("rollouts")
 
 
 @pytest.mark.parametrize("bomb", BOMBS)

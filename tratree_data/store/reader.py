@@ -133,7 +133,13 @@ class Store:
     def read(self, table: str, columns: Sequence[str] | None = None, filter: "ds.Expression | None" = None) -> pa.Table:
         """The whole table, or some columns and rows of it, as Arrow."""
         self.need(table)
-        return self.dataset(table).to_table(columns=list(columns) if columns else None, filter=filter)
+        try:
+            return self.dataset(table).to_table(columns=list(columns) if columns else None, filter=filter)
+        except pa.ArrowException as error:
+            reason = str(error).splitlines()[0]
+            raise BadInputError(
+                f"{table} of {self.path} does not hold what its columns say: {reason}.\nNext: restore it from a copy"
+            ) from error
 
     def dataset(self, table: str) -> "ds.Dataset":
         import pyarrow.dataset as ds
