@@ -202,3 +202,15 @@ def test_values_beyond_python_and_equal_names_are_printed(demo_run: Path, format
         done = CliRunner().invoke(app, ["sql", str(demo_run / "demo"), query, "--format", format])
         assert done.exit_code == 0, f"{query}: {done.exception!r}"
         assert expected in done.stdout, query
+
+
+def test_a_query_imports_no_more_than_it_needs(demo_run: Path) -> None:
+    """Guards what every command costs at its start, without timing it."""
+    unneeded = {"numba", "polars", "pandas", "torch", "datasets", "scipy", "pyarrow.parquet", "tratree_data.cli.train"}
+    script = (
+        "import sys; from tratree_data.cli import main; sys.argv[1:] = ['sql', 'demo', 'SELECT 1 AS one', '--format', 'json']\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        f"print(sorted({unneeded} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=demo_run, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout.splitlines() == ['{"one": 1}', "[]"]

@@ -6,24 +6,46 @@ Data goes to stdout, progress and messages to stderr. This is the only place whe
 
 import os
 import sys
+from collections.abc import Iterable
 from importlib import import_module
+from typing import Any
 
-from tratree_data.cli.app import INTERRUPTED, app
+from typer import Typer
+
+from tratree_data.cli.verbs import INTERRUPTED
+from tratree_data.cli.verbs import app as commands
 from tratree_data.errors import RefusedError, TratreeError
 from tratree_data.system.plain_text import one_line, shorten
 
-VERBS = ("rollouts", "trees", "query", "publish", "train")
-"""Modules of verbs, in the order of --help."""
-
-for module in VERBS:
-    import_module(f"tratree_data.cli.{module}")
+VERBS = {
+    "rollouts": ("explore", "verify", "import", "environments"),
+    "trees": ("run", "score", "build", "states", "search", "replay", "pairs", "demonstrations"),
+    "query": ("show", "view", "sql", "mcp", "stats", "audit", "check", "figure"),
+    "publish": ("publish", "withdraw", "export", "merge", "split", "filter", "delete", "vacuum"),
+    "train": ("train", "evaluate", "compare", "reproduce"),
+}
+"""Modules and their verbs, in the order of --help. A verb loads its own module only: those of all verbs take longer than a query."""
 
 __all__ = ["app", "main"]
 
 
+def __getattr__(name: str) -> Any:
+    """`app`, with all verbs."""
+    if name != "app":
+        raise AttributeError(name)
+    return load(VERBS)
+
+
+def load(modules: Iterable[str]) -> Typer:
+    for module in modules:
+        import_module(f"tratree_data.cli.{module}")
+    return commands
+
+
 def main() -> None:
+    typed = sys.argv[1] if len(sys.argv) > 1 else ""
     try:
-        app()
+        load([module for module, verbs in VERBS.items() if typed in verbs] or VERBS)()
     except TratreeError as error:
         print("\n".join(map(one_line, f"tratree: {error}".splitlines())), file=sys.stderr)
         sys.exit(1 if isinstance(error, RefusedError) else 2)

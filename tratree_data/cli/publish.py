@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tratree_data.cli.app import AnyDataset, Dataset, app, report, verb
+from tratree_data.cli.verbs import AnyDataset, Dataset, app, report, verb
 from tratree_data.releases.settings import PublishSettings
 
 PANEL = "Publish and edit"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tratree_data.cli.app import AnyDataset, Format, app, messages
+from tratree_data.cli.verbs import AnyDataset, Format, app, messages
 from tratree_data.errors import BadInputError, suggest
 
 PANEL = "Ask and look"

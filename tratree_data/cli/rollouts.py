@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tratree_data.cli.app import Dataset, app, report, verb
+from tratree_data.cli.verbs import Dataset, app, report, verb
 from tratree_data.exploration.settings import ExploreSettings, VerifySettings
 from tratree_data.importers.settings import ImportSettings
 

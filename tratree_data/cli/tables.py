@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet as pq
 from rich.cells import cell_len
 
 from tratree_data.errors import BadInputError, suggest
@@ -162,6 +160,8 @@ def _escaped(text: str) -> str:
 
 
 def _csv(table: pa.Table) -> str:
+    import pyarrow.csv
+
     sink = pa.BufferOutputStream()
     pyarrow.csv.write_csv(table, sink)
     text: str = sink.getvalue().to_pybytes().decode("utf-8")
@@ -171,6 +171,8 @@ def _csv(table: pa.Table) -> str:
 def _write_parquet(table: pa.Table) -> None:
     if sys.stdout.isatty():
         raise BadInputError("Refusing to write Parquet to a terminal.\nNext: add > rows.parquet")
+    import pyarrow.parquet as pq
+
     sink = pa.BufferOutputStream()
     try:
         pq.write_table(table, sink)

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tratree_data.cli.app import report, verb
+from tratree_data.cli.verbs import report, verb
 from tratree_data.evaluation.settings import CompareSettings, EvaluateSettings
 from tratree_data.experiments.settings import ReproduceSettings
 from tratree_data.training.settings import TrainOptions

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tratree_data.cli.app import Dataset, app, messages, report, verb
+from tratree_data.cli.verbs import Dataset, app, messages, report, verb
 from tratree_data.preferences.settings import DemonstrationSettings, PairSettings
 from tratree_data.scoring.settings import ScoreSettings
 from tratree_data.state_graphs.settings import StatesSettings

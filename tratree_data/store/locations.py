@@ -5,12 +5,13 @@ import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeAlias
-
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, TypeAlias
 
 from tratree_data.store.buckets import BucketPath, delta_options, entries_of, is_address, parse_address, read_end, read_range, size_of
 from tratree_data.system.safe_paths import inside, read_plain_text
+
+if TYPE_CHECKING:  # a query needs neither it nor the file systems that it imports
+    import pyarrow.parquet as pq
 
 Place: TypeAlias = Path | BucketPath
 READ_AT_THE_END = 64 * 2**10
@@ -159,6 +160,8 @@ def _open_object(file: str, ended: Ended) -> ReadFile:
     return ReadFile(lambda: size, read_at)
 
 
-def open_parquet(file: str) -> pq.ParquetFile:
+def open_parquet(file: str) -> "pq.ParquetFile":
     """Of a bucket's files, only what is needed is fetched, neighbouring columns together."""
+    import pyarrow.parquet as pq
+
     return pq.ParquetFile(open_for_reading(file), pre_buffer=True) if is_address(file) else pq.ParquetFile(file, memory_map=True)

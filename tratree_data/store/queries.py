@@ -82,16 +82,16 @@ def query_or_text(store: Store, text: str, parameters: Mapping[str, str] | None 
     return run(store, text, dict(parameters or {}), "the query", time_limit)
 
 
-def _only_reads(text: str, kind: Any) -> bool:
+def _only_reads(session: duckdb.DuckDBPyConnection, text: str, kind: Any) -> bool:
     """Whether a statement is a SELECT, or explains one: EXPLAIN ANALYZE carries out what it explains."""
     explain = EXPLAIN.match(text)
     if explain is None:
         return kind in READING and READS.match(text) is not None and (kind != duckdb.StatementType.MULTI or not WRITES.search(text))
     try:
-        inner = duckdb.extract_statements(text[explain.end() :])
+        inner = session.extract_statements(text[explain.end() :])
     except duckdb.Error:
         return False
-    return len(inner) == 1 and _only_reads(text[explain.end() :], inner[0].type)
+    return len(inner) == 1 and _only_reads(session, text[explain.end() :], inner[0].type)
 
 
 def run(
@@ -99,10 +99,10 @@ def run(
 ) -> pa.Table:
     """The answer to one SELECT, or to an EXPLAIN of one; any other statement is refused."""
     try:
-        statements = duckdb.extract_statements(text)
+        statements = store.session.extract_statements(text)
     except duckdb.Error as error:
         raise BadInputError(f"DuckDB cannot read {title}: {str(error).strip()}") from error
-    if len(statements) != 1 or not _only_reads(text, statements[0].type):
+    if len(statements) != 1 or not _only_reads(store.session, text, statements[0].type):
         raise BadInputError(f"{title} must be a single SELECT, because queries cannot change a dataset.\nNext: write it as SELECT …")
     parameters_used = statements[0].named_parameters
     missing, extra = sorted(parameters_used - set(parameters)), sorted(set(parameters) - parameters_used)

@@ -170,7 +170,7 @@ class Store:
         self._trouble()  # of an earlier query
         try:
             self._define(query)
-            cursor = self._session.cursor()
+            cursor = self.session.cursor()
             with interrupted_after(time_limit, cursor):
                 relation = cursor.sql(query, params=dict(parameters)) if parameters else cursor.sql(query)
                 if relation is None:
@@ -201,13 +201,13 @@ class Store:
             self._define()
         except duckdb.Error as error:
             raise self._trouble() or error from error
-        return self._session
+        return self.session
 
     def _memory(self) -> int:
         return min(memory_for_queries(), self.most_memory or memory_for_queries())
 
     @cached_property
-    def _session(self) -> duckdb.DuckDBPyConnection:
+    def session(self) -> duckdb.DuckDBPyConnection:
         session = duckdb.connect(
             config={"memory_limit": f"{self._memory() // 2**20}MiB", "temp_directory": str(spill_folder(gettempdir()))}
         )
@@ -261,19 +261,19 @@ class Store:
             self._defined.add(table)  # only now: a file that could not be opened this time is tried again by the next query
         for table in MAY_BE_MISSING:
             if table not in self.sources and table not in self._defined and (table in behind or query is None or mentions(query, table)):
-                self._session.execute(create_statement(table))
+                self.session.execute(create_statement(table))
                 self._defined.add(table)
         new = [view for view in views if view not in self._defined and tables_behind(view) <= self._defined]
-        create_views(self._session, new)
+        create_views(self.session, new)
         self._defined.update(new)
 
     def _define_one(self, table: str, files: Sequence[str]) -> None:
         if not files:
-            self._session.execute(create_statement(table))
+            self.session.execute(create_statement(table))
             return
-        self._session.execute(f"CREATE OR REPLACE {'TABLE' if self.held else 'VIEW'} {table} AS SELECT * FROM {scan_sql(table, files)}")
+        self.session.execute(f"CREATE OR REPLACE {'TABLE' if self.held else 'VIEW'} {table} AS SELECT * FROM {scan_sql(table, files)}")
         for column, comment in table_schema(table).comments.items():
-            self._session.execute(f"COMMENT ON COLUMN {table}.{column} IS {quote(comment)}")
+            self.session.execute(f"COMMENT ON COLUMN {table}.{column} IS {quote(comment)}")
 
 
 @contextmanager

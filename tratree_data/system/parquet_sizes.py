@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from tratree_data.errors import BadInputError
 
 HARMLESS_BYTES = 2**30
@@ -16,6 +14,8 @@ LARGEST_GROWTH = 1_000
 
 def declares_too_much(file: Any) -> str:
     """Why a file is not read, '' if it may be: it claims to hold more than its own size makes likely. Only its footer is read."""
+    import pyarrow.parquet as pq
+
     file.seek(0, 2)
     size = file.tell()
     footer = pq.ParquetFile(file).metadata

@@ -3,20 +3,22 @@
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, fields
-from functools import reduce
+from functools import cached_property, reduce
 from inspect import Parameter, Signature, signature
 from operator import or_
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
-from rich.console import Console
 
 from tratree_data.results import StageResult
 from tratree_data.system.arrow_start import spare_pandas
 from tratree_data.system.plain_text import one_line
 from tratree_data.system.settings import PYTHON_ONLY, Setting, Settings, field_kinds
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 app = typer.Typer(
     name="tratree",
@@ -28,14 +30,20 @@ app = typer.Typer(
 )
 
 
-class Messages(Console):
+class Messages:
     """Text on stderr; what it quotes can neither colour nor move anything."""
 
+    @cached_property
+    def _console(self) -> "Console":
+        from rich.console import Console
+
+        return Console(stderr=True, highlight=False)
+
     def print(self, *texts: Any, **settings: Any) -> None:
-        super().print(*("\n".join(map(one_line, str(text).split("\n"))) for text in texts), **settings)
+        self._console.print(*("\n".join(map(one_line, str(text).split("\n"))) for text in texts), **settings)
 
 
-messages = Messages(stderr=True, highlight=False)
+messages = Messages()
 INTERRUPTED = 130
 
 Dataset = Annotated[str, typer.Argument(metavar="DIR", help="The dataset's folder, or s3://bucket/name.")]
