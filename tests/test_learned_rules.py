@@ -5,6 +5,7 @@ import random
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from helpers.noisy_logs import DEVELOPED_ON, HELD_BACK, TRAPS, make_log, make_trap, precision_and_recall
@@ -14,9 +15,11 @@ from tratree_data.cli import main
 from tratree_data.store.reader import open_store
 from tratree_data.trees.build import build
 from tratree_data.trees.built_with import last_settings
-from tratree_data.trees.differences import differences
+from tratree_data.trees.differences import Segment, Slot, differences
 from tratree_data.trees.learned_rules import learn
+from tratree_data.trees.normalise import normalise, parse_rules
 from tratree_data.trees.siblings import Log
+from tratree_data.trees.slots import segment_rule, slot_rule
 from tratree_data.trees.suggest import suggest
 
 WORLDS = {**DEVELOPED_ON, **HELD_BACK}
@@ -120,3 +123,12 @@ def test_a_log_without_noise_needs_no_rule(tmp_path: Path) -> None:
 )
 def test_differences_name_what_differs(a: str, b: str, left_and_right: list[tuple[str, str]]) -> None:
     assert [(place.left, place.right) for place in differences(a, b) or []] == left_and_right
+
+
+def test_an_arrow_in_a_text_is_not_that_of_a_rule() -> None:
+    """Progress bars end with one, and a rule's pattern ends at the first."""
+    (bar,) = {cause for found in differences("[==> ] 20 percent done\nA hall.", "A hall.") or [] for cause in found.causes}
+    assert isinstance(bar, Segment)
+    text = pa.array(["[==> ] 40 percent done\nA hall."], pa.large_string())
+    assert normalise(text, parse_rules([segment_rule(bar)])).to_pylist() == ["A hall."]
+    assert len(parse_rules([slot_rule(Slot("=>", ""), r"\d+")])) == 1

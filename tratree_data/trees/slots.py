@@ -16,7 +16,7 @@ FIXED = re.compile(r"\w")
 
 def slot_rule(slot: Slot, values: str) -> str:
     begin = r"\b" if not slot.left or re.match(r"\w", slot.left) else ""
-    left, right = (f"({side})" if side else "" for side in (slot.left, slot.right))
+    left, right = (f"({_without_arrow(side)})" if side else "" for side in (slot.left, slot.right))
     close = "" if right else r"\b"
     before, after = (r"\1" if left else ""), ((r"\2" if left else r"\1") if right else "")
     return f"{begin}{left}{values}{close}{right}=>{before}#{after}"
@@ -28,10 +28,15 @@ def segment_rule(segment: Segment) -> str:
     fixed = [token for token in visible if not token.startswith(("[", r"\d", r"\S"))]
     if not visible or len(fixed) < LITERAL_SHARE * len(visible) or not fixed:
         return ""
-    body = "".join(segment.template)
+    body = _without_arrow("".join(segment.template))
     if segment.anchor == LINE:
         return rf"(?m)(?:^{body}\n|\n?^{body}\z)=>"
     return {START: f"{START}{body}=>", END: f"{body}{END}=>"}.get(segment.anchor, f"{body}=>")
+
+
+def _without_arrow(pattern: str) -> str:
+    """Two tokens may make the arrow that parts a rule's pattern from its replacement."""
+    return pattern.replace("=>", "=[>]")
 
 
 class Occurrences:
