@@ -199,7 +199,7 @@ def test_a_log_without_samples_names_the_tool_and_what_to_do(tmp_path):
 
 @pytest.mark.parametrize(("name", "data", "what"), [
     ("a.eval", b'{"a": 1}', "its name is an Inspect log's, but it is not a zip archive"),
-    ("a.json", b"SQLite format 3\0" + bytes(100), "OpenCode, Cursor and Hermes"),
+    ("a.json", b"SQLite format 3\0" + bytes(100), "OpenCode, Crush, Goose, Cursor and Hermes"),
     ("a.log", b"PAR1" + bytes(100), "Parquet"),
 ])  # fmt: skip
 def test_a_file_of_a_known_tool_that_no_reader_takes_says_what_to_do(tmp_path, name, data, what):

@@ -8,6 +8,7 @@ import pytest
 from helpers.small import make_store, tables
 
 from tratree_data.store.query_files import spill_folder
+from tratree_data.system.limits import memory_limited
 
 ENDLESS = "SELECT jaro_similarity(repeat('a', 3000000), repeat('ba', 3000000))"
 HUGE = "SELECT sum(length(x)) FROM (SELECT unnest([repeat(i::VARCHAR, 4000000000) FOR i IN [1, 2, 3, 4, 5, 6, 7, 8, 9]]) AS x)"
@@ -43,6 +44,16 @@ def test_texts_that_duckdb_does_not_count_stay_within_the_limit(dataset: Path) -
     done = subprocess.run([sys.executable, "-c", program, str(dataset), HUGE], check=False, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "memory" in done.stdout
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not limit a process's memory")
+def test_the_limit_ends_with_its_block() -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with memory_limited(2**30):
+        assert resource.getrlimit(resource.RLIMIT_AS) != before
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
 
 
 def test_nobody_can_prepare_the_folder_that_a_query_spills_to() -> None:

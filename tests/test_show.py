@@ -140,7 +140,7 @@ def test_what_is_offered_to_be_copied_is_harmless(tmp_path: Path) -> None:
     tree = toy_tree(rollouts, steps)
     for row in rollouts:
         row["task_id"] = "$(rm -rf ~) ; " + row["task_id"]
-    folder = write_store(tmp_path / "a `b`", {"rollouts": rollouts, **tree})
+    folder = write_store(tmp_path / "a `b`", {"rollouts": rollouts, "steps": steps, **tree})
     offered = next(line for line in str(show(folder)).splitlines() if line.startswith("Next: "))
     assert shlex.split(offered.removeprefix("Next: "))[:3] == ["tratree", "show", str(folder)]
     assert re.fullmatch(r"[0-9a-f]{16}", shlex.split(offered)[-1])

@@ -78,13 +78,13 @@ def sql(
     from tratree_data.store.queries import query_or_text
     from tratree_data.store.query_files import memory_for_queries
     from tratree_data.store.release import open_dataset
-    from tratree_data.system.limits import GRACE, limit_memory, process_ended_after
+    from tratree_data.system.limits import GRACE, memory_limited, process_ended_after
 
-    limit_memory(memory_for_queries())
-    store = open_dataset(directory)
     too_long = f"tratree: The query took longer than {time_limit:g} s and was stopped.\nNext: ask for fewer rows or shorter texts"
-    with process_ended_after(time_limit + GRACE, too_long):
-        rows = query_or_text(store, query, parse_parameters(param or []), time_limit)
+    with memory_limited(memory_for_queries()):
+        store = open_dataset(directory)
+        with process_ended_after(time_limit + GRACE, too_long):
+            rows = query_or_text(store, query, parse_parameters(param or []), time_limit)
     print_table(rows, format)
 
 

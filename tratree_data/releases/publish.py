@@ -50,6 +50,9 @@ LISTED = 10
 class Target(Protocol):
     """Where releases go: a folder or a repository on the Hub."""
 
+    linked: bool
+    """Whether `fetch` gives links: the Hub's client keeps its files elsewhere."""
+
     def versions(self) -> list[str]:
         """What is published, oldest first."""
 
@@ -139,7 +142,7 @@ def _is_unchanged(draft: Draft, place: Target, since: str, version: str, shard_b
     _need_whole(before, old, fetched)
     for shard in (shard for shard in fetched if shard.path in same):
         link(before / shard.path, draft.folder / shard.path)
-    diff = Diff(since, schema=compare_schemas(before, old.tables, draft.shards))
+    diff = Diff(since, schema=compare_schemas(before, old.tables, draft.shards, linked=place.linked))
     diff.schema += compare_splits(_splits({table: old.shards(table) for table in old.tables}), _splits(draft.shards))
     keep_sessions(before, draft.folder)
     with draft.spill() as spill, work_connection(spill) as connection:

@@ -26,6 +26,8 @@ AT_ONCE = 8
 
 
 class BucketTarget:
+    linked = False
+
     def __init__(self, where: BucketPath) -> None:
         self.where = where
         self._before: Path | None = None

@@ -26,6 +26,8 @@ PARTIAL = ".partial-"
 
 
 class FolderTarget:
+    linked = False
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()  # Arrow takes a:b/c for an address
         if folder.exists() and not folder.is_dir():

@@ -25,6 +25,8 @@ COMPARED = ["schemas/**", "lineage.json", "SHA256SUMS"]
 
 
 class HubTarget:
+    linked = True
+
     def __init__(self, repo: str, private: bool, gated: bool) -> None:
         from huggingface_hub import HfApi, get_token
 

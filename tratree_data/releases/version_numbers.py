@@ -114,23 +114,25 @@ def compare_splits(old: Mapping[str, set[str]], new: Mapping[str, set[str]]) -> 
     return [("major", f"split {split} is gone from {', '.join(tables)}") for split, tables in sorted(tables_without.items())]
 
 
-def compare_schemas(before: Path, old: Mapping[str, Any], new: Iterable[str]) -> list[tuple[str, str]]:
-    """Tables and columns of two releases, by the schemas they contain."""
+def compare_schemas(before: Path, old: Mapping[str, Any], new: Iterable[str], *, linked: bool = False) -> list[tuple[str, str]]:
+    """Tables and columns of two releases, by the schemas they contain; `linked`: those of `before` are links, of the Hub client's cache."""
     changes: list[tuple[str, str]] = []
     for table in sorted(set(old) | set(new)):
         if table not in new:
             changes.append(("major", f"table {table} is gone"))
         elif table not in old:
             changes.append(("minor", f"table {table} is new"))
-        elif (texts := _two_schemas(before, table))[0] != texts[1]:
+        elif (texts := _two_schemas(before, table, linked))[0] != texts[1]:
             changes += _compare_columns(table, *(_columns(table, text) for text in texts))
     return changes
 
 
-def _two_schemas(before: Path, table: str) -> tuple[str, str]:
+def _two_schemas(before: Path, table: str, linked: bool) -> tuple[str, str]:
     from tratree_data.files import read_text
 
-    return read_plain_text(inside(before, Path("schemas", f"{table}.sql"))), read_text("schemas", f"{table}.sql")
+    path = Path("schemas", f"{table}.sql")
+    old = (before / path).read_text(encoding="utf-8") if linked else read_plain_text(inside(before, path))
+    return old, read_text("schemas", path.name)
 
 
 def _columns(table: str, text: str) -> dict[str, tuple[str, bool]]:

@@ -13,16 +13,34 @@ ADDRESSES_PER_CORE = 128 * 2**20
 """Address space that libraries and threads reserve without using it."""
 
 
-def limit_memory(size: int) -> None:
-    """This process cannot have more than `size` bytes and what libraries reserve; where the system has no such limit, nothing changes."""
+def limit_memory(size: int) -> tuple[int, int] | None:
+    """From now on, this process cannot have more than `size` bytes and what libraries reserve.
+
+    Returns the limits of before; None where the system has no such limit.
+    """
     try:
         import resource
 
-        _, most = resource.getrlimit(resource.RLIMIT_AS)
+        before = resource.getrlimit(resource.RLIMIT_AS)
         wanted = size + ADDRESSES + ADDRESSES_PER_CORE * (os.cpu_count() or 1)
+        most = before[1]
         resource.setrlimit(resource.RLIMIT_AS, (wanted if most == resource.RLIM_INFINITY else min(wanted, most), most))
     except (ImportError, OSError, ValueError):
-        return
+        return None
+    return before
+
+
+@contextmanager
+def memory_limited(size: int) -> Iterator[None]:
+    """The same for a block: a process that runs the command line's functions itself goes on without the limit."""
+    before = limit_memory(size)
+    try:
+        yield
+    finally:
+        if before is not None:
+            import resource
+
+            resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 @contextmanager
