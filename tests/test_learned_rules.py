@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from helpers.noisy_logs import DEVELOPED_ON, HELD_BACK, TRAPS, make_log, make_trap, precision_and_recall
+from helpers.noisy_logs import DEVELOPED_ON, FOUND_LATER, HELD_BACK, TRAPS, make_log, make_trap, precision_and_recall
 from helpers.small import make_store, tables
 
 from tratree_data.cli import main
@@ -22,17 +22,18 @@ from tratree_data.trees.siblings import Log
 from tratree_data.trees.slots import segment_rule, slot_rule
 from tratree_data.trees.suggest import suggest
 
+LATER = [("desk", (noise,)) for noise in FOUND_LATER] + [("shell", ("login", "ago", "bars")), ("house", ("colours", "ago"))]
 WORLDS = {**DEVELOPED_ON, **HELD_BACK}
 ONE_NOISE = [(world, (noise,)) for world, (_, noises) in WORLDS.items() for noise in noises]
 ALL_NOISES = [(world, tuple(noises)) for world, (_, noises) in WORLDS.items()]
 
 
 @pytest.mark.parametrize(
-    ("world", "noises"), [*ONE_NOISE, *ALL_NOISES], ids=lambda value: value if isinstance(value, str) else "+".join(value)
+    ("world", "noises"), [*ONE_NOISE, *ALL_NOISES, *LATER], ids=lambda value: value if isinstance(value, str) else "+".join(value)
 )
 def test_noise_is_found_and_merged(world: str, noises: tuple[str, ...]) -> None:
     walk, known = WORLDS[world]
-    rollouts, clean, seen = make_log(walk, [known[name] for name in noises], seed=11)
+    rollouts, clean, seen = make_log(walk, [{**known, **FOUND_LATER}[name] for name in noises], seed=11)
     started = time.process_time()
     found = learn(Log(rollouts, seen))
     assert time.process_time() - started < 5

@@ -3,6 +3,7 @@
 `WORLDS` and `NOISES` are split: rules were developed on one half, recall and precision are reported on the other (`HELD_BACK`).
 """
 
+import json
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -126,6 +127,38 @@ def _latency(text: str, rng: random.Random, _: random.Random) -> str:
     return f"{text} (took {rng.randint(20, 900)} ms)" if rng.random() < 0.6 else text
 
 
+def _ago(text: str, rng: random.Random, _: random.Random) -> str:
+    times = ["just now", "a minute ago", f"{rng.randint(2, 59)} minutes ago", f"{rng.randint(2, 23)} hours ago", "yesterday"]
+    return f"{text}\n(updated {rng.choice(times)})"
+
+
+def _login(text: str, rng: random.Random, _: random.Random) -> str:
+    day, month = rng.choice(["Mon", "Tue", "Wed", "Thu", "Fri"]), rng.choice(["Jan", "Mar", "May", "Oct", "Dec"])
+    when = f"{day} {month} {rng.randint(1, 28):>2} {rng.randint(10, 23)}:{rng.randint(10, 59)}:{rng.randint(10, 59)} 2026"
+    return f"Last login: {when} on pts/{rng.randint(0, 9)}\n{text}" if rng.random() < 0.6 else text
+
+
+def _colours(text: str, _: random.Random, per_rollout: random.Random) -> str:
+    colour = per_rollout.choice([0, 31, 32])
+    return "\n".join(f"\x1b[1;{colour}m{line}\x1b[0m\x1b[K" for line in text.split("\n")) if colour else text
+
+
+def _bars(text: str, rng: random.Random, _: random.Random) -> str:
+    done = sorted(rng.sample(range(1, 20), rng.randint(0, 3)))
+    return "\n".join([*(f"[{'=' * n}>{' ' * (20 - n)}] {n * 5}%" for n in done), text])
+
+
+def _json(text: str, rng: random.Random, _: random.Random) -> str:
+    items = [("output", text), ("request", rng.getrandbits(32)), ("elapsed", round(rng.random(), 3))]
+    rng.shuffle(items)
+    return json.dumps(dict(items))
+
+
+FOUND_LATER: dict[str, Noise] = {
+    "ago": _ago, "login": _login, "colours": _colours, "bars": _bars, "json": _json,
+}  # fmt: skip
+"""Kinds that were missed in logs held back from all development; the rules have seen them since."""
+
 DEVELOPED_ON: dict[str, tuple[Callable[[random.Random], list[tuple[str, str]]], dict[str, Noise]]] = {
     "house": (world_house, {"line": _line, "ids": _ids, "time": _time, "ticket": _ticket, "case": _case}),
     "shell": (world_shell, {"line": _line, "last line": _last_line, "ids": _ids, "order": _order}),
@@ -220,7 +253,14 @@ def trap_door(rng: random.Random, task: int) -> tuple[float, list[tuple[str, str
     ]
 
 
-TRAPS = {"drawer": trap_drawer, "user": trap_user, "count": trap_count, "door": trap_door}
+def trap_amount(rng: random.Random, task: int) -> tuple[float, list[tuple[str, str]]]:
+    """One of two amounts, which the agent writes in another way, and which decides."""
+    amount = rng.choice([40, 400])
+    asked = [(f"Question about transfer {task}.", "ask"), (f"{amount}.00 euros are missing.", rng.choice(["look", f"refund({amount})"]))]
+    return float(amount == 40), [*asked, ("Accepted." if amount == 40 else "Not accepted.", "stop")]
+
+
+TRAPS = {"amount": trap_amount, "drawer": trap_drawer, "user": trap_user, "count": trap_count, "door": trap_door}
 
 
 def make_trap(trap: Callable[[random.Random, int], tuple[float, list[tuple[str, str]]]], *, seed: int, attempts: int = 10) -> Any:

@@ -41,7 +41,7 @@ class ActionLog(Log):
         self.texts, self.text = encoded.dictionary, encoded.indices.to_pylist()
         self.seen = normalise(one_array(self.steps["observation"]), parse_rules(self.rules)).to_pylist()
         self.instructions: list[str] = self.rollouts["instruction"].to_pylist()
-        self.presets, self.presets_first = PRESETS, True
+        self.presets, self.presets_first, self.notation = PRESETS, True, ()
         self.variation, self.tolerance, self.unknown_base, self.needs_next = 0.97, 0.02, 0.98, True
         self.naming = "what the agent saw before names the value"
 

@@ -23,6 +23,11 @@ def sort_arguments(texts: pa.Array) -> pa.Array:
     return pa.array([sort_text(text) for text in texts.to_pylist()], texts.type)
 
 
+def sort_keys(texts: pa.Array) -> pa.Array:
+    """The preset `key-order`: JSON objects, alone or at the end of a text, with sorted keys."""
+    return pa.array([_sort_json(text) for text in texts.to_pylist()], texts.type)
+
+
 def sort_text(text: str) -> str:
     return _sort_options(CALL.sub(_sort_named, _sort_json(text)))
 

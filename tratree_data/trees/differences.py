@@ -8,8 +8,10 @@ import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from functools import lru_cache
+from typing import NamedTuple
+
+from tratree_data.trees.aligning import changed_regions
 
 TOKEN = re.compile(
     r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|\w+(?:[.-]\w+|(?<=\d)[:,/](?=\d)\w+)*|\s|[^\w\s]",
@@ -19,10 +21,17 @@ HEXADECIMAL = re.compile(r"(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{6,}|[0-9a-f]{12,}")
 LONGEST = 600
 """Tokens in which two texts may differ and still be compared token by token."""
 START, END = r"\A", r"\z"
-LINE, INNER = "line", "inner"
-"""The anchors of a segment that is a line of its own, and of one within a line."""
+LINE, LINE_START, LINE_END, INNER = "line", "line start", "line end", "inner"
+"""The anchors of a segment that is a line of its own, of one at an edge of a line, and of one within."""
 INNER_WORDS = 2
 """Fixed words that a segment within a line needs: it has no other mark."""
+WORDS = 12
+"""Tokens that a slot's value has at most."""
+GAP = 2
+"""Equal tokens that may be between two places of one span."""
+ALTERNATIVES = 12
+"""So many different wordings of a slot's values are listed in its pattern; more are matched by whatever stands between the two words."""
+ANYTHING = r"[^\n]{1,80}?"
 
 
 @dataclass(frozen=True, order=True)
@@ -35,7 +44,7 @@ class Slot:
 
 @dataclass(frozen=True, order=True)
 class Segment:
-    anchor: str  # START, END, LINE or INNER
+    anchor: str  # START, END, or one of LINE …
     template: tuple[str, ...]  # one pattern per token
 
 
@@ -46,8 +55,8 @@ class Difference:
     left: str
     right: str
     causes: tuple[Slot | Segment, ...]
-    both: bool = False
-    """Whether two causes both need a rule: a segment of one text is in the place of another segment in the other text."""
+    parts: tuple[int, ...] = ()
+    """Of a span, which joins neighbouring places of one line: their numbers."""
 
 
 @lru_cache(maxsize=20_000)
@@ -67,12 +76,46 @@ def differences(a: str, b: str) -> list[Difference] | None:
     middle_left, middle_right = left[start : len(left) - end], right[start : len(right) - end]
     if len(middle_left) > LONGEST or len(middle_right) > LONGEST:
         return None
-    matcher = SequenceMatcher(None, middle_left, middle_right, autojunk=False)
+    start, end = _to_line_breaks(left, start, end)
+    ours, theirs = left[start : len(left) - end], right[start : len(right) - end]
     found: list[Difference] = []
-    for kind, i, j, k, m in matcher.get_opcodes():
-        if kind != "equal":
-            found += _explain(left, right, (start + i, start + j), (start + k, start + m))
-    return found
+    regions: list[Region] = []
+    for here, there in changed_regions(ours, theirs, _template):
+        region = Region((start + here[0], start + here[1]), (start + there[0], start + there[1]), len(found))
+        found += _explain(left, right, region.a, region.b)
+        regions.append(region)
+    return [*found, *_spans(left, right, regions, len(found))]
+
+
+def _to_line_breaks(tokens: Sequence[str], start: int, end: int) -> tuple[int, int]:
+    """The equal beginning and end, without the parts of lines that are compared."""
+    while start and tokens[start - 1] != "\n":
+        start -= 1
+    while end and tokens[-end] != "\n":
+        end -= 1
+    return start, max(end - 1, 0)
+
+
+class Region(NamedTuple):
+    a: tuple[int, int]
+    b: tuple[int, int]
+    number: int  # of its first difference
+
+
+def _spans(left: Sequence[str], right: Sequence[str], regions: Sequence[Region], count: int) -> Iterator[Difference]:
+    """Neighbouring places of one line as one: "12 minutes ago" beside "just now"."""
+    run: list[Region] = []
+    for place, region in enumerate(regions):
+        run.append(region)
+        following = regions[place + 1] if place + 1 < len(regions) else None
+        if following and following.a[0] - region.a[1] <= GAP and "\n" not in left[region.a[1] : following.a[0]]:
+            continue
+        a, b = (run[0].a[0], region.a[1]), (run[0].b[0], region.b[1])
+        ours, theirs = left[a[0] : a[1]], right[b[0] : b[1]]
+        if len(run) > 1 and ours and theirs and "\n" not in (*ours, *theirs) and max(len(ours), len(theirs)) <= WORDS:
+            parts = tuple(range(run[0].number, following.number if following else count))
+            yield Difference("".join(ours), "".join(theirs), (_slot(left, *a),), parts)
+        run = []
 
 
 def _explain(left: Sequence[str], right: Sequence[str], a: tuple[int, int], b: tuple[int, int]) -> Iterator[Difference]:
@@ -83,10 +126,11 @@ def _explain(left: Sequence[str], right: Sequence[str], a: tuple[int, int], b: t
                 if x != y:
                     yield Difference(x, y, (_slot(left, a[0] + n, a[0] + n + 1),))
             return
-        slots = (_slot(left, *a),) if len(ours) == len(theirs) == 1 else ()
+        slots = () if "\n" in (*ours, *theirs) or max(len(ours), len(theirs)) > WORDS else (_slot(left, *a),)
         a, b = _with_space(left, right, a, b)
         segments = tuple(segment for side, span in ((left, a), (right, b)) for segment in _segments(side, *span))
-        yield Difference("".join(ours), "".join(theirs), slots or segments, both=not slots and len(segments) > 1)
+        is_word = len(ours) == len(theirs) == 1
+        yield Difference("".join(ours), "".join(theirs), slots if is_word else (*segments, *slots))
         return
     side, span = (left, a) if ours else (right, b)
     alone = _segments(side, *span)
@@ -100,9 +144,11 @@ def _with_space(
     left: Sequence[str], right: Sequence[str], a: tuple[int, int], b: tuple[int, int]
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """A beginning with the space behind it, an end with the space before it: what would be missing if the segment were."""
-    if a[0] == b[0] == 0 and a[1] < len(left) and left[a[1]].isspace():
-        return (0, a[1] + 1), (0, b[1] + 1)
-    if a[1] == len(left) and b[1] == len(right) and a[0] and left[a[0] - 1].isspace():
+    starts = not a[0] or left[a[0] - 1] == "\n"
+    ends = a[1] == len(left) or left[a[1]] == "\n"
+    if starts and not ends and left[a[1]].isspace():
+        return (a[0], a[1] + 1), (b[0], b[1] + 1)
+    if ends and not starts and left[a[0] - 1].isspace():
         return (a[0] - 1, a[1]), (b[0] - 1, b[1])
     return a, b
 
@@ -134,13 +180,21 @@ def _segments(tokens: Sequence[str], start: int, end: int) -> list[Segment]:
     elif region[-1] == "\n" and before == "\n":
         region, after = region[:-1], "\n"
     if before == after == "\n" and region and (len(tokens) > end or start):
-        return [Segment(LINE, tuple(map(pattern_of, line))) for line in _lines(region) if line]
+        return [Segment(LINE, _template(line)) for line in _lines(region) if line]
     if start == 0:
-        return [Segment(START, tuple(map(pattern_of, tokens[start:end])))]
+        return [Segment(START, _template(tokens[start:end]))]
     if end == len(tokens):
-        return [Segment(END, tuple(map(pattern_of, tokens[start:end])))]
-    inner = Segment(INNER, tuple(map(pattern_of, tokens[start:end])))
+        return [Segment(END, _template(tokens[start:end]))]
+    if before == "\n" or after == "\n":
+        return [Segment(LINE_START if before == "\n" else LINE_END, _template(tokens[start:end]))]
+    inner = Segment(INNER, _template(tokens[start:end]))
     return [inner] if sum(pattern.isalpha() for pattern in inner.template) >= INNER_WORDS else []
+
+
+def _template(tokens: Sequence[str]) -> tuple[str, ...]:
+    """One pattern per token; a mark that is repeated, as in a progress bar, is one."""
+    patterns = ((token, len(list(run))) for token, run in itertools.groupby(tokens))
+    return tuple(f"{pattern_of(token)}+" if count > 1 else pattern_of(token) for token, count in patterns)
 
 
 def _lines(tokens: Iterable[str]) -> list[list[str]]:
@@ -173,15 +227,25 @@ def escape(text: str) -> str:
     return escaped.replace("=>", "=[>]").replace("\t", r"\t")
 
 
-def values_pattern(values: set[str]) -> str | None:
-    """The tightest pattern that generalises values of a slot: a number's shape, hexadecimals, identifiers, or these very words."""
-    shapes = {pattern_of(value) for value in values}
-    if len(shapes) == 1 and (shape := shapes.pop()) not in {escape(value) for value in values}:
+def values_pattern(values: set[str], *, left: str, right: str) -> str | None:
+    """The tightest pattern for a slot's values: a number's shape, hexadecimals, identifiers; between two words, also any text."""
+    shapes = {_shape(value) for value in values}
+    if len(shapes) == 1 and (shape := next(iter(shapes))) not in {escape(value) for value in values}:
         return shape
     if all(re.fullmatch(r"\d[\d.,:/-]*", value) for value in values):
         return r"\d[\d.,:/-]*" if any(re.search(r"[.,:/-]", value) for value in values) else r"\d+"
     if all(re.fullmatch(r"[0-9a-fA-F]{4,}", value) for value in values):
         return r"[0-9a-fA-F]+"
-    if all(re.fullmatch(r"[\w.-]+", value) for value in values):
-        return r"[\w.-]+" if sum(any(c.isdigit() or c in ".-_" for c in value) for value in values) > len(values) / 2 else None
-    return None
+    are_identifiers = sum(any(c.isdigit() or c in ".-_" for c in value) for value in values) > len(values) / 2
+    if are_identifiers and all(re.fullmatch(r"[\w.-]+", value) for value in values):
+        is_marked = (left and right) or re.search(r"\w", left.replace(r"\n", "") + right.replace(r"\n", ""))
+        return r"[\w.-]+" if is_marked else None  # before any full stop there is some word
+    if not left or not right:
+        return None
+    if len(shapes) <= ALTERNATIVES:
+        return f"(?:{'|'.join(sorted(shapes, key=lambda shape: (-len(shape), shape)))})"
+    return ANYTHING if re.search(r"\w", left.replace(START, "").replace(r"\n", "").replace(r"\s", "")) else None
+
+
+def _shape(value: str) -> str:
+    return "".join(map(pattern_of, tokens_of(value)))

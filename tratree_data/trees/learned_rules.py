@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from tratree_data.trees.differences import Difference, Segment, Slot, differences, values_pattern
+from tratree_data.trees.differences import Difference, Segment, Slot, differences, tokens_of, values_pattern
 from tratree_data.trees.futures import Futures
 from tratree_data.trees.siblings import Log, Pair, pairs_of
 from tratree_data.trees.slots import Occurrences, is_referred_to, segment_rule, slot_rule
@@ -28,6 +28,9 @@ ENOUGH_TEXTS = 3
 """Different remaining texts that a segment comes with."""
 COMPARED_CHARACTERS = 30_000_000
 """What the token diffs of one round may read."""
+VALUES = ("timestamps", "durations", "temporary-names", "identifiers")
+"""Presets whose matches are values, as a slot's are; the others change the notation only."""
+SAME_WORDS = ("terminal-codes", "key-order")
 
 
 @dataclass
@@ -54,6 +57,8 @@ class Candidate:
     texts: set[str] = field(default_factory=set)
     examples: dict[tuple[str, str], None] = field(default_factory=dict)
     rule: str = ""
+    is_span: bool = False  # a place of several words
+    few_values: int = 0  # how many, if so few as a state may have
 
 
 def learn(log: Log, given: Sequence[str] = ()) -> list[Suggestion]:
@@ -84,22 +89,66 @@ def _prune(log: Log, given: Sequence[str], accepted: list[Suggestion]) -> tuple[
     return accepted, superfluous
 
 
-def _learn_once(log: Log, rules: Sequence[str]) -> tuple[list[Suggestion], list[Suggestion]]:
+def _learn_once(log: Log, rules: Sequence[str], without: frozenset[str] = frozenset()) -> tuple[list[Suggestion], list[Suggestion]]:
     groups = log.groups(rules)
     texts = log.normalised(rules)
-    number = {text: n for n, text in enumerate(dict.fromkeys(texts))}
-    same = [number[texts[text]] for text in log.text]
-    pairs = list(pairs_of(groups, same))
+    pairs = list(pairs_of(groups, _numbered(log, texts)))
     against: list[Suggestion] = []
     if log.presets_first:
         passed, against = _judge(log, rules, _whole_texts(log, rules, [], pairs), [], pairs)
         if passed:
             return passed, against
-    found = _compare(log, texts, same, pairs)
+    notation, refused = _notation(log, [preset for preset in log.notation if preset not in (*rules, *without)], texts, groups, pairs)
+    texts = log.normalised([*rules, *(candidate.rule for candidate in notation)])
+    found = _compare(log, texts, _numbered(log, texts), pairs)
     candidates = [candidate for candidate in _candidates(found, pairs) if len(candidate.pairs) >= ENOUGH_PAIRS]
-    kept, refused = _screen(log, texts, groups, candidates)
+    kept, also_refused = _screen(log, texts, groups, candidates)
+    kept = [*notation, *kept]
     kept += [] if log.presets_first else _whole_texts(log, rules, [candidate.rule for candidate in kept], pairs)
-    return _judge(log, rules, kept, [*against, *refused], pairs)
+    passed, refused = _judge(log, rules, kept, [*against, *refused, *also_refused], pairs)
+    failed = {suggestion.rule for suggestion in refused} & {candidate.rule for candidate in notation}
+    if failed:  # what was learned beside it was learned from texts that it had rewritten
+        again, also_refused = _learn_once(log, rules, without | failed)
+        return again, [*refused, *also_refused]
+    return passed, refused
+
+
+def _numbered(log: Log, texts: Sequence[str]) -> list[int]:
+    """[rows]: equal numbers for equal texts."""
+    number = {text: n for n, text in enumerate(dict.fromkeys(texts))}
+    return [number[texts[text]] for text in log.text]
+
+
+def _notation(
+    log: Log, presets: Sequence[str], texts: Sequence[str], groups: Sequence[Sequence[int]], pairs: Sequence[Pair]
+) -> tuple[list[Candidate], list[Suggestion]]:
+    """Presets that rewrite enough of what differs, and whose values pass the tests of a slot's."""
+    kept, refused = [], []
+    for preset in presets:
+        rewritten = log.normalised_from(texts, [preset])
+        candidate = Candidate(preset, rule=preset)
+        for n, pair in enumerate(pairs):
+            a, b = log.text[pair.a], log.text[pair.b]
+            if texts[a] != texts[b] and _closer(texts[a], texts[b], rewritten[a], rewritten[b], preset in SAME_WORDS):
+                candidate.pairs.add(n)
+                candidate.decisions.add(pair.group)
+                candidate.examples.setdefault((texts[a], texts[b]))
+        if len(candidate.pairs) < ENOUGH_PAIRS or len(candidate.decisions) < ENOUGH_DECISIONS:
+            continue
+        reason = _reason_against_values(log, candidate, Occurrences(preset, texts), groups) if preset in VALUES else ""
+        if reason:
+            refused.append(_suggestion(candidate, rejected=reason))
+        else:
+            kept.append(candidate)
+            texts = rewritten
+    return kept, refused
+
+
+def _closer(a: str, b: str, new_a: str, new_b: str, same_words: bool) -> bool:
+    """Whether two texts have fewer words of their own when rewritten; of rules that move words, whether they do anything."""
+    if same_words:
+        return a != new_a or b != new_b
+    return len(set(tokens_of(a)) ^ set(tokens_of(b))) > len(set(tokens_of(new_a)) ^ set(tokens_of(new_b)))
 
 
 def _compare(log: Log, texts: Sequence[str], same: Sequence[int], pairs: Sequence[Pair]) -> dict[int, list[Difference]]:
@@ -125,11 +174,13 @@ def _candidates(found: dict[int, list[Difference]], pairs: Sequence[Pair]) -> li
     made: dict[Slot | Segment, Candidate] = {}
     for n, places in found.items():
         for number, place in enumerate(places):
+            is_word = len(tokens_of(place.left)) == len(tokens_of(place.right)) == 1
             for cause in place.causes:
-                for form in _forms(cause):
+                for form in _forms(cause) if is_word else [cause]:
                     candidate = made.setdefault(form, Candidate(form))
                     candidate.pairs.add(n)
-                    candidate.places.add((n, number))
+                    candidate.places.update((n, part) for part in place.parts or (number,))
+                    candidate.is_span |= bool(place.parts)
                     candidate.decisions.add(pairs[n].group)
                     candidate.values.update((place.left, place.right))
                     candidate.examples.setdefault((place.left, place.right))
@@ -150,16 +201,21 @@ def _screen(
     """Those that pass support, variation and references, with their rules; slots in their most general form that passes."""
     kept, refused = [], []
     covered: set[tuple[int, int]] = set()
+    state: set[tuple[int, int]] = set()  # places whose values belong to the state, so that no wider slot may swallow them
     order = sorted(
-        candidates, key=lambda c: (isinstance(c.cause, Slot) and bool(c.cause.left and c.cause.right), -len(c.pairs), str(c.cause))
+        candidates,
+        key=lambda c: (c.is_span, isinstance(c.cause, Slot) and bool(c.cause.left and c.cause.right), -len(c.pairs), str(c.cause)),
     )
     for candidate in order:
+        if candidate.is_span and candidate.places & state:
+            continue
         reason = _reason_against(log, texts, groups, candidate)
         if not candidate.rule:
             continue
         is_general = isinstance(candidate.cause, Slot) and not (candidate.cause.left and candidate.cause.right)
         if reason and not is_general:
             refused.append(_suggestion(candidate, rejected=reason))
+            state |= candidate.places if isinstance(candidate.cause, Slot) and len(candidate.decisions) >= ENOUGH_DECISIONS else set()
         elif not reason and not (isinstance(candidate.cause, Slot) and candidate.places <= covered):
             kept.append(candidate)
             covered |= candidate.places if isinstance(candidate.cause, Slot) else set()
@@ -176,16 +232,20 @@ def _reason_against(log: Log, texts: Sequence[str], groups: Sequence[Sequence[in
         return "" if others >= ENOUGH_TEXTS else f"it comes at {others} decisions only, and {ENOUGH_TEXTS} are needed"
     assert isinstance(cause, Slot)
     values = {value for value in candidate.values if value}
-    pattern = values_pattern(values)
+    pattern = values_pattern(values, left=cause.left, right=cause.right)
     if pattern is None:
         return ""
     candidate.rule = slot_rule(cause, pattern)
     if len(candidate.decisions) < ENOUGH_DECISIONS:
         return f"it comes at {len(candidate.decisions)} decision only, and {ENOUGH_DECISIONS} are needed"
-    occurrences = Occurrences(candidate.rule, texts)
+    return _reason_against_values(log, candidate, Occurrences(candidate.rule, texts), groups)
+
+
+def _reason_against_values(log: Log, candidate: Candidate, occurrences: Occurrences, groups: Sequence[Sequence[int]]) -> str:
     rate, count = occurrences.variation(log.text, groups)
     if rate < log.variation:
         return f"the values differ in {rate:.0%} of {count:,} pairs of siblings only, so they belong to the state"
+    candidate.few_values = occurrences.few(log.text)
     return is_referred_to(occurrences, log)
 
 
@@ -220,12 +280,13 @@ def _judge(
     while kept:
         texts = log.normalised([*rules, *(candidate.rule for candidate in kept)])
         equal = {n for n, pair in enumerate(pairs) if texts[log.text[pair.a]] == texts[log.text[pair.b]]}
+        apart = set(range(len(pairs))) - equal
         futures = Futures(log, texts, pairs)
         verdicts = []
         for candidate in kept:
             by_rule = candidate.pairs & equal
             others = equal - by_rule
-            verdicts.append((futures.compare(by_rule, others), candidate, by_rule))
+            verdicts.append((futures.compare(by_rule, others, apart, few=candidate.few_values), candidate, by_rule))
         worst = max(verdicts, key=lambda verdict: (verdict[0].shortfall, str(verdict[1].cause)))
         if worst[0].shortfall <= 0:
             passed = [(verdict, candidate, by_rule) for verdict, candidate, by_rule in verdicts if by_rule]

@@ -10,13 +10,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.errors import BadInputError, suggest
-from tratree_data.trees.argument_order import sort_arguments
+from tratree_data.trees.argument_order import sort_arguments, sort_keys
 from tratree_data.trees.list_order import sort_lists
 
 Rule = Callable[[pa.Array], pa.Array]
 
 DAYS = "Mon|Tue|Wed|Thu|Fri|Sat|Sun"
 MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
+UNIT = r"(?:[nmµu]s|h(?:ours?|rs?)?|m(?:in(?:ute)?s?)?|s(?:ec(?:ond)?s?)?)"
 WORKPLACES = r"workspaces?|testbed|app|repo|root|tmp|(?:home|Users)/[\w.@-]+"
 LOG_LINE = (
     r"(?:\W*(?:\d{4}-\d{2}-\d{2}[T ]\S+\W+)?(?:\S+\W+)?\b(?:DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL)\b\W.*"
@@ -30,12 +31,17 @@ PATTERNS: dict[str, tuple[tuple[str, str], ...]] = {
             r"(?: +[A-Z]{3,4})?(?: +\d{4})?\b",
             "<time>",
         ),
+        (rf"\b\d{{1,2}}(?:st|nd|rd|th)?\.? (?:{MONTHS})[a-z]*\.?,?(?: \d{{4}})?\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{4}}\b", "<time>"),
         (r"\b\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?(?: ?[AaPp][Mm])?\b", "<time>"),
+        (r"\b(?i:(?:an?|\d+) (?:second|minute|hour|day|week|month|year)s? ago|just now)\b", "<time>"),
+        (r"<time>(?:,? (?:at )?<time>)+", "<time>"),
     ),
+    "durations": ((rf"\b\d+(?:[.,]\d+)? ?{UNIT}\b(?: ?\d+(?:[.,]\d+)? ?{UNIT}\b)*", "<duration>"),),
+    "terminal-codes": ((r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)", ""), (r"[^\n]*\r([^\n\r])", r"\1")),
     "numbers": ((r"\d+(?:[.,]\d+)*", "<number>"),),
     "identifiers": (
         (r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b", "<id>"),
-        (r"\b(?:0x)?[0-9a-f]{12,64}\b", "<id>"),
+        (r"\b(?:0x)?(?:[0-9a-f]{12,64}|[0-9A-F]{12,64})\b", "<id>"),
     ),
     "host-names": (
         (r"\b[\w.-]+@[\w.-]+", "<host>"),
@@ -51,7 +57,7 @@ PATTERNS: dict[str, tuple[tuple[str, str], ...]] = {
     "cd-prefix": ((r"\bcd +[^;&|]+?\s*&&\s*", ""),),
     "working-directory": ((rf"(^|[\s\"'=:(])(?:/(?:{WORKPLACES})(?:/[\w.@-]+)?/|\./|\$PWD/)", r"\1"),),
     "temporary-names": (
-        (r"/var/folders/\w+/\w+/T/[\w.-]+", "/tmp/<name>"),
+        (r"/var/folders/\w+/\w+/T(?:/tmp[.\w]{8,11}\b)?", "/tmp/<name>"),
         (r"/tmp/pytest-of-\w+/pytest-\d+", "/tmp/<name>"),
         (r"(?:/var)?/tmp/tmp[.\w]{8,11}\b", "/tmp/<name>"),
         (r"\btmp(?:\.\w{10}|[a-z0-9_]{8})\b", "<name>"),
@@ -64,6 +70,7 @@ PRESETS: dict[str, tuple[Rule, ...]] = {
     **{name: tuple(partial(pc.replace_substring_regex, pattern=a, replacement=b) for a, b in pairs) for name, pairs in PATTERNS.items()},
     "letter-case": (pc.utf8_lower,),
     "list-order": (sort_lists,),
+    "key-order": (sort_keys,),
     "argument-order": (sort_arguments,),
 }
 

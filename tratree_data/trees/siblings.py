@@ -18,7 +18,11 @@ ATTEMPTS = 30
 GROUPS = 1_500
 MEMBERS = 10
 NO_TEXT = -1
+FEW = 8
+"""Up to so many values may be those of a state, unless what comes next speaks for a rule."""
 WHOLE_TEXT = ("white-space", "letter-case", "list-order")
+NOTATION = ("terminal-codes", "key-order", "timestamps", "durations", "temporary-names", "identifiers", "letter-case")
+"""Presets that are tried before words are compared, because they see through values of several words."""
 
 Testimony = tuple[str, float]
 """What is compared, and how much two futures agree in it, from 0 to 1."""
@@ -45,6 +49,7 @@ class Log:
     scores: list[float | None] = field(init=False)  # [rollouts]
     presets: Sequence[str] = field(init=False, default=WHOLE_TEXT)
     """Presets that are tried on whole texts."""
+    notation: Sequence[str] = field(init=False, default=NOTATION)
     variation: float = field(init=False, default=0.5)
     """The share of pairs of siblings in which a slot's values differ at least."""
     tolerance: float = field(init=False, default=0.05)
@@ -100,6 +105,10 @@ class Log:
         """The distinct texts as these rules compare them."""
         return [str(text) for text in normalise(self.texts, parse_rules(rules)).to_pylist()]
 
+    def normalised_from(self, texts: Sequence[str], rules: Sequence[str]) -> list[str]:
+        """The same, of texts that other rules have rewritten."""
+        return [str(text) for text in normalise(pa.array(texts, self.texts.type), parse_rules(rules)).to_pylist()]
+
     def witness(self, texts: Sequence[str]) -> Witness:
         """What came after both of two steps, compared as `texts`, the normalised ones, say."""
 
@@ -120,7 +129,15 @@ class Log:
 
 
 def named_in(text: str, values: Iterable[str]) -> bool:
-    return any(re.search(rf"(?<![\w.-]){re.escape(value)}(?![\w-])", text) for value in values)
+    return any(re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", text) for value in values for name in _names(value))
+
+
+def _names(value: str) -> set[str]:
+    """How else somebody may write the value: 40.00 as 40, 1,250 as 1250."""
+    if not re.fullmatch(r"\d{1,3}(?:,\d{3})*(?:\.\d+)?|\d+(?:\.\d+)?", value):
+        return {value}
+    plain = value.replace(",", "")
+    return {value, plain, re.sub(r"\.0+$", "", plain)}
 
 
 def read_tables(store: Store, trees: int) -> tuple[pa.Table, pa.Table]:

@@ -3,14 +3,17 @@
 import re
 from collections.abc import Sequence
 
-from tratree_data.trees.differences import END, LINE, START, Segment, Slot
-from tratree_data.trees.siblings import MEMBERS, Log
+from tratree_data.trees.differences import END, LINE, LINE_END, LINE_START, START, Segment, Slot
+from tratree_data.trees.normalise import PATTERNS
+from tratree_data.trees.siblings import FEW, MEMBERS, Log
 
 LITERAL_SHARE = 0.3
 """Share of a segment's tokens that must be fixed, spaces left out; a freer pattern would remove anything."""
 REFERENCES = 0.05
 """Excess of references to the own value over references to another step's from which on the value is part of the state."""
 REFERENCES_READ = 400
+PLACEHOLDER = re.compile(r"<(?:time|duration|id|name)>|#")
+"""What rules leave in the place of values that vary."""
 FIXED = re.compile(r"\w")
 
 
@@ -19,45 +22,49 @@ def slot_rule(slot: Slot, values: str) -> str:
     left, right = (f"({_without_arrow(side)})" if side else "" for side in (slot.left, slot.right))
     close = "" if right else r"\b"
     before, after = (r"\1" if left else ""), ((r"\2" if left else r"\1") if right else "")
-    return f"{begin}{left}{values}{close}{right}=>{before}#{after}"
+    return f"{begin}{left}{_without_arrow(values)}{close}{right}=>{before}#{after}"
 
 
 def segment_rule(segment: Segment) -> str:
     """The rule that removes it; '' where the pattern fixes too little."""
-    visible = [token for token in segment.template if token not in (r"\s", r"\n")]
+    visible = [token for token in segment.template if token.removesuffix("+") not in (r"\s", r"\n")]
     fixed = [token for token in visible if not token.startswith(("[", r"\d", r"\S"))]
     if not visible or len(fixed) < LITERAL_SHARE * len(visible) or not fixed:
         return ""
     body = _without_arrow("".join(segment.template))
     if segment.anchor == LINE:
         return rf"(?m)(?:^{body}\n|\n?^{body}\z)=>"
-    return {START: f"{START}{body}=>", END: f"{body}{END}=>"}.get(segment.anchor, f"{body}=>")
+    edges = {START: f"{START}{body}=>", END: f"{body}{END}=>", LINE_START: f"(?m)^{body}=>", LINE_END: f"(?m){body}$=>"}
+    return edges.get(segment.anchor, f"{body}=>")
 
 
 def _without_arrow(pattern: str) -> str:
-    """Two tokens may make the arrow that parts a rule's pattern from its replacement."""
-    return pattern.replace("=>", "=[>]")
+    """Two tokens may make the arrow that separates a rule's pattern from its replacement."""
+    return pattern.replace("=>", "=[>]").replace("=+>", "=+[>]")
 
 
 class Occurrences:
-    """The values of a slot in each distinct text."""
+    """The values in each distinct text: of a slot, or of what a preset's patterns find."""
 
     def __init__(self, rule: str, texts: Sequence[str]) -> None:
-        pattern, _, replacement = rule.partition("=>")
-        self.pattern = re.compile(pattern.replace(r"\z", r"\Z"))
-        self.template = replacement
+        rules = PATTERNS[rule] if rule in PATTERNS else (tuple(rule.split("=>", 1)),)
+        self.patterns = [(re.compile(pattern.replace(r"\z", r"\Z")), replacement) for pattern, replacement in rules]
         self.texts = texts
         self.known: dict[int, tuple[str, ...]] = {}
 
     def values(self, text: int) -> tuple[str, ...]:
         if text not in self.known:
-            self.known[text] = tuple(map(self._value, self.pattern.finditer(self.texts[text])))
+            found, rest = [], self.texts[text]
+            for pattern, replacement in self.patterns:
+                found += [_value(match, replacement) for match in pattern.finditer(rest)]
+                rest = rest if len(self.patterns) == 1 else pattern.sub(replacement, rest)
+            self.known[text] = tuple(found)
         return self.known[text]
 
-    def _value(self, match: re.Match[str]) -> str:
-        start = match.end(1) if self.template.startswith("\\") else match.start()
-        end = match.start(match.re.groups) if self.template.endswith(("\\1", "\\2")) else match.end()
-        return match.string[start:end]
+    def few(self, text: Sequence[int]) -> int:
+        """How many values there are, if so few that they come again, as those of a state do; else 0."""
+        found = {value for number in set(text) for value in self.values(number)}
+        return len(found) if len(found) <= FEW and not any(map(PLACEHOLDER.search, found)) else 0
 
     def variation(self, text: Sequence[int], groups: Sequence[Sequence[int]]) -> tuple[float, int]:
         """(share, count): how often the values differ between two siblings that have as many of them."""
@@ -67,9 +74,15 @@ class Occurrences:
             for i, ours in enumerate(seen):
                 for theirs in seen[i + 1 :]:
                     if ours and len(ours) == len(theirs):
-                        differ += sum(a != b for a, b in zip(ours, theirs, strict=True))
+                        differ += sum(a != b or bool(PLACEHOLDER.search(a)) for a, b in zip(ours, theirs, strict=True))
                         count += len(ours)
         return (differ / count if count else 0.0), count
+
+
+def _value(match: re.Match[str], replacement: str) -> str:
+    start = match.end(1) if replacement.startswith("\\") else match.start()
+    end = match.start(match.re.groups) if replacement.endswith(("\\1", "\\2")) else match.end()
+    return match.string[start:end]
 
 
 def is_referred_to(occurrences: Occurrences, log: Log) -> str:
