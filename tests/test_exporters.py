@@ -286,10 +286,7 @@ CHAT = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("format", ["sts", "verifiers", "atif"])
-def test_messages_tool_calls_and_tools_survive(tmp_path, format):
-    (tmp_path / "a.jsonl").write_text(json.dumps(CHAT))
-    import_log(tmp_path / "d", tmp_path / "a.jsonl", "messages", strict=True)
+def assert_equal_after_a_round_trip(tmp_path: Path, format: str) -> None:
     export(tmp_path / "d", tmp_path / "out", format)
     import_log(tmp_path / "back", tmp_path / "out", format, strict=True)
     ours, theirs = contents(tmp_path / "d"), contents(tmp_path / "back")
@@ -297,6 +294,13 @@ def test_messages_tool_calls_and_tools_survive(tmp_path, format):
         for row in rows:
             row.pop("metadata")
     assert theirs == ours
+
+
+@pytest.mark.parametrize("format", ["sts", "verifiers", "atif"])
+def test_messages_tool_calls_and_tools_survive(tmp_path, format):
+    (tmp_path / "a.jsonl").write_text(json.dumps(CHAT))
+    import_log(tmp_path / "d", tmp_path / "a.jsonl", "messages", strict=True)
+    assert_equal_after_a_round_trip(tmp_path, format)
 
 
 def claude_session(folder: Path, name: str, *said: tuple[str, str, bool]) -> None:
@@ -320,10 +324,4 @@ def test_what_an_agents_program_said_stays_out_of_observations(tmp_path, format)
     import_log(tmp_path / "d", log)
     seen = open_store(tmp_path / "d").sql("SELECT observation FROM steps ORDER BY ALL")["observation"].to_pylist()
     assert seen == ["<command-name>/init</command-name>\n\nContinue from where you left off.", "Fix it."]
-    export(tmp_path / "d", tmp_path / "out", format)
-    import_log(tmp_path / "back", tmp_path / "out", format, strict=True)
-    ours, theirs = contents(tmp_path / "d"), contents(tmp_path / "back")
-    for rows in (*ours.values(), *theirs.values()):
-        for row in rows:
-            row.pop("metadata")
-    assert theirs == ours
+    assert_equal_after_a_round_trip(tmp_path, format)

@@ -9,9 +9,9 @@ from typing import Any
 from tratree_data.importers import log_records
 from tratree_data.importers.chat import Message
 from tratree_data.importers.dialects import placeholder
-from tratree_data.importers.log_files import LogFile, json_records
+from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
-from tratree_data.importers.sessions.session import Session, parsed, usage_sum
+from tratree_data.importers.sessions.session import Session, sessions_of_values, usage_sum
 from tratree_data.messages import json_text
 
 TOOL = "opencode"
@@ -19,14 +19,7 @@ Part = dict[str, Any]
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
-    for where, value in json_records(file):
-        if isinstance(value, Problem):
-            yield value
-            continue
-        try:
-            yield from parsed(where, _session(value), options)
-        except Unusable as refusal:
-            yield Problem(where, refusal.reason, refusal.detail)
+    return sessions_of_values(file, options, _session)
 
 
 def _session(value: Any) -> Session:

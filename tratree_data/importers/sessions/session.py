@@ -12,7 +12,7 @@ from typing import Any
 from tratree_data import ids
 from tratree_data.importers import log_records
 from tratree_data.importers.chat import Message, is_aside, record_of_chat
-from tratree_data.importers.log_files import LogFile, json_lines
+from tratree_data.importers.log_files import LogFile, json_lines, json_records
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 
 REQUEST_MARKS = ("## My request for Codex:",)
@@ -141,6 +141,18 @@ def parsed(where: str, session: Session, options: Options) -> Iterator[Record | 
         yield Problem(where, refusal.reason, refusal.detail)
     except RecursionError:
         yield Problem(where, "not_json", "nested too deeply")
+
+
+def sessions_of_values(file: LogFile, options: Options, session_of: Callable[[Any], Session]) -> Iterator[Record | Problem]:
+    """Of a tool that keeps a session as one JSON value."""
+    for where, value in json_records(file):
+        if isinstance(value, Problem):
+            yield value
+            continue
+        try:
+            yield from parsed(where, session_of(value), options)
+        except Unusable as refusal:
+            yield Problem(where, refusal.reason, refusal.detail)
 
 
 def differing(entry: dict[str, Any], constant: dict[str, Any], taken: Sequence[str]) -> dict[str, Any]:
