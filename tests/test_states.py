@@ -185,7 +185,7 @@ def test_normalisers_are_those_of_the_trees_unless_named(tmp_path: Path) -> None
 def test_a_crowd_in_one_state_is_bounded(tmp_path: Path) -> None:
     make_store(tmp_path, *tables([("t", 0, 1.0, [("same", "", f"do {i % 3}") for i in range(20_000)]), ("t", 1, 0.0, [("same", "", "x")])]))
     notes = states(tmp_path, history=("0", "2"), method=METHODS).notes
-    assert notes == ("in 1 tasks most steps are in one state, up to 20,001: --history 1 tells them apart",)
+    assert notes == ("in 1 tasks most steps are in one state, up to 20,001: --history 1 separates them",)
     assert open_store(tmp_path).sql("SELECT max(visits) AS n FROM states WHERE history = '0'").to_pylist() == [{"n": 20_001}]
 
 

@@ -23,7 +23,7 @@ class FileTask:
 
 def read_task_file(path: str | Path) -> dict[str, FileTask]:
     if not Path(path).is_file():
-        raise NotFoundError(f"There is no file of tasks {str(path)!r}.\nNext: --data tasks.jsonl")
+        raise NotFoundError(f"No such file of tasks: {str(path)!r}.\nNext: --data tasks.jsonl")
     tasks: dict[str, FileTask] = {}
     for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip():

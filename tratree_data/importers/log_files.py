@@ -164,7 +164,7 @@ def members_of_line(file: LogFile, line: TooLong, inside: tuple[str, ...]) -> It
                     raise Unusable(item.reason, item.detail)
                 yield item
             if stream.next():
-                raise Unusable("not_json", "not valid JSON: the line goes on after its value")
+                raise Unusable("not_json", "not valid JSON: the line continues after its value")
     except UnicodeDecodeError as error:
         raise Unusable("not_utf8", f"a byte is not UTF-8 ({error.reason})") from error
     except READ_ERRORS as error:

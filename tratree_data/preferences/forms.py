@@ -39,7 +39,7 @@ KEPT_IN_STEPS = ("input_messages", "output_message")
 STEP_MESSAGES = ("rollout_id", "step", "observation", "thought", "action", "response", *KEPT_IN_STEPS)
 ROLLOUT_MESSAGES = ("source", "tools")
 FORM_COLUMNS = ("rollout_id", "thought", "action", "response", "output_message")
-"""What tells a tree's form."""
+"""What decides a tree's form."""
 ROWS_PER_BATCH = 5_000
 Tables = dict[str, pa.Table]
 

@@ -174,5 +174,5 @@ def _notes(store: Store, unscored: int) -> tuple[str, ...]:
     if found["lonely"]:
         notes.append(f"{found['lonely']:,} tasks have one attempt, so their steps are compared with nothing but each other")
     if found["crowded"]:
-        notes.append(f"in {found['crowded']:,} tasks most steps are in one state, up to {found['most']:,}: --history 1 tells them apart")
+        notes.append(f"in {found['crowded']:,} tasks most steps are in one state, up to {found['most']:,}: --history 1 separates them")
     return tuple(notes)

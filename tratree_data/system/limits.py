@@ -32,7 +32,7 @@ def limit_memory(size: int) -> tuple[int, int] | None:
 
 @contextmanager
 def memory_limited(size: int) -> Iterator[None]:
-    """The same for a block: a process that runs the command line's functions itself goes on without the limit."""
+    """The same for a block: a process that calls the command line's functions itself keeps its own limit afterwards."""
     before = limit_memory(size)
     try:
         yield

@@ -77,7 +77,7 @@ class WebShop:
         """`data`: a folder of products; without it, TRATREE_WEBSHOP_DATA, else the bundled catalogue.
 
         `noise` heads every page with a line that differs between episodes ("Deal ends in 47 minutes"), as real shops have; `reset`'s seed
-        decides what it says. It tells nothing about the task: it is there for merging to see through.
+        decides what it says. It says nothing about the task, and is there for merging to see through.
         """
         if isinstance(goals_per_product, bool) or not isinstance(goals_per_product, int) or goals_per_product < 1:
             raise BadInputError(f"goals_per_product is {goals_per_product!r}, but must be a whole number from 1.")

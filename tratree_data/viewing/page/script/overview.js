@@ -56,7 +56,7 @@ function showOverview(overview) {
   fillTable(overview);
 }
 
-/* Without scores there is no histogram; what is missing, and what adds it. */
+/* In place of the histogram, without scores: what is missing, and what adds it. */
 function unscoredPanel() {
   return element('section', { class: 'panel unscored' }, element('h2', {}, 'No scores yet'),
     element('p', { class: 'hint' }, 'Nothing says how well these rollouts did, so actions cannot be compared. Scores can come from a file, from checks of what happened, or from your own labels:'),
