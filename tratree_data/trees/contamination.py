@@ -38,13 +38,9 @@ class Item:
     """The only one in which the id means this task; '' for ids that name it everywhere, which mere numbers do not."""
 
 
-def find_contamination(rollouts: pa.Table, benchmarks: Sequence[str | Path]) -> pa.Table:
-    """One row a rollout whose task is in one of the benchmarks."""
-    from tratree_data.trees.duplicates import FOUND
-
+def find_contamination(rollouts: pa.Table, benchmarks: Sequence[str | Path]) -> dict[str, pa.ChunkedArray | list[object]]:
+    """Columns with one row a rollout whose task is in one of the benchmarks."""
     items = [item for name in benchmarks for item in read_benchmark(str(name))]
-    if not items:
-        return FOUND.empty_table()
     tasks = rollouts.group_by("tree_id").aggregate([(name, "min") for name in ("environment", "task_id", "instruction")])
     hits: dict[str, tuple[Item, float]] = {}
     by_id = {(item.environment, item.task_id): item for item in items if item.environment or not item.task_id.isdecimal()}
@@ -56,7 +52,7 @@ def find_contamination(rollouts: pa.Table, benchmarks: Sequence[str | Path]) -> 
         hits.setdefault(tree, (item, share))
     mine = rollouts.filter(pc.is_in(rollouts["tree_id"], pa.array(list(hits), pa.string())))
     found = [hits[tree] for tree in mine["tree_id"].to_pylist()]
-    columns = {
+    return {
         **{name: mine[name] for name in ("rollout_id", "task_id", "split", "source")},
         "kind": ["benchmark"] * len(found),
         "similarity": [round(share, 3) for _, share in found],
@@ -65,7 +61,6 @@ def find_contamination(rollouts: pa.Table, benchmarks: Sequence[str | Path]) -> 
         "other_split": [""] * len(found),
         "other_source": [item.benchmark for item, _ in found],
     }
-    return pa.table({name: columns[name] for name in FOUND.names}).cast(FOUND)
 
 
 def _contained(tasks: pa.Table, items: Sequence[Item]) -> Iterator[tuple[str, Item, float]]:

@@ -56,11 +56,14 @@ def duplicates(directory: str | Path, *, min_similarity: float = MIN_SIMILARITY,
     store = open_dataset(str(directory))
     store.need("rollouts", "steps")
     rollouts = read_outcomes(store, COLUMNS)
-    found = pa.concat_tables([find_contamination(rollouts, benchmark), find_duplicates(store, rollouts, min_similarity)])
+    found = pa.concat_tables(
+        pa.table({name: columns[name] for name in FOUND.names}).cast(FOUND)
+        for columns in (find_contamination(rollouts, benchmark), find_duplicates(store, rollouts, min_similarity))
+    )
     return Duplicates(found, _notes(directory, found, rollouts.num_rows))
 
 
-def find_duplicates(store: Store, rollouts: pa.Table, min_similarity: float) -> pa.Table:
+def find_duplicates(store: Store, rollouts: pa.Table, min_similarity: float) -> dict[str, pa.Array | pa.ChunkedArray]:
     with scratch_folder("tratree-duplicates-") as scratch:
         bands = np.memmap(scratch / "bands", np.uint32, "w+", shape=(BINS // ROWS, max(rollouts.num_rows, 1), ROWS))
         digests = np.zeros(rollouts.num_rows, np.uint64)
@@ -76,7 +79,7 @@ def find_duplicates(store: Store, rollouts: pa.Table, min_similarity: float) -> 
         logs = pc.dictionary_encode(_log_of(known)).combine_chunks().indices.to_numpy().astype(np.int64)
         trees = pc.dictionary_encode(known["tree_id"]).combine_chunks().indices.to_numpy().astype(np.int64)
         partner, similarity = _match(bands, digests[:done], _rank(known), trees, logs, min_similarity)
-    return _report(known, partner, similarity)
+    return _repeated(known, partner, similarity)
 
 
 def _log_of(rollouts: pa.Table) -> pa.ChunkedArray:
@@ -157,10 +160,10 @@ def _only_originals(partner: Ints, trees: Ints, logs: Ints) -> Ints:
         partner[further] = np.where(apart, original, NOBODY)
 
 
-def _report(rollouts: pa.Table, partner: Ints, similarity: npt.NDArray[np.float64]) -> pa.Table:
+def _repeated(rollouts: pa.Table, partner: Ints, similarity: npt.NDArray[np.float64]) -> dict[str, pa.Array | pa.ChunkedArray]:
     rows = np.flatnonzero(partner != NOBODY)
     this, other = rollouts.take(pa.array(rows)), rollouts.take(pa.array(partner[rows]))
-    columns = {
+    return {
         "rollout_id": this["rollout_id"],
         "kind": pc.if_else(pa.array(similarity[rows] >= 1), "exact", "near"),
         "similarity": pa.array(similarity[rows].round(3)),
@@ -168,7 +171,6 @@ def _report(rollouts: pa.Table, partner: Ints, similarity: npt.NDArray[np.float6
         **{name: this[name] for name in ("task_id", "split", "source")},
         **{f"other_{name}": other[name] for name in ("task_id", "split", "source")},
     }
-    return pa.table({name: columns[name] for name in FOUND.names}).cast(FOUND)
 
 
 def _notes(directory: object, found: pa.Table, rollouts: int) -> tuple[str, ...]:
