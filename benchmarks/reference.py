@@ -391,6 +391,24 @@ def states_of(attempts: Sequence[Attempt], history: float, silent: Callable[[str
     return states
 
 
+def join_similar(
+    attempts: Sequence[Attempt], silent: Callable[[str], bool], similarity: Similarity, threshold: float
+) -> tuple[list[Attempt], dict[str, str]]:
+    """The attempts with each observation replaced by the one that it counts as, and {observation: what it counts as} where they differ.
+
+    Each joins the most similar of those before it that joined none, the older on a tie; one that says nothing counts as itself.
+    """
+    counts_as: dict[str, str] = {}
+    for observation in dict.fromkeys(seen for attempt in attempts for seen, _ in attempt.steps if not silent(seen)):
+        older = [other for other, joined in counts_as.items() if other == joined]
+        similar = [other for other in older if similarity(observation, other) >= threshold]
+        counts_as[observation] = max(similar, key=lambda other: similarity(observation, other), default=observation)
+    replaced = [
+        Attempt([(counts_as.get(seen, seen), did) for seen, did in attempt.steps], attempt.score, attempt.solved) for attempt in attempts
+    ]
+    return replaced, {seen: joined for seen, joined in counts_as.items() if seen != joined}
+
+
 def returns_of(attempts: Sequence[Attempt], discount: float) -> dict[Place, float]:
     """The discounted return of every step of a scored attempt."""
     return {

@@ -7,12 +7,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
-from helpers.small import make_store, tables
+from helpers.small import Vector, lookup_of, make_store, similarity_of, tables
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks import reference
 from tratree_data import build, check, export, open_store, states
+from tratree_data.cli import app
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.ids import tree_id
 from tratree_data.state_graphs.compared import Comparing
@@ -35,12 +36,13 @@ def silent(text: str) -> bool:
     return text == SILENT or not text.strip()
 
 
-def graph(attempts: list[tuple[Any, Any]], **chosen: Any) -> dict[str, pa.Table]:
+def graph(attempts: list[tuple[Any, Any]], vector: Vector | None = None, **chosen: Any) -> dict[str, pa.Table]:
     """The tables of a task; another one beside it must not change them."""
     log = [("t", i, score, [(seen, "", did) for seen, did in steps]) for i, (steps, score) in enumerate(attempts)]
     log += [("u", i, score, [("a", "", did), ("b", "", "y"), ("c", "", "z")]) for i, (did, score) in enumerate([("x", 0.75), ("y", 1.0)])]
     rollouts, steps = tables(log)
-    made = graph_of_steps(rollouts, steps, StatesSettings(**chosen), Comparing((), (), pa.array([SILENT])))
+    comparing = Comparing((), (), pa.array([SILENT]), chosen.get("min_similarity"))
+    made = graph_of_steps(rollouts, steps, StatesSettings(**chosen), comparing, lookup_of(vector) if vector else None)
     return {name: table.filter(pc.field("tree_id") == tree_id("test", "t")) for name, table in made.items() if name != "dropped"}
 
 
@@ -92,6 +94,57 @@ def test_nested_groups_are_the_references(log: list[tuple[Any, Any]], histories:
     wanted = reference.hgpo(attempts, histories, silent, 0.9, 2.0)
     found = by_place(made["step_credits"], len(scored), "hgpo")
     assert found == {(scored.index(n), s): pytest.approx(v, abs=1e-6) for (n, s), v in wanted.items()}
+
+
+ANGLES = {"a": 0, "b": 9, "c": 17, "d": 24, "e": 60, "f": 60.5, SILENT: 1, " ": 61}
+
+
+def on_a_circle(text: str) -> tuple[float, float]:
+    angle = math.radians(ANGLES[text])
+    return math.cos(angle), math.sin(angle)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(
+        st.tuples(
+            st.lists(st.tuples(st.sampled_from([*ANGLES]), st.sampled_from("xy")), min_size=1, max_size=6),
+            st.sampled_from([None, 0.0, 0.5, 1.0]),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    st.sampled_from(["0", "1", "2", ALL]),
+    st.sampled_from([math.cos(math.radians(degrees)) for degrees in (0.1, 8.5, 12, 30)]),
+)
+def test_similar_observations_join_as_in_the_reference(log: list[tuple[Any, Any]], history: str, threshold: float) -> None:
+    made = graph(log, on_a_circle, history=(history,), method=("gigpo", "progress"), discount=0.9, min_similarity=threshold)
+    deep = math.inf if history == ALL else int(history)
+    attempts = [reference.Attempt(steps, score, score == 1.0) for steps, score in log]
+    similarity = similarity_of(on_a_circle)
+    joined, counts_as = reference.join_similar(attempts, silent, similarity, threshold)
+    expected = reference.states_of(joined, deep, silent)
+    assert sorted(made["states"]["visits"].to_pylist()) == sorted(map(len, expected.values()))
+    scored = [number for number, attempt in enumerate(attempts) if attempt.score is not None]
+    for method, oracle in {
+        "gigpo": reference.gigpo(joined, deep, silent, 0.9, 1.0),
+        "progress": reference.progress(joined, deep, silent),
+    }.items():
+        found = by_place(made["step_credits"], len(scored), method)
+        wanted = {(scored.index(number), step): value for (number, step), value in oracle.items()}
+        assert found == {place: None if value is None else pytest.approx(value, abs=1e-6) for place, value in wanted.items()}, method
+    rows = made["state_merges"].to_pylist()
+    assert {row["observation"]: row["joined"] for row in rows} == counts_as
+    led: dict[tuple[str, str], set[str]] = {}
+    for attempt, replaced in zip(attempts, joined, strict=True):
+        for (seen, did), (following, _) in zip(attempt.steps, replaced.steps[1:], strict=False):
+            led.setdefault((seen, did), set()).add(following)
+    for row in rows:
+        both = [did for did in "xy" if (row["observation"], did) in led and (row["joined"], did) in led]
+        assert row["judged"] == len(both)
+        assert row["contradicted"] == sum(led[row["observation"], did].isdisjoint(led[row["joined"], did]) for did in both)
+        assert row["visits"] == sum(seen == row["observation"] for attempt in attempts for seen, _ in attempt.steps)
+        assert row["similarity"] == pytest.approx(similarity(row["observation"], row["joined"]), abs=1e-6)
 
 
 LOG = [
@@ -267,3 +320,25 @@ def test_stitched_paths_join_pieces_of_rollouts(tmp_path: Path) -> None:
     (whole,) = open_store(tmp_path).sql(query_text("stitched_paths"), {"history": "1"}).to_pylist()
     assert [step["action"] for step in whole["steps"]] == ["wait", "in", "out"]
     assert whole["executed"] is True
+
+
+def test_similarity_on_request_is_recorded_and_audited(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    hall = "You are in the great hall. Doors lead north, east and south; a stair leads down to the cellar. "
+    log = [("t", n, float(n % 2), [(f"{hall}Tick {n}.", "", "left" if n % 2 else "down"), ("kitchen", "", "take")]) for n in range(4)]
+    make_store(tmp_path, *tables(log))
+    assert states(tmp_path).counts["states"] == 5, "only equal observations by default"
+    report = states(tmp_path, min_similarity=0.8, embedder="lexical", history=("0", "1"))
+    assert report.counts == {"states": 2 + 3, "transitions": 3 + 4, "state merges": 3, "step credits": 16 + 8}
+    assert any("3 observations count as a similar one" in note for note in report.notes)
+    assert not states(tmp_path, min_similarity=0.8, embedder="lexical").changed
+    states(tmp_path, min_similarity=0.8, embedder="lexical", workers=2, history="0", replace=True)
+    rows = open_store(tmp_path).sql("FROM state_merges ORDER BY observation").to_pylist()
+    assert [(row["observation"], row["joined"], row["visits"]) for row in rows] == [
+        (f"{hall}Tick {n}.", f"{hall}Tick 0.", 1) for n in (1, 2, 3)
+    ]
+    assert sorted(row["judged"] for row in rows) == [0, 0, 1], "both went down"
+    app(["audit", str(tmp_path), "--embedder", "lexical"], standalone_mode=False)
+    assert "one state, 1 steps: 0 of 1 actions after both led elsewhere" in capfd.readouterr().out
+    assert not any(row["offending_rows"] for row in check(tmp_path).to_pylist())
+    with pytest.raises(BadInputError, match="exact embedder finds no similar observations"):
+        states(tmp_path, min_similarity=0.8, embedder="exact")

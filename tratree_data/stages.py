@@ -53,7 +53,7 @@ STAGES = (
     Stage(
         "search", ("nodes", "step_nodes", "rollouts"), ("node_values", "paths"), "tratree search DIR", may_read=LATER_SCORES, by_tree=True
     ),
-    Stage("states", ("rollouts", "steps"), ("states", "transitions", "step_credits"), "tratree states DIR"),
+    Stage("states", ("rollouts", "steps"), ("states", "transitions", "state_merges", "step_credits"), "tratree states DIR"),
     Stage("replay", ("paths", "nodes", "step_nodes", "rollouts"), ("replays",), "tratree replay DIR", may_read=LATER_SCORES, by_tree=True),
     Stage(
         "pairs",

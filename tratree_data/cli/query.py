@@ -160,13 +160,16 @@ def audit(
     if suggest or actions:
         _print_suggestions(directory, actions, suggest, trees, format)
         return
-    from tratree_data.cli.tables import print_calls, print_table
+    from tratree_data.cli.tables import print_calls, print_state_merges, print_table
+    from tratree_data.store.release import open_dataset
     from tratree_data.trees.audit import audit as run_audit
 
     found = run_audit(directory, embedder=embedder, calls=calls, trees=trees)
     if format == "table":
         print_calls(found.calls)
     print_table(found.sweep, format)
+    if format == "table" and calls:
+        print_state_merges(open_dataset(directory), calls)
     messages.print(
         f"{found.settings.embedder} merges from {found.settings.min_similarity:g}; --min-similarity auto would choose {found.chosen:g}"
     )

@@ -11,6 +11,8 @@ import pyarrow as pa
 from rich.cells import cell_len
 
 from tratree_data.errors import BadInputError, suggest
+from tratree_data.store.queries import query
+from tratree_data.store.reader import Store
 from tratree_data.system.json_text import json_text
 from tratree_data.system.plain_text import from_first_difference, one_line, pad, shorten
 
@@ -87,6 +89,17 @@ def print_calls(calls: pa.Table) -> None:
         verdict = {True: "the next observations agree", False: "the next observations differ", None: "no next observation"}[row["agrees"]]
         print(f"{row['similarity']:.4f}  {'merged' if row['merged'] else 'apart '}  after {shorten(row['action'], 60)!r}: {verdict}")
         for text in from_first_difference(row["a_text"], row["b_text"]):
+            print(f"    {shorten(text, CALL_WIDTH)}")
+
+
+def print_state_merges(store: Store, calls: int) -> None:
+    """Observations that states join, if any, the most doubtful first."""
+    if not store.has("state_merges"):
+        return
+    for row in query(store, "state_merges_to_check", calls=calls).to_pylist():
+        verdict = f"{row['contradicted']:,} of {row['judged']:,} actions after both led elsewhere" if row["judged"] else "not judged"
+        print(f"{row['similarity']:.4f}  one state, {row['visits']:,} steps: {verdict}")
+        for text in from_first_difference(row["observation"], row["joined"]):
             print(f"    {shorten(text, CALL_WIDTH)}")
 
 

@@ -10,8 +10,10 @@ import pyarrow.compute as pc
 
 from tratree_data.state_graphs import credits as credit
 from tratree_data.state_graphs.grouping import NONE, Flags, Floats, Groups, Ints, Steps, count_distinct, distances, hash_compared
-from tratree_data.store.schemas import arrow_schema
+from tratree_data.state_graphs.joining import join_similar, merge_table
+from tratree_data.store.schemas import arrow_schema, empty_table
 from tratree_data.system.hashing import Hashes, hash_texts, hex_column
+from tratree_data.trees.comparing import Lookup
 from tratree_data.trees.normalise import Rule, normalise
 
 
@@ -22,6 +24,9 @@ class Comparing:
     rules: Sequence[Rule]
     action_rules: Sequence[Rule]
     uninformative: pa.Array
+    min_similarity: float | None = None
+    """From which cosine on observations count as one; None where only equal ones do."""
+    embedder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -35,31 +40,40 @@ class Facts:
     outcome: credit.Outcome
     solved: Flags  # [rollouts]
     ended: Flags  # [steps] nothing followed
+    merges: pa.Table  # the rows of state_merges
 
     def tree_ids(self, rows: Ints) -> pa.Array:
         return self.rollouts["tree_id"].combine_chunks().take(pa.array(self.steps.rollout[rows]))
 
 
-def read_facts(rollouts: pa.Table, table: pa.Table, first: Ints, tree: Ints, comparing: Comparing) -> Facts:
+def read_facts(rollouts: pa.Table, table: pa.Table, first: Ints, tree: Ints, comparing: Comparing, lookup: Lookup | None = None) -> Facts:
     observations = table["observation"].combine_chunks() if isinstance(table["observation"], pa.ChunkedArray) else table["observation"]
     rollout = np.repeat(np.arange(len(first) - 1), np.diff(first))
     at_start = np.arange(len(rollout)) == first[rollout]
     silent = pc.is_in(observations, comparing.uninformative.cast(observations.type)).to_numpy(zero_copy_only=False)
     empty = pc.equal(pc.utf8_trim_whitespace(observations), pa.scalar("", observations.type)).to_numpy(zero_copy_only=False)
+    says_nothing = silent | empty
+    texts = normalise(observations, comparing.rules)
     steps = Steps(
         first,
         rollout,
         hash_texts(rollouts["tree_id"]),
-        hash_compared(normalise(observations, comparing.rules)),
+        hash_compared(texts),
         hash_texts(normalise(table["action"], comparing.action_rules)),
-        at_start | ~(silent | empty),
+        at_start | ~says_nothing,
     )
+    merges = empty_table("state_merges")
+    if lookup is not None and comparing.min_similarity is not None:
+        joined = join_similar(steps, tree, texts, ~says_nothing, lookup, comparing.min_similarity)
+        trees = rollouts["tree_id"].combine_chunks().take(pa.array(rollout[joined.step]))
+        merges = merge_table(joined, steps.seen, observations, trees)
+        steps = joined.steps
     score = rollouts["score"].to_numpy(zero_copy_only=False).astype(np.float64)
     full = pc.greater_equal(pc.fill_null(rollouts["score"], 0.0), 1.0)
     solved = pc.coalesce(rollouts["success"], full).to_numpy(zero_copy_only=False).astype(np.bool_)
     left = first[rollout + 1] - 1 - np.arange(len(rollout))
     outcome = credit.Outcome(rollout, tree[rollout], tree, score, left)
-    return Facts(rollouts, table, tree, steps, outcome, solved, left == 0)
+    return Facts(rollouts, table, tree, steps, outcome, solved, left == 0, merges)
 
 
 @dataclass(frozen=True)

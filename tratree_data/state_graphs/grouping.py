@@ -36,7 +36,7 @@ class Steps:
         acted = np.flatnonzero(np.diff(self.first))
         at = self.first[acted]
         moves = np.full(len(self.tree), NONE, np.int64)
-        moves[acted] = number_keys(_mix_three(self.tree[acted], self.seen[at], self.did[at]))[0]
+        moves[acted] = number_keys(mix_three(self.tree[acted], self.seen[at], self.did[at]))[0]
         return moves
 
 
@@ -61,7 +61,7 @@ def group(steps: Steps, history: int) -> Groups:
     state, state_keys, founder = _number(keys, steps.informative)
     following = np.where(ends, NONE, np.append(state[1:], NONE)) if len(state) else state
     after = np.where(following >= 0, state_keys[following] if len(state_keys) else 0, ends.astype(np.uint64))
-    moves = _mix_three(keys, steps.did, after)
+    moves = mix_three(keys, steps.did, after)
     transition, move_keys, move_founder = _number(moves, steps.informative)
     return Groups(state, state_keys, founder, transition, move_keys, move_founder, following[move_founder])
 
@@ -85,7 +85,7 @@ def number_keys(keys: Hashes) -> tuple[Ints, Ints]:
 
 def count_distinct(group: Ints, values: Hashes, groups: int) -> Ints:
     """How many different values each group has."""
-    _, first = number_keys(_mix_three(group.astype(np.uint64), values, values))
+    _, first = number_keys(mix_three(group.astype(np.uint64), values, values))
     return np.bincount(group[first], minlength=groups)
 
 
@@ -120,7 +120,7 @@ def _mix(a: np.uint64, b: np.uint64) -> Any:
 
 
 @compiled()
-def _mix_three(a: Hashes, b: Hashes, c: Hashes) -> Any:
+def mix_three(a: Hashes, b: Hashes, c: Hashes) -> Any:
     mixed = np.empty(len(a), np.uint64)
     for i in range(len(a)):
         mixed[i] = _mix(_mix(a[i], b[i]), c[i])

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from tratree_data.errors import BadInputError, suggest
 from tratree_data.system.settings import EngineSetting, Setting, Settings, WorkersSetting
+from tratree_data.trees.settings import parse_similarity
 
 ALL = "all"
 METHODS = ("return", "grpo", "tree-grpo", "gigpo", "gigpo-mean", "hgpo", "g2po", "graphgpo", "loo", "td", "progress", "awr", "rwr")
@@ -21,6 +22,12 @@ class StatesSettings(Settings):
     normalise: Annotated[
         Sequence[str], Setting("What comparing ignores, as in build; what the trees were built with by default.", panel=STATES)
     ] = ()
+    min_similarity: Annotated[
+        float | str | None, Setting("Cosine from which observations are one; auto calibrates it; only equal ones by default.", panel=STATES)
+    ] = None
+    embedder: Annotated[
+        str, Setting("With --min-similarity, as in build; auto: the one that the trees were built with, if any.", panel=STATES)
+    ] = "auto"
     method: Annotated[Sequence[str], Setting(f"{', '.join(METHODS)} (docs/states.md).", panel=METHOD)] = ("return", "gigpo")
     discount: Annotated[float, Setting("γ: what the score is worth one step earlier, more than 0 and at most 1.", panel=METHOD)] = 0.95
     omega: Annotated[float, Setting("ω: weight of the step's advantage in gigpo, g2po and graphgpo.", minimum=0, panel=METHOD)] = 1.0
@@ -33,6 +40,7 @@ class StatesSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        object.__setattr__(self, "min_similarity", parse_similarity(self.min_similarity))
         given = self.history if isinstance(self.history, Sequence) and not isinstance(self.history, str) else (self.history,)
         object.__setattr__(self, "history", tuple(sorted({_history(one) for one in given}, key=depth)))
         object.__setattr__(self, "method", tuple(dict.fromkeys(self.method)))

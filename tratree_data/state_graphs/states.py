@@ -15,13 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tratree_data.errors import BadInputError
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
 from tratree_data.state_graphs.compared import Compared, Comparing, Facts, read_facts
 from tratree_data.state_graphs.grouping import WHOLE, group
 from tratree_data.state_graphs.methods import credit_tables
 from tratree_data.state_graphs.settings import ALL, StatesSettings
-from tratree_data.store.by_chunk import Add, run_by_chunk
+from tratree_data.store.by_chunk import Add, is_alone, run_by_chunk
 from tratree_data.store.growth import Growth, dropped_and_unchanged, grown_since, growth_notes
 from tratree_data.store.outcomes import read_outcomes
 from tratree_data.store.queries import query
@@ -32,7 +33,13 @@ from tratree_data.store.tree_chunks import StepChunk, plan_step_chunks, read_ste
 from tratree_data.store.writer import commit, with_dropped, writing
 from tratree_data.system.progress import progress
 from tratree_data.system.settings import takes
+from tratree_data.trees.audit import calibrate
+from tratree_data.trees.built_with import last_settings
+from tratree_data.trees.comparing import Lookup
+from tratree_data.trees.embed import Cache, StoredVectors, cache_here, is_stored, keep_vectors, load_cache, stored_vectors
+from tratree_data.trees.embedders import Vectors, embedder_called, make_embedder
 from tratree_data.trees.normalise import parse_rules
+from tratree_data.trees.settings import AUTO
 from tratree_data.trees.tree import STEP_COLUMNS, in_order
 
 STAGE = "states"
@@ -43,7 +50,7 @@ ROLLOUT_COLUMNS = ["rollout_id", "tree_id", "attempt", "score", "success"]
 
 @takes(StatesSettings)
 def states(directory: str | Path, settings: StatesSettings) -> StageResult:
-    """Groups equal observations of each task into states, and says what each step contributed.
+    """Groups equal observations of each task into states, and says what each step contributed; similar ones too with `min_similarity`.
 
     Several histories and methods may be given, and those of earlier runs with the same other settings stay beside them. Without scores
     there are states and transitions only.
@@ -53,7 +60,10 @@ def states(directory: str | Path, settings: StatesSettings) -> StageResult:
     with writing(directory):
         store = open_store(directory)
         rules, action_rules = _rules(store, settings)
-        compared = {"normalise": list(rules), "normalise_actions": list(action_rules)}
+        cache = _embedder_cache(store, settings)
+        threshold, why = _threshold(store, cache, settings, rules, action_rules)
+        embedder = cache.embedder.name if cache else None
+        compared = {"normalise": list(rules), "normalise_actions": list(action_rules), "min_similarity": threshold, "embedder": embedder}
         settings = _beside_earlier(store, settings, compared)
         recorded = {**settings.recorded(), **compared}
         reads = versions_read(store, this.reads)
@@ -61,7 +71,9 @@ def states(directory: str | Path, settings: StatesSettings) -> StageResult:
             return StageResult(STAGE, False, _counts(store, this.writes))
         silent = _silent(store)
         growth = _with_other_silence(store, grown_since(store, STAGE, this.writes, recorded, reads), silent)
-        comparing = Comparing(parse_rules(rules), parse_rules(action_rules), silent)
+        if cache is not None and is_stored(cache):
+            store = keep_vectors(store, cache)
+        comparing = Comparing(parse_rules(rules), parse_rules(action_rules), silent, threshold, embedder)
         rollouts = read_outcomes(store, [*ROLLOUT_COLUMNS, "step_count"])
         unscored = rollouts["score"].null_count
         if growth is not None:
@@ -69,8 +81,13 @@ def states(directory: str | Path, settings: StatesSettings) -> StageResult:
         with work_folder(directory) as scratch, sorting_folder(store, settings.engine) as shared:
             chunks = plan_step_chunks(store, rollouts, scratch, shared=shared)
             with StagedFiles(directory) as parts, progress(STAGE, sum(chunk.steps for chunk in chunks), "steps") as advance:
-                make = partial(graph_chunk, settings=settings, comparing=comparing)
-                for chunk, _ in run_by_chunk(make, chunks, parts, settings.engine, settings.workers):
+                stored = stored_vectors(store, embedder) if cache is not None and embedder and is_stored(cache) else None
+                shared_cache = cache if is_alone(settings.engine, settings.workers) else None
+                make = partial(graph_chunk, settings=settings, comparing=comparing, stored=stored, cache=shared_cache)
+                for chunk, vectors in run_by_chunk(make, chunks, parts, settings.engine, settings.workers):
+                    if cache is not None and is_stored(cache):
+                        cache.adopt(vectors)
+                        keep_vectors(store, cache)
                     advance(chunk.steps)
                 tables = {
                     "dropped": with_dropped(store, STAGE, dropped_and_unchanged(store, STAGE, parts.dropped(), growth)),
@@ -78,7 +95,7 @@ def states(directory: str | Path, settings: StatesSettings) -> StageResult:
                 }
                 replaced = growth.replaced if growth else None
                 store = commit(directory, STAGE, tables, settings=recorded, reads=reads, replace_trees=replaced)
-    return StageResult(STAGE, True, _counts(store, this.writes), (*growth_notes(growth), *_notes(store, unscored)))
+    return StageResult(STAGE, True, _counts(store, this.writes), (*growth_notes(growth), *_notes(store, unscored), *filter(None, [why])))
 
 
 def _beside_earlier(store: Store, settings: StatesSettings, compared: Mapping[str, Any]) -> StatesSettings:
@@ -124,17 +141,46 @@ def _rules(store: Store, settings: StatesSettings) -> tuple[Sequence[str], Seque
     return tuple(settings.normalise or built.get("normalise", ())), tuple(built.get("normalise_actions", ()))
 
 
-def graph_chunk(chunk: StepChunk, add: Add, settings: StatesSettings, comparing: Comparing) -> None:
-    for name, table in graph_of_steps(chunk.rollouts, read_step_chunk(chunk, STEP_COLUMNS), settings, comparing).items():
+def _embedder_cache(store: Store, settings: StatesSettings) -> Cache | None:
+    """None where only equal observations are in one state."""
+    if settings.min_similarity is None:
+        return None
+    built = embedder_called(last_settings(store).embedder) if settings.embedder == "auto" else None
+    model = built or make_embedder(settings.embedder)
+    if model is None:
+        raise BadInputError("The exact embedder finds no similar observations.\nNext: --embedder lexical or minilm, or no --min-similarity")
+    return load_cache(store, model)
+
+
+def _threshold(
+    store: Store, cache: Cache | None, settings: StatesSettings, rules: Sequence[str], action_rules: Sequence[str]
+) -> tuple[float | None, str]:
+    """From which cosine on observations are joined, and why where it was calibrated."""
+    if cache is None or settings.min_similarity != AUTO:
+        return (None, "") if cache is None or settings.min_similarity is None else (float(settings.min_similarity), "")
+    return calibrate(store, cache, rules, action_rules)
+
+
+def graph_chunk(
+    chunk: StepChunk, add: Add, settings: StatesSettings, comparing: Comparing, stored: StoredVectors | None, cache: Cache | None
+) -> dict[int, Vectors]:
+    """Adds the tables of a chunk; returns vectors that were computed without a `cache` to share."""
+    own = cache_here(comparing.embedder, stored) if cache is None and comparing.embedder else None
+    used = own or cache
+    steps = read_step_chunk(chunk, STEP_COLUMNS)
+    for name, table in graph_of_steps(chunk.rollouts, steps, settings, comparing, used.lookup if used else None).items():
         add(name, table)
+    return own.new if own is not None and stored is not None else {}
 
 
-def graph_of_steps(rollouts: pa.Table, steps: pa.Table, settings: StatesSettings, comparing: Comparing) -> dict[str, pa.Table]:
-    """The tables states, transitions, step_credits and dropped of some whole tasks."""
+def graph_of_steps(
+    rollouts: pa.Table, steps: pa.Table, settings: StatesSettings, comparing: Comparing, lookup: Lookup | None = None
+) -> dict[str, pa.Table]:
+    """The tables states, transitions, state_merges, step_credits and dropped of some whole tasks."""
     rollouts, steps, first, tree = in_order(rollouts.select(ROLLOUT_COLUMNS), steps)
     if not steps.num_rows:
-        return {name: empty_table(name) for name in ("states", "transitions", "step_credits", "dropped")}
-    facts = read_facts(rollouts, steps, first, tree, comparing)
+        return {name: empty_table(name) for name in ("states", "transitions", "state_merges", "step_credits", "dropped")}
+    facts = read_facts(rollouts, steps, first, tree, comparing, lookup)
     returns = facts.outcome.returns(settings.discount)
     tables: dict[str, list[pa.Table]] = {"states": [], "transitions": [], "step_credits": []}
     compared = []
@@ -146,6 +192,7 @@ def graph_of_steps(rollouts: pa.Table, steps: pa.Table, settings: StatesSettings
     tables["step_credits"] = credit_tables(facts, compared, settings)
     return {
         **{name: pa.concat_tables([empty_table(name), *pieces]) for name, pieces in tables.items()},
+        "state_merges": facts.merges,
         "dropped": dropped_rows(STAGE, _dropped(facts)),
     }
 
@@ -171,6 +218,9 @@ def _notes(store: Store, unscored: int) -> tuple[str, ...]:
     if unscored:
         notes.append(f"{unscored:,} rollouts without a score have no credit")
     (found,) = query(store, "state_notes", crowd=CROWD).to_pylist()
+    if found["merges"]:
+        judged = f"of {found['judged']:,} actions taken after both, {found['contradicted']:,} led elsewhere"
+        notes.append(f"{found['merges']:,} observations count as a similar one ({judged}): tratree audit DIR, or FROM state_merges")
     if found["lonely"]:
         notes.append(f"{found['lonely']:,} tasks have one attempt, so their steps are compared with nothing but each other")
     if found["crowded"]:

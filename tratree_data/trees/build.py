@@ -7,7 +7,7 @@ rollouts are rebuilt; the result is that of a build from scratch.
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -26,8 +26,8 @@ from tratree_data.system.progress import progress
 from tratree_data.system.settings import takes
 from tratree_data.trees.audit import calibrate
 from tratree_data.trees.built_with import TABLES, BuiltWith, count_merges
-from tratree_data.trees.embed import Cache, StoredVectors, load_cache, stored_vectors
-from tratree_data.trees.embedders import Embedder, LexicalEmbedder, Vectors, embedder_called, make_embedder
+from tratree_data.trees.embed import Cache, StoredVectors, cache_here, is_stored, keep_vectors, load_cache, stored_vectors
+from tratree_data.trees.embedders import Embedder, Vectors, make_embedder
 from tratree_data.trees.learning import resolve_rules
 from tratree_data.trees.normalise import parse_rules
 from tratree_data.trees.settings import AUTO, BuildSettings
@@ -72,9 +72,9 @@ def build(directory: str | Path, settings: BuildSettings) -> StageResult:
     with writing(directory):
         store = open_store(directory)
         cache = load_cache(store, model) if model else None
-        if cache is not None and calibrated is not None and _is_stored(cache):
+        if cache is not None and calibrated is not None and is_stored(cache):
             cache.adopt(calibrated.new)
-            store = _keep_vectors(store, cache)
+            store = keep_vectors(store, cache)
         reads = versions_read(store, ("rollouts", "steps"))
         if is_current(store, "build", TABLES, made.as_dict(), reads):
             return StageResult("build", False, _count_trees(store))
@@ -101,19 +101,6 @@ def _choose_threshold(
         return float(requested), "", None
     cache = load_cache(store, model)
     return *calibrate(store, cache, rules, action_rules), cache
-
-
-def _is_stored(cache: Cache) -> bool:
-    """Whether its vectors are worth keeping: lexical ones are computed faster than they are read."""
-    return not isinstance(cache.embedder, LexicalEmbedder)
-
-
-def _keep_vectors(store: Store, cache: Cache) -> Store:
-    """Commits new embeddings, so that they are never computed again, even if the build fails later."""
-    cache.share()
-    if not cache.new:
-        return store
-    return commit(store.path, "embed", {"embeddings": cache.take_new()}, settings={"model": cache.embedder.name}, reads={}, append=True)
 
 
 def _rollouts_to_build(store: Store, made: BuiltWith) -> tuple[pa.Table, list[str] | None]:
@@ -152,24 +139,24 @@ def _build_chunks(
 ) -> Iterator[Built]:
     """One cache serves all chunks that this process builds; workers have caches of their own, and send back what they computed."""
     total = sum(chunk.steps for chunk in chunks)
-    is_stored = cache is not None and _is_stored(cache)
-    engine, workers = _engine_for(settings, len(chunks), total, is_stored)
+    has_stored = cache is not None and is_stored(cache)
+    engine, workers = _engine_for(settings, len(chunks), total, has_stored)
     shared = cache if is_alone(engine, workers) else None
-    make = partial(build_chunk, made=made, stored=stored_vectors(store, made.embedder) if is_stored else None, cache=shared)
+    make = partial(build_chunk, made=made, stored=stored_vectors(store, made.embedder) if has_stored else None, cache=shared)
     with progress("build", total, "steps") as advance:
-        for _, built in run_by_chunk(make, chunks, parts, engine, workers, remedy=REMEDY, use_gpu=is_stored):
-            if cache is not None and is_stored:
+        for _, built in run_by_chunk(make, chunks, parts, engine, workers, remedy=REMEDY, use_gpu=has_stored):
+            if cache is not None and has_stored:
                 cache.adopt(built.vectors)
-                _keep_vectors(store, cache)
+                keep_vectors(store, cache)
             advance(built.steps)
             yield replace(built, vectors={})
 
 
-def _engine_for(settings: BuildSettings, chunks: int, steps: int, is_stored: bool) -> tuple[Literal["local", "threads", "ray"], int | None]:
+def _engine_for(settings: BuildSettings, chunks: int, steps: int, kept: bool) -> tuple[Literal["local", "threads", "ray"], int | None]:
     """Threads where that is quicker than processes; one process for a sentence model, which uses all cores, unless more are asked for."""
     if settings.engine == "ray":
         return "ray", settings.workers
-    if settings.workers or is_stored or chunks == 1:
+    if settings.workers or kept or chunks == 1:
         return "local", settings.workers
     return ("local", os.cpu_count()) if steps >= PROCESSES_FROM_STEPS else ("threads", None)
 
@@ -181,7 +168,7 @@ def build_chunk(chunk: StepChunk, add: Add, made: BuiltWith, stored: StoredVecto
     """The trees of one chunk. Without a `cache` to share it has one of its own, of the vectors that are stored."""
     own = cache is None and made.embedder != "exact"
     if own:
-        cache = Cache(_embedder_here(made.embedder), find=stored.find if stored else None)
+        cache = cache_here(made.embedder, stored)
     steps = read_step_chunk(chunk, STEP_COLUMNS)
     embedded, used, seconds = (cache.computed, cache.used, cache.seconds) if cache else (0, 0, 0.0)
     trees = build_tree(
@@ -204,14 +191,6 @@ def build_chunk(chunk: StepChunk, add: Add, made: BuiltWith, stored: StoredVecto
         merged_as_normalised=count_merges(trees.step_nodes, "normalised"),
         vectors=cache.new if cache is not None and own and stored else {},
     )
-
-
-@lru_cache(maxsize=1)
-def _embedder_here(name: str) -> Embedder:
-    """A worker loads its model once, and finds out if it is another than the driver's."""
-    embedder = embedder_called(name)
-    assert embedder is not None
-    return embedder
 
 
 def _count_trees(store: Store) -> dict[str, int]:

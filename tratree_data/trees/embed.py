@@ -21,8 +21,9 @@ from tratree_data.store.locations import open_parquet
 from tratree_data.store.reader import Store
 from tratree_data.store.row_groups import RowGroup, list_row_groups
 from tratree_data.store.tree_arrays import Ints
+from tratree_data.store.writer import commit
 from tratree_data.system.hashing import Hashes, hash_texts, hex_column
-from tratree_data.trees.embedders import BATCH, Embedder, Vectors
+from tratree_data.trees.embedders import BATCH, Embedder, LexicalEmbedder, Vectors, embedder_called
 from tratree_data.trees.vector_cache import folder_of, read_vectors, share_vectors
 
 MAX_WINDOWS = 32
@@ -143,6 +144,32 @@ class StoredVectors:
 
 def stored_vectors(store: Store, model: str) -> StoredVectors:
     return StoredVectors(tuple(store.sources["embeddings"].files) if store.has("embeddings") else (), model)
+
+
+def is_stored(cache: Cache) -> bool:
+    """Whether its vectors are worth keeping: lexical ones are computed faster than they are read."""
+    return not isinstance(cache.embedder, LexicalEmbedder)
+
+
+def keep_vectors(store: Store, cache: Cache) -> Store:
+    """Commits new embeddings, so that they are never computed again, even if the stage fails later."""
+    cache.share()
+    if not cache.new:
+        return store
+    return commit(store.path, "embed", {"embeddings": cache.take_new()}, settings={"model": cache.embedder.name}, reads={}, append=True)
+
+
+def cache_here(name: str, stored: StoredVectors | None) -> Cache:
+    """A worker's own: of the vectors that are stored, and of those that it computes."""
+    return Cache(_embedder_here(name), find=stored.find if stored else None)
+
+
+@lru_cache(maxsize=1)
+def _embedder_here(name: str) -> Embedder:
+    """A worker loads its model once, and finds out if it is another than the driver's."""
+    embedder = embedder_called(name)
+    assert embedder is not None
+    return embedder
 
 
 @lru_cache(maxsize=1)

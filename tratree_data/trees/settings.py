@@ -31,10 +31,10 @@ class BuildSettings(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "min_similarity", _parse_similarity(self.min_similarity))
+        object.__setattr__(self, "min_similarity", parse_similarity(self.min_similarity))
 
 
-def _parse_similarity(given: float | str | None) -> float | str | None:
+def parse_similarity(given: float | str | None) -> float | str | None:
     """A cosine, AUTO, or None for the embedder's own."""
     if given is None or given == AUTO:
         return given

@@ -1,0 +1,5 @@
+-- Similar observations that count as one state: those first that what came next contradicts, then the least similar. Parameter: $calls.
+SELECT similarity, observation, joined, visits, judged, contradicted, tree_id
+FROM state_merges
+ORDER BY contradicted DESC, similarity, merge_id
+LIMIT $calls
