@@ -1,4 +1,4 @@
-"""`tratree import`: what goes in, what is dropped and told, and that nothing is lost or doubled, whatever happens on the way."""
+"""`tratree import`: what goes in, what is dropped and reported, and that nothing is lost or doubled, whatever happens on the way."""
 
 import gzip
 import json
@@ -457,6 +457,19 @@ def test_the_summary_gives_figures_and_warns_when_they_look_wrong(tmp_path):
     assert "Warning: no score is above 0.01; check --score-scale" in low
     none = import_log(tmp_path / "f", write(tmp_path / "c.jsonl", [line(reward=None)])).notes
     assert any(note.startswith("Warning: no rollout has a score") for note in none)
+
+
+def test_a_log_that_names_no_environment_gives_it_its_own_name(tmp_path):
+    says = [{"role": "user", "content": "add 1 and 1"}, {"role": "assistant", "content": "2"}]
+    (tmp_path / "arithmetic").mkdir()
+    file = write(tmp_path / "arithmetic/runs.v2.jsonl", [{"messages": says, "reward": 1}])
+    for path, name in ((tmp_path / "arithmetic", "arithmetic"), (file, "runs.v2")):
+        result = import_log(tmp_path / f"d-{name}", path)
+        assert [row["environment"] for row in rows(tmp_path / f"d-{name}", "rollouts")] == [name]
+        assert f"Environment: {name}, as the log is called, which names none; --environment NAME gives it another name" in result.notes
+    result = import_log(tmp_path / "d", file, environment="sums")
+    assert [row["environment"] for row in rows(tmp_path / "d", "rollouts")] == ["sums"]
+    assert not any(note.startswith("Environment") for note in result.notes)
 
 
 def test_files_that_give_nothing_are_counted_and_named(tmp_path):

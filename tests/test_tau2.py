@@ -86,7 +86,7 @@ def test_a_folder_with_a_file_for_each_simulation_is_the_same(tmp_path):
 
 
 @pytest.mark.parametrize(("change", "reason"), [
-    ({"messages": None, "ticks": [{"tick_id": 0}]}, "missing_field"),
+    ({"messages": None, "ticks": [{"tick_id": 0}]}, "no_messages"),
     ({"messages": []}, "empty_steps"),
     ({"reward_info": {"reward": "1"}}, "wrong_type"),
     ({"task_id": None}, "wrong_type"),

@@ -108,16 +108,14 @@ MARKED = ("inspect", "harbor", "claude-code", "codex", "copilot", "pi")
 """Formats whose reader looks for the tool's marks first: every problem but other_format is about a log of that tool."""
 
 
-def refuse_wrong_format(format: str, files: list[LogFile], options: Options) -> None:
-    """Reads the beginning of each log: refuses a format that fits none, or asks for what only the user can say."""
+def first_record(format: str, files: list[LogFile], options: Options) -> Record | None:
+    """Of the beginnings of the logs; refuses a format that fits none, and asks for what only the user can say."""
     problems: list[Problem] = []
     for file in files:
         beginning = _beginning(format, file, options)
         usable = next((item for item in beginning if isinstance(item, Record)), None)
-        if usable is not None and not (options.environment or usable.environment):
-            raise _must_say(usable.source, "the log does not name its environment", "--environment NAME")
         if usable is not None:
-            return
+            return usable
         problems += [item for item in beginning if isinstance(item, Problem)]
     for reason, option in MUST_SAY.items():
         unsaid = next((problem for problem in problems if problem.reason == reason), None)
@@ -131,6 +129,7 @@ def refuse_wrong_format(format: str, files: list[LogFile], options: Options) -> 
         raise BadInputError(f"{wrong}\nNext: tratree import {files[0].path} DIR --format {fitting}")
     if not problems:
         raise BadInputError(f"{files[0].path} contains no {format} trajectory.\nNext: check how the file was written")
+    return None
 
 
 def _scale_in(format: str, files: list[LogFile], options: Options) -> tuple[str, str]:

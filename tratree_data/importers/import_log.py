@@ -10,7 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.importers import hub_files
 from tratree_data.importers.beside import Beside
 from tratree_data.importers.formats import ENDINGS as FORMAT_ENDINGS
-from tratree_data.importers.formats import GENERIC, detect_format, fitting_formats, read_log, refuse_wrong_format
+from tratree_data.importers.formats import GENERIC, detect_format, first_record, fitting_formats, read_log
 from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 from tratree_data.importers.parallel import BY_LINE, cut_parts, read_parts
@@ -57,13 +57,16 @@ def import_log(directory: str | Path, path: str | Path, settings: ImportSettings
     found = find_files(path, AUTO if options.columns else format, place(directory))
     read = {*without_tool_files(format, [file.name for file in found])}
     files = [file for file in found if file.name in read] or found
-    refuse_wrong_format(format, files, options)
+    first = first_record(format, files, options)
+    if first is not None and not first.environment:
+        options = replace(options, log_name=log_name(path))
     if settings.strict:
         refuse_any_problem(format, files, options)
     store = create_store(directory)
     lineage = settings.recorded() | {"format": format, "files": len(files), "first": files[0].name} | asdict(options) | beside.recorded()
     with writing(directory):
         run = Import(store.path, create_store(store.path), options, lineage, beside, format)
+        run.summary.log_name = options.log_name
         parts = cut_parts(format, files, options) if not (settings.scores or settings.tasks) else []
         if parts:
             read_parts(run, parts, settings.workers, settings.engine if format in BY_LINE else "local")
@@ -85,6 +88,12 @@ def options_of(settings: ImportSettings) -> Options:
         settings.environment, settings.split, settings.agent, settings.model, settings.scale(), settings.column_names(),
         settings.mapped_rewards(), settings.clamp_scores, settings.license, settings.source_url, settings.attribution,
     )  # fmt: skip
+
+
+def log_name(path: str | Path) -> str:
+    """What the user called the log: its file or folder, without the ending."""
+    name = Path(path).resolve().name.removesuffix(".gz")
+    return storable(next((name.removesuffix(ending) for ending in EVERY_ENDING if name.endswith(ending)), name)) or "log"
 
 
 def find_files(name: str | Path, format: str, directory: Place | None = None) -> list[LogFile]:

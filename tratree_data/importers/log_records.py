@@ -110,6 +110,8 @@ class Options:
     license: str = ""
     source_url: str = ""
     attribution: str = ""
+    log_name: str = ""
+    """The environment of records that name none, if the user named none either."""
 
     def score(self, reward: float | None) -> float | None:
         """The reward as a score from 0 to 1. A reward outside its scale is refused: nobody may guess what was meant."""

@@ -56,7 +56,7 @@ def prepared_row(record: Record, options: Options, beside: "Beside | None", orig
 
 def validate(record: Record, options: Options) -> None:
     """What holds for every record, and what the user said in place of the log."""
-    record.environment = record.environment or options.environment
+    record.environment = record.environment or options.environment or options.log_name
     record.agent = options.agent or record.agent or "imported"
     record.model = options.model or record.model
     record.split = record.split or options.split or "train"

@@ -33,6 +33,8 @@ class ImportSummary:
     """Files of which nothing could be used, with the reason."""
     unread: Sequence[str] = ()
     """Files of the folder whose names do not end like a log's."""
+    log_name: str = ""
+    """The environment, if only the log's name says it."""
 
     def add(self, record: Record, score: float | None) -> None:
         self.rollouts += 1
@@ -71,6 +73,8 @@ class ImportSummary:
             yield f"Not read, because their names do not end like a log's: {_named(self.unread)}"
         if not self.rollouts:
             return
+        if self.log_name:
+            yield f"Environment: {self.log_name}, as the log is called, which names none; --environment NAME gives it another name"
         span = f", from {self.lowest:g} to {self.highest:g}" if self.scored else ""
         yield f"Scores: {self.scored:,} of {self.rollouts:,} rollouts{span}"
         yield f"Longest rollout: {self.longest:,} steps ({self.longest_source}); empty actions: {self.empty_actions:,} of {self.steps:,}"

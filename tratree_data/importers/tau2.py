@@ -93,7 +93,7 @@ def _parse(options: Options, where: str, results: Results, value: Any) -> Record
     if not any(mark in run for mark in MARKS):
         raise Unusable("other_format", "it contains no simulation with termination_reason or reward_info")
     if run.get("messages") is None and run.get("ticks"):
-        raise Unusable("missing_field", "the simulation was spoken (ticks), and has no messages")
+        raise Unusable("no_messages", "the simulation was spoken (ticks), and has no messages")
     info = results.get("info")
     environment = log_records.at(info, "environment_info")
     policy = next((text for text in (run.get("policy"), log_records.at(environment, "policy")) if isinstance(text, str) and text), "")
