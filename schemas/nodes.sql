@@ -12,7 +12,10 @@ CREATE TABLE nodes (
     score_sum     DOUBLE NOT NULL CHECK (score_sum >= 0),
     ends          BIGINT NOT NULL CHECK (ends >= 0),
     scored_ends   BIGINT NOT NULL CHECK (scored_ends >= 0),
-    end_score_sum DOUBLE NOT NULL CHECK (end_score_sum >= 0)
+    end_score_sum DOUBLE NOT NULL CHECK (end_score_sum >= 0),
+    free_visits        BIGINT CHECK (free_visits >= 0),
+    free_score_sum     DOUBLE CHECK (free_score_sum >= 0),
+    free_score_squares DOUBLE CHECK (free_score_squares >= 0)
 );
 COMMENT ON TABLE  nodes               IS 'A merged execution step of a trajectory tree. Written by build.';
 COMMENT ON COLUMN nodes.tree_id       IS 'The tree: content hash of (environment, task_id).';
@@ -29,3 +32,6 @@ COMMENT ON COLUMN nodes.score_sum     IS 'Sum of their scores.';
 COMMENT ON COLUMN nodes.ends          IS 'Rollouts that end at the node, inner nodes included.';
 COMMENT ON COLUMN nodes.scored_ends   IS 'Those of them that have a score.';
 COMMENT ON COLUMN nodes.end_score_sum IS 'Sum of their scores.';
+COMMENT ON COLUMN nodes.free_visits        IS 'Scored rollouts that chose for themselves what came after the node: all but those that only repeated it to branch further down. NULL in older files, as are the next two.';
+COMMENT ON COLUMN nodes.free_score_sum     IS 'Sum of their scores: what the node leads to, undistorted by where attempts were branched.';
+COMMENT ON COLUMN nodes.free_score_squares IS 'Sum of the squares of their scores, for the noise of graded scores.';

@@ -512,10 +512,10 @@ def test_branches_start_where_it_teaches_most(trees: Path, branch_from: str) -> 
 def test_both_sides_of_a_decision_get_attempts_until_their_difference_is_certain(trees: Path) -> None:
     """Going right at the first fork pays with a walker that seldom slips, so enough attempts must confirm it."""
     doubted = rows(trees, "SELECT best_id, worst_id FROM decisions WHERE is_divergence AND margin_z < 1.96")
-    result = verify(trees, "corridor", "walker:slips=0.2", attempts=6, budget=60)
+    result = verify(trees, "corridor", "walker:slips=0.2", attempts=6, budget=120)
     counts = result.counts
     assert counts["decisions"] == len(doubted) == counts["confirmed"] + counts["reversed"] + counts["open"]
-    assert 0 < counts["rollouts"] <= 60
+    assert 0 < counts["rollouts"] <= 120
     sides = {side for row in doubted for side in row.values()}
     branched = {row["branch_node_id"] for row in rows(trees, "SELECT branch_node_id FROM rollouts WHERE branch_node_id IS NOT NULL")}
     assert sides & branched
@@ -525,6 +525,11 @@ def test_both_sides_of_a_decision_get_attempts_until_their_difference_is_certain
     verified = rows(trees, "SELECT verified, margin_z, chosen_visits + rejected_visits AS visits FROM pairs ORDER BY margin_z")
     assert [row["verified"] for row in verified] == [row["margin_z"] >= 1.96 for row in verified]
     assert max(row["visits"] for row in verified) > 4
+    forced = "SELECT scored_visits - free_visits AS n FROM nodes WHERE depth = 0"
+    deeper = "SELECT count(*) AS n FROM rollouts JOIN nodes ON branch_node_id = node_id WHERE depth > 0 GROUP BY rollouts.tree_id"
+    assert sum(row["n"] for row in rows(trees, forced)) == sum(row["n"] for row in rows(trees, deeper)) > 0, "they did not choose there"
+    free = "SELECT count(*) AS n FROM nodes WHERE free_visits > scored_visits OR free_score_squares > free_score_sum + 1e-9"
+    assert rows(trees, free) == [{"n": 0}]
 
 
 def test_a_query_chooses_the_nodes(trees: Path) -> None:

@@ -1,15 +1,18 @@
 """Verified divergences: new attempts at both sides of a decision until their difference is certain, or the budget is spent.
 
-A loop over two stages, so it is above them: the trees are rebuilt as they were built last, the sides that are still in doubt get attempts
-(sql/branch_from_sides.sql), and so on. Every attempt is a rollout like any other.
+A loop over two stages, so it is above them: the trees are rebuilt as they were built last, the decisions that should be settled soonest
+get attempts at both sides (sql/branch_from_sides.sql), and so on, a tenth of the budget at a time. Every attempt is a rollout like
+any other. Looking often finds differences where none are, so a decision is settled by 2.58 standard errors, not by 1.96
+(benchmarks/verifying.py says how often level sides are confirmed).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 from tratree_data.environments import EnvironmentChoice
+from tratree_data.exploration.branching import choose_nodes
 from tratree_data.exploration.explore import explore
 from tratree_data.exploration.settings import VerifySettings
 from tratree_data.preferences.pair_filters import CERTAIN
@@ -20,31 +23,57 @@ from tratree_data.system.settings import takes
 from tratree_data.trees.build import build
 from tratree_data.trees.built_with import last_settings
 
+ROUNDS = 10
+"""So often the budget is allotted anew."""
+
 
 @takes(VerifySettings)
 def verify(directory: str | Path, environment: EnvironmentChoice, settings: VerifySettings) -> StageResult:
-    """Branches from both sides of each decision until the sides' scores are 1.96 standard errors apart, or the budget is spent.
+    """Branches from both sides of decisions until their scores are 2.58 standard errors apart, the cheapest to settle first.
 
-    The result counts the decisions that were in doubt: confirmed, reversed, or still open.
+    The result counts the decisions that were in doubt: confirmed, reversed, or still open once the budget is spent.
     """
     store = open_store(directory)
     store.need("nodes", "step_nodes")
     built = last_settings(store).as_dict()
     store = _rebuilt(directory, built)
     doubted = _doubted(store)
+    better = [better for better, _ in doubted]
+    stuck: set[str] = set()
     left = settings.budget
-    while left and _doubted(store):
-        before = store.count("rollouts")
-        now = replace(settings, budget=left)
+    while left:
+        budget = min(left, max(2 * settings.attempts, settings.budget // ROUNDS))
+        chosen = [node for node in _sides(store, settings.split, better) if node not in stuck][: -(-budget // settings.attempts)]
+        if not chosen:
+            break
+        before = _branches(store)
+        now = replace(settings, budget=budget, branch_from=f"SELECT unnest({chosen}) AS node_id")
         explore(directory, environment, **{field.name: getattr(now, field.name) for field in fields(now) if field.init})
         store = _rebuilt(directory, built)
-        played = store.count("rollouts") - before
-        if not played:
-            break
-        left -= played
+        after = _branches(store)
+        stuck |= {node for node in chosen if after.get(node) == before.get(node)}
+        left -= sum(after.values()) - sum(before.values())
     verdicts = _verdicts(store, doubted)
-    counts = {"decisions": len(doubted), **verdicts, "rollouts": settings.budget - left}
+    certain = store.sql("SELECT count(*) AS n FROM decisions WHERE is_divergence AND margin_z >= $z", {"z": CERTAIN})["n"][0].as_py()
+    counts = {"decisions": len(doubted), **verdicts, "certain divergences": certain, "rollouts": settings.budget - left}
     return StageResult("verify", settings.budget > left, counts, _notes(store, verdicts, left))
+
+
+def _sides(store: Store, split: str, better: Sequence[str]) -> list[str]:
+    """Sides of these decisions, known by their better ones, the most promising first: attempts make new decisions, which are left alone.
+
+    One of another environment than the given one gets no attempts, once.
+    """
+    names = store.sql("SELECT DISTINCT environment FROM rollouts ORDER BY environment")["environment"].to_pylist()
+    siblings = "SELECT node_id FROM nodes WHERE parent_id IN (SELECT parent_id FROM nodes WHERE node_id IN (SELECT unnest($better)))"
+    asked = set(store.sql(siblings, {"better": list(better)})["node_id"].to_pylist())
+    return [node for name in names for node, _ in choose_nodes(store, "sides", name, split) if node in asked]
+
+
+def _branches(store: Store) -> dict[str, int]:
+    """{node: rollouts that branched from it}."""
+    rows = store.sql("SELECT branch_node_id, count(*) AS n FROM rollouts WHERE branch_node_id IS NOT NULL GROUP BY 1")
+    return dict(zip(rows["branch_node_id"].to_pylist(), rows["n"].to_pylist(), strict=True))
 
 
 def _rebuilt(directory: str | Path, built: Mapping[str, Any]) -> Store:

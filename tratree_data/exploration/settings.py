@@ -87,7 +87,7 @@ class ExploreSettings(Settings):
 class VerifySettings(ExploreSettings):
     """What `tratree verify` explores with: the agents and limits of the dataset, or else it is not the same agent's decision."""
 
-    attempts: Annotated[int, Setting("Attempts of each agent at each side per round.", minimum=1)] = 2
+    attempts: Annotated[int, Setting("Attempts at a side before the decisions are ranked anew.", minimum=1)] = 4
     _: KW_ONLY
     branch_from: Annotated[str | None, Setting("", option=PYTHON_ONLY)] = "sides"
     budget: Annotated[int, Setting("Attempts in all.", minimum=1, panel=BRANCHING)] = 100

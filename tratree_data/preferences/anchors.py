@@ -67,6 +67,7 @@ def anchor_candidates(arrays: TreeArrays, states: States, action: Ints, anchor: 
     _, group, visits = np.unique(key, return_inverse=True, return_counts=True)
     score, length = arrays.score[rollout], np.diff(arrays.step_start)[rollout]
     mean = np.bincount(group, weights=score, minlength=len(visits)) / np.maximum(visits, 1)
+    squares = np.bincount(group, weights=score**2, minlength=len(visits)).astype(np.float64)
     best = _first_of_each(group, np.lexsort((rollout, length, -score, group)))
     worst = _first_of_each(group, np.lexsort((rollout, length, score, group)))
     state = anchor[rows[best]] if len(rows) else rows
@@ -90,6 +91,8 @@ def anchor_candidates(arrays: TreeArrays, states: States, action: Ints, anchor: 
         rejected_score=mean[worse],
         chosen_visits=visits[better],
         rejected_visits=visits[worse],
+        chosen_squares=squares[better],
+        rejected_squares=squares[worse],
     )
     return found.take(np.flatnonzero(states.group[chosen_node] != states.group[rejected_node]))
 

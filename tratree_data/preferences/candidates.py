@@ -38,6 +38,8 @@ class Candidates:
     rejected_score: Floats  # [C]
     chosen_visits: Ints  # [C] scored rollouts behind each score
     rejected_visits: Ints  # [C]
+    chosen_squares: Floats  # [C] sum of the squares of these scores
+    rejected_squares: Floats  # [C]
 
     @property
     def margin(self) -> Floats:
@@ -72,8 +74,8 @@ def read_states(arrays: TreeArrays) -> States:
     child = np.flatnonzero(group != NO_NODE)
     founder = np.full(int(group.max(initial=NO_NODE)) + 1, NO_NODE, dtype=np.int64)
     founder[group[child[::-1]]] = child[::-1]
-    scored = np.flatnonzero((group != NO_NODE) & (arrays.scored_visits > 0))
-    ranked = scored[np.lexsort((scored, -arrays.scored_visits[scored], -arrays.mean[scored], group[scored]))]
+    scored = np.flatnonzero((group != NO_NODE) & (arrays.free_visits > 0))
+    ranked = scored[np.lexsort((scored, -arrays.free_visits[scored], -arrays.free_mean[scored], group[scored]))]
     start = np.flatnonzero(np.diff(group[ranked], prepend=NO_NODE))
     return States(
         group,
@@ -126,7 +128,7 @@ def all_siblings(arrays: TreeArrays, states: States) -> tuple[Ints, Ints]:
         start = states.start[states.size == size]
         children = states.ranked[start[:, None] + np.arange(size)]
         if size > SIBLINGS_PER_STATE:
-            most_visited = np.argsort(-arrays.scored_visits[children], axis=1, kind="stable")[:, :SIBLINGS_PER_STATE]
+            most_visited = np.argsort(-arrays.free_visits[children], axis=1, kind="stable")[:, :SIBLINGS_PER_STATE]
             children = np.take_along_axis(children, np.sort(most_visited, axis=1), axis=1)
         one, other = np.triu_indices(children.shape[1], 1)
         better.append(children[:, one].ravel())
@@ -142,7 +144,7 @@ SIBLING_RULES: dict[str, Callable[[States], tuple[Ints, Ints]]] = {
 
 
 def of_nodes(arrays: TreeArrays, states: States, kind: str, better: Ints, worse: Ints) -> Candidates:
-    mean = arrays.mean
+    mean = arrays.free_mean
     return Candidates(
         kind=np.full(len(better), KINDS.index(kind)),
         node=arrays.parent[better],
@@ -153,8 +155,10 @@ def of_nodes(arrays: TreeArrays, states: States, kind: str, better: Ints, worse:
         rejected_rollout=states.worst_rollout[worse],
         chosen_score=mean[better],
         rejected_score=mean[worse],
-        chosen_visits=arrays.scored_visits[better],
-        rejected_visits=arrays.scored_visits[worse],
+        chosen_visits=arrays.free_visits[better],
+        rejected_visits=arrays.free_visits[worse],
+        chosen_squares=arrays.free_score_squares[better],
+        rejected_squares=arrays.free_score_squares[worse],
     )
 
 
@@ -172,6 +176,8 @@ def of_rollouts(arrays: TreeArrays, states: States, kind: str, better: Ints, wor
         rejected_score=arrays.score[worse],
         chosen_visits=np.ones_like(better),
         rejected_visits=np.ones_like(worse),
+        chosen_squares=arrays.score[better] ** 2,
+        rejected_squares=arrays.score[worse] ** 2,
     )
 
 

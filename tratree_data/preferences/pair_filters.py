@@ -66,19 +66,19 @@ def by_priority(candidates: Candidates) -> Ints:
 def margin_z(candidates: Candidates) -> Floats:
     """How many standard errors the margin is wide, with the noise of both sides; NaN where each side is one whole rollout.
 
-    Each side's score has the posterior Beta(1 + successes, 1 + failures), so that 1 of 1 against 0 of 1 is not certain.
-    Graded scores count as fractions of a success. The z-score is negative where the few rollouts of the better side prove nothing.
+    One failure and one success join each side's scores, so that 1 of 1 against 0 of 1 is not certain; for scores of 0 and 1 this is the
+    posterior Beta(1 + successes, 1 + failures). The z-score is negative where the few rollouts of the better side prove nothing.
     """
-    chosen = posterior(candidates.chosen_score, candidates.chosen_visits)
-    rejected = posterior(candidates.rejected_score, candidates.rejected_visits)
+    chosen = posterior(candidates.chosen_score, candidates.chosen_visits, candidates.chosen_squares)
+    rejected = posterior(candidates.rejected_score, candidates.rejected_visits, candidates.rejected_squares)
     z = (chosen[0] - rejected[0]) / np.sqrt(chosen[1] + rejected[1])
     return np.where(np.isin(candidates.kind, POOLED_KINDS), z, np.nan)
 
 
-def posterior(score: Floats, count: Ints) -> tuple[Floats, Floats]:
-    """(mean, variance) of scores with this mean and number, given a uniform prior."""
+def posterior(score: Floats, count: Ints, squares: Floats) -> tuple[Floats, Floats]:
+    """(mean, its variance) of scores with this mean, number and sum of squares, one failure and one success added (beliefs.sql)."""
     mean = (score * count + 1) / (count + 2)
-    return mean, mean * (1 - mean) / (count + 3)
+    return mean, ((squares + 1) / (count + 2) - mean**2) / (count + 3)
 
 
 def cap(groups: Ints, kind: Ints, largest: int | Ints | None) -> Flags:

@@ -50,8 +50,8 @@ def labelled_nodes(arrays: TreeArrays, states: States, labels: str) -> Ints:
         return scored[:0]
     if labels == "all":
         return scored
-    best = arrays.mean[states.ranked[states.start]]
-    worst = arrays.mean[states.ranked[states.start + states.size - 1]]
+    best = arrays.free_mean[states.ranked[states.start]]
+    worst = arrays.free_mean[states.ranked[states.start + states.size - 1]]
     contrasts = np.zeros(len(states.founder), dtype=bool)
     contrasts[states.group[states.ranked[states.start[best > worst]]]] = True
     return scored[contrasts[states.group[scored]]]

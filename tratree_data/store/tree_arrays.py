@@ -21,7 +21,8 @@ Flags = npt.NDArray[np.bool_]
 NO_NODE = -1
 FOUNDED_BY_NONE = -1
 """Below every rollout, so that roots come first."""
-NODE_COLUMNS = ("tree_id", "node_id", "parent_id", "depth", "state", "scored_visits", "score_sum", "scored_ends", "end_score_sum")
+FREE = ("free_visits", "free_score_sum", "free_score_squares")
+NODE_COLUMNS = ("tree_id", "node_id", "parent_id", "depth", "state", "scored_visits", "score_sum", "scored_ends", "end_score_sum", *FREE)
 STEP_COLUMNS = ("tree_id", "rollout_id", "step", "node_id")
 ROLLOUT_COLUMNS = ("tree_id", "rollout_id", "attempt", "score")
 
@@ -42,6 +43,9 @@ class TreeArrays:
     score_sum: Floats  # [N]
     scored_ends: Ints  # [N]
     end_score_sum: Floats  # [N]
+    free_visits: Ints  # [N] scored rollouts that chose for themselves what came after the node
+    free_score_sum: Floats  # [N]
+    free_score_squares: Floats  # [N]
     rollout_ids: pa.Array  # [R]
     rollout_row: Ints  # [R] row in the given table of rollouts
     rollout_tree: Ints  # [R]
@@ -54,6 +58,11 @@ class TreeArrays:
     def mean(self) -> Floats:
         """Mean score of the rollouts through each node; NaN where none has a score."""
         return divide(self.score_sum, self.scored_visits)
+
+    @property
+    def free_mean(self) -> Floats:
+        """The same over those that acted freely after the node: what it leads to."""
+        return divide(self.free_score_sum, self.free_visits)
 
     @property
     def end_mean(self) -> Floats:
@@ -130,6 +139,9 @@ def read_tree_arrays(nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) 
         score_sum=floats(nodes["score_sum"])[order],
         scored_ends=numbers(nodes["scored_ends"])[order],
         end_score_sum=floats(nodes["end_score_sum"])[order],
+        free_visits=numbers(_free(nodes, "free_visits", "scored_visits"))[order],
+        free_score_sum=floats(_free(nodes, "free_score_sum", "score_sum"))[order],
+        free_score_squares=floats(_free(nodes, "free_score_squares", "score_sum"))[order],
         rollout_ids=rollout_ids,
         rollout_row=rollout_row,
         rollout_tree=positions(rollouts["tree_id"], tree_ids)[rollout_row],
@@ -138,6 +150,11 @@ def read_tree_arrays(nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) 
         step_node=index_of_row[row_of_step[step_row]],
         step_row=step_row,
     )
+
+
+def _free(nodes: pa.Table, name: str, older: str) -> pa.ChunkedArray:
+    """Files of older builds count all scored rollouts, and a graded score as a share of a success."""
+    return pc.coalesce(nodes[name], nodes[older].cast(nodes[name].type)) if name in nodes.column_names else nodes[older]
 
 
 def select_rollouts(rollouts: pa.Table, step_nodes: pa.Table, tree_ids: pa.Array) -> Ints:

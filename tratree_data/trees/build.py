@@ -32,7 +32,7 @@ from tratree_data.trees.learning import resolve_rules
 from tratree_data.trees.normalise import parse_rules
 from tratree_data.trees.settings import AUTO, BuildSettings
 from tratree_data.trees.stats import merging_warnings
-from tratree_data.trees.tree import ROLLOUT_COLUMNS, STEP_COLUMNS, build_tree
+from tratree_data.trees.tree import BRANCHED, ROLLOUT_COLUMNS, STEP_COLUMNS, build_tree
 
 PROCESSES_FROM_STEPS = 2_000_000
 """Below this, starting worker processes costs more than it gains: the chunks share threads, which the kernels and Arrow leave free."""
@@ -105,7 +105,7 @@ def _choose_threshold(
 
 def _rollouts_to_build(store: Store, made: BuiltWith) -> tuple[pa.Table, list[str] | None]:
     """The rollouts of all trees, or of those that changed and the trees' ids."""
-    rollouts = read_outcomes(store, [*ROLLOUT_COLUMNS, "step_count"])
+    rollouts = read_outcomes(store, [*ROLLOUT_COLUMNS, BRANCHED, "step_count"])
     changed = _changed_trees(store, made, rollouts)
     if changed is None:
         return rollouts, None

@@ -23,6 +23,8 @@ from tratree_data.trees.normalise import Rule, normalise
 from tratree_data.trees.texts import NO_TEXT, one_array, take_texts, where_different
 
 ROLLOUT_COLUMNS = ["rollout_id", "tree_id", "attempt", "instruction", "score"]
+BRANCHED = "branch_node_id"
+"""A further column of rollouts, for those that repeat what led to a node."""
 STEP_COLUMNS = ["rollout_id", "step", "observation", "thought", "action"]
 TEXTS = ("observation", "thought", "action")
 
@@ -123,6 +125,7 @@ def _tables(
     ids = _node_ids(merged.parent, hash_texts(tree_ids), merged.tree, merged.founder, *hashes)
     _refuse_equal_ids(ids, merged, tree_ids)
     scores = rollouts["score"].to_numpy(zero_copy_only=False).astype(np.float64)
+    free_from = _free_from(rollouts, ids, merged.depth)
     columns = [
         tree_ids.take(pa.array(merged.tree)),
         hex_column(ids),
@@ -132,7 +135,7 @@ def _tables(
         take_texts(observations, merged.founder, one_array(rollouts["instruction"].take(head)), merged.tree),
         take_texts(thoughts, merged.founder, NO_TEXT),
         take_texts(actions, merged.founder),
-        *_count(len(ids), merged.node, first, tree, np.flatnonzero(is_root), scores),
+        *_count(len(ids), merged.node, first, tree, np.flatnonzero(is_root), scores, free_from),
     ]
     nodes = pa.table(columns, schema=arrow_schema("nodes"))
     edges = nodes.select(["tree_id", "parent_id", "node_id", "action", "visits", "scored_visits", "score_sum"]).filter(pa.array(~is_root))
@@ -186,9 +189,23 @@ def _node_ids(parent: Ints, roots: Hashes, tree: Ints, founder: Ints, observatio
     return ids
 
 
+def _free_from(rollouts: pa.Table, ids: Hashes, depth: Ints) -> Ints:
+    """[rollouts] depth of the node from which each acted: the root's, or that of the node where it was branched."""
+    free_from = np.zeros(rollouts.num_rows, np.int64)
+    if BRANCHED not in rollouts.column_names or rollouts[BRANCHED].null_count == rollouts.num_rows:
+        return free_from
+    branched = pc.index_in(one_array(rollouts[BRANCHED]), hex_column(ids), skip_nulls=True)
+    rows = np.flatnonzero(branched.is_valid())
+    free_from[rows] = depth[branched.take(pa.array(rows)).to_numpy()]
+    return free_from
+
+
 @compiled()
-def _count(size: int, node: Ints, first: Ints, tree: Ints, roots: Ints, scores: npt.NDArray[np.float64]) -> Any:
-    """Visits and ends of each node, those with a score, and the sums of their scores; NaN means no score."""
+def _count(size: int, node: Ints, first: Ints, tree: Ints, roots: Ints, scores: npt.NDArray[np.float64], free_from: Ints) -> Any:
+    """Visits and ends of each node, those with a score, and the sums of their scores; NaN means no score.
+
+    Then the scored rollouts that acted freely after the node, with the sums of their scores and of the squares.
+    """
     visits, scored, ends, scored_ends = (
         np.zeros(size, np.int64),
         np.zeros(size, np.int64),
@@ -196,6 +213,7 @@ def _count(size: int, node: Ints, first: Ints, tree: Ints, roots: Ints, scores: 
         np.zeros(size, np.int64),
     )
     score_sum, end_score_sum = np.zeros(size), np.zeros(size)
+    free, free_sum, free_squares = np.zeros(size, np.int64), np.zeros(size), np.zeros(size)
     for rollout in range(len(tree)):
         score = scores[rollout]
         has_score = not np.isnan(score)
@@ -207,8 +225,12 @@ def _count(size: int, node: Ints, first: Ints, tree: Ints, roots: Ints, scores: 
             if has_score:
                 scored[last] += 1
                 score_sum[last] += score
+            if has_score and position - first[rollout] + 1 >= free_from[rollout]:
+                free[last] += 1
+                free_sum[last] += score
+                free_squares[last] += score * score
         ends[last] += 1
         if has_score:
             scored_ends[last] += 1
             end_score_sum[last] += score
-    return visits, scored, score_sum, ends, scored_ends, end_score_sum
+    return visits, scored, score_sum, ends, scored_ends, end_score_sum, free, free_sum, free_squares
