@@ -18,10 +18,10 @@ import pyarrow as pa
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
+from tratree_data import __version__
 from tratree_data.experiments.small_models import make_model, make_tokenizer
 from tratree_data.models.chat_templates import training_template
 from tratree_data.models.loading import load_model, load_tokenizer
-from tratree_data.store.log import CODE_VERSION
 from tratree_data.store.schemas import table_from_rows
 from tratree_data.store.writer import commit, create_store, writing
 from tratree_data.training.token_rows import Lengths
@@ -164,7 +164,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         base = make_model(scratch / "base", make_tokenizer(WORDS), width=128, layers=3)
-        results: dict[str, Any] = {"code": CODE_VERSION}
+        results: dict[str, Any] = {"code": __version__}
         for name, method in (("sft", "sft"), ("tree-dpo", "tree-dpo")):
             results[name] = speed(method, base, scratch / name, arguments.rows, arguments.rounds)
         results["loading"] = loading(base, scratch, arguments.pairs)

@@ -2,6 +2,8 @@
 
     python tests/mutants.py --sample 40 [--seed 0] [--only tree_search/mcts.py]
 
+A change is shown to the tests that call the changed function, quickest first. Where none does, or where compiled code may behave otherwise,
+all tests of the module have the last word.
 A survivor is either equivalent (the program still does the same) or a missing test.
 """
 
@@ -15,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,6 +43,8 @@ COMPARISONS = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "==
 SIGNS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!=", ast.Is: "is", ast.In: "in"}
 ARITHMETIC = {ast.Add: ("+", "-"), ast.Sub: ("-", "+"), ast.Mult: ("*", "/"), ast.Div: ("/", "*")}
 MINUTES_PER_MUTANT = 15
+SECONDS_PER_TEST = 60
+"""What takes longer without compiled kernels is left for the second round."""
 
 
 @dataclass(frozen=True)
@@ -103,22 +108,66 @@ def whole(node: ast.expr) -> Place:
     return (node.lineno, node.col_offset), (node.end_lineno or 0, node.end_col_offset or 0)
 
 
-def survives(mutant: Mutant, copy: Path) -> bool:
-    """Whether the tests of the module still pass with the change."""
+def command(tests: Iterable[str], *options: str) -> list[str]:
+    files = sorted({str(Path("tests", test.partition("::")[0].removeprefix("tests/"))) for test in tests})
+    return [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-p", "helpers.touched", *options, *files]
+
+
+def environment(copy: Path, **more: str) -> dict[str, str]:
+    path = os.pathsep.join((str(copy), str(copy / "tests")))
+    return {**os.environ, "PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1", "NUMBA_CACHE_DIR": str(copy / ".numba"), **more}
+
+
+def tests_that_call(files: Iterable[str], copy: Path) -> dict[tuple[str, int], list[str]]:
+    """(file, first line of a function) → the tests that call it, quickest first. Kernels are not compiled, so that they count too."""
+    tests = sorted({test for file in files for test in TESTS[file]})
+    touched = copy.parent / "touched.json"
+    traced = os.pathsep.join(str(copy / "tratree_data" / file) for file in files)
+    settings = environment(copy, NUMBA_DISABLE_JIT="1", MUTANTS_TOUCHED=str(touched), MUTANTS_FILES=traced)
+    options = ("--maxfail=1000", "-m", "not slow", f"--timeout={SECONDS_PER_TEST}")
+    subprocess.run(command(tests, *options), cwd=copy, env=settings, check=False, stdout=subprocess.DEVNULL)
+    found: dict[tuple[str, int], list[tuple[float, str]]] = defaultdict(list)
+    for test, (seconds, calls) in json.loads(touched.read_text(encoding="utf-8")).items():
+        for path, line in calls:
+            found[str(Path(path).relative_to(copy / "tratree_data")), line].append((seconds, test))
+    return {place: [test for _, test in sorted(tests)] for place, tests in found.items()}
+
+
+def function_around(mutant: Mutant, copy: Path) -> int:
+    """The first line of the innermost function that contains the change, its decorators included; 0 at the top of the module."""
+    tree = ast.parse((copy / "tratree_data" / mutant.file).read_text(encoding="utf-8"))
+    around = [
+        min(part.lineno for part in (node, *node.decorator_list))
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef) and node.lineno <= mutant.line <= (node.end_lineno or 0)
+    ]
+    return max(around, default=0)
+
+
+def survives(mutant: Mutant, copy: Path, tests: list[str]) -> bool:
+    """Whether the tests that call the function pass with the change; of compiled code, and of what no test calls, all of the module's."""
     path = copy / "tratree_data" / mutant.file
     before = path.read_bytes()
     path.write_bytes(before[: mutant.start] + mutant.new.encode() + before[mutant.end :])
-    tests = [str(copy / "tests" / name) for name in TESTS[mutant.file]]
-    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *tests]
-    environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1", "NUMBA_CACHE_DIR": str(copy / ".numba")}
-    shutil.rmtree(copy / ".numba", ignore_errors=True)
+    chosen = copy.parent / "tests.json"
+    chosen.write_text(json.dumps(tests), encoding="utf-8")
     try:
-        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False, timeout=60 * MINUTES_PER_MUTANT)
-        return done.returncode == 0
-    except subprocess.TimeoutExpired:
-        return False
+        if tests and not passes(command(tests), environment(copy, NUMBA_DISABLE_JIT="1", MUTANTS_TESTS=str(chosen)), copy):
+            return False
+        if tests and b"@compiled" not in before:
+            return True
+        shutil.rmtree(copy / ".numba", ignore_errors=True)
+        return passes(command(TESTS[mutant.file]), environment(copy), copy)
     finally:
         path.write_bytes(before)
+
+
+def passes(command: list[str], environment: dict[str, str], copy: Path) -> bool:
+    try:
+        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, check=False, timeout=60 * MINUTES_PER_MUTANT)
+    except subprocess.TimeoutExpired:
+        return False
+    return done.returncode == 0
 
 
 def main() -> None:
@@ -140,9 +189,12 @@ def main() -> None:
             shutil.copy(file, copy)
         if (ROOT.parent / "shared").is_dir():
             (Path(folder) / "shared").symlink_to((ROOT.parent / "shared").resolve())
+        began = time.monotonic()
+        tests = tests_that_call(sorted({mutant.file for mutant in sample}), copy)
+        print(f"{len(tests)} functions are called by tests  {time.monotonic() - began:.0f} s", flush=True)
         for number, mutant in enumerate(sample, 1):
             began = time.monotonic()
-            survived = survives(mutant, copy)
+            survived = survives(mutant, copy, tests.get((mutant.file, function_around(mutant, copy)), []))
             survivors += [mutant] * survived
             state = "SURVIVED" if survived else "noticed"
             place = f"{mutant.file}:{mutant.line}"

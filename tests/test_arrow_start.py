@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 COMMAND = """
 import sys
 from tratree_data.system.arrow_start import spare_pandas
@@ -19,3 +21,16 @@ assert pa.Table.from_pandas(frame[["b"]]).to_pydict() == {"b": ["x", "y"]}
 
 def test_arrow_does_without_pandas_until_somebody_asks_for_it() -> None:
     subprocess.run([sys.executable, "-c", COMMAND], check=True)
+
+
+def test_a_verb_that_reads_texts_does_without_pydantic(capfd: pytest.CaptureFixture[str]) -> None:
+    """Typer needs it only to convert what was typed; numbers and choices are still refused as ever."""
+    command = "import sys\nfrom tratree_data.cli import main\ntry:\n    main()\nfinally:\n    print('pydantic' in sys.modules)"
+    subprocess.run([sys.executable, "-c", command, "sql", "nowhere", "select 1"], check=False)
+    out, err = capfd.readouterr()
+    assert out == "False\n"
+    assert "No such folder: nowhere" in err
+    subprocess.run([sys.executable, "-c", command, "sql", "nowhere", "select 1", "--time-limit", "soon"], check=False)
+    out, err = capfd.readouterr()
+    assert out == "True\n"
+    assert "Invalid value for '--time-limit'" in err

@@ -46,7 +46,7 @@ def add_columns(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 
     def add() -> None:
         monkeypatch.setattr(files, "data_folder", lambda name: folder if name == "schemas" else known(name))
-        schemas._table_schemas.cache_clear()
+        schemas.table_schema.cache_clear()
         assert all(after.split()[0] in arrow_schema(table).names for table, (_, after) in ADDED.items())
 
     return add
@@ -55,7 +55,7 @@ def add_columns(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
 @pytest.fixture(autouse=True)
 def _forget_added_columns() -> object:
     yield
-    schemas._table_schemas.cache_clear()
+    schemas.table_schema.cache_clear()
 
 
 def grown(folder: Path) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
 
+from tratree_data.cli.typer_start import spare_pydantic
 from tratree_data.results import StageResult
 from tratree_data.system.arrow_start import spare_pandas
 from tratree_data.system.plain_text import one_line
@@ -20,6 +21,7 @@ from tratree_data.system.settings import PYTHON_ONLY, Setting, Settings, field_k
 if TYPE_CHECKING:
     from rich.console import Console
 
+spare_pydantic()
 app = typer.Typer(
     name="tratree",
     help="Trajectory trees from agents' rollouts: build them, query them in SQL, publish them, train on them.",
@@ -53,9 +55,9 @@ Format = Annotated[str, typer.Option(help="table, json (one object per line), cs
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from tratree_data.store.log import CODE_VERSION
+        from tratree_data import __version__
 
-        print(f"tratree-data {CODE_VERSION}")
+        print(f"tratree-data {__version__}")
         raise typer.Exit
 
 

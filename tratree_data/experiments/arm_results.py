@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tratree_data import __version__
 from tratree_data.evaluation.compare import compare
 from tratree_data.evaluation.evaluate import summarise
 from tratree_data.evaluation.settings import METRICS
 from tratree_data.evaluation.significance import holm
 from tratree_data.experiments.artifacts import DONE
 from tratree_data.experiments.recipe import Recipe
-from tratree_data.store.log import CODE_VERSION
 from tratree_data.store.reader import open_store
 
 
@@ -40,7 +40,7 @@ def collect(plan: Recipe, folder: Path) -> dict[str, Any]:
     for pair, p_value in zip(comparisons, holm([_main_p(pair) for pair in comparisons]), strict=True):
         pair["p_holm"] = p_value
     spent = {str(seed): budget(folder / f"seed-{seed}") for seed in seeds}
-    return {"code": CODE_VERSION, "recipe": plan, "arms": arms, "comparisons": comparisons, "budget": spent}
+    return {"code": __version__, "recipe": plan, "arms": arms, "comparisons": comparisons, "budget": spent}
 
 
 def _main_p(pair: dict[str, Any]) -> float:

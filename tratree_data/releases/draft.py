@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from tratree_data import __version__
 from tratree_data.files import file_names, read_text
 from tratree_data.releases.about import About, read_about
 from tratree_data.releases.card import write_card
@@ -24,7 +25,7 @@ from tratree_data.releases.shards import write_tables
 from tratree_data.releases.traces import TABLE, write_traces
 from tratree_data.releases.version_numbers import Diff
 from tratree_data.store.locations import Place, read_plain
-from tratree_data.store.log import CODE_VERSION, Lineage
+from tratree_data.store.log import Lineage
 from tratree_data.store.manifest import CHECKSUMS, DROPPED, MANIFEST, Shard, file_hash, read_checksums
 from tratree_data.store.parquet_files import write_parquet
 from tratree_data.store.reader import Store
@@ -95,7 +96,7 @@ def write_data(store: Store, folder: Path, settings: PublishSettings, *, title: 
     about = read_about(settings, redactor.redact_settings)
     if settings.traces:
         shards[TABLE] = write_traces(folder, shards, splits, settings.traces, settings.shard_bytes)
-        lineage[TABLE] = asdict(Lineage("publish", {"traces": settings.traces}, {}, {}, TABLE, "", CODE_VERSION, FORMAT_VERSION))
+        lineage[TABLE] = asdict(Lineage("publish", {"traces": settings.traces}, {}, {}, TABLE, "", __version__, FORMAT_VERSION))
     return Draft(store, folder, settings.license, title, place, shards, splits, lineage, redactor.findings(), leaks, about, longest)
 
 
@@ -183,7 +184,7 @@ def _manifest(draft: Draft, version: str) -> dict[str, Any]:
     return {
         "format": FORMAT_VERSION,
         "version": version,
-        "code": CODE_VERSION,
+        "code": __version__,
         "splits": draft.splits,
         "tables": tables,
         "dropped": dropped is not None,

@@ -8,7 +8,6 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -16,6 +15,7 @@ from urllib.parse import unquote
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
+from tratree_data import __version__
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, TratreeError
 from tratree_data.store.buckets import BucketPath, comes_from_client, explain
 from tratree_data.store.locations import Place, delta_address, place
@@ -26,11 +26,6 @@ from tratree_data.system.safe_paths import inside, refuse_links_in
 
 LINEAGE_KEY = "tratree"
 MOST_OF_AN_ERROR = 200
-
-try:
-    CODE_VERSION = version("tratree-data")
-except PackageNotFoundError:  # a bare checkout
-    CODE_VERSION = "checkout"
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,7 @@ class Lineage:
     writes: dict[str, int]
     last: str
     commit: str
-    code: str = CODE_VERSION
+    code: str = __version__
     format: int = FORMAT_VERSION
     rows_of: int | None = None
     """The version whose rows this one has, in other files (compact.py)."""

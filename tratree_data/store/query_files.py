@@ -5,7 +5,6 @@ however it is written, can change a file, or learn where the dataset is.
 """
 
 import os
-import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -103,4 +102,4 @@ def memory_for_queries() -> int:
 
 def spill_folder(temporary: str) -> Path:
     """Where DuckDB puts what does not fit into memory; it makes the folder when it needs it, and removes it. Nobody can guess its name."""
-    return Path(temporary) / f"tratree-query-{os.getpid()}-{secrets.token_hex(8)}"
+    return Path(temporary) / f"tratree-query-{os.getpid()}-{os.urandom(8).hex()}"

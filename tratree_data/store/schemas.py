@@ -7,11 +7,11 @@ adds its table to CHANGED_TABLES; a dataset in an older format keeps its rollout
 """
 
 import os
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from threading import Lock
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
@@ -42,49 +42,28 @@ def table_names() -> list[str]:
     return file_names("schemas", ".sql")
 
 
+@cache
 def table_schema(name: str) -> TableSchema:
     if name not in table_names():
         raise NotFoundError(f"Unknown table {name!r}.{suggest(name, table_names())}")
-    return _table_schemas()[name]
-
-
-def create_statement(name: str) -> str:
-    """The CREATE TABLE as it is written down, comments included."""
-    return read_text("schemas", f"{name}.sql")
-
-
-@cache
-def _table_schemas() -> dict[str, TableSchema]:
-    """All at once, because DuckDB takes longer to start than to read them."""
-    import duckdb  # workers are handed their schemas, and do without
-
-    with duckdb.connect() as connection:
-        connection.execute("".join(map(create_statement, table_names())))
-        comments = dict(connection.execute("SELECT table_name, comment FROM duckdb_tables()").fetchall())
-        columns = _by_table(
-            connection,
-            "SELECT table_name, column_name, is_nullable, data_type, comment FROM duckdb_columns() ORDER BY table_name, column_index",
-        )
-        constraints = _by_table(
-            connection,
-            "SELECT table_name, constraint_type, expression, constraint_column_names FROM duckdb_constraints() "
-            "ORDER BY table_name, constraint_index",
-        )
-        return {
-            name: _table_schema(name, comments[name], columns[name], constraints[name], connection.sql(f"SELECT * FROM {name}"))
-            for name in table_names()
-        }
-
-
-def _by_table(connection: "duckdb.DuckDBPyConnection", query: str) -> dict[str, list[Any]]:
-    found: dict[str, list[Any]] = defaultdict(list)
-    for name, *values in connection.execute(query).fetchall():
-        found[name].append(values)
-    return found
-
-
-def _table_schema(name: str, comment: str, columns: list[Any], constraints: list[Any], empty: "duckdb.DuckDBPyRelation") -> TableSchema:
-    inferred = empty.to_arrow_table().schema
+    connection, one_at_a_time = _duckdb(os.getpid())
+    named = {"name": name}
+    with one_at_a_time:
+        connection.execute(create_statement(name))
+        try:
+            inferred = connection.sql(f"SELECT * FROM {name}").to_arrow_table().schema
+            comment = connection.execute("SELECT comment FROM duckdb_tables() WHERE table_name = $name", named).fetchall()[0][0]
+            columns = connection.execute(
+                "SELECT column_name, is_nullable, data_type, comment FROM duckdb_columns() WHERE table_name = $name ORDER BY column_index",
+                named,
+            ).fetchall()
+            constraints = connection.execute(
+                "SELECT constraint_type, expression, constraint_column_names FROM duckdb_constraints() WHERE table_name = $name "
+                "ORDER BY constraint_index",
+                named,
+            ).fetchall()
+        finally:
+            connection.execute(f"DROP TABLE {name}")
     keys = [tuple(names) for kind, _, names in constraints if kind == "PRIMARY KEY"]
     return TableSchema(
         name=name,
@@ -97,12 +76,17 @@ def _table_schema(name: str, comment: str, columns: list[Any], constraints: list
     )
 
 
-@cache
-def _checker(process: int) -> "duckdb.DuckDBPyConnection":
-    """Starting DuckDB takes ten times as long as a check. A forked process starts its own: threads do not survive a fork."""
-    import duckdb
+def create_statement(name: str) -> str:
+    """The CREATE TABLE as it is written down, comments included."""
+    return read_text("schemas", f"{name}.sql")
 
-    return duckdb.connect()
+
+@cache
+def _duckdb(process: int) -> "tuple[duckdb.DuckDBPyConnection, Lock]":
+    """Starting DuckDB takes ten times as long as a check. A forked process starts its own: threads do not survive a fork."""
+    import duckdb  # workers are handed their schemas, and do without
+
+    return duckdb.connect(), Lock()
 
 
 def arrow_schema(name: str) -> pa.Schema:
@@ -212,7 +196,7 @@ def check(name: str, table: pa.Table) -> pa.Table:
             raise BadInputError(f"{name}.{field.name} must not be NULL, but {column.null_count} rows are.\nNext: fill them in")
     table = table.cast(schema.arrow)
     if schema.checks and table.num_rows:
-        with _checker(os.getpid()).cursor() as connection:
+        with _duckdb(os.getpid())[0].cursor() as connection:
             connection.register(name, table)
             for expression in schema.checks.values():
                 bad = connection.sql(f"SELECT count(*) FROM {name} WHERE NOT ({expression})").fetchall()[0][0]

@@ -9,14 +9,14 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from tratree_data import __version__
 from tratree_data.files import DATA_FOLDERS, PACKAGE, data_folder
-from tratree_data.store.log import CODE_VERSION
 
 STACK = ("torch", "transformers", "trl", "peft", "accelerate")
 
 
 def provenance() -> dict[str, Any]:
-    return {"version": CODE_VERSION, "source": source_hash(), "packages": {name: _version(name) for name in STACK}}
+    return {"version": __version__, "source": source_hash(), "packages": {name: _version(name) for name in STACK}}
 
 
 @cache

@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tratree_data.store.log import CODE_VERSION
+from tratree_data import __version__
 from tratree_data.store.reader import Store
 from tratree_data.system.plain_text import one_line
 from tratree_data.viewing.colours import SCALE
@@ -98,7 +98,7 @@ def render_page(
     policy = content_policy(script, style, served)
     text = Template((PAGE / "page.html").read_text(encoding="utf-8")).substitute(
         policy=html.escape(policy),
-        version=html.escape(CODE_VERSION),
+        version=html.escape(__version__),
         title=html.escape(name),
         style=style,
         script=script,

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from tratree_data import __version__
 from tratree_data.evaluation.significance import holm, over_runs, p_over_runs
 from tratree_data.experiments.artifacts import DONE
 from tratree_data.experiments.recipe import Recipe
-from tratree_data.store.log import CODE_VERSION
 
 METRICS = ("reward", "success", "steps")
 SECONDS = ("training_seconds", "playing_seconds", "exploring_seconds", "stages_seconds")
@@ -33,7 +33,7 @@ def collect(plan: Recipe, folder: Path) -> dict[str, Any]:
     comparisons = compare_arms(runs, plan.get("compare", {}).get("pairs", []))
     rewards = {name: {str(seed): run["reward"] for seed, run in sorted(found.items())} for name, found in runs.items() if found}
     return {
-        "code": CODE_VERSION,
+        "code": __version__,
         "recipe": plan,
         "arms": arms,
         "comparisons": comparisons,
