@@ -13,7 +13,7 @@ import yaml
 from helpers.shop import import_rows, trajectories
 from helpers.tool_chats import write_log
 
-from tratree_data import build, demonstrations, import_log, pairs, publish, search
+from tratree_data import build, demonstrations, import_log, pairs, publish, score, search
 from tratree_data.errors import BadInputError
 from tratree_data.releases.about import About
 from tratree_data.releases.card import write_card
@@ -151,6 +151,18 @@ def test_scripts_are_called_scripts(tmp_path: Path) -> None:
     assert "4 rollouts by scripts (scripted-skill0.3), which are not language models" in text
     assert "Scripts wrote the thoughts and actions from templates" in text
     assert "Agents wrote" not in text
+
+
+def test_scores_given_later_name_who_gave_them(tmp_path: Path) -> None:
+    dataset = import_rows(tmp_path / "shop", [row | {"reward": None, "success": None} for row in trajectories([1])])
+    (tmp_path / "judges.csv").write_text("trajectory_id,score\n1-0,1\n1-1,0.5\n")
+    score(dataset, str(tmp_path / "judges.csv"))
+    publish(dataset, tmp_path / "release", version="0.1.0")
+    text = card_of(tmp_path / "release")
+    assert "Scores were given afterwards by judges.csv (2 rollouts); a mean over few" in text
+    assert "environment's own word" not in text
+    assert "Imported from logs of these formats: jsonl (4 rollouts)." in text
+    assert "files =" not in text
 
 
 def test_an_example_of_a_pair_and_of_a_rollout_are_from_the_data(release: Path) -> None:

@@ -365,7 +365,8 @@ def test_plug_ins_are_found_by_name_or_by_module_and_class(monkeypatch: pytest.M
 def test_the_command_lists_environments() -> None:
     result = subprocess.run([sys.executable, "-m", "tratree_data.cli", "environments"], capture_output=True, text=True, check=True)
     assert result.stdout.splitlines()[0].startswith("alfworld")
-    assert "webshop           ready" in result.stdout
+    ready = re.findall(r"^(\S+) +(?:ready|missing)", result.stdout, re.MULTILINE)
+    assert {"webshop", "inspect:module:task"} <= set(ready)
 
 
 def test_the_page_s_own_environment_works_as_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -386,7 +387,7 @@ def test_the_page_s_own_environment_works_as_it_says(tmp_path: Path, monkeypatch
         command = [sys.executable, "-m", "tratree_data.cli", *words]
         return subprocess.run(command, capture_output=True, text=True, check=True, env=environment, cwd=tmp_path)
 
-    assert "guessing          ready" in run("environments").stdout
+    assert re.search(r"^guessing +ready", run("environments").stdout, re.MULTILINE)
     run("explore", "guessing", "my-dataset", "--agent", "expert", "--attempts", "1", "--tasks", "3", "--option", "most=50")
     rollouts = open_store(tmp_path / "my-dataset").read("rollouts").to_pylist()
     assert [(row["task_id"], row["score"], row["end_observation"]) for row in sorted(rollouts, key=lambda row: row["task_id"])] == [

@@ -136,10 +136,14 @@ def test_merges_are_complete_and_show_where_texts_differ(tmp_path: Path) -> None
 def test_divergences_show_where_long_actions_differ(tmp_path: Path) -> None:
     same = "send message with a very long text that is the same "
     attempts = [("t", i, float(i), [("start", "", f"{same}to {name} now")]) for i, name in enumerate(["Omar", "Mia"])]
-    make_store(tmp_path / "d", *tables([*attempts, ("u", 0, 0.0, [("start", "", "go")]), ("u", 1, 1.0, [("start", "", "go on")])]))
+    attempts += [("u", 0, 0.0, [("start", "", "go")]), ("u", 1, 1.0, [("start", "", "go on")])]
+    calls = [f'Read {{"file_path": "/home/me/work/ferry/src/{name}.rs"}}' for name in ("main", "cache")]
+    attempts += [("v", i, float(i), [("start", "", call)]) for i, call in enumerate(calls)]
+    make_store(tmp_path / "d", *tables(attempts))
     build(tmp_path / "d", embedder="exact")
     found = open_store(tmp_path / "d").sql("SELECT best_action, worst_action FROM divergences").to_pylist()
-    assert {"best_action": "… to Mia …", "worst_action": "… to Omar …"} in found
+    assert {"best_action": "send … to Mia …", "worst_action": "send … to Omar …"} in found
     assert {"best_action": "go on", "worst_action": "go"} in found
+    assert {"best_action": 'Read … src/cache.rs"}', "worst_action": 'Read … src/main.rs"}'} in found
     full = open_store(tmp_path / "d").sql("SELECT best_action FROM decisions")["best_action"].to_pylist()
     assert f"{same}to Mia now" in full

@@ -133,6 +133,16 @@ def test_a_function_of_messages_writes_text(tmp_path: Path) -> None:
     assert set(open_store(tmp_path / "data").read("steps")["action"].to_pylist()) == {"right"}
 
 
+def test_an_agent_whose_answers_cannot_be_carried_out_is_reported_with_the_reason(tmp_path: Path) -> None:
+    def wrong(messages: list[dict[str, Any]], tools: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"tool_calls": [call("act", 0, command="right")]}
+
+    result = explore(tmp_path / "data", corridor.Corridor, wrong, attempts=1, tasks=1, max_steps=2)
+    assert result.notes[-1] == "2 of 2 actions were invalid, the first '(no action)', and the environment answered: act needs action."
+    assert str(result).splitlines()[0] == "explore: 1 rollouts, 2 steps"
+    assert result.notes[-1] in str(result)
+
+
 def test_agents_and_environments_are_found_in_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "helper.py").write_text("ACTION = 'Action: right'\n")

@@ -1,6 +1,7 @@
 """What every stage returns and the command line prints."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -11,3 +12,13 @@ class StageResult:
     changed: bool
     counts: dict[str, int]
     notes: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """As the command line prints it."""
+        counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in self.counts.items())
+        heading = f"{self.stage}: {counts}" if self.changed else f"{self.stage}: nothing to do ({counts})"
+        return "\n".join([heading, *(f"  {note}" for note in self.notes)])
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What a notebook displays."""
+        printer.text(str(self))

@@ -1,4 +1,4 @@
--- Where do the strongest preferences part, and how deep in the task?
+-- Where are preferences strongest, and how deep in the task?
 SELECT p.task_id, p.kind, n.depth, c.action AS chosen_action, r.action AS rejected_action, p.margin
 FROM pairs AS p
 JOIN nodes AS n ON n.node_id = p.node_id

@@ -70,7 +70,10 @@ def environments() -> None:
     """
     from tratree_data.environments import list_environments
 
-    for status in list_environments():
-        print(f"{status.name:18}{'ready' if status.ready else 'missing':9}{', '.join(status.found)}".rstrip())
-        for what, command in status.missing:
-            print(f"{'':18}{what}: {command}")
+    found = list_environments()
+    width = max(len(status.name) for status in found) + 2
+    for status in found:
+        print(f"{status.name:{width}}{'ready' if status.ready else 'missing':9}{', '.join(status.found)}".rstrip())
+        for command in dict.fromkeys(command for _, command in status.missing):
+            missing = ", ".join(what for what, its in status.missing if its == command)
+            print(f"{'':{width}}{missing}: {command}")

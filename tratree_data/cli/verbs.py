@@ -11,6 +11,7 @@ from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
+from rich.markup import escape
 
 from tratree_data.cli.typer_start import spare_pydantic
 from tratree_data.results import StageResult
@@ -72,10 +73,10 @@ def options(
 
 def report(result: StageResult) -> None:
     """Prints on stderr what a stage did."""
-    counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in result.counts.items())
-    messages.print(f"[bold]{result.stage}[/bold]: {counts}" if result.changed else f"[bold]{result.stage}[/bold]: nothing to do ({counts})")
-    for note in result.notes:
-        messages.print(f"  {note}", markup=False, soft_wrap=True)
+    heading, *notes = str(result).split("\n")
+    messages.print(f"[bold]{result.stage}[/bold]{escape(heading.removeprefix(result.stage))}")
+    for note in notes:
+        messages.print(note, markup=False, soft_wrap=True)
 
 
 def verb(settings: type[Settings], panel: str) -> Callable[[Callable[..., None]], None]:

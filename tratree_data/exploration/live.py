@@ -8,8 +8,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tratree_data.exploration.episode import FAILURES, Finished
+from tratree_data.system.plain_text import shorten
 
 REDRAW_SECONDS = 0.25
+MANY_INVALID = 0.5
+"""A larger share of invalid actions is reported: the agent's answers may not be what the environment reads."""
 
 
 class Live:
@@ -20,7 +23,8 @@ class Live:
         self.ends: Counter[str] = Counter()
         self.dropped: Counter[str] = Counter()
         self.troubles: dict[str, str] = {}
-        self.scored = self.successes = self.tokens = 0
+        self.scored = self.successes = self.tokens = self.steps = self.invalid = 0
+        self.first_invalid = ""
         self.score_sum = 0.0
         self.started = time.monotonic()
         self.drawn = 0.0
@@ -65,6 +69,12 @@ class Live:
             self.scored += 1
             self.score_sum += score
             self.successes += bool(rollout.get("success"))
+        self.steps += len(finished.steps)
+        seen = [*(step["observation"] for step in finished.steps), rollout.get("end_observation")]
+        for step, response in zip(finished.steps, seen[1:], strict=True):
+            if step["valid"] is False:
+                self.invalid += 1
+                self.first_invalid = self.first_invalid or f"{step['action'] or '(no action)'!r}, and the environment answered: {response}"
         for name in ("prompt_tokens", "completion_tokens"):
             count = rollout.get(name)
             self.tokens += count if isinstance(count, int) else 0
@@ -91,6 +101,8 @@ class Live:
             lines.append(f"{self.tokens / seconds:,.0f} tokens/s")
         if self.ends:
             lines.append("ended by: " + ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.ends.items())))
+        if self.invalid > self.steps * MANY_INVALID:
+            lines.append(f"{self.invalid:,} of {self.steps:,} actions were invalid, the first {shorten(self.first_invalid, 200)}")
         if self.dropped:
             lines.append("dropped: " + ", ".join(f"{reason} {count:,}" for reason, count in sorted(self.dropped.items())))
         lines += [f"first {reason}: {trouble[:300]}" for reason, trouble in sorted(self.troubles.items())]

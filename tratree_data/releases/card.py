@@ -17,6 +17,8 @@ from tratree_data.releases.card_facts import (
     environments,
     example_pair,
     example_trajectory,
+    imported,
+    judges,
     leaks,
     limits,
     redacted,
@@ -38,7 +40,7 @@ from tratree_data.viewing.web_page import page_of_trees
 
 QUESTIONS = {
     "question_agents": ("rollouts",),
-    "question_first_actions": ("nodes",),
+    "question_first_actions": ("nodes", "rollouts"),
     "question_margins": ("pairs", "nodes"),
     "question_hard_tasks": ("rollouts",),
     "question_actions": ("steps",),
@@ -48,6 +50,7 @@ IMAGE = "images/tree.svg"
 PAGE = "reports/trees.html"
 TREES_IN_THE_PAGE = 24
 LONGEST_SETTINGS = 1_000
+LAST_IMPORT = ("files", "first", "format")
 ANYWHERE = "path/to/this/folder"
 """How a card refers to its own folder: folders are moved and copied."""
 
@@ -96,6 +99,8 @@ def _facts(store: Store, manifest: Manifest, about: About, longest: Mapping[str,
         "overview": query(store, "overview").to_pylist()[0],
         "acted": acted,
         "written": written,
+        "judges": judges(store),
+        "imported": imported(store),
         "environments": environments(store, about),
         "pair": example_pair(store),
         "trajectory": example_trajectory(store),
@@ -107,7 +112,7 @@ def _facts(store: Store, manifest: Manifest, about: About, longest: Mapping[str,
         "sampling": _table_of(ask(store, "card_sampling")),
         "stages": _stages(manifest),
         "scores": _histogram(store),
-        "ends": _table_of(ask(store, "card_ends")),
+        "ends": _ends(store),
         "splits": _table_of(
             [{"split": manifest.splits.get(row["split"], row["split"]), **_without(row, "split")} for row in ask(store, "card_splits")]
         ),
@@ -182,8 +187,8 @@ def _origins(settings: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _settings(settings: dict[str, Any]) -> str:
-    """The settings that were given; a stage that made a dataset from others names those."""
-    recorded = {name: value for name, value in settings.items() if value not in (None, "", [], {})}
+    """The settings that were given, without those of the last import only; a stage that made a dataset from others names those."""
+    recorded = {name: value for name, value in settings.items() if value not in (None, "", [], {}) and name not in LAST_IMPORT}
     if "from" in recorded:
         recorded["from"] = ", ".join(origin["name"] for origin in recorded["from"])
     written = {
@@ -197,6 +202,12 @@ def _histogram(store: Store) -> str:
     labels = [(i, f"{i / 10:.1f} – {(i + 1) / 10:.1f}") for i in range(10)] + [(10, "1")]
     rows = [(label, counts.get(number, 0)) for number, label in labels]
     return bars([*rows, ("no score", counts[11])] if 11 in counts else rows)
+
+
+def _ends(store: Store) -> str:
+    """Nothing where no log says why its rollouts ended."""
+    rows = ask(store, "card_ends")
+    return "" if {row["end_reason"] for row in rows} == {"unknown"} else _table_of(rows)
 
 
 def _dropped(store: Store) -> str:

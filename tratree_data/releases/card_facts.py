@@ -51,6 +51,23 @@ def _names(names: list[str]) -> str:
     return ", ".join(names[:NAMES_SHOWN]) + more
 
 
+def judges(store: Store) -> str:
+    """Whose word the scores are."""
+    given = ask(store, "card_judges") if store.has("rollout_scores") else []
+    sources = ", ".join(f"{row['source']} ({row['rollouts']:,} rollouts)" for row in given)
+    own = store.sql("SELECT count(*) AS n FROM rollouts WHERE score IS NOT NULL")["n"][0].as_py()
+    words = [f"Scores were given afterwards by {sources}"] if given else []
+    words += (
+        ["Other scores are the environment's own word" if given else "A score is the environment's own word"] if own or not given else []
+    )
+    return "; ".join([*words, "a mean over few rollouts is uncertain"])
+
+
+def imported(store: Store) -> str:
+    """From which logs the rollouts come; nothing if they were explored."""
+    return ", ".join(f"{row['format']} ({row['rollouts']:,} rollouts)" for row in ask(store, "card_formats"))
+
+
 def environments(store: Store, about: About) -> list[dict[str, str]]:
     """Each environment with its version, a sentence on it, and the instructions that agents got there."""
     return [

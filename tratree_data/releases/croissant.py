@@ -125,7 +125,7 @@ def _responsible(facts: Mapping[str, Any]) -> dict[str, Any]:
     found = facts["redacted"]
     said = {
         "dataCollection": f"Agents attempted tasks: {facts['acted']}. Environments: {'; '.join(places)}",
-        "dataLimitations": [*facts["limits"], "A score is the environment's own word, and a mean over few rollouts is uncertain."],
+        "dataLimitations": [*facts["limits"], f"{facts['judges']}."],
         "dataBiases": [
             f"The runs show the habits and errors of what acted ({facts['acted']}), in these environments only. {solved}",
             facts["written"],

@@ -40,7 +40,7 @@ def check_names() -> list[str]:
 
 
 def named_queries() -> pa.Table:
-    """Every named query with its parameters and the question that it answers: the comment at the start of its file."""
+    """Every named query with its parameters and the question that it answers (the comment that begins its file); those without first."""
     rows = []
     for name in query_names():
         text = query_text(name)
@@ -48,7 +48,7 @@ def named_queries() -> pa.Table:
         needed = duckdb.extract_statements(text)[0].named_parameters
         answers = " ".join(line.removeprefix("--").strip() for line in comment)
         rows.append({"name": name, "needs": ", ".join(sorted(needed)), "answers": answers})
-    return pa.Table.from_pylist(rows)
+    return pa.Table.from_pylist(sorted(rows, key=lambda row: bool(row["needs"])))
 
 
 def query(store: Store, name: str, **parameters: Any) -> pa.Table:

@@ -12,7 +12,7 @@ from tratree_data.store.release import open_dataset
 from tratree_data.system.plain_text import shorten
 from tratree_data.viewing.show import show
 
-DEPTH = 5
+DEPTH, TREE_LINES, ANSWER_LINES = 5, 40, 6
 
 
 def summarise_run(directory: str | Path, width: int = 100) -> Text:
@@ -21,10 +21,19 @@ def summarise_run(directory: str | Path, width: int = 100) -> Text:
     parts = [Text("\n".join([f"Tables in {directory}:", *counts]))]
     task = _example_task(store) if store.has("nodes") else None
     if task is not None:
-        parts.append(show(directory, task, depth=DEPTH, width=width))
+        parts.append(_small(directory, task, width))
     if store.has("pairs") and store.count("pairs"):
         parts.append(Text(_example_pair(store, width)))
     return Text("\n\n").join([*parts, Text(_next(store, task))])
+
+
+def _small(directory: str | Path, task: str, width: int) -> Text:
+    """The tree as deep as it takes few lines; a very wide one is for the page."""
+    for depth in range(DEPTH, 0, -1):
+        drawn = show(directory, task, depth=depth, width=width)
+        if drawn.plain.count("\n") <= TREE_LINES:
+            return drawn
+    return Text(f"The tree of {task} is too wide for a summary.")
 
 
 def _example_task(store: Store) -> str | None:
@@ -41,16 +50,19 @@ def _example_pair(store: Store, width: int) -> str:
     ]
     lines.append(f"  {shorten(row['prompt'], room)}")
     for side in ("chosen", "rejected"):
-        lines += [f"  {side if i == 0 else '':<8}  {shorten(line, room)}" for i, line in enumerate(row_text(row[side]).splitlines())]
+        said = row_text(row[side]).splitlines()
+        said = said if len(said) <= ANSWER_LINES else [*said[:ANSWER_LINES], f"… {len(said) - ANSWER_LINES:,} more lines"]
+        lines += [f"  {side if i == 0 else '':<8}  {shorten(line, room)}" for i, line in enumerate(said)]
     return "\n".join(lines)
 
 
 def _next(store: Store, task: str | None) -> str:
+    scored = query(store, "overview")["scored"][0].as_py()
     commands = [
         f"tratree show {store.path} {task or ''}".rstrip(),
-        f"tratree sql {store.path} divergences",
+        f"tratree sql {store.path} {'divergences' if scored else 'decisions'}",
         f"tratree view {store.path} --out page.html",
     ]
-    if not query(store, "overview")["scored"][0].as_py():
+    if not scored:
         commands.append(f"tratree score {store.path} --with scores.csv, or judge:model=NAME: best paths and pairs need scores")
     return "\n".join(["Next:", *(f"  {command}" for command in commands)])
