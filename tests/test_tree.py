@@ -296,6 +296,7 @@ def test_hashes_are_xxh64() -> None:
         ),
         ("list-order", "b.txt\na.txt\nc", "a.txt\nc\nb.txt"),
         ("list-order", "Available: look, go north, take", "Available: go north, take, look"),
+        ("list-order", "ok\nFiles: README.md, src, setup.py", "ok\nFiles: setup.py, README.md, src"),
     ],
 )
 def test_presets_see_through(preset: str, left: str, right: str) -> None:
@@ -324,6 +325,7 @@ def test_result_headers_keep_what_the_command_did() -> None:
     [
         ("you see a knife 3, a fork 1", "you see a knife 1, a fork 3"),
         ("In the drawer 3 you see a cup, and a fork", "In the drawer 4 you see a cup, and a fork"),
+        ("Price: $12.50, $9.99 with tax", "Price: $12.99, $9.50 with tax"),
         ("the cup is on the table, and a fork is here", "the table is on the cup, and a fork is here"),
     ],
 )

@@ -50,9 +50,7 @@ def read_facts(rollouts: pa.Table, table: pa.Table, first: Ints, tree: Ints, com
     observations = table["observation"].combine_chunks() if isinstance(table["observation"], pa.ChunkedArray) else table["observation"]
     rollout = np.repeat(np.arange(len(first) - 1), np.diff(first))
     at_start = np.arange(len(rollout)) == first[rollout]
-    silent = pc.is_in(observations, comparing.uninformative.cast(observations.type)).to_numpy(zero_copy_only=False)
-    empty = pc.equal(pc.utf8_trim_whitespace(observations), pa.scalar("", observations.type)).to_numpy(zero_copy_only=False)
-    says_nothing = silent | empty
+    says_nothing = _say_nothing(observations, comparing.uninformative)
     texts = normalise(observations, comparing.rules)
     steps = Steps(
         first,
@@ -74,6 +72,16 @@ def read_facts(rollouts: pa.Table, table: pa.Table, first: Ints, tree: Ints, com
     left = first[rollout + 1] - 1 - np.arange(len(rollout))
     outcome = credit.Outcome(rollout, tree[rollout], tree, score, left)
     return Facts(rollouts, table, tree, steps, outcome, solved, left == 0, merges)
+
+
+def _say_nothing(observations: pa.Array, uninformative: pa.Array) -> Flags:
+    """[steps] whether the observation is blank or one of the uninformative ones; only texts as long as these are compared with them."""
+    size = pc.binary_length(observations).to_numpy(zero_copy_only=False)
+    found = (size == 0) | pc.utf8_is_space(observations).to_numpy(zero_copy_only=False)
+    short = np.flatnonzero(size <= int(pc.max(pc.binary_length(uninformative)).as_py() or 0))
+    listed = pc.is_in(observations.take(pa.array(short)), uninformative.cast(observations.type))
+    found[short] |= listed.to_numpy(zero_copy_only=False)
+    return np.asarray(found)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,8 @@ import re
 
 import pyarrow as pa
 
-ITEM = r"[^,;:.!?\n\[\](){}]+"
+ITEM = r"(?:[^,;:.!?\n\[\](){}]|[.:](?=\w))+"
+"""Without the marks at which sentences end, but for those within a word: README.md, 10:30."""
 LIST = re.compile(rf"{ITEM}(?:, ?{ITEM})+")
 LAST = re.compile(r"^(?:and|or) ")
 STARTS = re.compile(r"(?:^|(?<= ))(?=(?:an?|the|some|\d+) )")
