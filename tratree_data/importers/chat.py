@@ -20,8 +20,9 @@ from typing import Any
 
 from tratree_data import ids
 from tratree_data.importers import log_records
-from tratree_data.importers.conversations import OBSERVATION_LABEL, Turn, instruction_in, record_of_turns, split_answer
+from tratree_data.importers.conversations import OBSERVATION_LABEL, Turn, instruction_in, record_of_turns, split_answer, without_label
 from tratree_data.importers.log_records import KeyWatch, LogStep, Record, Unusable
+from tratree_data.importers.plain_messages import has_float
 from tratree_data.importers.quick_json import UNSURE, quick_value
 from tratree_data.messages import INPUT_KEYS, INSTRUCTING, messages_of_steps, output_of, sorted_json
 
@@ -195,7 +196,7 @@ def _acted(observation: str, message: Message, react: bool) -> LogStep:
 
 def observed(messages: Iterable[Message], calls: Sequence[dict[str, Any]] = ()) -> str:
     """What the agent saw: the messages' texts joined by blank lines, results of parallel calls in the order of the calls' texts."""
-    return OBSERVATION_LABEL.sub("", "\n\n".join(result_texts(messages, calls)))
+    return without_label(OBSERVATION_LABEL, "\n\n".join(result_texts(messages, calls)))
 
 
 def result_texts(messages: Iterable[Message], calls: Sequence[dict[str, Any]] = ()) -> list[str]:
@@ -225,7 +226,7 @@ def action_text(call: dict[str, Any]) -> str:
 def canonical_arguments(text: str) -> str:
     """JSON with sorted keys, whole numbers without a fraction; a text that is not JSON, or has a key twice, as it is."""
     value = quick_value(text.encode("utf-8", "surrogatepass"))
-    if value is not UNSURE and not _has_float(value):
+    if value is not UNSURE and not has_float(value):
         return sorted_json(value)
     watch = KeyWatch()
     try:
@@ -233,12 +234,6 @@ def canonical_arguments(text: str) -> str:
         return text if watch.repeated is not None else json.dumps(_canonical(value), ensure_ascii=False, sort_keys=True)
     except (ValueError, RecursionError):
         return text
-
-
-def _has_float(value: Any) -> bool:
-    if isinstance(value, dict):
-        return any(map(_has_float, value.values()))
-    return any(map(_has_float, value)) if isinstance(value, list) else isinstance(value, float)
 
 
 def _canonical(value: Any) -> Any:

@@ -116,6 +116,12 @@ def call_text(function: str, arguments: Any) -> str:
     return f"{function} {arguments if isinstance(arguments, str) else json.dumps(arguments, ensure_ascii=False, sort_keys=True)}"
 
 
+def without_label(label: re.Pattern[str], text: str) -> str:
+    r"""The text behind a label at its beginning. `sub` would look for it everywhere, though the pattern has \A."""
+    found = label.match(text)
+    return text[found.end() :] if found else text
+
+
 def split_answer(text: str) -> tuple[str, str]:
     """What an agent wrote → (thought, action). Without labels the whole text is the action; a thought alone has an empty one."""
     thinking = THINKING.match(text)
@@ -123,10 +129,10 @@ def split_answer(text: str) -> tuple[str, str]:
     text = text[thinking.end() :] if thinking else text
     match = THOUGHT_AND_ACTION.search(text)
     if match is not None:
-        said = THOUGHT_LABEL.sub("", text[: match.start()]).strip()
+        said = without_label(THOUGHT_LABEL, text[: match.start()]).strip()
         return "\n".join(part for part in (hidden, said) if part), match["action"].strip()
     if THOUGHT_LABEL.match(text):
-        return "\n".join(part for part in (hidden, THOUGHT_LABEL.sub("", text).strip()) if part), ""
+        return "\n".join(part for part in (hidden, without_label(THOUGHT_LABEL, text).strip()) if part), ""
     return hidden, text.strip()
 
 
@@ -200,7 +206,7 @@ def apply_step_metadata(record: Record, facts: Any) -> None:
 
 
 def _step(turn: Turn, observation: str) -> LogStep:
-    observation = OBSERVATION_LABEL.sub("", observation)
+    observation = without_label(OBSERVATION_LABEL, observation)
     if turn.calls:
         thought = "\n".join(part for part in (turn.thought, turn.content) if part.strip())
         return LogStep(observation, thought, "\n".join(turn.calls))

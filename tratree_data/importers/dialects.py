@@ -16,12 +16,10 @@ from tratree_data.importers import log_records
 from tratree_data.importers.chat import Message
 from tratree_data.importers.conversations import CALL_PARTS, CONTENTS, REASONING, ROLES, TEXT_PARTS, THOUGHT_PARTS
 from tratree_data.importers.log_records import Unusable
+from tratree_data.importers.plain_messages import CALL_IDS, TAKEN, TOOL_RESULTS, arguments_text, plain_messages
 from tratree_data.messages import json_text
 
 TOOL_ROLES = ("tool", "function", "toolresult", "tool_result")
-TOOL_RESULTS = ("tool_result", "toolResult")
-CALL_IDS = ("tool_call_id", "toolCallId", "tool_use_id", "call_id")
-TAKEN = {"role", "from", "name", "toolName", "tool_calls", "toolCalls", "function_call", *CONTENTS, *REASONING, *CALL_IDS}
 DATA_URL = re.compile(r"data:(?P<type>[\w.+/-]*)[^,]{0,100};base64,")
 MEDIA_TYPES = ("media_type", "mimeType", "mime_type", "mediaType")
 MEDIA_DATA = ("data", "file_data", "b64_json")
@@ -31,9 +29,9 @@ HASH_DIGITS = 16
 
 def read_messages(value: Any, name: str) -> list[Message]:
     """A message as OpenAI, Anthropic, ShareGPT and their many relatives write it; tool results among its parts become messages."""
-    plain = _plain_message(value)
+    plain = plain_messages(value)
     if plain is not None:
-        return [plain]
+        return plain
     entry = log_records.mapping(value, name)
     role_name = log_records.text(entry.get("role", entry.get("from")), f"{name}.role").lower()
     role = "tool" if role_name in TOOL_ROLES else "developer" if role_name == "developer" else ROLES.get(role_name)
@@ -79,45 +77,6 @@ def _exact_call(call: dict[str, Any], name: str) -> dict[str, Any]:
 
 def _text_or_none(value: Any, name: str) -> str | None:
     return None if value is None else log_records.text(value, name)
-
-
-PLAIN_KEYS = {
-    "system": frozenset({"role", "content"}), "user": frozenset({"role", "content"}),
-    "tool": frozenset({"role", "content", "tool_call_id"}), "assistant": frozenset({"role", "content", "tool_calls"}),
-}  # fmt: skip
-
-
-def _plain_message(entry: Any) -> Message | None:
-    """The message that most logs hold, as OpenAI writes it and nothing else; None where there is more to read. Only a shorter way."""
-    role = entry.get("role") if type(entry) is dict else None
-    if type(role) is not str or not entry.keys() <= PLAIN_KEYS.get(role, frozenset()):
-        return None
-    content = entry.get("content")
-    if type(content) is not str and not (content is None and role == "assistant"):
-        return None
-    message: Message = {"role": role, "content": content}
-    if role == "tool":
-        call = entry.get("tool_call_id")
-        if type(call) is not str or not call.strip():
-            return None
-        message["tool_call_id"] = call
-    calls = entry.get("tool_calls")
-    if calls:
-        read = [_plain_call(call) for call in calls] if type(calls) is list else [None]
-        if None in read:
-            return None
-        message["tool_calls"] = read
-    return message
-
-
-def _plain_call(call: Any) -> dict[str, Any] | None:
-    function = call.get("function") if type(call) is dict else None
-    if type(function) is not dict:
-        return None
-    identity, name, arguments = call.get("id"), function.get("name"), function.get("arguments")
-    if type(identity) is not str or type(name) is not str or type(arguments) is not str or not (identity.strip() and name.strip()):
-        return None
-    return {"id": identity, "name": name, "arguments": arguments}
 
 
 def _add_acts(message: Message, entry: dict[str, Any], content: Any, name: str) -> None:
@@ -196,7 +155,7 @@ def read_call(call: Any, name: str) -> dict[str, Any]:
     return {
         "id": None if identity is None else log_records.identifier(identity, f"{name}.id"),
         "name": log_records.identifier(called, f"{name}.name"),
-        "arguments": "{}" if arguments is None else arguments if isinstance(arguments, str) else json_text(arguments),
+        "arguments": "{}" if arguments is None else arguments if isinstance(arguments, str) else arguments_text(arguments),
     }
 
 

@@ -77,7 +77,7 @@ def _record(where: str, environment: str, said: list[Turn], start: int) -> Recor
         prompt=said[0].content if start else "",
         instruction=conversations.instruction_in(conversation.steps[0].observation),
         steps=conversation.steps,
-        end_observation=conversations.OBSERVATION_LABEL.sub("", conversation.end_observation),
+        end_observation=conversations.without_label(conversations.OBSERVATION_LABEL, conversation.end_observation),
     )
 
 

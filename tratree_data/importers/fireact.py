@@ -48,7 +48,11 @@ def _parse(file: LogFile, options: Options, where: str, key: str, value: Any) ->
 
 def _from_messages(messages: list[Any]) -> tuple[str, list[LogStep], str]:
     conversation = conversations.converse(conversations.read_turn(message, f"traj[{i}]") for i, message in enumerate(messages))
-    return conversation.steps[0].observation, conversation.steps, conversations.OBSERVATION_LABEL.sub("", conversation.end_observation)
+    return (
+        conversation.steps[0].observation,
+        conversation.steps,
+        conversations.without_label(conversations.OBSERVATION_LABEL, conversation.end_observation),
+    )
 
 
 def _from_text(log: str) -> tuple[str, list[LogStep], str]:

@@ -12,15 +12,18 @@ from typing import Any, BinaryIO
 
 from tratree_data.importers import log_records
 from tratree_data.importers.inspect_agents import subagents_of
-from tratree_data.importers.inspect_samples import JSON, Sample, attached_text, eval_of, note_event, read_sample, record_of
+from tratree_data.importers.inspect_samples import JSON, Sample, attached_text, eval_of, note_event, read_sample, record_of, take_members
 from tratree_data.importers.log_files import READ_ERRORS, JsonStream, LogFile
 from tratree_data.importers.log_records import LONGEST_KEY, Options, Problem, Record, Unusable
+from tratree_data.importers.quick_json import quick_value
 from tratree_data.importers.zip_members import ZIP_MAGICS, open_archive, open_member, refusal
 
 ENDING = ".eval"
 ENDINGS = (ENDING, ".json")
 FAULTS = (Unusable, UnicodeDecodeError, RecursionError, *READ_ERRORS)
 FEW_MESSAGES = 200
+MOST_AT_ONCE = 4 * 2**20
+"""Bytes of a sample that is parsed as one value; longer ones are read member by member."""
 HEADER, START = "header.json", "_journal/start.json"
 SAMPLE = re.compile(r"samples/(?P<sample>.+_epoch_(?P<epoch>\d+))(?P<cut>/sample)?\.json", re.DOTALL)
 MEMBERS = {
@@ -108,6 +111,12 @@ def _value(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
 
 def _whole_sample(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most_messages: int) -> Sample:
     sample = Sample()
+    if member.file_size <= MOST_AT_ONCE and most_messages == sys.maxsize:
+        with open_member(archive, member) as handle:
+            value = quick_value(handle.read())
+        if type(value) is dict:
+            take_members(value, sample)
+            return sample
     with open_member(archive, member) as handle:
         read_sample(JsonStream(handle), sample, most_messages)
     return sample

@@ -79,6 +79,23 @@ def read_sample(stream: JsonStream, sample: Sample, most_messages: int = sys.max
     return True
 
 
+def take_members(members: JSON, sample: Sample) -> None:
+    """What `read_sample` takes, of a sample that is one value."""
+    for key, value in members.items():
+        sample.facts[key] = None
+        if key == "messages" and isinstance(value, list):
+            for message in value:
+                sample.messages.append(message)
+        elif key == "events" and isinstance(value, list):
+            for event in value:
+                note_event(sample, event)
+        elif key == "attachments" and isinstance(value, dict):
+            for name, text in value.items():
+                _attach(sample, name, text)
+        else:
+            sample.facts[key] = value
+
+
 def _watched(stream: JsonStream, sample: Sample) -> Any:
     value = stream.value()
     sample.repeated = sample.repeated or stream.watch.repeated
@@ -191,16 +208,18 @@ def spoken_messages(sample: Sample, value: Any, name: str) -> list[Message]:
         beside: dict[str, list[Any]] = {"server_tools": [], "redacted_reasoning": []}
         message["content"] = [_block(block, beside) for block in content]
         message |= {key: found for key, found in beside.items() if found}
-    failure = log_records.optional_text(log_records.at(message.get("error"), "message"), f"{name}.error")
+    failure = log_records.optional_text(log_records.at(message["error"], "message"), f"{name}.error") if message.get("error") else ""
     if failure:  # what went wrong is what the agent saw
         said = [content] if isinstance(content, str) and content else message["content"] if isinstance(content, list) else []
         message["content"] = [*said, failure] if said else failure
     if isinstance(message.get("tool_call_id"), list):  # of a user who says what tools returned
         message["tool_call_ids"] = message.pop("tool_call_id")
     spoken = read_messages(message, name)
-    about = json.loads(sample.turns.get(str(message.get("id")), "{}")) | _unparsed(message) if spoken[0]["role"] == "assistant" else {}
-    if about:
-        spoken[0]["metadata"] = spoken[0].get("metadata", {}) | about
+    if spoken[0]["role"] == "assistant":
+        turn = sample.turns.get(str(message.get("id")))
+        about = (json.loads(turn) if turn else {}) | _unparsed(message)
+        if about:
+            spoken[0]["metadata"] = spoken[0].get("metadata", {}) | about
     return spoken
 
 
