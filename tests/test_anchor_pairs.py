@@ -20,6 +20,7 @@ from tratree_data.state_graphs.compared import Comparing
 from tratree_data.state_graphs.settings import StatesSettings
 from tratree_data.state_graphs.states import graph_of_steps
 from tratree_data.store.release import open_dataset
+from tratree_data.trees.stats import graph_advice
 from tratree_data.trees.tree import build_tree
 
 ATTEMPTS = st.lists(
@@ -99,3 +100,23 @@ def test_the_verb_makes_them_from_the_tables_of_states(tmp_path: Path, form: str
     assert pairs(tmp_path, kinds=("anchor",), anchor_history="1", form=form).counts["pairs"] == 0, "what came before differs"
     states(tmp_path, history=("0",))
     assert pairs(tmp_path, kinds=("anchor",), form=form).changed, "its states are new"
+
+
+def test_advice_says_when_only_states_show_the_divergences(tmp_path: Path) -> None:
+    ends = [("t", "the order", "cancel", "refund"), ("u", "the seat", "keep", "change"), ("v", "the bag", "add", "remove")]
+    talks = [
+        (task, i, float(i % 2), [(f"hello {i}", "", f"yes {i}"), (seen, "", good if i % 2 else bad)])
+        for task, seen, good, bad in ends
+        for i in range(4)
+    ]
+    same = [(task, i, score, [("hello", "", "yes"), *steps[1:]]) for task, i, score, steps in talks]
+    for name, attempts, expected in (("talks", talks, 1), ("same", same, 0)):
+        make_store(tmp_path / name, *tables(attempts))
+        build(tmp_path / name, embedder="exact")
+        assert graph_advice(open_dataset(tmp_path / name)) == []
+        states(tmp_path / name)
+        found = graph_advice(open_dataset(tmp_path / name))
+        assert len(found) == expected
+    pairs(tmp_path / "talks", kinds=("divergence", "anchor"))
+    assert open_store(tmp_path / "talks").count("pairs")
+    assert graph_advice(open_dataset(tmp_path / "talks")) == []

@@ -21,6 +21,8 @@ from tratree_data.system.progress import progress
 SAMPLED_TREES = 1_000
 FEW_SPLIT = 0.1
 """Share of nodes, or of trees, from which on a cause is reported."""
+MANY_MORE = 3
+"""From how many times as many divergences in the graph on pairs are better made there."""
 CAUSES = {
     "one_attempt": (0.05, "have only one attempt", "tratree explore with more --attempts, or import more logs of these tasks"),
     "unscored": (0.0, "have no scores, so search and pairs leave them out", "tratree score {directory} --with FILE"),
@@ -98,7 +100,22 @@ def limits(store: Store) -> list[tuple[str, str]]:
 
 def advice(store: Store) -> list[str]:
     """The limits of the trees and of their merging, each with the next command."""
-    return [*(f"{text}. Next: {command}" for text, command in limits(store)), *merging_warnings(store)]
+    return [*(f"{text}. Next: {command}" for text, command in limits(store)), *merging_warnings(store), *graph_advice(store)]
+
+
+def graph_advice(store: Store) -> list[str]:
+    """Where states teach more than trees, as in conversations that no two attempts begin with the same words."""
+    if not store.has("transitions"):
+        return []
+    if store.has("pairs") and store.sql("SELECT count(*) AS n FROM pairs WHERE kind = 'anchor'")["n"][0].as_py():
+        return []
+    found = query(store, "graph_decisions").to_pylist()[0]
+    if found["in_graph"] < MANY_MORE * max(1, found["in_trees"]):
+        return []
+    return [
+        f"in {found['in_graph']:,} states attempts chose differently, with different scores; {found['in_trees']:,} of these decisions are "
+        f"in the trees, because what came before differs. Next: tratree pairs {quote(str(store.path))} --kind divergence --kind anchor"
+    ]
 
 
 def merging_warnings(store: Store) -> list[str]:

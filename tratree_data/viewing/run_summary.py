@@ -10,6 +10,7 @@ from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 from tratree_data.store.release import open_dataset
 from tratree_data.system.plain_text import shorten
+from tratree_data.trees.stats import graph_advice
 from tratree_data.viewing.show import show
 
 DEPTH, TREE_LINES, ANSWER_LINES = 5, 40, 6
@@ -24,6 +25,7 @@ def summarise_run(directory: str | Path, width: int = 100) -> Text:
         parts.append(_small(directory, task, width))
     if store.has("pairs") and store.count("pairs"):
         parts.append(Text(_example_pair(store, width)))
+    parts += [Text(f"! {text}") for text in graph_advice(store)]
     return Text("\n\n").join([*parts, Text(_next(store, task))])
 
 
