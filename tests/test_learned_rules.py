@@ -83,6 +83,7 @@ def test_auto_applies_what_was_learned_and_says_so(tmp_path: Path) -> None:
     (rule,) = last_settings(open_store(tmp_path)).normalise
     assert "Ticket" in rule or r"\d+" in rule
     assert not build(tmp_path, embedder="exact", normalise=["auto"]).changed
+    assert not build(tmp_path, normalise=["auto"]).changed, "learned rules need no embedder"
     merged = open_store(tmp_path).sql("SELECT DISTINCT merged_by FROM merges").to_pylist()
     assert merged == [{"merged_by": "normalised"}]
 

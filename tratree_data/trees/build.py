@@ -59,14 +59,17 @@ class Built:
 def build(directory: str | Path, settings: BuildSettings) -> StageResult:
     """Merges all rollouts of the dataset into trajectory trees.
 
-    `embedder` is exact, lexical, minilm, or any sentence-transformers model; auto takes minilm where it is installed, else lexical.
+    `embedder` is exact, lexical, minilm, or any sentence-transformers model; auto takes minilm where it is installed, else lexical, or
+    exact where `normalise` has learned from the log what is noise.
     `normalise` and `normalise_actions` name presets or patterns; 'auto' among them adds what the log itself suggests (learning.py).
     `min_similarity` is a cosine, 'auto' to calibrate it on this dataset (docs/trees.md), or None for the embedder's own default.
     """
     store = open_store(directory)
     store.need("rollouts", "steps")
     named, action_rules, learned = resolve_rules(store, settings.normalise, settings.normalise_actions)
-    model = make_embedder(settings.embedder)
+    is_learned = len(named) > len([rule for rule in settings.normalise if rule != AUTO])
+    sufficient = is_learned and settings.embedder == AUTO and settings.min_similarity is None
+    model = None if sufficient else make_embedder(settings.embedder)
     threshold, why, calibrated = _choose_threshold(store, model, settings, named, action_rules)
     made = BuiltWith(model.name if model else "exact", threshold, named, action_rules)
     with writing(directory):
@@ -84,7 +87,8 @@ def build(directory: str | Path, settings: BuildSettings) -> StageResult:
             done = list(_build_chunks(store, chunks, cache, made, settings, parts))
             files = {table: parts.files(table) for table in TABLES}
             store = commit(directory, "build", files, settings=made.as_dict(), reads=reads, replace_trees=changed)
-    notes = (*_notes(done, model, threshold, changed), *merging_warnings(store), *learned, why)
+    equal_only = "only equal texts merge after learned rules: --embedder minilm or lexical adds similar ones" if sufficient else ""
+    notes = (*_notes(done, model, threshold, changed), *merging_warnings(store), *learned, equal_only, why)
     return StageResult("build", True, _count_trees(store), tuple(filter(None, notes)))
 
 
