@@ -74,7 +74,7 @@ def options(
 def report(result: StageResult) -> None:
     """Prints on stderr what a stage did."""
     heading, *notes = str(result).split("\n")
-    messages.print(f"[bold]{result.stage}[/bold]{escape(heading.removeprefix(result.stage))}")
+    messages.print(f"[bold]{result.stage}[/bold]{escape(heading.removeprefix(result.stage))}", soft_wrap=True)
     for note in notes:
         messages.print(note, markup=False, soft_wrap=True)
 
