@@ -137,7 +137,7 @@ TOOL_TEMPLATE = (
 
 @pytest.mark.parametrize("name", ["transformers", "cached"])
 def test_a_model_is_shown_tools_if_its_template_can(llama: Path, tmp_path: Path, name: str) -> None:
-    with pytest.raises(BadInputError, match="shows no tools"):
+    with pytest.raises(BadInputError, match="does not support tools"):
         make_agent(f"{name}:form=chat,model={llama}").act([request()])
     shutil.copytree(llama, tmp_path / "model")
     (tmp_path / "model" / "chat_template.jinja").write_text(TOOL_TEMPLATE)

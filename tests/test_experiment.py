@@ -287,7 +287,7 @@ def test_what_another_recipe_made_is_not_taken_for_this_ones(tmp_path: Path) -> 
     finish(tmp_path, {"tasks": 5, "attempts": 2, "paper": "a row"}, {"seconds": 1.0})
     assert is_done(tmp_path, {"tasks": 5, "attempts": 2, "paper": "the row"})
     assert not is_done(tmp_path / "other", {})
-    with pytest.raises(BadInputError, match="made with other settings \\(attempts, temperature\\)"):
+    with pytest.raises(BadInputError, match="made with different settings \\(attempts, temperature\\)"):
         is_done(tmp_path, {"tasks": 5, "attempts": 3, "temperature": "1.0"})
 
 

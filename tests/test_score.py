@@ -156,7 +156,7 @@ def test_sources_that_are_none(tmp_path, functions, source, kind, said):
     directory = dataset(tmp_path, [None])
     with pytest.raises(kind, match=said):
         score(directory, source)
-    with pytest.raises(BadInputError, match="A rubric is for a judge"):
+    with pytest.raises(BadInputError, match="--rubric applies only to a judge"):
         score(directory, "own_scores:nothing", rubric="good?")
 
 

@@ -421,7 +421,7 @@ def test_a_corrupt_table_that_can_be_made_again_says_how(tmp_path: Path) -> None
         open_store(tmp_path).read("dropped")
 
 
-@pytest.mark.parametrize("harm", ["cut off", "empty", "gone", "not ours"])
+@pytest.mark.parametrize("harm", ["cut off", "empty", "gone", "not ours", "before time"])
 def test_a_corrupt_log_is_never_read_as_fewer_rows(tmp_path: Path, harm: str) -> None:
     make_store(tmp_path, *one_rollout())
     log = sorted((tmp_path / "steps" / "_delta_log").glob("*.json"))
@@ -429,6 +429,8 @@ def test_a_corrupt_log_is_never_read_as_fewer_rows(tmp_path: Path, harm: str) ->
         log[1].unlink()
     elif harm == "not ours":
         log[-1].write_text(log[-1].read_text().replace('\\"stage\\"', '\\"stages\\"'))
+    elif harm == "before time":
+        log[-1].write_text(log[-1].read_text().replace('"timestamp":', '"timestamp":-'))
     else:
         os.truncate(log[-1], 150 if harm == "cut off" else 0)
     for use in (open_store, create_store):

@@ -286,5 +286,5 @@ def test_another_recipe_is_refused_in_the_same_folder(whole: Path, recipe: Path)
     from tratree_data.experiments.tabular.block import Block
 
     plan = read_experiment(recipe)
-    with pytest.raises(BadInputError, match="other settings"):
+    with pytest.raises(BadInputError, match="different settings"):
         Block(plan | {"training": {}}, whole / "block-2", (4, 5)).run(("control",))

@@ -150,9 +150,7 @@ def rollout_tools(stored: str | None) -> list[Any] | None:
     """`rollouts.tools`: a list, or None where there is none."""
     tools = stored_json(stored, "rollouts.tools") if stored else None
     if not isinstance(tools, list | None):
-        raise BadInputError(
-            f"rollouts.tools is not a JSON list: {str(stored)[:80]!r}.\nNext: correct it where it comes from, and import again"
-        )
+        raise BadInputError(f"rollouts.tools is not a JSON list: {str(stored)[:80]!r}.\nNext: correct it in the log, and import again")
     return tools
 
 
@@ -161,7 +159,7 @@ def stored_json(text: str, column: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise BadInputError(f"{column} is not JSON: {text[:80]!r}.\nNext: correct it where it comes from, and import again") from error
+        raise BadInputError(f"{column} is not JSON: {text[:80]!r}.\nNext: correct it in the log, and import again") from error
 
 
 def _decoded(arguments: str | None) -> Any:

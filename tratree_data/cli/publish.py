@@ -23,8 +23,8 @@ def publish(
 @app.command(rich_help_panel=PANEL)
 def withdraw(
     target: Annotated[str, typer.Argument(metavar="TARGET", help="A release's folder, s3://bucket/name, or hub:org/name.")],
-    version: Annotated[str, typer.Option(help="The version to take back, X.Y.Z.")],
-    reason: Annotated[str, typer.Option(help="Why, for those who look for it.")] = "",
+    version: Annotated[str, typer.Option(help="The version to withdraw, X.Y.Z.")],
+    reason: Annotated[str, typer.Option(help="The reason, shown to readers who ask for this version.")] = "",
 ) -> None:
     """Takes a published version back: removes the files that no other version has, and never uses its number again.
 

@@ -41,7 +41,7 @@ class MCPEnvironment(TextEnvironment):
             self.tool_prompt = "\n\n".join(filter(None, [server.instructions, "Solve the task with the tools, then answer."]))
         if any(tool.name == ANSWER.name for tool in self.tools[:-1]):
             raise BadInputError(
-                f"{self.name} has a tool {ANSWER.name!r}, the name under which agents answer.\nNext: rename the server's tool"
+                f"{self.name} has a tool {ANSWER.name!r}, the name that agents use to answer.\nNext: rename the server's tool"
             )
         self.prompt = f"{self.tool_prompt}\n\n{describe_tools(self.tools)}"
 

@@ -26,7 +26,7 @@ def is_done(folder: Path, settings: dict[str, Any]) -> bool:
     changed = sorted(key for key in {*made, *settings} - DESCRIPTIVE if made.get(key) != settings.get(key))
     if changed:
         raise BadInputError(
-            f"{folder} was made with other settings ({', '.join(changed)}), so it does not belong to this recipe.\n"
+            f"{folder} was made with different settings ({', '.join(changed)}), so it does not belong to this recipe.\n"
             "Next: choose another folder for this recipe, or remove that one and everything made from it"
         )
     return True

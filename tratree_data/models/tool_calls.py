@@ -29,7 +29,7 @@ def need_tools(tokenizer: Any, template: str, model: str) -> None:
         return str(tokenizer.apply_chat_template(asked, chat_template=template, tokenize=False, **tools))
 
     if shown(tools=list(PROBE)) == shown():
-        raise BadInputError(f"The chat template of {model} shows no tools.\nNext: form=react, or a model whose template can")
+        raise BadInputError(f"The chat template of {model} does not support tools.\nNext: form=react, or a model whose template does")
 
 
 def parse_message(text: str, tokenizer: Any = None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class PairSettings(Settings):
     anchor_history: Annotated[str, Setting("History of the states (0, 1, …) whose steps pairs of kind anchor compare.")] = "0"
     min_margin: Annotated[float, Setting("Minimum difference of scores.", minimum=0, maximum=1)] = 0.0
     min_visits: Annotated[int, Setting("Scored rollouts that each side needs.", minimum=1)] = 1
-    separated_only: Annotated[bool, Setting("Keep only sides whose 95 % intervals do not overlap.")] = False
+    separated_only: Annotated[bool, Setting("Keep only pairs whose sides' 95 % intervals do not overlap.")] = False
     max_steps: Annotated[int | None, Setting("Maximum length of a continuation, in steps.", minimum=1)] = None
     max_pairs_per_node: Annotated[int | None, Setting("Maximum pairs per node and kind, best supported margins first.", minimum=1)] = None
     max_pairs_per_task: Annotated[int | None, Setting("Maximum pairs per task and kind, best supported margins first.", minimum=1)] = None

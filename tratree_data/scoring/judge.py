@@ -54,7 +54,7 @@ class Judge:
         question = self.question(rollout)
         answer = self.agent.act([Request("", "", 0, "", "", (), question, sampling=self.sampling)])[0]
         if answer.stop_reason == "server_unavailable":
-            raise TratreeError(f"The judge does not answer: {answer.text}.\nNext: the same command, which resumes where it stopped")
+            raise TratreeError(f"The judge did not answer: {answer.text}.\nNext: the same command, which resumes where it stopped")
         if answer.stop_reason is not None:
             return Verdict(problem=answer.stop_reason, reason=answer.text)
         return read_answer(answer.text)

@@ -76,7 +76,7 @@ def open_source(settings: ScoreSettings, store: Store) -> Source:
         facts = {"rubric": judge.rubric, "sampling": judge.sampling}
         return Source(settings.name or f"judge:{judge.agent.model}", facts, judge.verdicts, JUDGED_PER_COMMIT, close=judge.close)
     if settings.rubric:
-        raise BadInputError("A rubric is for a judge.\nNext: --with judge:model=NAME,base_url=URL, or leave out --rubric")
+        raise BadInputError("--rubric applies only to a judge.\nNext: --with judge:model=NAME,base_url=URL, or leave out --rubric")
     if given.endswith(KINDS):
         table = read_scores(given)
         return Source(

@@ -18,6 +18,6 @@ class ScoreSettings(Settings):
     ]
     _: KW_ONLY
     name: Annotated[str, Setting("What the source is called in the dataset; by default the file, module:function, or judge:model.")] = ""
-    override: Annotated[bool, Setting("Count these scores also where the log or environment gave one.")] = False
-    rubric: Annotated[str, Setting("What the judge looks for: a text, or a file with it.", metavar="TEXT|FILE")] = ""
+    override: Annotated[bool, Setting("Use these scores even where the log or environment has one.")] = False
+    rubric: Annotated[str, Setting("Criteria for the judge: text, or a file that contains it.", metavar="TEXT|FILE")] = ""
     workers: Annotated[int, Setting("Questions to the judge at the same time.", minimum=1, recorded=False)] = 8

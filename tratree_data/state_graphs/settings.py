@@ -31,10 +31,10 @@ class StatesSettings(Settings):
     method: Annotated[Sequence[str], Setting(f"{', '.join(METHODS)} (docs/states.md).", panel=METHOD)] = ("return", "gigpo")
     discount: Annotated[float, Setting("γ: what the score is worth one step earlier, more than 0 and at most 1.", panel=METHOD)] = 0.95
     omega: Annotated[float, Setting("ω: weight of the step's advantage in gigpo, g2po and graphgpo.", minimum=0, panel=METHOD)] = 1.0
-    decay: Annotated[float, Setting("What a step towards a solved end multiplies in graphgpo, between 0 and 1.", panel=METHOD)] = 0.1
+    decay: Annotated[float, Setting("Discount per step to a solved end in graphgpo, between 0 and 1.", panel=METHOD)] = 0.1
     alpha: Annotated[float, Setting("α: how strongly hgpo prefers longer histories.", minimum=0, panel=METHOD)] = 1.0
     beta: Annotated[float, Setting("β: temperature of the weights of awr and rwr, above 0.", panel=METHOD)] = 0.5
-    replace: Annotated[bool, Setting("Only these histories and methods: those of earlier runs are removed.", recorded=False)] = False
+    replace: Annotated[bool, Setting("Keep only these histories and methods; remove those of earlier runs.", recorded=False)] = False
     engine: EngineSetting = "local"
     workers: WorkersSetting = None
 

@@ -57,8 +57,8 @@ class Lease:
         self.renew()
         if self.lost:
             raise StoreBusyError(
-                f"Another process has taken over {self.path.parent}, because this one was not heard of for {LEASE_SECONDS:.0f} s. "
-                "Nothing of this command has become visible since.\nNext: wait for it to end, then run the same command"
+                f"Another process has taken over {self.path.parent}, because this one did not respond for {LEASE_SECONDS:.0f} s. "
+                "Nothing that it wrote since then is visible.\nNext: wait for it to end, then run the same command"
             )
 
     def release(self) -> None:

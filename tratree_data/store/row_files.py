@@ -94,7 +94,7 @@ def _keyed(path: str | Path, wanted: str, needs: Sequence[str]) -> KeyedRows:
         values = rows.trajectories if trajectory else rows.tasks
         name = trajectory or task
         if values.setdefault(name, value) != value:
-            raise BadInputError(f"{where} gives {name} another value than a row before.\nNext: keep one row per trajectory or task")
+            raise BadInputError(f"{where} gives {name} a different value than an earlier row.\nNext: keep one row per trajectory or task")
     if not rows.trajectories and not rows.tasks:
         raise BadInputError(f"{path} contains no {wanted}.\nNext: check the file")
     return rows
@@ -110,7 +110,7 @@ def file_digest(path: Path) -> str:
 
 def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     if path.suffix not in KINDS:
-        raise BadInputError(f"{path} is not a table that can be read ({', '.join(KINDS)}).\nNext: save it as .csv")
+        raise BadInputError(f"{path} is not a readable table ({', '.join(KINDS)}).\nNext: save it as .csv")
     try:
         if path.suffix == ".parquet":
             with path.open("rb") as raw:

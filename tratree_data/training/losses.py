@@ -201,6 +201,6 @@ def check_heads(*models: Any) -> None:
         bent = next((name for name in BENT if getattr(config, name, None) not in (None, 0, 1)), None)
         if bent is not None:
             raise BadInputError(
-                f"{model.name_or_path} bends its logits behind the head ({bent}), which the explicit KL term does not follow.\n"
+                f"{model.name_or_path} changes its logits after the head ({bent}), which the explicit KL term does not follow.\n"
                 "Next: add --kl-weight 0 (equation 6), or --set divergence_weight=0 (equation 5)"
             )

@@ -50,7 +50,7 @@ def find_run(folder: Path, plan: dict[str, Any]) -> dict[str, Any] | None:
     changed = differences(record, json.loads(json.dumps(plan)))
     if changed:
         raise BadInputError(
-            f"{folder} contains a run with another {' and '.join(changed)}.\nNext: name another folder with --out, or remove that one"
+            f"{folder} contains a run with a different {' and '.join(changed)}.\nNext: name another folder with --out, or remove that one"
         )
     return record
 

@@ -37,7 +37,7 @@ class TrainSettings(Settings):
     lora_dropout: Annotated[float, Setting("Dropout of the adapter.", minimum=0, maximum=1, panel=ADAPTER)] = 0.0
     learning_rate: Annotated[float | None, Setting("1e-5 to imitate, 2e-5 for preferences, as in the paper.", panel=OPTIMISER)] = None
     schedule: Annotated[str, Setting("Schedule of the learning rate.", panel=OPTIMISER)] = "cosine"
-    warmup_ratio: Annotated[float, Setting("Share of the steps that warm up.", minimum=0, maximum=1, panel=OPTIMISER)] = 0.03
+    warmup_ratio: Annotated[float, Setting("Share of the steps used for warm-up.", minimum=0, maximum=1, panel=OPTIMISER)] = 0.03
     weight_decay: Annotated[float, Setting("Weight decay of AdamW.", minimum=0, panel=OPTIMISER)] = 0.0
     epochs: Annotated[float, Setting("Passes over the rows, more than 0.", panel=OPTIMISER)] = 3.0
     max_steps: Annotated[int | None, Setting("Stop after this many steps.", minimum=1, panel=OPTIMISER)] = None
@@ -98,7 +98,7 @@ class TrainOptions(TrainSettings):
     out: Annotated[str | Path, Setting("The new model's folder; a stopped run resumes from its last checkpoint.", recorded=False)]
     method: Annotated[str, Setting("sft, mcts-sft, tree-dpo, unstructured-dpo, eto or kto.", recorded=False)] = "sft"
     revision: Annotated[str | None, Setting("The release's version, if RELEASE does not name it.", recorded=False, panel=ROWS)] = None
-    report_to: Annotated[str, Setting("Where the curves go: none, trackio or wandb.", recorded=False, panel=RUNNING)] = "none"
+    report_to: Annotated[str, Setting("Where to send the training curves: none, trackio or wandb.", recorded=False, panel=RUNNING)] = "none"
     push: Annotated[str | None, Setting("Upload the model to hub:org/name.", recorded=False, panel=RUNNING)] = None
     tag: Annotated[str | None, Setting("Version tag of the upload, created last.", recorded=False, panel=RUNNING)] = None
 

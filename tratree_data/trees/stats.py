@@ -124,7 +124,7 @@ def merging_warnings(store: Store) -> list[str]:
     texts = []
     if found["split"] > FEW_SPLIT * max(1, found["nodes"]):
         texts.append(
-            f"{found['split']:,} of {found['nodes']:,} nodes have a sibling with the same action and another observation: "
+            f"{found['split']:,} of {found['nodes']:,} nodes have a sibling with the same action and a different observation: "
             "noise keeps them apart, or the environment answers differently. "
             f"Next: tratree audit {store.path} --suggest, then tratree build {store.path} --normalise auto"
         )

@@ -77,5 +77,5 @@ def _note(shown: int, found: int, cut: bool) -> str:
     elif found > shown:
         notes.append(f"A row is longer than {LONGEST_ANSWER:,} characters, the limit. Next: select fewer columns.")
     if cut:
-        notes.append(f"Cells are cut at {LONGEST_CELL:,} characters. Next: substr(column, {LONGEST_CELL + 1}, {LONGEST_CELL}) reads on.")
+        notes.append(f"Cells are cut at {LONGEST_CELL:,} characters. Next: substr(column, {LONGEST_CELL + 1}, {LONGEST_CELL}) continues.")
     return " ".join(notes)
