@@ -58,13 +58,14 @@ def run(command: str, folder: Path) -> str:
     """The standard output of a command as a shell would give it; `$(tratree …)` and `> file` are understood."""
     inner = re.search(r"\$\((.*?) \| tail -1\)", command)
     if inner:
-        command = command.replace(inner[0], run(inner[1], folder).splitlines()[-1])
+        command = command.replace(inner[0], shlex.quote(run(inner[1], folder).splitlines()[-1]))
     command, _, target = command.partition(" > ") if re.search(r" > \S+$", command) else (command, "", "")
     words = shlex.split(command)
     if words[0] == "cat":
         return (folder / words[1]).read_text()
     done = CliRunner().invoke(app, words[1:])
     assert done.exit_code == 0, f"{command}\n{done.output}\n{done.exception!r}"
+    assert "--param" not in command or len(done.stdout.splitlines()) > 1, f"{command} has no answer"
     if target:
         (folder / target).write_bytes(done.stdout_bytes)
     return done.stdout

@@ -76,6 +76,20 @@ def test_calls_are_named_by_the_arguments_in_which_they_differ(browser: Any, add
         assert [side.split("\n")[1] for side in sides] == ["edit_file new: …values + rest", "edit_file new: …[]"]
 
 
+def test_the_overview_shows_the_part_in_which_long_paths_differ(browser: Any, tmp_path: Path) -> None:
+    rows = []
+    for score, name in enumerate(("main", "cache")):
+        steps = [{"observation": "src", "thought": "", "action": f'Read {{"file_path": "/home/me/work/ferry/src/{name}.rs"}}'}]
+        rows.append({"task_id": "0123456789abcdef", "env": "code", "instruction": "Find the leak.", "reward": score, "steps": steps})
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    import_log(tmp_path / "d", tmp_path / "log.jsonl")
+    build(tmp_path / "d", embedder="exact")
+    with Visit(browser, view(tmp_path / "d", out=tmp_path / "page.html").path.as_uri()) as visit:
+        sides = visit.page.locator(".decisive .side-line").all_inner_texts()
+        assert [side.split("\n")[1] for side in sides] == ["Read …rry/src/cache.rs", "Read …rry/src/main.rs"]
+        assert visit.page.locator(".decisive .kind").inner_text().startswith("Find the leak., step 1")
+
+
 def test_of_a_long_result_only_what_changed_is_shown(browser: Any, address: str) -> None:
     with Visit(browser, f"{address}&tab=rollouts") as visit:
         visit.page.click("#side-body .rows .row >> nth=0")

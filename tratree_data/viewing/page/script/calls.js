@@ -22,9 +22,11 @@ function splitCalls(text) {
 }
 
 function valueText(value) {
-  const text = typeof value === 'string' ? value : JSON.stringify(value) ?? '';
+  const text = lineText(value);
   return typeof value === 'string' || text.length <= 80 ? text : JSON.stringify(value, null, 1);
 }
+
+const lineText = (value) => (typeof value === 'string' ? value : JSON.stringify(value) ?? '');
 
 /* A call beside the one that it is compared with: only arguments that differ are marked. */
 function callParts(call, other, side) {
@@ -61,12 +63,12 @@ function brief(text, others = []) {
 }
 
 function briefCall(call, others) {
-  const unlike = ([name, value]) => others.some((other) => valueText(other.values[name] ?? '') !== valueText(value));
+  const unlike = ([name, value]) => others.some((other) => lineText(other.values[name] ?? '') !== lineText(value));
   const rank = (entry) => (unlike(entry) ? 0 : typeof entry[1] !== 'string' ? 3 : entry[1].includes('\n') ? 2 : 1);
   const values = Object.entries(call.values).map((entry, at) => [rank(entry), at, entry]).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
   const parts = values.filter(([order]) => order === 0 || values[0][0] !== 0).slice(0, 3).map(([order, , [name, value]]) => {
-    const whole = valueText(value).slice(0, 2000);
-    const shown = order ? whole : fromDifference(whole, others.map((other) => valueText(other.values[name] ?? '').slice(0, 2000)), 8);
+    const whole = lineText(value).slice(0, 2000);
+    const shown = order ? whole : fromDifference(whole, others.map((other) => lineText(other.values[name] ?? '').slice(0, 2000)), 8);
     const text = shown.replace(/\s+/gu, ' ').trim().slice(0, 160);
     return typeof value === 'string' && order !== 0 ? text : `${name}: ${text}`;
   });

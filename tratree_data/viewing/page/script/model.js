@@ -101,7 +101,8 @@ function visibleItems(model) {
 
 /* Where to start reading so that the character at `place` makes sense: at its sentence, or a few words earlier. */
 function contextOf(text, place) {
-  const sentence = Math.max(text.lastIndexOf('\n', place - 1), text.lastIndexOf('. ', place - 2) + 1);
+  const stop = text.lastIndexOf('. ', place - 2);
+  const sentence = Math.max(text.lastIndexOf('\n', place - 1), stop < 0 ? -1 : stop + 1);
   if (place - sentence <= 24) return sentence + 1;
   return text.indexOf(' ', place - 16) + 1;
 }

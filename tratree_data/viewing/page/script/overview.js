@@ -98,6 +98,9 @@ function outcomesPanel(tasks) {
     element('p', { class: 'hint', style: { marginTop: '12px' } }, 'Tasks solved only some of the time are the most informative.'));
 }
 
+/* What people call a task: tasks of sessions are named by a hash, which says less than what was asked. */
+const nameOf = (task) => (/^[0-9a-f]{16}$/u.test(task.task_id) && task.instruction ? shortened(oneLine(task.instruction), 28) : task.task_id);
+
 /* The decisions of the whole dataset whose alternatives differ most, as far as their trees are in the page. */
 function decisivePanel(overview) {
   const tasks = new Map(overview.tasks.map((task) => [task.tree_id, task]));
@@ -105,7 +108,7 @@ function decisivePanel(overview) {
   if (!rows.length) return [];
   return [element('section', { class: 'panel decisive' }, element('h2', {}, 'Most decisive steps ', element('span', { class: 'hint' }, 'where one action led to better scores than another in the same state')),
     element('div', { class: 'cards' }, rows.map((decision) => element('a', { class: 'pair', href: `#tree=${decision.tree_id}&node=${decision.best_id}&tab=decisions` },
-      element('span', { class: 'kind' }, element('span', { dir: 'auto' }, `${tasks.get(decision.tree_id).task_id}, step ${decision.depth + 1}`), element('span', { class: 'number', title: TERMS.difference }, `difference ${score(decision.spread)}`)),
+      element('span', { class: 'kind' }, element('span', { dir: 'auto' }, `${nameOf(tasks.get(decision.tree_id))}, step ${decision.depth + 1}`), element('span', { class: 'number', title: TERMS.difference }, `difference ${score(decision.spread)}`)),
       pairLines(decision.best_action, decision.worst_action, decision.best_mean, decision.worst_mean, decision.best_rollouts, decision.worst_rollouts)))))];
 }
 

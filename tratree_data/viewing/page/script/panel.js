@@ -122,7 +122,19 @@ function showPairs(model) {
 }
 
 /* The better and the worse action in one line each, from where they differ. */
-const pairLines = (better, worse, high, low, many, few) => [sideLine('+', 'plus', brief(better, [worse]), high, many), sideLine('−', 'minus', brief(worse, [better]), low, few)];
+function pairLines(better, worse, high, low, many, few) {
+  const [good, bad] = [brief(better, [worse]), brief(worse, [better])];
+  return [sideLine('+', 'plus', apart(good, bad), high, many), sideLine('−', 'minus', apart(bad, good), low, few)];
+}
+
+/* A line whose beginning another shares: its first word, then from shortly before they differ, so that a narrow column shows the difference. */
+function apart(one, other) {
+  const [mine, theirs] = [[...one], [...other]];
+  let same = 0;
+  while (same < mine.length && mine[same] === theirs[same]) same += 1;
+  const word = mine.indexOf(' ') + 1;
+  return same - 8 <= word + 4 || same >= mine.length ? one : `${mine.slice(0, word).join('')}…${mine.slice(same - 8).join('').replace(/^…/u, '')}`;
+}
 
 const sideLine = (mark, name, text, value, rollouts) => element('span', { class: 'side-line' },
   element('span', { class: name, 'aria-label': mark === '+' ? 'better' : 'worse' }, mark), element('span', { dir: 'auto' }, text), element('span', { class: 'number' }, rollouts ? `${score(value)} ×${rollouts}` : score(value)));
