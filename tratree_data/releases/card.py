@@ -1,7 +1,7 @@
 """The card of a release: README.md, generated from the released data, so that nothing in it can be stale or leak what was redacted."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -27,9 +27,8 @@ from tratree_data.releases.card_facts import (
 from tratree_data.releases.croissant import CROISSANT, croissant_text
 from tratree_data.releases.front_matter import default_table, front_matter
 from tratree_data.releases.markdown import bars, cell, plain, table
-from tratree_data.store.manifest import MANIFEST, Manifest, read_manifest, release_store
+from tratree_data.store.manifest import MANIFEST, Manifest, read_manifest
 from tratree_data.store.queries import query
-from tratree_data.store.query_files import STAGE_MEMORY
 from tratree_data.store.reader import Store
 from tratree_data.store.release import HUB
 from tratree_data.store.schemas import table_schema
@@ -55,16 +54,9 @@ ANYWHERE = "path/to/this/folder"
 """How a card refers to its own folder: folders are moved and copied."""
 
 
-def write_card(
-    folder: Path, title: str, license: str, report: dict[str, Any], place: str, about: About, longest: Mapping[str, int]
-) -> None:
-    """README.md with its image and page, and croissant.json, from the data in `folder`; `place` is 'hub:org/name' or ANYWHERE.
-
-    `longest` says how long the rows of a table are at most, as far as that is known.
-    """
+def write_card(folder: Path, title: str, license: str, report: dict[str, Any], place: str, about: About, store: Store) -> None:
+    """README.md with its image and page, and croissant.json, from the data of the release; `place` is 'hub:org/name' or ANYWHERE."""
     manifest = read_manifest((folder / MANIFEST).read_text(encoding="utf-8"), str(folder))
-    store = release_store(manifest, str(folder.resolve()), folder)
-    store.most_memory = STAGE_MEMORY
     connection = store.connection  # which defines every table and view, so that threads may ask at the same time
     if store.has("nodes"):
         hold_view(connection, "tree_quality")
@@ -79,7 +71,7 @@ def write_card(
     drawn = {"image": IMAGE if pictured else "", "page": f"{PAGE}#tree={pictured}"}
     with ThreadPoolExecutor(1) as beside:
         page = beside.submit(page_of_trees, store, title, address=place, trees=TREES_IN_THE_PAGE, tasks=tasks) if pictured else None
-        facts = {**_facts(store, manifest, about, longest), **drawn}
+        facts = {**_facts(store, manifest, about), **drawn}
     if page is not None:
         (folder / PAGE).parent.mkdir(exist_ok=True)
         (folder / PAGE).write_text(page.result()[0], encoding="utf-8")
@@ -91,7 +83,7 @@ def write_card(
     (folder / "README.md").write_text(template.render(front_matter=head, **facts), encoding="utf-8")
 
 
-def _facts(store: Store, manifest: Manifest, about: About, longest: Mapping[str, int]) -> dict[str, Any]:
+def _facts(store: Store, manifest: Manifest, about: About) -> dict[str, Any]:
     """Everything that the template shows, as numbers and finished Markdown."""
     quality = query(store, "quality").to_pylist()[0] if store.has("nodes") else None
     acted, written = actors(store)
@@ -117,7 +109,7 @@ def _facts(store: Store, manifest: Manifest, about: About, longest: Mapping[str,
             [{"split": manifest.splits.get(row["split"], row["split"]), **_without(row, "split")} for row in ask(store, "card_splits")]
         ),
         "quality": quality,
-        "limits": limits(store, manifest, longest),
+        "limits": limits(store, manifest),
         "dropped": _dropped(store),
         "forms": _forms(store),
         "questions": _questions(store),

@@ -115,25 +115,25 @@ def training_rows(store: Store) -> dict[str, Any]:
         counted = store.sql("SELECT kind, count(*) AS rows FROM pairs GROUP BY kind ORDER BY kind").to_pylist()
         rows["pairs"] = {row["kind"]: row["rows"] for row in counted}
     if store.has("demonstrations"):
-        rows["demonstrations"] = ask(store, "card_kinds")
-        rows["different"] = store.sql("SELECT count(DISTINCT hash(messages)) AS n FROM demonstrations").to_pylist()[0]["n"]
+        *rows["demonstrations"], every = ask(store, "card_kinds")
+        rows["different"] = every["different"]
     return rows
 
 
-def limits(store: Store, manifest: Manifest, longest: Mapping[str, int]) -> list[str]:
+def limits(store: Store, manifest: Manifest) -> list[str]:
     """What a reader must not conclude from these data."""
     said = [f"{text}." for text, _ in stats.limits(store)] if store.has("nodes") else []
     (overview,) = query(store, "overview").to_pylist()
     unscored = overview["rollouts"] - overview["scored"]
     if unscored:
         said.append(f"{unscored:,} of {overview['rollouts']:,} rollouts have no score; search and pairs leave them out.")
-    return [*said, *beyond_the_viewer(store, manifest, longest)]
+    return [*said, *beyond_the_viewer(store, manifest)]
 
 
-def beyond_the_viewer(store: Store, manifest: Manifest, longest: Mapping[str, int]) -> Iterator[str]:
-    """What the Hub's viewer cannot show whole; `longest` bounds the bytes of a table's rows, where that is known."""
+def beyond_the_viewer(store: Store, manifest: Manifest) -> Iterator[str]:
+    """What the Hub's viewer cannot show whole; where shards say how long their rows are at most, most tables need not be read."""
     for name in manifest.tables:
-        if longest.get(name, VIEWER_BYTES + 1) > VIEWER_BYTES:
+        if any(shard.longest_row is None or shard.longest_row > VIEWER_BYTES for shard in manifest.shards(name)):
             long = f"SELECT count(*) AS n FROM {name} AS t WHERE strlen(to_json(t)::VARCHAR) > $most"
             count = store.sql(long, {"most": VIEWER_BYTES}).to_pylist()[0]["n"]
             if count:

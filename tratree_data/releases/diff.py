@@ -7,7 +7,7 @@ that grew adds files, and readers of the old version download only those. Before
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,14 @@ import pyarrow.parquet as pq
 
 from tratree_data.files import read_text
 from tratree_data.releases.ordering import BATCH_ROWS
-from tratree_data.releases.shards import as_it_is, write_shards
+from tratree_data.releases.shards import write_shards
 from tratree_data.store.manifest import Shard
 from tratree_data.store.schemas import arrow_schema, quote, released_schema, table_schema
 
 SMALL_SHARDS = 8
 """How many shards below a quarter of the size limit a split may have; the version that would add one more rewrites them as one."""
+
+EVERY_ROW = "true"
 
 
 @dataclass(frozen=True)
@@ -52,14 +54,67 @@ class Files:
         return Files(self.folder, [shard for shard in self.shards if shard.path not in paths])
 
 
-def compare_rows(connection: duckdb.DuckDBPyConnection, table: str, old: Files, new: Files) -> Change:
-    """Leaves `old_rows` and `new_rows` (key, split, content, path) in the connection."""
-    for name, files in (("old_rows", old), ("new_rows", new)):
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} (key VARCHAR[], split VARCHAR, content UBIGINT, path VARCHAR)")
-        for shard in files.shards:
-            connection.execute(f"INSERT INTO {name} {_keyed_rows(table, files.path(shard))}", {"split": shard.split, "path": shard.path})
+@dataclass(frozen=True)
+class Rows:
+    """Which rows may have changed: those for which `condition` holds, and none of the old release's shards at `untouched`."""
+
+    untouched: Set[str]
+    condition: str
+    bring: Callable[[Sequence[Shard]], None]
+    """Makes sure that shards of the old release are in its folder, and whole."""
+    ordered: Callable[[str, str], Iterator[pa.RecordBatch]]
+    """(table, its rows as SQL) → the rows in the order of a release."""
+
+
+def compare_rows(connection: duckdb.DuckDBPyConnection, table: str, old: Files, new: Files, rows: Rows) -> Change:
+    """`new` holds the rows that may have changed. Leaves `old_rows` and `new_rows` (key, split, content, path) in the connection."""
+    rows.bring(old.without(rows.untouched).shards)
+    for name, files, condition in (("old_rows", old, rows.condition), ("new_rows", new, EVERY_ROW)):
+        connection.execute(f"CREATE OR REPLACE TABLE {name} (key VARCHAR[], split VARCHAR, content UBIGINT, path VARCHAR)")
+        for shard in files.without(rows.untouched).shards:
+            keyed = f"{_keyed_rows(table, files.path(shard))} WHERE {condition}"
+            connection.execute(f"INSERT INTO {name} {keyed}", {"split": shard.split, "path": shard.path})
     answer = connection.execute(read_text("publish/queries", "row_changes.sql")).fetchall()[0]
     return Change(*(int(count) for count in answer))
+
+
+def keep_shards(
+    connection: duckdb.DuckDBPyConnection, table: str, old: Files, new: Files, rows: Rows, change: Change, shard_bytes: int
+) -> tuple[list[Shard], list[Shard]]:
+    """After `compare_rows`: (the table's shards, those of them that are the old release's, and are not put into the new one here).
+
+    Rows that no such shard holds are written into shards of their own. Where nothing changed all shards stay, so that the same dataset
+    remains the same release.
+    """
+    whole = rows.untouched | {path for (path,) in connection.execute(read_text("publish/queries", "kept_shards.sql")).fetchall()}
+    kept = [shard for shard in old.shards if shard.path in whole and (shard.path in rows.untouched or _is_current(table, old.path(shard)))]
+    if change:
+        kept = _without_too_many_small(kept, shard_bytes)
+    staying = {shard.path for shard in kept}
+    connection.execute(
+        "CREATE OR REPLACE TABLE kept_rows AS SELECT key, split FROM old_rows WHERE list_contains($paths, path)", {"paths": [*staying]}
+    )
+    lost = [shard for shard in old.shards if shard.path not in staying] if rows.condition != EVERY_ROW else []
+    mixed = {shard.split for shard in [*kept, *lost]}
+    made = [shard for shard in new.shards if shard.split not in mixed]
+    first: dict[str, int] = {}
+    for shard in old.shards if kept else ():
+        if any(other.split == shard.split for other in kept):
+            first[shard.split] = max(first.get(shard.split, 0), shard_number(shard) + 1)
+    others = Files(new.folder, [shard for shard in new.shards if shard.split in mixed]).without(staying)
+    if lost:
+        rows.bring(lost)
+        batches = rows.ordered(table, _rows_to_write(table, Files(old.folder, lost), others, rows.condition))
+    else:
+        batches = _other_rows(connection, table, others)
+    made += write_shards(batches, table, new.folder, first=first, shard_bytes=shard_bytes)
+    for path in {shard.path for shard in new.shards} - {shard.path for shard in made} - staying:
+        (new.folder / path).unlink()
+    return sorted(kept + made, key=lambda shard: (shard.split, shard_number(shard), shard.path)), kept
+
+
+def _is_current(table: str, path: Path) -> bool:
+    return bool(pq.read_schema(path).equals(released_schema(table)))
 
 
 def _keyed_rows(table: str, path: Path) -> str:
@@ -67,39 +122,6 @@ def _keyed_rows(table: str, path: Path) -> str:
     there = set(pq.read_schema(path).names)
     keys = ", ".join(f"t.{key}::VARCHAR" if key in there else "NULL" for key in table_schema(table).primary_key)
     return f"SELECT [{keys}], $split, hash(t), $path FROM read_parquet({quote(str(path))}) AS t"
-
-
-def keep_shards(
-    connection: duckdb.DuckDBPyConnection, table: str, old: Files, new: Files, change: Change, shard_bytes: int, same: Set[str]
-) -> list[Shard]:
-    """After `compare_rows`: links the shards that stay into the new release and writes the other rows into shards of their own.
-
-    Where nothing changed all shards stay, so that the same dataset remains the same release. Shards in `same` are in both releases, byte
-    for byte; they stay, and the old release's copies are not read.
-    """
-    both = [shard for shard in new.shards if shard.path in same]
-    old_rest, new_rest = old.without(same), new.without(same)
-    whole = {path for (path,) in connection.execute(read_text("publish/queries", "kept_shards.sql")).fetchall()}
-    kept = [shard for shard in old_rest.shards if shard.path in whole and pq.read_schema(old.path(shard)).equals(released_schema(table))]
-    if change:
-        kept = _without_too_many_small(kept, shard_bytes)
-    if not kept or not new_rest.shards:
-        return list(new.shards)
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE kept_rows AS SELECT key, split FROM old_rows WHERE list_contains($paths, path)",
-        {"paths": [shard.path for shard in kept]},
-    )
-    first: dict[str, int] = {}
-    for shard in old.shards:
-        first[shard.split] = max(first.get(shard.split, 0), shard_number(shard) + 1)
-    added = write_shards(_other_rows(connection, table, new_rest), table, new.folder, redact=as_it_is, first=first, shard_bytes=shard_bytes)
-    stays = {shard.path for shard in kept + added}
-    for shard in new_rest.shards:
-        if shard.path not in stays:
-            new.path(shard).unlink()
-    for shard in kept:
-        link(old.path(shard), new.path(shard))
-    return sorted(both + kept + added, key=lambda shard: (shard.split, shard_number(shard), shard.path))
 
 
 def _without_too_many_small(kept: list[Shard], shard_bytes: int) -> list[Shard]:
@@ -111,14 +133,26 @@ def _without_too_many_small(kept: list[Shard], shard_bytes: int) -> list[Shard]:
 
 def _other_rows(connection: duckdb.DuckDBPyConnection, table: str, new: Files) -> Iterator[pa.RecordBatch]:
     """The rows that no kept shard holds, in the order in which they were written, one shard after the other."""
+    for shard in new.shards:
+        yield from connection.sql(f"{_rows_of_no_kept_shard(table, new, shard)} ORDER BY file_row_number").to_arrow_reader(BATCH_ROWS)
+
+
+def _rows_of_no_kept_shard(table: str, new: Files, shard: Shard) -> str:
     columns = ", ".join(f"t.{name}" for name in arrow_schema(table).names)
     keys = ", ".join(f"t.{key}::VARCHAR" for key in table_schema(table).primary_key)
-    for shard in new.shards:
-        rows = (
-            f"SELECT {columns}, $split AS release_split FROM read_parquet({quote(str(new.path(shard)))}, file_row_number = true) AS t "
-            f"ANTI JOIN kept_rows ON kept_rows.key = [{keys}] AND kept_rows.split = $split ORDER BY file_row_number"
-        )
-        yield from connection.sql(rows, params={"split": shard.split}).to_arrow_reader(BATCH_ROWS)
+    return (
+        f"SELECT {columns}, {quote(shard.split)} AS release_split "
+        f"FROM read_parquet({quote(str(new.path(shard)))}, file_row_number = true) AS t "
+        f"ANTI JOIN kept_rows ON kept_rows.key = [{keys}] AND kept_rows.split = {quote(shard.split)}"
+    )
+
+
+def _rows_to_write(table: str, lost: Files, new: Files, condition: str) -> str:
+    """The rows that did not change in shards that go, and those of `new` that no kept shard holds."""
+    columns = ", ".join(arrow_schema(table).names)
+    parts = [f"SELECT {columns} FROM read_parquet({quote(str(lost.path(shard)))}) WHERE NOT ({condition})" for shard in lost.shards]
+    parts += [f"SELECT {columns} FROM ({_rows_of_no_kept_shard(table, new, shard)})" for shard in new.shards]
+    return " UNION ALL ".join(parts)
 
 
 def shard_number(shard: Shard) -> int:

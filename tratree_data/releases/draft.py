@@ -7,33 +7,32 @@ import tomllib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
-
-import pyarrow as pa
 
 from tratree_data import __version__
 from tratree_data.files import file_names, read_text
 from tratree_data.releases.about import About, read_about
 from tratree_data.releases.card import write_card
+from tratree_data.releases.grown import REPORT, Grown, joined, made_from
 from tratree_data.releases.leaks import Leak, find_leaks
+from tratree_data.releases.ordering import split_names
 from tratree_data.releases.redaction import Finding, Redactor
-from tratree_data.releases.row_sizes import longest_row
 from tratree_data.releases.settings import PublishSettings
 from tratree_data.releases.shards import write_tables
 from tratree_data.releases.traces import TABLE, write_traces
 from tratree_data.releases.version_numbers import Diff
 from tratree_data.store.locations import Place, read_plain
 from tratree_data.store.log import Lineage
-from tratree_data.store.manifest import CHECKSUMS, DROPPED, MANIFEST, Shard, file_hash, read_checksums
+from tratree_data.store.manifest import CHECKSUMS, DROPPED, MANIFEST, Shard, file_hash, read_checksums, read_manifest, release_store
 from tratree_data.store.parquet_files import write_parquet
+from tratree_data.store.query_files import STAGE_MEMORY
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import FORMAT_VERSION
 from tratree_data.system.safe_paths import is_plain_file
 
 WARNING = "Rules do not find every secret, and code and texts in sessions may be proprietary: publish only what you may."
-REPORT = "reports/release.json"
 CHANGES = "reports/changes.json"
 OWN_TO_PER_VERSION = {MANIFEST, CHECKSUMS, CHANGES}
 
@@ -48,14 +47,20 @@ class Draft:
     title: str
     place: str
     shards: dict[str, list[Shard]]
+    split_names: dict[str, str]
+    """The name on the Hub of each split of the dataset."""
     splits: dict[str, str]
+    """The same of each split of the release, whose names hold no secrets."""
     lineage: dict[str, Any]
     findings: list[Finding]
     leaks: list[Leak]
     about: About
-    longest: dict[str, int]
-    """Of each table, how many bytes a row has as JSON, at most."""
     diff: Diff | None = None
+    kept: list[Shard] = field(default_factory=list)
+    """Shards of the version before."""
+    elsewhere: dict[str, str] = field(default_factory=dict)
+    """The addresses of those that are not in the folder, and `filesystem` reads them if they are on the Hub."""
+    filesystem: Any = None
 
     def counts(self) -> dict[str, int]:
         return {table: sum(shard.rows for shard in shards) for table, shards in self.shards.items()}
@@ -69,35 +74,34 @@ class Draft:
             yield Path(name)
 
 
-def write_data(store: Store, folder: Path, settings: PublishSettings, *, title: str, place: str) -> Draft:
-    """Everything that does not depend on the version's number."""
+def write_data(store: Store, folder: Path, settings: PublishSettings, *, title: str, place: str, grown: Grown | None = None) -> Draft:
+    """Everything that does not depend on the version's number; of a dataset that has grown, the rows of the trees that changed."""
     redactor = Redactor()
-    redactor.number_secrets(store)
-    longest: dict[str, int] = {}
+    changed = grown.rows if grown else store
+    redactor.number_secrets(store, changed)
 
-    def redact(table: str, rows: pa.Table) -> pa.Table:
-        redacted = redactor.redact_table(table, rows)
-        longest[table] = max(longest.get(table, 0), longest_row(redacted))
-        return redacted
+    def rename(split: str) -> str:
+        return redactor.redact_text(split, "split")
 
     with ThreadPoolExecutor(1) as beside:
         found = beside.submit(find_leaks, store)
-        shards, splits = write_tables(
-            store, folder, redact, settings.shard_bytes, rename=lambda split: redactor.redact_text(split, "split")
-        )
+        splits = split_names(store.read("rollouts", ["split"])["split"].unique().to_pylist(), rename)
+        shards = write_tables(changed, folder, redactor.redact_table, settings.shard_bytes, splits)
+    names = {rename(split): name for split, name in splits.items()}
     if store.has("dropped"):
         (folder / DROPPED).parent.mkdir(exist_ok=True)
-        rows = redactor.redact_table("dropped", store.read("dropped"))
-        write_parquet(rows.sort_by([(name, "ascending") for name in rows.column_names]), "dropped", folder / DROPPED)
+        dropped = redactor.redact_table("dropped", store.read("dropped"))
+        write_parquet(dropped.sort_by([(name, "ascending") for name in dropped.column_names]), "dropped", folder / DROPPED)
     _copy_texts(store, folder, redactor)
     lineage = {table: redactor.redact_settings(_lineage(store, table), "lineage.json") for table in shards}
     leaks = [_redact_leak(leak, redactor) for leak in found.result()]
     title = redactor.redact_text(title, "title")
     about = read_about(settings, redactor.redact_settings)
     if settings.traces:
-        shards[TABLE] = write_traces(folder, shards, splits, settings.traces, settings.shard_bytes)
+        shards[TABLE] = write_traces(folder, shards, names, settings.traces, settings.shard_bytes)
         lineage[TABLE] = asdict(Lineage("publish", {"traces": settings.traces}, {}, {}, TABLE, "", __version__, FORMAT_VERSION))
-    return Draft(store, folder, settings.license, title, place, shards, splits, lineage, redactor.findings(), leaks, about, longest)
+    findings = joined(grown.findings, redactor.findings()) if grown else redactor.findings()
+    return Draft(store, folder, settings.license, title, place, shards, splits, names, lineage, findings, leaks, about)
 
 
 def _redact_leak(leak: Leak, redactor: Redactor) -> Leak:
@@ -117,8 +121,16 @@ def write_texts(draft: Draft, version: str) -> None:
     if draft.diff is not None:
         _write_json(draft.folder / CHANGES, asdict(draft.diff))
     _write_json(draft.folder / MANIFEST, _manifest(draft, version))
-    write_card(draft.folder, draft.title, draft.license, report, draft.place, draft.about, draft.longest)
+    write_card(draft.folder, draft.title, draft.license, report, draft.place, draft.about, open_draft(draft))
     write_checksums(draft)
+
+
+def open_draft(draft: Draft) -> Store:
+    """The release as its readers will see it, by the manifest in its folder."""
+    manifest = read_manifest((draft.folder / MANIFEST).read_text(encoding="utf-8"), str(draft.folder))
+    store = release_store(manifest, str(draft.folder.resolve()), draft.folder, draft.filesystem, draft.elsewhere)
+    store.most_memory = STAGE_MEMORY
+    return store
 
 
 def different_files(before: Path, now: Path) -> list[str]:
@@ -134,6 +146,7 @@ def _checksums(folder: Path) -> dict[str, str]:
 
 def _content(folder: Path) -> Any:
     content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    content.pop("made_from", None)
     for entry in content["tables"].values():
         entry.pop("store_version")
         (entry["lineage"] or {}).pop("reads", None)
@@ -188,15 +201,17 @@ def _manifest(draft: Draft, version: str) -> dict[str, Any]:
         "splits": draft.splits,
         "tables": tables,
         "dropped": dropped is not None,
+        "made_from": made_from(draft.store),
     }
 
 
 def write_checksums(draft: Draft) -> None:
     """`sha256sum -c SHA256SUMS` checks a copy; shards were hashed when they were written."""
     known = {shard.path: shard.sha256 for shards in draft.shards.values() for shard in shards}
-    paths = sorted(path for path in draft.folder.rglob("*") if path.is_file() and path.name != CHECKSUMS)
-    names = [path.relative_to(draft.folder).as_posix() for path in paths]
-    lines = [f"{known.get(name) or file_hash(path)}  {name}\n" for name, path in zip(names, paths, strict=True)]
+    paths = {
+        path.relative_to(draft.folder).as_posix(): path for path in draft.folder.rglob("*") if path.is_file() and path.name != CHECKSUMS
+    }
+    lines = [f"{known.get(name) or file_hash(paths[name])}  {name}\n" for name in sorted({*paths, *draft.elsewhere})]
     (draft.folder / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
 
 

@@ -6,7 +6,7 @@ These chunks are not those of store/tree_chunks.py: rows of any table are sorted
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
@@ -51,10 +51,9 @@ def work_connection(folder: Path, store: Store | None = None) -> duckdb.DuckDBPy
     return connection
 
 
-def load_splits(connection: duckdb.DuckDBPyConnection, store: Store, rename: Callable[[str], str] = str) -> dict[str, str]:
+def load_splits(connection: duckdb.DuckDBPyConnection, store: Store, names: Mapping[str, str]) -> None:
     """Makes the tables by which every table is divided and ordered: each split's number, each tree's and rollout's place, from 0 to 1."""
     rollouts = store.read("rollouts", ["rollout_id", "tree_id", "split"])
-    names = split_names(rollouts.column("split").unique().to_pylist(), rename)
     connection.register("rollouts", rollouts)
     connection.register("names", pa.table({"split": list(names), "name": list(names.values())}))
     connection.execute("CREATE TABLE splits AS SELECT split, name, row_number() OVER (ORDER BY name) - 1 AS number FROM names")
@@ -68,13 +67,14 @@ def load_splits(connection: duckdb.DuckDBPyConnection, store: Store, rename: Cal
         "SELECT r.rollout_id, s.name, s.number, (row_number() OVER (ORDER BY t.place, r.rollout_id) - 1) / count(*) OVER () AS place "
         "FROM rollouts AS r JOIN splits AS s USING (split) JOIN places_of_trees AS t USING (tree_id)"
     )
-    return names
 
 
-def ordered_batches(connection: duckdb.DuckDBPyConnection, store: Store, table: str, spill: Path) -> Iterator[pa.RecordBatch]:
-    """The table's rows, each with its `release_split`, those of a split together, therein those of a tree."""
-    total = int(connection.cursor().execute(f"SELECT count(*) FROM {store.scan(table)}").fetchall()[0][0])
-    reader = connection.cursor().sql(_placed_rows(store, table)).to_arrow_reader(BATCH_ROWS)
+def ordered_batches(connection: duckdb.DuckDBPyConnection, scan: str, table: str, spill: Path) -> Iterator[pa.RecordBatch]:
+    """The table's rows, which `scan` names, each with its `release_split`, those of a split together, therein those of a tree."""
+    total = int(connection.cursor().execute(f"SELECT count(*) FROM {scan}").fetchall()[0][0])
+    if not total:
+        return
+    reader = connection.cursor().sql(_placed_rows(scan, table)).to_arrow_reader(BATCH_ROWS)
     first = next(_batches_of_size(reader, CHUNK_BYTES), [])
     keys = _keys(table)
     rows = sum(batch.num_rows for batch in first)
@@ -88,7 +88,7 @@ def ordered_batches(connection: duckdb.DuckDBPyConnection, store: Store, table: 
         path.unlink()
 
 
-def _placed_rows(store: Store, table: str) -> str:
+def _placed_rows(scan: str, table: str) -> str:
     """`release_place` counts splits before the point, and trees or rollouts behind it."""
     columns = arrow_schema(table).names
     if "split" in columns:
@@ -99,7 +99,7 @@ def _placed_rows(store: Store, table: str) -> str:
         split, placed = "p", "JOIN places_of_rollouts AS p USING (rollout_id)"
     selected = ", ".join(f"t.{column}" for column in columns)
     added = f"{split}.name AS release_split, {split}.number + p.place AS release_place"
-    return f"SELECT {selected}, {added} FROM {store.scan(table)} AS t {placed}"
+    return f"SELECT {selected}, {added} FROM {scan} AS t {placed}"
 
 
 def _keys(table: str) -> list[str]:

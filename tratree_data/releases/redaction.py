@@ -9,7 +9,7 @@ Most text is clean, so looking must be cheap: one regular expression over each d
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
@@ -37,7 +37,7 @@ Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found in one column; `first` says where to look, in the source, not what it is."""
+    """What was found in one column; `first` says where to look, in the source, not what it is: the first place by name."""
 
     kind: str
     table: str
@@ -83,27 +83,37 @@ class Redactor:
         self.lock = Lock()
         self.clean = pl.Series([], dtype=pl.UInt64)
 
-    def number_secrets(self, store: Store) -> None:
-        """Numbers the secrets of every task in the order of its attempts and steps, and learns which task a rollout belongs to."""
+    def number_secrets(self, store: Store, of_tasks: Store | None = None) -> None:
+        """Numbers the secrets of every task in the order of its attempts and steps, and learns which task a rollout belongs to.
+
+        With `of_tasks`, only those of its tasks; what names things across tasks is numbered in `store`.
+        """
+        self.number_shared_secrets(store)
+        store = of_tasks or store
         keys = store.read("rollouts", ["rollout_id", "tree_id", "attempt"])
         rollouts, trees, attempts = (keys[name].to_pylist() for name in ("rollout_id", "tree_id", "attempt"))
         self.scopes = dict(zip(rollouts, trees, strict=True))
-        attempt_of = dict(zip(rollouts, attempts, strict=True))
+        self._number(_batches(store, "rollouts", "steps", but=GLOBAL), self.scopes, dict(zip(rollouts, attempts, strict=True)))
+
+    def number_shared_secrets(self, store: Store) -> None:
+        self._number(_batches(store, "rollouts", columns=GLOBAL), {}, {})
+
+    def _number(self, batches: Iterable[tuple[str, pa.Table]], scopes: Mapping[str, str], attempt_of: Mapping[str, int]) -> None:
         places: dict[tuple[str, str, str], tuple[int, str, int, int]] = {}
         taken: Counter[tuple[str, str]] = Counter()
-        for number, (name, table) in enumerate(_batches(store, "rollouts", "steps")):
+        for number, (name, table) in enumerate(batches):
             steps = table["step"].to_pylist() if name == "steps" else [-1] * table.num_rows
             ids = table["rollout_id"].to_pylist()
-            for place, (column, row, text) in enumerate(self._dirty_cells(table)):
-                shared = column in GLOBAL
-                scope = EVERYWHERE if shared else self.scopes.get(ids[row], EVERYWHERE)
-                order = (number, "", row, place) if shared else (attempt_of.get(ids[row], 0), ids[row], steps[row], place)
+            for place, (row, text) in enumerate(self._dirty_cells(table)):
+                scope = scopes.get(ids[row], EVERYWHERE)
+                order = (attempt_of.get(ids[row], 0), ids[row], steps[row], place) if scope else (number, "", row, place)
                 for kind, secret in text.secrets():
                     key = (scope, kind, secret)
                     places[key] = min(order, places.get(key, order))
                 for kind, value in re.findall(r"\[redacted:([A-Za-z0-9_-]+):(?:[a-z_]*)([0-9]{1,9})\]", text.text):
                     taken[scope, kind] = max(taken[scope, kind], int(value))
-        self.numbers.update(taken)
+        for scope, kind in taken:
+            self.numbers[scope, kind] = max(self.numbers[scope, kind], taken[scope, kind])
         for scope, kind, secret in sorted(places, key=lambda key: (key[0], places[key], key[1])):
             self._name(scope, kind, secret, "")
 
@@ -164,7 +174,7 @@ class Redactor:
             self._remember(hashes, dirty)
         return dirty
 
-    def _dirty_cells(self, rows: pa.Table) -> Iterable[tuple[str, int, Dirty]]:
+    def _dirty_cells(self, rows: pa.Table) -> Iterable[tuple[int, Dirty]]:
         for field in rows.schema:
             if _holds_text(field.type):
                 for values, parents in _strings(rows.column(field.name).combine_chunks(), None):
@@ -172,7 +182,7 @@ class Redactor:
                     dirty = self.dirty_texts(series)
                     if dirty:
                         for i in series.is_in(list(dirty)).arg_true():
-                            yield field.name, int(i if parents is None else parents[i]), dirty[series[i]]
+                            yield int(i if parents is None else parents[i]), dirty[series[i]]
 
     def _redact_array(self, column: Any, parents: Rows | None, cells: "_Cells") -> Any:
         """The same array where nothing was found, whatever its nesting; `parents` are the rows that its values belong to."""
@@ -204,7 +214,7 @@ class Redactor:
     def _count(self, kind: str, table: str, column: str, times: int, first: str) -> None:
         with self.lock:
             self.counts[kind, table, column] += times
-            self.first.setdefault((kind, table, column), first)
+            self.first[kind, table, column] = min(first, self.first.get((kind, table, column), first))
 
     def _known(self, hashes: pl.Series) -> pl.Series:
         """Which are among those that `_remember` keeps in order; a search in them is cheaper than a set of all each time."""
@@ -236,14 +246,14 @@ class _Cells:
         if not dirty:
             return texts
         at = series.is_in(list(dirty)).arg_true()
-        values = [self._value(dirty[series[i]], int(i if parents is None else parents[i])) for i in at]
+        rows = (at.to_numpy() if parents is None else parents[at.to_numpy()]).tolist()
+        values = [self._value(dirty[series[i]], row, place) for i, row, place in zip(at, rows, self._places(rows), strict=True)]
         return series.scatter(at, values).to_arrow().cast(texts.type)
 
-    def _value(self, text: Dirty, row: int) -> str:
+    def _value(self, text: Dirty, row: int, place: str) -> str:
         redactor, scope = self.redactor, self._scope(row)
         for kind, times in Counter(span.kind for span in text.spans).items():
-            known = (kind, self.table, self.column) in redactor.first
-            redactor._count(kind, self.table, self.column, times, "" if known else self._place(row))
+            redactor._count(kind, self.table, self.column, times, place)
         done = text.render(lambda kind, secret: redactor._name(scope, kind, secret, self.table))
         if self.column != "task_id" or not scope:
             return done
@@ -261,9 +271,11 @@ class _Cells:
             return self.redactor.scopes.get(self.rows["rollout_id"][row].as_py(), EVERYWHERE)
         return EVERYWHERE
 
-    def _place(self, row: int) -> str:
+    def _places(self, rows: list[int]) -> list[str]:
         keys = [key for key in table_schema(self.table).primary_key if key in self.rows.column_names]
-        return " ".join(f"{key}={self.rows.column(key)[row].as_py()}" for key in keys)
+        columns = [self.rows[key].take(rows).cast(pa.string()).to_pylist() for key in keys]
+        named = [[f"{key}={value}" for value in column] for key, column in zip(keys, columns, strict=True)]
+        return [" ".join(parts) for parts in zip(*named, strict=True)] if named else [""] * len(rows)
 
 
 def _holds_text(kind: pa.DataType) -> bool:
@@ -274,12 +286,15 @@ def _holds_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind))
 
 
-def _batches(store: Store, *tables: str) -> Iterable[tuple[str, pa.Table]]:
+def _batches(
+    store: Store, *tables: str, columns: Collection[str] | None = None, but: Collection[str] = ()
+) -> Iterable[tuple[str, pa.Table]]:
     """The texts of a table and what orders them, in the order in which they were written."""
     keys = {"rollout_id", "step"}
     for table in tables:
-        columns = [field.name for field in arrow_schema(table) if field.name in keys or _holds_text(field.type)]
-        for batch in store.dataset(table).to_batches(columns=columns):
+        texts = {field.name for field in arrow_schema(table) if _holds_text(field.type)} - {*but}
+        wanted = keys | (texts if columns is None else texts & {*columns})
+        for batch in store.dataset(table).to_batches(columns=[name for name in arrow_schema(table).names if name in wanted]):
             yield table, pa.Table.from_batches([batch])
 
 

@@ -1,4 +1,7 @@
-"""How many bytes the rows of a table have as JSON, at most, without writing them: lengths of texts are offsets that Arrow has anyway."""
+"""How many bytes rows have, without writing them: lengths of texts are offsets that Arrow has anyway.
+
+Sizes depend on the values alone, not on how they came into memory, so that a table is always cut at the same rows.
+"""
 
 import numpy as np
 import numpy.typing as npt
@@ -9,25 +12,36 @@ BYTES_AS_JSON = len("\\u0000")
 """Of one byte of text."""
 BYTES_OF_A_VALUE = 200
 """Of a number, a truth or NULL, and of what surrounds a value."""
+BYTES_IN_MEMORY = 8
 
 Ints = npt.NDArray[np.int64]
 
 
 def longest_row(rows: pa.Table) -> int:
-    """An upper bound for the longest of them."""
+    """An upper bound for the longest of them as JSON."""
     names = sum(map(len, rows.column_names))
-    return max((names + int(np.sum([_sizes(column) for column in batch.columns], axis=0).max()) for batch in rows.to_batches()), default=0)
+    return names + int(_row_sizes(rows, BYTES_AS_JSON, BYTES_OF_A_VALUE).max(initial=0))
 
 
-def _sizes(values: pa.Array) -> Ints:
-    sizes = np.full(len(values), BYTES_OF_A_VALUE, np.int64)
+def row_bytes(rows: pa.Table) -> Ints:
+    """What each row takes in memory, roughly."""
+    return _row_sizes(rows, 1, BYTES_IN_MEMORY)
+
+
+def _row_sizes(rows: pa.Table, of_a_byte: int, of_a_value: int) -> Ints:
+    parts = [np.sum([_sizes(column, of_a_byte, of_a_value) for column in batch.columns], axis=0) for batch in rows.to_batches()]
+    return np.concatenate([np.zeros(0, np.int64), *parts])
+
+
+def _sizes(values: pa.Array, of_a_byte: int, of_a_value: int) -> Ints:
+    sizes = np.full(len(values), of_a_value, np.int64)
     if pa.types.is_string(values.type):
-        sizes += BYTES_AS_JSON * pc.fill_null(pc.binary_length(values), 0).to_numpy()
+        sizes += of_a_byte * pc.fill_null(pc.binary_length(values), 0).to_numpy()
     elif pa.types.is_struct(values.type):
-        for i, field in enumerate(values.type):
-            sizes += len(field.name) + _sizes(values.field(i))
+        for field, part in zip(values.type, values.flatten(), strict=True):
+            sizes += (len(field.name) if of_a_byte > 1 else 0) + _sizes(part, of_a_byte, of_a_value)
     elif pa.types.is_list(values.type):
-        before = np.concatenate([[0], np.cumsum(_sizes(values.flatten()))])
+        before = np.concatenate([[0], np.cumsum(_sizes(values.flatten(), of_a_byte, of_a_value))])
         ends = np.cumsum(pc.fill_null(pc.list_value_length(values), 0).to_numpy())
         sizes += np.diff(before[ends], prepend=0)
     return sizes

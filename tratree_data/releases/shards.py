@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tratree_data.releases.ordering import load_splits, ordered_batches, work_connection
+from tratree_data.releases.row_sizes import longest_row, row_bytes
 from tratree_data.stages import published_tables
 from tratree_data.store.manifest import Shard, file_hash
 from tratree_data.store.reader import Store
@@ -25,25 +27,20 @@ Redact = Callable[[str, pa.Table], pa.Table]
 """(table's name, some rows) → the rows without what must not be published."""
 
 
-def write_tables(
-    store: Store, folder: Path, redact: Redact, shard_bytes: int, *, rename: Callable[[str], str]
-) -> tuple[dict[str, list[Shard]], dict[str, str]]:
-    """Every table that is published, and what each split is called; `rename` keeps secrets out of file names.
-
-    Two tables at a time, one read while the other is written.
-    """
+def write_tables(store: Store, folder: Path, redact: Redact, shard_bytes: int, splits: Mapping[str, str]) -> dict[str, list[Shard]]:
+    """Every table that is published; `splits` has the name of each split on the Hub. Two at a time, one read while the other is written."""
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sorting-") as spill, work_connection(Path(spill), store) as connection:
-        splits = load_splits(connection, store, rename)
+        load_splits(connection, store, splits)
 
         def write(table: str) -> list[Shard]:
             if not store.sources[table].files:
                 return []
-            rows = ordered_batches(connection, store, table, Path(spill))
+            rows = ordered_batches(connection, store.scan(table), table, Path(spill))
             return write_shards(rows, table, folder, redact=redact, first={}, shard_bytes=shard_bytes)
 
         tables = [table for table in published_tables() if store.has(table)]
         with ThreadPoolExecutor(2) as pool:
-            return dict(zip(tables, pool.map(write, tables), strict=True)), {rename(split): name for split, name in splits.items()}
+            return dict(zip(tables, pool.map(write, tables), strict=True))
 
 
 def as_it_is(_: str, rows: pa.Table) -> pa.Table:
@@ -51,28 +48,31 @@ def as_it_is(_: str, rows: pa.Table) -> pa.Table:
 
 
 def write_shards(
-    batches: Iterable[pa.RecordBatch], table: str, folder: Path, *, redact: Redact, first: Mapping[str, int], shard_bytes: int
+    batches: Iterable[pa.RecordBatch], table: str, folder: Path, *, first: Mapping[str, int], shard_bytes: int, redact: Redact = as_it_is
 ) -> list[Shard]:
-    """Writes rows with a `release_split`, one split after the other; `first` is the number of each split's first shard, 0 if unnamed."""
+    """Writes rows with a `release_split`, one split after the other; `first` is the number of each split's first shard, 0 if unnamed.
+
+    The same rows make the same shards, whatever batches they come in.
+    """
     target = folder / "data" / table
     target.mkdir(parents=True, exist_ok=True)
     shards: list[Shard] = []
     writer: _Writer | None = None
-    for split, rows in _row_groups(batches, table):
+    for split, rows in _row_groups(_redacted(_parts(batches, table), table, redact)):
         if writer is not None and (writer.split != split or writer.size() >= shard_bytes):
             shards.append(writer.finish(folder))
             writer = None
         if writer is None:
             number = first.get(split, 0) + sum(shard.split == split for shard in shards)
             writer = _Writer(table, target, split, number)
-        writer.write(redact(table, rows))
+        writer.write(rows)
     if writer is not None:
         shards.append(writer.finish(folder))
     return shards
 
 
-def _row_groups(batches: Iterable[pa.RecordBatch], table: str) -> Iterator[tuple[str, pa.Table]]:
-    """(split, rows of one row group): bounded in rows and in bytes, never across splits."""
+def _parts(batches: Iterable[pa.RecordBatch], table: str) -> Iterator[tuple[str, pa.Table]]:
+    """(split, some of its rows): about as many as a row group has, because redacting a few at a time takes longer."""
     schema = arrow_schema(table)
     waiting: list[pa.RecordBatch] = []
     waiting_split = ""
@@ -93,6 +93,32 @@ def _row_groups(batches: Iterable[pa.RecordBatch], table: str) -> Iterator[tuple
         yield waiting_split, pa.Table.from_batches(waiting).cast(schema)
 
 
+def _redacted(parts: Iterable[tuple[str, pa.Table]], table: str, redact: Redact) -> Iterator[tuple[str, pa.Table]]:
+    for split, rows in parts:
+        yield split, redact(table, rows)
+
+
+def _row_groups(parts: Iterable[tuple[str, pa.Table]]) -> Iterator[tuple[str, pa.Table]]:
+    """(split, rows of one row group): it ends with the row that fills it, so the rows alone decide where, and with its split."""
+    waiting: list[pa.Table] = []
+    waiting_split, left_rows, left_bytes = "", ROW_GROUP_ROWS, ROW_GROUP_BYTES
+    for split, rows in parts:
+        if waiting and split != waiting_split:
+            yield waiting_split, pa.concat_tables(waiting)
+            waiting, left_rows, left_bytes = [], ROW_GROUP_ROWS, ROW_GROUP_BYTES
+        waiting_split, filled, start = split, np.cumsum(row_bytes(rows)), 0
+        while start < rows.num_rows:
+            before = int(filled[start - 1]) if start else 0
+            end = min(int(np.searchsorted(filled, before + left_bytes)) + 1, start + left_rows, rows.num_rows)
+            waiting.append(rows.slice(start, end - start))
+            left_rows, left_bytes, start = left_rows - (end - start), left_bytes - (int(filled[end - 1]) - before), end
+            if left_rows <= 0 or left_bytes <= 0:
+                yield split, pa.concat_tables(waiting)
+                waiting, left_rows, left_bytes = [], ROW_GROUP_ROWS, ROW_GROUP_BYTES
+    if waiting:
+        yield waiting_split, pa.concat_tables(waiting)
+
+
 def _end_of(column: pa.Array, start: int, split: str) -> int:
     end = start
     while end < len(column) and column[end].as_py() == split:
@@ -111,8 +137,10 @@ class _Writer:
         self.schema = released_schema(table)
         self.writer = pq.ParquetWriter(self.sink, self.schema, **parquet_settings(table))
         self.rows = 0
+        self.longest = 0
 
     def write(self, rows: pa.Table) -> None:
+        self.longest = max(self.longest, longest_row(rows))
         self.writer.write_table(rows.cast(self.schema), row_group_size=max(1, rows.num_rows))
         self.rows += rows.num_rows
 
@@ -127,7 +155,7 @@ class _Writer:
         self.partial.rename(path)
         groups = pq.read_metadata(path)
         plain = sum(groups.row_group(i).total_byte_size for i in range(groups.num_row_groups))
-        return Shard(path.relative_to(folder).as_posix(), self.split, self.rows, path.stat().st_size, plain, digest)
+        return Shard(path.relative_to(folder).as_posix(), self.split, self.rows, path.stat().st_size, plain, digest, self.longest)
 
 
 def parquet_settings(table: str) -> dict[str, object]:

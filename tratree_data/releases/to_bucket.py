@@ -6,21 +6,22 @@ A version is published when its lineage.json is there: it is written last, and o
 objects at once, so there is no copy of the latest version at the top, as a folder has one.
 """
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError, suggest
-from tratree_data.store.buckets import BucketPath, delete, entries_of, list_below, put_if_absent, read, write
+from tratree_data.store.buckets import BucketPath, copy, delete, entries_of, list_below, put_if_absent, read, write
 from tratree_data.store.lease import confirm_lease, leased
-from tratree_data.store.manifest import MANIFEST, Shard
+from tratree_data.store.manifest import MANIFEST, Manifest, Shard, release_store
+from tratree_data.store.reader import Store
 from tratree_data.store.release import VERSIONS, versions_in_bucket
 from tratree_data.store.withdrawals import WITHDRAWN, Withdrawal, Withdrawals, parse_withdrawals, withdrawals_text
 from tratree_data.system.scratch import scratch_folder
 
-COMPARED = ("schemas/*", MANIFEST, "SHA256SUMS")
+COMPARED = ("schemas/*", MANIFEST, "SHA256SUMS", "reports/release.json")
 """The texts of the version before that are always fetched to compare with; shards only where they differ."""
 AT_ONCE = 8
 
@@ -51,10 +52,19 @@ class BucketTarget:
         names = [str(found.path).removeprefix(f"{home}/") for found in list_below(home)]
         return self._download(version, [name for name in names if any(fnmatch(name, pattern) for pattern in COMPARED)])
 
-    def fetch_shards(self, version: str, shards: Sequence[Shard], same: Set[str]) -> Sequence[Shard]:
-        needed = [shard for shard in shards if shard.path not in same]
-        self._download(version, [shard.path for shard in needed])
-        return needed
+    def fetch_shards(self, version: str, shards: Sequence[Shard]) -> None:
+        self._download(version, [shard.path for shard in shards])
+
+    def open(self, version: str, manifest: Manifest) -> Store:
+        return release_store(manifest, str(self._home(version)), self.where)
+
+    def trouble(self, version: str, shards: Sequence[Shard]) -> tuple[str, str] | None:
+        home = self._home(version)
+        sizes = {str(found.path): found.size for found in list_below(home / "data")} if shards else {}
+        for path, shard in ((str(home / shard.path), shard) for shard in shards):
+            if sizes.get(path) != shard.bytes:
+                return path, "is truncated or changed" if path in sizes else "is gone"
+        return None
 
     def _home(self, version: str) -> BucketPath:
         return self.where / VERSIONS / version
@@ -64,6 +74,8 @@ class BucketTarget:
         folder = self._before / version
 
         def bring(name: str) -> None:
+            if (folder / name).is_file():
+                return
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(read(self._home(version) / name))
 
@@ -81,8 +93,9 @@ class BucketTarget:
                 (folder / name).mkdir()
             yield folder / version
 
-    def put(self, release: Path, version: str) -> None:
-        home = self._home(version)
+    def put(self, release: Path, version: str, since: str, kept: Sequence[Shard]) -> None:
+        """The bucket copies by itself what a version before has."""
+        home, copied = self._home(version), {shard.path for shard in kept}
         names = [path.relative_to(release).as_posix() for path in sorted(release.rglob("*")) if path.is_file()]
         if version in self.versions():
             raise TratreeError(f"{self.where}: someone published version {version} meanwhile.\nNext: run the same command again")
@@ -93,7 +106,8 @@ class BucketTarget:
             write(home / name, release / name)
 
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            list(pool.map(send, [name for name in names if name != MANIFEST]))
+            list(pool.map(send, [name for name in names if name != MANIFEST and name not in copied]))
+            list(pool.map(lambda name: copy(self._home(since) / name, home / name), sorted(copied)))
         confirm_lease(self.where)
         if put_if_absent(home / MANIFEST, (release / MANIFEST).read_bytes()) is None:
             raise TratreeError(f"{self.where}: someone published version {version} meanwhile.\nNext: run the same command again")

@@ -10,14 +10,15 @@ which names the files to load, in one replacement, stale files last. A process k
 import fcntl
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from tratree_data.errors import BadInputError, StoreBusyError
 from tratree_data.releases.diff import link
 from tratree_data.store.locations import sync
-from tratree_data.store.manifest import CHECKSUMS, Shard, file_hash, read_checksums
+from tratree_data.store.manifest import CHECKSUMS, Manifest, Shard, file_hash, read_checksums, release_store
+from tratree_data.store.reader import Store
 from tratree_data.store.release import VERSIONS, local_versions
 from tratree_data.store.withdrawals import WITHDRAWN, Withdrawals, read_withdrawals
 from tratree_data.system.safe_paths import inside, is_plain_file, is_plain_folder, open_lock_file
@@ -51,8 +52,17 @@ class FolderTarget:
     def fetch(self, version: str) -> Path:
         return self.folder / VERSIONS / version
 
-    def fetch_shards(self, version: str, shards: Sequence[Shard], same: Set[str]) -> Sequence[Shard]:
-        return shards
+    def fetch_shards(self, version: str, shards: Sequence[Shard]) -> None:
+        """They are there."""
+
+    def open(self, version: str, manifest: Manifest) -> Store:
+        return release_store(manifest, str(self.fetch(version).resolve()), self.fetch(version))
+
+    def trouble(self, version: str, shards: Sequence[Shard]) -> tuple[str, str] | None:
+        for path, shard in ((inside(self.fetch(version), shard.path), shard) for shard in shards):
+            if not path.is_file() or path.stat().st_size != shard.bytes:
+                return str(path), "is truncated or changed" if path.is_file() else "is gone"
+        return None
 
     def withdrawals(self) -> Withdrawals:
         return read_withdrawals(self.folder / VERSIONS)
@@ -82,7 +92,8 @@ class FolderTarget:
                 release.mkdir()
                 yield release
 
-    def put(self, release: Path, version: str) -> None:
+    def put(self, release: Path, version: str, since: str, kept: Sequence[Shard]) -> None:
+        """Shards of a version before are hard links in the release already."""
         for path in release.rglob("*"):
             sync(path)
         release.rename(self.folder / VERSIONS / version)

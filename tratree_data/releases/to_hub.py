@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError, suggest
-from tratree_data.store.hub import KIND, check_name, explained, versions_of
-from tratree_data.store.manifest import Shard
+from tratree_data.store.hub import KIND, check_name, explained, open_hub_release, versions_of
+from tratree_data.store.manifest import Manifest, Shard
+from tratree_data.store.reader import Store
 from tratree_data.store.withdrawals import WITHDRAWN, Withdrawal, Withdrawals, parse_withdrawals, withdrawals_text
 from tratree_data.system.scratch import scratch_folder
 
@@ -20,7 +21,7 @@ OURS = ("data/", "traces/", "schemas/", "sql/", "reports/", "images/")
 """Folders that belong to the release; other files that someone keeps in the repository stay."""
 TOP = ("README.md", "croissant.json", "lineage.json", "SHA256SUMS", "recipe.toml")
 """Files of a release beside its folders."""
-COMPARED = ["schemas/**", "lineage.json", "SHA256SUMS"]
+COMPARED = ["schemas/**", "lineage.json", "SHA256SUMS", "reports/release.json"]
 """The texts of the version before that are always fetched to compare with; shards only where they differ."""
 
 
@@ -52,13 +53,27 @@ class HubTarget:
         with explained(self.repo):
             return Path(self.api.snapshot_download(self.repo, repo_type=KIND, revision=f"v{version}", allow_patterns=COMPARED))
 
-    def fetch_shards(self, version: str, shards: Sequence[Shard], same: Set[str]) -> Sequence[Shard]:
-        needed = [shard for shard in shards if shard.path not in same]
-        if needed:
+    def fetch_shards(self, version: str, shards: Sequence[Shard]) -> None:
+        if shards:
             with explained(self.repo):
-                paths = [shard.path for shard in needed]
+                paths = [shard.path for shard in shards]
                 self.api.snapshot_download(self.repo, repo_type=KIND, revision=f"v{version}", allow_patterns=paths)
-        return needed
+
+    def open(self, version: str, manifest: Manifest) -> Store:
+        return open_hub_release(f"{self.repo}@v{version}")
+
+    def trouble(self, version: str, shards: Sequence[Shard]) -> tuple[str, str] | None:
+        """The Hub knows the hashes of its files."""
+        there = self._hashes(f"v{version}") if shards else {}
+        for shard in shards:
+            if there.get(shard.path) != shard.sha256:
+                return f"hub:{self.repo}@v{version}: {shard.path}", "is truncated or changed" if shard.path in there else "is gone"
+        return None
+
+    def _hashes(self, revision: str) -> dict[str, str]:
+        with explained(self.repo):
+            entries = self.api.list_repo_tree(self.repo, recursive=True, revision=revision, repo_type=KIND)
+            return {entry.path: getattr(getattr(entry, "lfs", None), "sha256", "") for entry in entries}
 
     def withdrawals(self) -> Withdrawals:
         return self._read_withdrawals(self.head) if self.head else {}
@@ -112,12 +127,12 @@ class HubTarget:
             release.mkdir()
             yield release
 
-    def put(self, release: Path, version: str) -> None:
+    def put(self, release: Path, version: str, since: str, kept: Sequence[Shard]) -> None:
         with explained(self.repo):
             self._open_repository()
             if version in versions_of(self.api, self.repo):
                 raise TratreeError(f"hub:{self.repo}: someone published version {version} meanwhile.\nNext: run the same command again")
-            commit = self._commit(release, f"Version {version}")
+            commit = self._commit(release, f"Version {version}", kept=self._kept_files(release, since, kept))
             self.api.create_tag(self.repo, tag=f"v{version}", tag_message=f"Version {version}", revision=commit, repo_type=KIND)
 
     def _open_repository(self) -> None:
@@ -128,14 +143,27 @@ class HubTarget:
         if self.gated:
             self.api.update_repo_settings(self.repo, repo_type=KIND, gated="auto")
 
-    def _commit(self, release: Path, message: str, gone: tuple[str, ...] = OURS) -> str:
-        """One commit that makes `main` hold this release; the same commit again is none. Files at `gone` that it lacks are removed."""
+    def _kept_files(self, release: Path, since: str, kept: Sequence[Shard]) -> set[str]:
+        """The paths of those that `main` has as they were published; others, which someone removed there, are put into the release."""
+        there = self._hashes(self.head) if kept and self.head else {}
+        missing = [shard for shard in kept if there.get(shard.path) != shard.sha256]
+        for shard in missing:
+            if not (release / shard.path).is_file():
+                self.api.hf_hub_download(self.repo, shard.path, repo_type=KIND, revision=f"v{since}", local_dir=release)
+        shutil.rmtree(release / ".cache", ignore_errors=True)
+        return {shard.path for shard in kept} - {shard.path for shard in missing}
+
+    def _commit(self, release: Path, message: str, gone: tuple[str, ...] = OURS, kept: Set[str] = frozenset()) -> str:
+        """One commit that makes `main` hold this release; the same commit again is none. Files at `gone` that it lacks are removed.
+
+        Files at `kept` are in `main` and stay.
+        """
         from huggingface_hub import CommitOperationAdd, CommitOperationDelete
 
         head = self.head or self.api.repo_info(self.repo, repo_type=KIND, revision="main").sha
         files = {path.relative_to(release).as_posix(): path for path in sorted(release.rglob("*")) if path.is_file()}
         there = self.api.list_repo_files(self.repo, repo_type=KIND, revision=head)
-        operations: list[Any] = [CommitOperationAdd(name, path) for name, path in files.items()]
-        operations += [CommitOperationDelete(name) for name in sorted(there) if name.startswith(gone) and name not in files]
+        operations: list[Any] = [CommitOperationAdd(name, path) for name, path in files.items() if name not in kept]
+        operations += [CommitOperationDelete(name) for name in sorted(there) if name.startswith(gone) and name not in {*files, *kept}]
         info = self.api.create_commit(self.repo, operations, commit_message=message, repo_type=KIND, parent_commit=head)
         return str(info.oid)

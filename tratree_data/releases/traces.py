@@ -18,7 +18,7 @@ from tratree_data.exporters.sts import NAMES, render
 from tratree_data.exporters.trajectories import read_trajectories
 from tratree_data.files import read_text
 from tratree_data.releases.diff import link
-from tratree_data.releases.shards import as_it_is, write_shards
+from tratree_data.releases.shards import write_shards
 from tratree_data.store.log import Source
 from tratree_data.store.manifest import Shard, file_hash, read_checksums
 from tratree_data.store.reader import Store
@@ -43,7 +43,7 @@ def write_traces(
             path = folder / TABLE / splits[rollout["split"]] / f"{rollout['rollout_id']}.jsonl"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(map(json_line, render(trajectory))), encoding="utf-8", newline="\n")
-    return write_shards(_batches(folder), TABLE, folder, redact=as_it_is, first={}, shard_bytes=shard_bytes)
+    return write_shards(_batches(folder), TABLE, folder, first={}, shard_bytes=shard_bytes)
 
 
 def _batches(folder: Path) -> Iterator[pa.RecordBatch]:

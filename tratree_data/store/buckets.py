@@ -349,6 +349,14 @@ def put_if_match(path: BucketPath, data: bytes, tag: str) -> str | None:
             return None
 
 
+def copy(source: BucketPath, target: BucketPath) -> None:
+    """Within a bucket, without the data coming here."""
+    import obstore
+
+    with explained(source):
+        obstore.copy(_store(source), source.key, target.key)
+
+
 def delete(path: BucketPath) -> None:
     """Whether it was there or not."""
     import obstore

@@ -5,6 +5,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ class Shard:
     bytes: int
     memory_bytes: int
     sha256: str
+    longest_row: int | None = None
+    """Bytes of its rows as JSON, at most; older releases do not say."""
 
 
 @dataclass(frozen=True)
@@ -45,13 +48,21 @@ class Manifest:
     tables: dict[str, dict[str, Any]]
     splits: dict[str, str]
     dropped: bool = False
+    made_from: str = ""
+    """For us to know what it was made from (releases/grown.py); older releases do not say."""
 
     def shards(self, table: str) -> list[Shard]:
         shards = self.tables[table]["shards"] if table in self.tables else []
-        return [Shard(**{**{field.name: shard[field.name] for field in fields(Shard)}, "path": _inside(shard["path"])}) for shard in shards]
+        return [Shard(**{field.name: _field(shard, field.name) for field in fields(Shard)}) for shard in shards]
 
     def files(self, table: str) -> list[str]:
         return [shard.path for shard in self.shards(table)]
+
+
+def _field(shard: Mapping[str, Any], name: str) -> Any:
+    if name == "longest_row":
+        return longest if type(longest := shard.get(name)) is int else None
+    return _inside(shard[name]) if name == "path" else shard[name]
 
 
 def read_manifest(text: str, name: str) -> Manifest:
@@ -64,18 +75,20 @@ def read_manifest(text: str, name: str) -> Manifest:
                 f"this version reads up to {FORMAT_VERSION}.\nNext: pip install --upgrade tratree-data"
             )
         need_shape(content, shapes.MANIFEST, MANIFEST)
-        return Manifest(content["version"], content["format"], content["code"], content["tables"], content["splits"], content["dropped"])
+        names = ("version", "format", "code", "tables", "splits", "dropped")
+        return Manifest(**{name: content[name] for name in names}, made_from=str(content.get("made_from", "")))
     except (ValueError, RecursionError) as error:
         raise BadInputError(f"{name} has a {MANIFEST} that cannot be read: {error}.\nNext: download or publish it again") from error
 
 
-def release_store(manifest: Manifest, root: str, path: Place, filesystem: Any = None) -> Store:
+def release_store(manifest: Manifest, root: str, path: Place, filesystem: Any = None, elsewhere: Mapping[str, str] | None = None) -> Store:
+    """`elsewhere` has the addresses of files that are not below `root`."""
     sources = {}
     for table, entry in manifest.tables.items():
         if table in table_names():
             made = entry.get("lineage")
             lineage = Lineage(made["stage"], made["settings"], made["reads"], {}, table, "", made["code"], made["format"]) if made else None
-            files = tuple(_address(root, file, filesystem) for file in manifest.files(table))
+            files = tuple((elsewhere or {}).get(file) or _address(root, file, filesystem) for file in manifest.files(table))
             sources[table] = Source(files, int(entry["store_version"]), lineage)
     if manifest.dropped:
         sources["dropped"] = Source((_address(root, DROPPED, filesystem),), 0, None)

@@ -112,7 +112,7 @@ class Store:
         """Reports a removed or truncated Parquet file before any library stumbles over it."""
         files = self.sources[table].files
         with ThreadPoolExecutor(CHECKED_AT_ONCE if self.is_far else 1) as pool:
-            troubles = pool.map(self._trouble_of, self._addresses(table))
+            troubles = pool.map(self._trouble_of, self.addresses(table))
         for file, trouble in zip(files, troubles, strict=True):
             if trouble:
                 make = f", or remove {self.path / table} and run {command_for(table, self.path)}"
@@ -161,7 +161,7 @@ class Store:
             connection.register_filesystem(self._query_files)
 
     def _files(self, table: str) -> list[str]:
-        return list(self._addresses(table) if is_far(self.path) else self.sources[table].files)
+        return list(self.addresses(table) if is_far(self.path) else self.sources[table].files)
 
     def sql(
         self, query: str, parameters: Mapping[str, Any] | None = None, time_limit: float | None = None, limit: int | None = None
@@ -213,7 +213,7 @@ class Store:
         )
         session.register_filesystem(self._opened_by)
         self._add_lineage(session)
-        session.execute("SET allowed_paths = $paths", {"paths": [file for table in self.sources for file in self._addresses(table)]})
+        session.execute("SET allowed_paths = $paths", {"paths": [file for table in self.sources for file in self.addresses(table)]})
         session.execute("SET enable_external_access = false")
         session.execute("SET python_enable_replacements = false")
         session.execute("SET lock_configuration = true")
@@ -229,7 +229,8 @@ class Store:
         """The file system through which DuckDB reads."""
         return self.filesystem if self._query_files is None else self._query_files
 
-    def _addresses(self, table: str) -> Sequence[str]:
+    def addresses(self, table: str) -> Sequence[str]:
+        """The table's files as a query names them."""
         return self.sources[table].files if self._query_files is None else self._query_files.addresses(table)
 
     def _add_lineage(self, session: duckdb.DuckDBPyConnection) -> None:
@@ -257,7 +258,7 @@ class Store:
                 if named:
                     raise
                 continue
-            self._define_one(table, self._addresses(table))
+            self._define_one(table, self.addresses(table))
             self._defined.add(table)  # only now: a file that could not be opened this time is tried again by the next query
         for table in MAY_BE_MISSING:
             if table not in self.sources and table not in self._defined and (table in behind or query is None or mentions(query, table)):

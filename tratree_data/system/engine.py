@@ -9,6 +9,7 @@ import os
 import pickle
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +24,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 Engine = Literal["threads", "processes", "ray"]
 ANSWER_SECONDS = 20
+LOOK_SECONDS, GONE_SECONDS = 5, 20
+"""How often the head of a cluster is looked for, and how long it may be away; Ray itself gives up after 60 seconds."""
 QUEUED_PER_CORE = 2
 """So that a core that has finished an item finds the next one waiting."""
 
@@ -61,16 +64,22 @@ def _run_under_ray(
         gpus = 1 if use_gpu and resources.get("GPU", 0) >= 1 else 0
         task = ray.remote(max_retries=TRIES)(_call).options(name=name, num_gpus=gpus).remote
         at_once = workers or QUEUED_PER_CORE * max(1, int(resources.get("GPU" if gpus else "CPU", 1)))
-        queue = iter(items)
+        queue, head = iter(items), Head(ray.get_runtime_context().gcs_address)
         waiting = [task(list(sys.path), pickle.dumps((function, item))) for item in islice(queue, at_once)]
         try:
             while waiting:
-                ready, waiting = ray.wait(waiting, num_returns=1)
+                ready, waiting = ray.wait(waiting, num_returns=1, timeout=LOOK_SECONDS)
+                head.need_alive()
+                if not ready:
+                    continue
                 succeeded, answer = ray.get(ready[0])
                 if not succeeded:
                     raise answer
                 waiting += [task(list(sys.path), pickle.dumps((function, item))) for item in islice(queue, 1)]
                 yield answer
+        except HeadGoneError:
+            waiting = []
+            raise
         finally:
             for left in waiting:
                 ray.cancel(left)
@@ -78,15 +87,45 @@ def _run_under_ray(
 
 def need_answer(address: str) -> None:
     """Asks the head of a cluster itself: where nobody answers, Ray tries for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS):
-            return
-    except (OSError, ValueError) as error:
+    if not _answers(address):
         raise TratreeError(
             f"No Ray cluster answers at {address}, which RAY_ADDRESS names.\n"
             "Next: ray start --head there, or export RAY_ADDRESS=HOST:PORT of one that runs, or --engine local"
-        ) from error
+        )
+
+
+def _answers(address: str) -> bool:
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS):
+            return True
+    except (OSError, ValueError):
+        return False
+
+
+class Head:
+    """The head of a cluster: without it, Ray ends this process after a minute, with words of its own."""
+
+    def __init__(self, address: str) -> None:
+        self.address, self.seen = address, time.monotonic()
+        self.looked = self.seen
+
+    def need_alive(self) -> None:
+        now = time.monotonic()
+        if now - self.looked < LOOK_SECONDS:
+            return
+        self.looked = now
+        if _answers(self.address):
+            self.seen = time.monotonic()
+        elif now - self.seen > GONE_SECONDS:
+            raise HeadGoneError(
+                f"The head of the Ray cluster, {self.address}, has not answered for {GONE_SECONDS} seconds; nothing was committed.\n"
+                "Next: ray start --head there, and the nodes, then the same command; or --engine local"
+            )
+
+
+class HeadGoneError(TratreeError):
+    """Ray's own clean-up would wait for the head, too."""
 
 
 def _call(path: list[str], work: bytes) -> tuple[bool, Any]:
@@ -120,6 +159,9 @@ def ray_session(workers: int | None) -> Iterator[Any]:
             ) from error
     try:
         yield ray
+    except HeadGoneError:
+        ours = False
+        raise
     except ray.exceptions.RayError as error:
         said = [line.strip(" .") for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         why = said[-1 if isinstance(error, ray.exceptions.RayTaskError) else 0]

@@ -1,0 +1,60 @@
+"""Where releases go: a folder, a bucket, or a repository on the Hub."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from tratree_data.errors import BadInputError
+from tratree_data.releases.to_bucket import BucketTarget
+from tratree_data.releases.to_folder import FolderTarget
+from tratree_data.store.locations import place
+from tratree_data.store.manifest import Manifest, Shard
+from tratree_data.store.reader import Store
+from tratree_data.store.release import HUB
+from tratree_data.store.withdrawals import Withdrawals
+from tratree_data.system.safe_paths import need_local
+
+
+class Target(Protocol):
+    """Where releases go: a folder or a repository on the Hub."""
+
+    linked: bool
+    """Whether `fetch` gives links: the Hub's client keeps its files elsewhere."""
+
+    def versions(self) -> list[str]:
+        """What is published, oldest first."""
+
+    def withdrawals(self) -> Withdrawals:
+        """Which versions were taken back; ask for `versions` first."""
+
+    def fetch(self, version: str) -> Path:
+        """A folder with that version's lineage, checksums and schemas in it."""
+
+    def fetch_shards(self, version: str, shards: Sequence[Shard]) -> None:
+        """Brings shards into the folder of `fetch`."""
+
+    def open(self, version: str, manifest: Manifest) -> Store:
+        """Its tables, for queries that read no more than they need."""
+
+    def trouble(self, version: str, shards: Sequence[Shard]) -> tuple[str, str] | None:
+        """(file, what is wrong with it), as far as that can be known without reading any."""
+
+    def scratch(self, version: str) -> AbstractContextManager[Path]:
+        """An empty folder to make a release in, gone afterwards."""
+
+    def put(self, release: Path, version: str, since: str, kept: Sequence[Shard]) -> None:
+        """Publishes what was made in the scratch folder, with shards that version `since` has; all of it, or nothing."""
+
+
+def find_target(target: str, *, private: bool = False, gated: bool = False) -> Target:
+    if target.startswith(HUB):
+        from tratree_data.releases.to_hub import HubTarget
+
+        return HubTarget(target.removeprefix(HUB), private=private, gated=gated)
+    if private or gated:
+        raise BadInputError(
+            f"{target} is not on the Hub, and only a Hub repository can be private or gated.\nNext: name hub:org/name, or omit the flag"
+        )
+    where = place(target)
+    return FolderTarget(need_local(where, "a release")) if isinstance(where, Path) else BucketTarget(where)
