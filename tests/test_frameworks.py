@@ -156,7 +156,12 @@ def test_equal_attempts_of_vf_eval_are_attempts(tmp_path):
             '{"object": "trace.span", "id": "span_1", "span_data": {"type": "response", "response_id": "resp_1"}}',
             "Agents SDK",
         ),
-        (".aider.chat.history.md", "# aider chat started at 2026-11-28 08:00:00\n\n#### Fix it\n", "Aider"),
+        (
+            ".aider.chat.history.md",
+            "\n# aider chat started at 2026-11-28 08:00:00\n\n> Added .aider*  \n\n#### Fix it\n\n> Done  \n",
+            "Aider",
+        ),
+        ("log.txt", "TO LLM 2026-11-28T12:49:47\n-------\nSYSTEM Act as an expert.\n-------\nUSER Fix it\n", "Aider"),
     ],
 )
 def test_what_cannot_be_read_names_its_tool(tmp_path, name, text, tool):

@@ -14,8 +14,10 @@ FOREIGN: tuple[tuple[str, bytes, str, str], ...] = (
      "import the trajectory.json beside it, or the folder of the Harbor job"),
     ("", b'{"object": "trace', "it is a trace of the OpenAI Agents SDK, which names the model's answers and does not hold them",
      "save `result.to_input_list()` as JSON, or export the traces with OpenTelemetry, and import that"),
-    (".aider.chat.history.md", b"", "it is Aider's chat as Markdown, which does not say where a message ends",
+    ("", b"\n# aider chat started at ", "it is Aider's chat as Markdown, which does not say where a message ends",
      "convert it to JSON messages ({\"role\", \"content\"}), and import those"),
+    ("", b"TO LLM 2", "it is Aider's log of requests (--llm-history-file), each of which repeats what was said before",
+     "convert its last request and answer to JSON messages ({\"role\", \"content\"}), and import those"),
 )  # fmt: skip
 """(ending of the name, beginning of the file, what it is, what to do)"""
 

@@ -151,11 +151,11 @@ def detect_format(path: str | Path, files: list[LogFile], options: Options) -> s
     for file in others[:: -(-len(others) // MOST_SAMPLES) or 1]:
         for format in fitting_formats(file, options):
             found.setdefault(format, []).append(file.name)
-    if len(found) == 1:
+    known = foreign_file(files[0].path) if {*found} <= {"react"} else None  # lines that quote look like actions, too
+    if len(found) == 1 and not known:
         return next(iter(found))
-    if not found:
+    if not found or known:
         first = next(json_records(files[0]), ("", None))[1]
-        known = foreign_file(files[0].path)
         if known:
             raise BadInputError(f"{path} cannot be imported: {known[0]}.\nNext: {known[1]}")
         why = f": {first.detail}" if isinstance(first, Problem) else ""
