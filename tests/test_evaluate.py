@@ -174,6 +174,7 @@ def test_the_same_difference_everywhere_is_an_infinite_effect() -> None:
     assert effect_size(np.full(5, 0.1)) == np.inf
     assert effect_size(np.full(5, -0.1)) == -np.inf
     assert effect_size(np.zeros(5)) == 0.0
+    assert effect_size(np.array([0.1])) == np.inf, "one task has no deviation"
     assert effect_size(np.array([0.0, 0.2])) == pytest.approx(0.1 / np.std([0.0, 0.2], ddof=1))
 
 
