@@ -19,6 +19,7 @@ from typer.testing import CliRunner
 
 from tratree_data.cli import app
 from tratree_data.cli.query import parse_numbers
+from tratree_data.errors import extra_of
 
 VERBS = sorted(command.name or (command.callback.__name__ if command.callback else "") for command in app.registered_commands)
 
@@ -214,3 +215,8 @@ def test_a_query_imports_no_more_than_it_needs(demo_run: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=demo_run, capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.splitlines() == ['{"one": 1}', "[]"]
+
+
+def test_a_package_that_is_missing_belongs_to_an_extra() -> None:
+    assert [extra_of(name) for name in ("torch", "trl", "matplotlib.pyplot", "mcp", "ray")] == ["train", "train", "view", "mcp", "ray"]
+    assert extra_of("pyarrow") is extra_of("nothing_of_ours") is None

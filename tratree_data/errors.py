@@ -3,6 +3,7 @@
 A message says what is wrong, why, and which command to type next. Only `cli.main` displays them.
 """
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -58,6 +59,18 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 def missing_package(package: str, extra: str) -> MissingPackageError:
     return MissingPackageError(f"{package} is needed here, but not installed.\nNext: pip install 'tratree-data[{extra}]'")
+
+
+def extra_of(module: str) -> str | None:
+    """The extra of this package that installs a module, by the package's own metadata."""
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        needed = requires("tratree-data") or []
+    except PackageNotFoundError:
+        return None
+    package = re.compile(rf"{re.escape(module.partition('.')[0])}\b.*\bextra == ['\"](\w+)", re.IGNORECASE)
+    return next((found[1] for found in map(package.match, needed) if found and found[1] not in {"all", "dev"}), None)
 
 
 FREE_SPACE = "free some space or fix the permissions, then run the same command"

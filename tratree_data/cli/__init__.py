@@ -14,7 +14,7 @@ from typer import Typer
 
 from tratree_data.cli.verbs import INTERRUPTED
 from tratree_data.cli.verbs import app as commands
-from tratree_data.errors import RefusedError, TratreeError
+from tratree_data.errors import RefusedError, TratreeError, extra_of, missing_package
 from tratree_data.system.plain_text import one_line, shorten
 
 VERBS = {
@@ -49,6 +49,12 @@ def main() -> None:
     except TratreeError as error:
         print("\n".join(map(one_line, f"tratree: {error}".splitlines())), file=sys.stderr)
         sys.exit(1 if isinstance(error, RefusedError) else 2)
+    except ModuleNotFoundError as error:
+        extra = extra_of(error.name or "")
+        if extra is None:
+            raise
+        print(f"tratree: {missing_package(str(error.name), extra)}", file=sys.stderr)
+        sys.exit(2)
     except BrokenPipeError:  # the reader of the pipe closed it, so it has what it needs
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
