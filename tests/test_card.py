@@ -248,7 +248,7 @@ def test_on_the_hub_card_and_croissant_name_the_version(release: Path, tmp_path:
     mlcroissant = pytest.importorskip("mlcroissant", reason="needs the extra 'dev'")
     folder = tmp_path / "release"
     shutil.copytree(release, folder, ignore=shutil.ignore_patterns("versions"))
-    write_card(folder, "Toys", "mit", {"redacted": [], "leaks": []}, "hub:org/toys", About(), {})
+    write_card(folder, "Toys", "mit", {"redacted": [], "leaks": []}, "hub:org/toys", About(), open_release(folder))
     text = card_of(folder)
     assert 'load_dataset("org/toys", "pairs", split="train", revision="v1.0.0")' in text
     assert "FROM 'hf://datasets/org/toys@v1.0.0/data/pairs/*.parquet'" in text
