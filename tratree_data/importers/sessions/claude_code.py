@@ -174,7 +174,8 @@ def _session(path: list[Node], beside: list[Line]) -> Session:
         line = node.value[0]
         if line.get("type") == "assistant" and not _is_synthetic(line):
             message = _answer(node.value, constant)
-            session.model = session.model or message["metadata"].get("model")
+            model = message["metadata"].get("model")
+            session.model = session.model or (model if isinstance(model, str) else None)
             usages += [message["metadata"]["usage"]] if isinstance(message["metadata"].get("usage"), dict) else []
             session.messages.append(message)
         elif line.get("type") == "user" and isinstance(line.get("message"), dict):

@@ -31,7 +31,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     if not _is_cline(whole, begun):
         yield Problem(where, "other_format", "it holds no conversation of Cline")
         return
-    messages = begun if begun is not None and (whole or isinstance(first, list)) else []
+    messages = begun or [] if whole or isinstance(first, list) else []
     for place, value in json_records(file) if not messages else ():
         if isinstance(value, Problem):
             yield Problem(place, value.reason, value.detail)

@@ -59,7 +59,7 @@ def _take(messages: list[Message], facts: dict[str, Any], event: dict[str, Any],
     elif kind == "user.message":
         texts = [
             content_of(data.get("content"), "content"),
-            *(placeholder(part) for part in data.get("attachments") or [] if isinstance(part, dict)),
+            *(placeholder(part) for part in log_records.items_of(data.get("attachments") or [], "attachments") if isinstance(part, dict)),
         ]
         messages.append({"role": "user", "content": "\n".join(text for text in texts if text), "metadata": about})
     elif kind == "assistant.message":
