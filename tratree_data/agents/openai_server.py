@@ -57,7 +57,7 @@ class OpenAIAgent:
         if not self.key and not self.base_url:
             raise BadInputError(
                 f"{api_key_variable} is not set, and no base_url names a server.\n"
-                f"Next: export {api_key_variable}=…, or --agent openai:model={model},base_url=http://127.0.0.1:8000/v1"
+                f"Next: export {api_key_variable}=…, or name a server: model={model},base_url=http://127.0.0.1:8000/v1"
             )
         self.logprobs, self.time_out, self.patience = logprobs, float(time_out), float(patience)
         self.seconds_between = 60 / requests_per_minute if requests_per_minute else 0.0
