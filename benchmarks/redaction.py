@@ -37,7 +37,13 @@ from tratree_data.releases.redaction_rules import Rule, load_rules
 REPEATS = 5
 COPIES = 10
 SAMPLE = 500
-BLIND = {"first": redaction_blind, "second": redaction_blind_second, "third": redaction_blind_third, "fourth": redaction_blind_fourth, "fifth": redaction_blind_fifth}
+BLIND = {
+    "first": redaction_blind,
+    "second": redaction_blind_second,
+    "third": redaction_blind_third,
+    "fourth": redaction_blind_fourth,
+    "fifth": redaction_blind_fifth,
+}
 SETS = {name: (module.SECRETS, module.LOOKALIKES) for name, module in BLIND.items()}
 DATA = Path(__file__).parents[2] / "shared/data"
 

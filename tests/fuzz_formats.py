@@ -6,6 +6,7 @@ python tests/fuzz_formats.py --mutations 100000 [--seed 1]
 import argparse
 import json
 import random
+import re
 import sys
 import tempfile
 import time
@@ -32,6 +33,11 @@ ODD_LINES = ("x  ../../x", "x  /etc/hostname", f"{'0' * 64}  a\\b", f"{'0' * 64}
 def prepare(root: Path) -> None:
     make_store(root / "d", *tables(ATTEMPTS))
     publish(root / "d", root / "release", "1.0.0")
+    sums = root / "release/versions/1.0.0/SHA256SUMS"
+    lines = sums.read_text(encoding="utf-8").splitlines(keepends=True)
+    sums.write_text(
+        "".join(line for line in lines if not re.search(r"  (sql|schemas)/", line)), encoding="utf-8"
+    )  # a hundred files to hash
 
 
 def damage_manifest(root: Path, dice: random.Random) -> tuple[Path, str]:

@@ -1,15 +1,18 @@
 """Every writing verb as if killed before each call that changes a file, run again, and compared with an undisturbed run.
 
-    python tests/kills.py [--only split] [--sample 5] [--seed 0] [--workers 2]
+    python tests/kills.py [--only split] [--distinct] [--sample 5] [--seed 0] [--workers 2]
 
 A verb runs once and is stopped before each call; what is on the disk then is what a kill would have left, and is kept. From each of these
-states the verb runs again. Without --sample: every call. A fault is printed with its verb and call; --at CALL repeats it (-1 is the last).
+states the verb runs again. Without --sample: every call. With --distinct: of calls of one kind, for one kind of file in one folder,
+the first and the last: `publish` makes a thousand, most of which copy one small file after the other. A fault is printed with its
+verb and call; --at CALL repeats it (-1 is the last).
 """
 
 import argparse
 import importlib
 import os
 import random
+import re
 import shutil
 import sys
 import tempfile
@@ -22,7 +25,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from helpers.file_calls import LOADED, Ended, forked, run_preloaded
+from helpers.file_calls import LOADED, Ended, changes_in, forked, run_preloaded
 from helpers.writing_verbs import CANARY, VERBS, broken, content, files_with, prepare
 
 import tratree_data as td
@@ -35,19 +38,23 @@ KEPT = 200
 """So many states are on the disk at once."""
 
 
-def kill_verb(verb: str, folder: Path, calls: list[int] | None, sample: int, seed: str, share: Any) -> tuple[int, int, list[str]]:
+def kill_verb(
+    verb: str, folder: Path, calls: list[int] | None, distinct: bool, sample: int, seed: str, share: Any
+) -> tuple[int, int, list[str]]:
     """(calls that change files, states that the verb was repeated from, faults)"""
     kind, command = VERBS[verb]
     base, work = folder / kind, folder / "work"
     if not base.exists():
         _need(forked(lambda: prepare(base, kind)))
     _start(base, work)
-    calm = _need(forked(lambda: (command(work), set(sys.modules))[1], below=work))
+    log = folder / "calls.log"
+    log.unlink(missing_ok=True)
+    calm = _need(forked(lambda: (command(work), set(sys.modules))[1], below=work, log=log))
     for module in sorted(calm.value - set(sys.modules)):  # once, rather than in each process that is forked
         with suppress(Exception):
             importlib.import_module(module)
     expected = _need(forked(lambda: (content(work), broken(work)))).value
-    chosen = [call if call > 0 else calm.calls + 1 + call for call in calls or range(1, calm.calls + 1)]
+    chosen = [call if call > 0 else calm.calls + 1 + call for call in calls or _numbers(log, calm.calls, distinct)]
     chosen = (sorted(random.Random(seed).sample(chosen, sample)) if 0 < sample < len(chosen) else chosen)[share]
     faults = []
     for batch in (chosen[start : start + KEPT] for start in range(0, len(chosen), KEPT)):
@@ -65,6 +72,20 @@ def kill_verb(verb: str, folder: Path, calls: list[int] | None, sample: int, see
                 faults.append(f"{verb} killed at call {call}: {fault}")
     shutil.rmtree(work)
     return calm.calls, len(chosen), faults
+
+
+def _numbers(log: Path, count: int, distinct: bool) -> list[int]:
+    """Which calls to kill at."""
+    if not distinct:
+        return list(range(1, count + 1))
+    alike: dict[tuple[str, str, str], list[int]] = {}
+    made = [(call, Path(re.sub("#[0-9]+$", "", path))) for call, path in changes_in(log) if call != "rename to"]
+    assert len(made) == count, "the log has other calls than were counted"
+    for number, (call, path) in enumerate(made, 1):
+        alike.setdefault((call, re.sub("[.-][a-z0-9_]{8}(?=/|$)|[0-9a-f]{8,}|[0-9]+", "*", str(path.parent)), path.suffix), []).append(
+            number
+        )
+    return sorted({number for numbers in alike.values() for number in (numbers[0], numbers[-1])})
 
 
 def _start(base: Path, work: Path) -> None:
@@ -108,6 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", action="append", choices=VERBS)
     parser.add_argument("--at", type=int, action="append")
+    parser.add_argument("--distinct", action="store_true")
     parser.add_argument("--sample", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
@@ -122,7 +144,7 @@ def main() -> None:
         with ProcessPoolExecutor(workers, get_context("fork")) as pool:
             for verb in arguments.only or VERBS:
                 started = time.perf_counter()
-                of_verb = (arguments.at, arguments.sample, f"{arguments.seed} {verb}")
+                of_verb = (arguments.at, arguments.distinct, arguments.sample, f"{arguments.seed} {verb}")
                 folders = [Path(name).resolve() / str(worker) for worker in range(workers)]
                 jobs = [pool.submit(kill_verb, verb, folder, *of_verb, slice(i, None, workers)) for i, folder in enumerate(folders)]
                 results = [job.result() for job in jobs]

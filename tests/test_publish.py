@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import datasets
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -674,3 +675,17 @@ def test_refuse_stops_with_the_findings_and_publishes_nothing(tmp_path):
     assert "eve@" not in str(found.value)
     assert FolderTarget(tmp_path / "out").versions() == []
     assert run_cli("publish", str(folder), str(tmp_path / "out"), "--version", "1.0.0", "--fail-on-findings").returncode == 1
+
+
+@pytest.mark.parametrize("all_of_them", [False, True])
+def test_rows_of_a_split_that_no_rollout_has_are_refused(dataset: Path, tmp_path: Path, all_of_them: bool) -> None:
+    shutil.copytree(dataset, tmp_path / "d")
+    found = open_store(tmp_path / "d").read("demonstrations")
+    foreign = len(found) if all_of_them else 1
+    splits = pa.array(["elsewhere"] * foreign + found["split"].to_pylist()[foreign:])
+    with writing(tmp_path / "d"):
+        changed = found.set_column(found.column_names.index("split"), found.schema.field("split"), splits)
+        commit(tmp_path / "d", "break", {"demonstrations": changed}, settings={}, reads={})
+    with pytest.raises(BadInputError, match=f"{foreign} of {len(found)} rows of demonstrations have a split"):
+        publish(tmp_path / "d", tmp_path / "release", "0.1.0")
+    assert not (tmp_path / "release/versions/0.1.0").exists()

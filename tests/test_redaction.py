@@ -12,7 +12,7 @@ from helpers.secret_corpus import look_alikes, secrets
 from helpers.shared_data import SHARED, needs_shared
 from helpers.shop import build_all, import_rows, trajectories
 
-from benchmarks import redaction_blind_fourth, redaction_blind_third
+from benchmarks import redaction_blind_fifth, redaction_blind_fourth, redaction_blind_third
 from benchmarks.redaction_blind import LOOKALIKES, cases, parts_left
 from benchmarks.redaction_blind import SECRETS as REDACTION_BLIND
 from benchmarks.redaction_reference import apply_every_rule
@@ -419,7 +419,9 @@ def test_redacted_json_remains_json():
         assert list(json.loads(redacted)) == ["password", "mail"]
 
 
-@pytest.mark.parametrize("held_back", [redaction_blind_third, redaction_blind_fourth], ids=["third", "fourth"])
+@pytest.mark.parametrize(
+    "held_back", [redaction_blind_third, redaction_blind_fourth, redaction_blind_fifth], ids=["third", "fourth", "fifth"]
+)
 def test_the_secrets_of_a_set_that_was_once_held_back_are_found_and_its_look_alikes_stay(held_back: ModuleType) -> None:
     examples = list(cases(held_back.SECRETS, held_back.LOOKALIKES))
     rules = load_rules()

@@ -118,6 +118,28 @@ print(int(sys.argv[2]) - left)
 """
 
 
+@pytest.mark.parametrize("removed", range(5))
+def test_a_withdrawal_that_ended_after_some_folders_went_is_finished_by_the_same_call(
+    release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, removed: int
+) -> None:
+    whole = Path(shutil.copytree(release, tmp_path / "whole"))
+    withdraw(whole, "0.2.0", reason="a secret")
+    remove, left = shutil.rmtree, iter(range(removed))
+
+    def killed(folder: Path) -> None:
+        if next(left, None) is None:
+            raise KeyboardInterrupt
+        remove(folder)
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        withdraw(release, "0.2.0", reason="a secret")
+    monkeypatch.undo()
+    withdraw(release, "0.2.0", reason="a secret")
+    assert files_with(release, SECRET) == []
+    assert snapshot(release) == snapshot(whole)
+
+
 @pytest.mark.slow
 def test_a_withdrawal_killed_on_the_way_is_finished_by_the_same_call(release: Path, tmp_path: Path) -> None:
     def killed(folder: Path, call: int) -> subprocess.CompletedProcess[str]:

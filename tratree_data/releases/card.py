@@ -224,10 +224,12 @@ def _forms(store: Store) -> str:
 
 
 def _questions(store: Store) -> list[dict[str, str]]:
-    """The first three that these tables can answer, each with its real answer."""
+    """The first three to which these tables have an answer, each with it."""
     shown: list[dict[str, str]] = []
     for name, tables in QUESTIONS.items():
         if len(shown) < SHOWN_QUESTIONS and all(store.has(table) and store.count(table) for table in tables):
             question, _, text = read_text("publish/queries", f"{name}.sql").partition("\n")
-            shown.append({"question": question.removeprefix("-- "), "sql": text.strip(), "answer": _table_of(ask(store, name))})
-    return [item for item in shown if item["answer"]]
+            answer = _table_of(ask(store, name))
+            if answer:
+                shown.append({"question": question.removeprefix("-- "), "sql": text.strip(), "answer": answer})
+    return shown

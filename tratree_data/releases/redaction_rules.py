@@ -176,6 +176,11 @@ def _in_small_letters(texts: pl.Series) -> pl.Series:
     return pl.Series(pl.from_arrow(pc.ascii_lower(texts.to_arrow(compat_level=pl.CompatLevel.oldest()))), dtype=pl.String)
 
 
+def _lower(pattern: str) -> str:
+    """As the texts are made small: of ASCII only."""
+    return re.sub("[A-Z]", lambda letter: letter[0].lower(), pattern)
+
+
 def _any_of(patterns: Sequence[str]) -> str:
     return "|".join(f"(?:{pattern})" for pattern in patterns)
 
@@ -286,10 +291,10 @@ def _rule(kind: str, find: str, near: str = "", value: str = "", across_lines: b
     near, find = ((near or find).replace("(?P<secret>", "(?:").replace(r"\s", SPACES), find.replace(r"\s", SPACES))
     pattern = re.compile(_boundaries(find, BEGINS, r"\b"), re.ASCII)
     any_case = near.startswith(ANY_CASE)
-    near = _boundaries(near.removeprefix(ANY_CASE), BEGINS_FOR_RUST, r"(?-u:\b)")
+    near = _boundaries(near.removeprefix(ANY_CASE), BEGINS_FOR_RUST, r"(?-u:\b)").replace("{0,24}", "*")
     return Rule(
         kind,
-        near.lower() if any_case else near,
+        _lower(near) if any_case else near,
         any_case,
         _boundaries(find, BEGINS_FOR_RUST, r"(?-u:\b)"),
         free,

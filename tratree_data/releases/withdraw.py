@@ -75,12 +75,23 @@ def _remove(place: FolderTarget, version: str, withdrawal: Withdrawal, withdrawa
     versions = place.folder / VERSIONS
     there = inside(versions, version)
     if there.is_dir():
-        named = read_checksums(there)
-        if is_plain_file(there / CHECKSUMS):
-            named[CHECKSUMS] = file_hash(there / CHECKSUMS)
-        withdrawal = replace(withdrawal, files=named)
-        write_withdrawals(versions, {**withdrawals, version: withdrawal})
-        shutil.rmtree(there)
+        if not withdrawal.files:  # else the version was named before, and may have lost its checksums
+            named = read_checksums(there)
+            if is_plain_file(there / CHECKSUMS):
+                named[CHECKSUMS] = file_hash(there / CHECKSUMS)
+            withdrawal = replace(withdrawal, files=named)
+            write_withdrawals(versions, {**withdrawals, version: withdrawal})
+        _remove_version(there)
     place.show_latest()
     place.remove_from_top(withdrawal.files)
     write_withdrawals(versions, {**withdrawals, version: replace(withdrawal, files={})})
+
+
+def _remove_version(there: Path) -> None:
+    """The checksums go last: without them, nobody could say that the rest is a version's."""
+    for path in there.iterdir():
+        if is_plain_folder(path):
+            shutil.rmtree(path)
+        elif path.name != CHECKSUMS:
+            path.unlink()
+    shutil.rmtree(there)
