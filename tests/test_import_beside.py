@@ -80,7 +80,7 @@ def test_tasks_group_trajectories(tmp_path):
     [
         ("trajectory_id,points\nx0,1\n", r"row 1 has no score or reward or success\.\nNext: name the column score"),
         ("id,score\nx0,1\n", r"row 1 has no trajectory_id or task_id\.\nAvailable: id, score\."),
-        ("trajectory_id,score\nx0,1\nx0,0\n", r"row 2 gives x0 another value"),
+        ("trajectory_id,score\nx0,1\nx0,0\n", r"row 2 gives x0 a different value"),
         ("trajectory_id,score\nx0,good\n", r"'good', which is neither a number nor true or false"),
         ("trajectory_id,score\nx0,nan\n", "not a finite number"),
         ("trajectory_id,score\n", "contains no scores"),

@@ -508,7 +508,7 @@ def test_a_stopped_run_goes_on_with_less_memory_but_not_with_another_learning_ra
     train(folder / "data", model=folder / "weak", out=out, **{**FAST, "save_steps": 3})
     record = json.loads((out / RECORD).read_text())
     (out / RECORD).write_text(json.dumps({**record, "finished": False}))
-    with pytest.raises(BadInputError, match="another learning_rate"):
+    with pytest.raises(BadInputError, match="different learning_rate"):
         train(folder / "data", model=folder / "weak", out=out, **{**FAST, "learning_rate": 1e-5})
     assert train(folder / "data", model=folder / "weak", out=out, **{**FAST, "device_batch": 1}).changed
 
@@ -657,7 +657,7 @@ def test_a_second_training_goes_on_with_the_first_ones_adapter(folder: Path, tmp
 
 def test_an_output_folder_is_never_overwritten(folder: Path, tmp_path: Path) -> None:
     train(folder / "data", model=folder / "weak", out=tmp_path / "out", **FAST)
-    with pytest.raises(BadInputError, match="another seed"):
+    with pytest.raises(BadInputError, match="different seed"):
         train(folder / "data", model=folder / "weak", out=tmp_path / "out", **{**FAST, "seed": 7})
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear diary")
