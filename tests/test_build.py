@@ -196,7 +196,7 @@ def test_ray_changes_nothing_and_tries_a_killed_worker_again(tmp_path: Path) -> 
     make_store(tmp_path / "alone", rollouts, steps)
     make_store(tmp_path / "ray", rollouts, steps)
     build(tmp_path / "alone", embedder="lexical", workers=1)
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.init(address="local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     killer = subprocess.Popen([sys.executable, "-c", KILL_A_RAY_WORKER, str(os.getpid())])
     try:
         build(tmp_path / "ray", embedder="lexical", engine="ray", chunk_steps=20)

@@ -150,7 +150,7 @@ def ray_session(workers: int | None) -> Iterator[Any]:
         address = os.environ.get("RAY_ADDRESS", "")
         if ":" in address:
             need_answer(address)
-        start = {} if address else {"num_cpus": workers, "include_dashboard": False}
+        start = {} if address else {"address": "local", "num_cpus": workers, "include_dashboard": False}
         try:
             ray.init(**start, log_to_driver=False, configure_logging=False)
         except ConnectionError as error:
