@@ -35,7 +35,7 @@ from tratree_data import (
     withdraw,
 )
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, TratreeError
-from tratree_data.store import buckets, lease, log_mirror
+from tratree_data.store import bucket_providers, lease, log_mirror
 from tratree_data.store.buckets import list_below, parse_address
 from tratree_data.store.compact import FEW
 from tratree_data.store.outcomes import read_outcomes
@@ -57,8 +57,8 @@ def server() -> Iterator[LoopbackS3]:
 @pytest.fixture(autouse=True)
 def quick(server: LoopbackS3, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """One retry, so that a server that fails for good is given up soon; and no fault that another test left."""
-    monkeypatch.setattr(buckets, "RETRIES", 1)
-    buckets._client.cache_clear()
+    monkeypatch.setattr(bucket_providers, "RETRIES", 1)
+    bucket_providers._client.cache_clear()
     yield
     server.whole()
 
@@ -399,7 +399,7 @@ def test_a_server_that_ignores_conditions_is_refused(server: LoopbackS3) -> None
 
 
 def test_a_server_that_fails_now_and_then_is_asked_again(server: LoopbackS3, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(buckets, "RETRIES", 7)
+    monkeypatch.setattr(bucket_providers, "RETRIES", 7)
     where = f"{ADDRESS}/flaky"
     server.fault("503", every=3, code="SlowDown")
     create_store(where)

@@ -1,67 +1,24 @@
-"""Places in buckets (S3, Google Cloud Storage, Azure), through obstore, which is also what Delta uses.
+"""Places in buckets, through obstore, which is also what Delta uses: addresses, objects and requests.
 
-Credentials and the endpoint come from the environment only, under the names that Amazon's, Google's and Microsoft's own tools use. What a
-server answers is reported in our words: its own texts hold addresses, and these may hold keys.
+bucket_providers.py has what differs between Amazon, Google and Microsoft, bucket_errors.py what goes wrong.
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
-from tratree_data.errors import BadInputError, NotFoundError, TratreeError
+from tratree_data.errors import BadInputError
+from tratree_data.store.bucket_errors import explained
+from tratree_data.store.bucket_providers import PROVIDERS, client_of, provider_of
 
-ADDRESS = re.compile(r"(s3|gs|az):/{1,2}([^/]+)(?:/(.*))?", re.DOTALL)
+ADDRESS = re.compile(rf"({'|'.join(PROVIDERS)}):/{{1,2}}([^/]+)(?:/(.*))?", re.DOTALL)
 """With one slash too: that is what pathlib makes of an address."""
 NAMES = r"[A-Za-z0-9._-]*"
-CREDENTIALS = {
-    "s3": ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
-           "AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_SKIP_SIGNATURE"),
-    "gs": ("GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_SERVICE_ACCOUNT", "GOOGLE_SERVICE_ACCOUNT_PATH", "GOOGLE_SERVICE_ACCOUNT_KEY",
-           "GOOGLE_SKIP_SIGNATURE"),
-    "az": ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_USE_EMULATOR"),
-}  # fmt: skip
-"""One of these must be set; without any, the client would look for a cloud machine's own role, for a long time."""
-EXAMPLES = {
-    "s3": "export AWS_ACCESS_KEY_ID=… AWS_SECRET_ACCESS_KEY=… AWS_REGION=…",
-    "gs": "export GOOGLE_APPLICATION_CREDENTIALS=FILE",
-    "az": "export AZURE_STORAGE_ACCOUNT_NAME=… AZURE_STORAGE_ACCOUNT_KEY=…",
-}
-ENDPOINTS = (
-    "AWS_ENDPOINT_URL",
-    "AWS_ENDPOINT_URL_S3",
-    "AWS_ENDPOINT",
-    "AZURE_STORAGE_ENDPOINT",
-    "AZURE_ENDPOINT",
-    "AZURITE_BLOB_STORAGE_URL",
-)
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
-RETRIES, RETRY_SECONDS, REQUEST_SECONDS, CONNECT_SECONDS = 7, 60, 120, 10
-"""Seven tries with growing pauses take some seconds; a request may take long, because a file may be big."""
-REFUSED = "the credentials are refused"
-ADVICE = {
-    "NoSuchBucket": ("there is no such bucket", "create it, or check the name, AWS_REGION and AWS_ENDPOINT_URL"),
-    "ContainerNotFound": ("there is no such container", "create it, or check the name"),
-    "ExpiredToken": ("the credentials have expired", "renew them in the environment, then run the same command"),
-    "InvalidAccessKeyId": (REFUSED, "check them in the environment"),
-    "SignatureDoesNotMatch": (REFUSED, "check them in the environment"),
-    "AuthorizationHeaderMalformed": ("the region is another one", "export AWS_REGION=…"),
-    "PermanentRedirect": ("the region is another one", "export AWS_REGION=…"),
-    "RequestTimeTooSkewed": ("this machine's clock is too far from the server's", "set the clock, then run the same command"),
-    "SlowDown": ("the server asks to slow down", "run the same command in a few minutes"),
-}
-"""By the code in a server's answer: what it means, and what to do."""
-FOREIGN = re.compile(
-    r"Generic \w+ error|error sending request|Error performing \w+|Object at location|Unauthenticated|credential", re.IGNORECASE
-)
-"""How the client's own texts begin, where Delta passes them on."""
 
 
 @dataclass(frozen=True, order=True)
@@ -142,141 +99,29 @@ def parse_address(text: str) -> BucketPath:
     return BucketPath(f"{scheme}://{bucket}", key)
 
 
-# ---- the client
-
-
-def scheme_of(path: BucketPath) -> str:
-    return path.root.partition(":")[0]
-
-
-def need_credentials(path: BucketPath) -> None:
-    """Before anything is sent: the environment must name credentials, and must not send them unencrypted."""
-    scheme = scheme_of(path)
-    if not any(os.environ.get(name) for name in CREDENTIALS[scheme]):
-        raise BadInputError(f"{path} needs credentials, and the environment contains none.\nNext: {EXAMPLES[scheme]}")
-    for name in ENDPOINTS:
-        endpoint = urlsplit(os.environ.get(name, ""))
-        if endpoint.scheme == "http" and endpoint.hostname not in LOOPBACK:
-            raise BadInputError(
-                f"{name} is an http address ({endpoint.hostname}), and only this machine may be reached without encryption.\n"
-                f"Next: export {name}=https://…"
-            )
-
-
-def _plain_http() -> bool:
-    """Only ever to this machine, as `need_credentials` makes sure."""
-    return any(os.environ.get(name, "").startswith("http:") for name in ENDPOINTS) or bool(os.environ.get("AZURE_STORAGE_USE_EMULATOR"))
-
-
-def delta_options(path: BucketPath) -> dict[str, str]:
-    """What Delta's client needs to know beyond the environment: commits are conditional, always."""
-    need_credentials(path)
-    return {
-        "allow_http": str(_plain_http()).lower(),
-        "max_retries": str(RETRIES),
-        "retry_timeout": f"{RETRY_SECONDS}s",
-        "timeout": f"{REQUEST_SECONDS}s",
-        "connect_timeout": f"{CONNECT_SECONDS}s",
-    } | ({"aws_conditional_put": "etag"} if scheme_of(path) == "s3" else {})
-
-
-def _store(path: BucketPath) -> Any:
-    need_credentials(path)
-    named = {name: value for name, value in os.environ.items() if name.startswith(("AWS_", "GOOGLE_", "AZURE_"))}
-    return _client(path.root, _plain_http(), tuple(sorted(named.items())))
-
-
-@lru_cache(maxsize=16)
-def _client(root: str, allow_http: bool, environment: tuple[tuple[str, str], ...]) -> Any:
-    """One for each bucket and environment: a client keeps its connections, and renews what expires."""
-    from datetime import timedelta
-
-    from obstore.store import from_url
-
-    open_bucket: Any = from_url  # its overloads want one call per provider
-    return open_bucket(
-        root,
-        client_options={
-            "allow_http": allow_http,
-            "timeout": timedelta(seconds=REQUEST_SECONDS),
-            "connect_timeout": timedelta(seconds=CONNECT_SECONDS),
-        },
-        retry_config={"max_retries": RETRIES, "retry_timeout": timedelta(seconds=RETRY_SECONDS)},
-        **({"config": {"aws_conditional_put": "etag"}} if root.startswith("s3:") else {}),
-    )
-
-
-# ---- what goes wrong
-
-
-@contextmanager
-def explained(path: BucketPath) -> Iterator[None]:
-    """What the client raises, in our words; a missing object stays a FileNotFoundError."""
-    from obstore.exceptions import BaseError
-
-    try:
-        yield
-    except FileNotFoundError as error:
-        if re.search("NoSuchBucket|ContainerNotFound", str(error)):
-            raise explain(path, error) from error
-        raise FileNotFoundError(str(path)) from error
-    except BaseError as error:
-        raise explain(path, error) from error
-
-
-def explain(path: BucketPath, error: Exception | str) -> TratreeError:
-    """Nothing of the request is repeated but the server's own code for what went wrong."""
-    text = str(error)
-    code = re.search(r"<Code>(\w+)</Code>", text)
-    status = re.search(r"status code: (\d+)", text)
-    named = (code[1] if code else "") or (status[1] if status else "")
-    if named in ADVICE:
-        what, advice = ADVICE[named]
-    elif status and status[1] in ("401", "403"):
-        what, advice = "access is denied", "check the credentials in the environment and the bucket's permissions"
-    elif status and status[1] in ("404",):
-        what, advice = ADVICE["NoSuchBucket"]
-    elif status or "server error" in text.lower():
-        what, advice = "the server failed", "run the same command again"
-    elif re.search("credential|unauthenticated|private key", text, re.IGNORECASE):
-        what, advice = "the credentials in the environment cannot be used", EXAMPLES[scheme_of(path)]
-    else:
-        what, advice = "it cannot be reached", "check the network and AWS_ENDPOINT_URL, then run the same command"
-    kind = NotFoundError if named in ("NoSuchBucket", "ContainerNotFound", "404") else TratreeError
-    return kind(f"{path}: {what}{f' ({named})' if named else ''}.\nNext: {advice}")
-
-
-def comes_from_client(error: Exception) -> bool:
-    """Whether an error that Delta raised is one of reaching the bucket, and says nothing about the table."""
-    return FOREIGN.search(str(error)) is not None
-
-
-# ---- requests
-
-
 def read(path: BucketPath) -> bytes:
     import obstore
 
     with explained(path):
-        return bytes(obstore.get(_store(path), path.key).bytes())
+        return bytes(obstore.get(client_of(path), path.key).bytes())
 
 
 def read_range(path: BucketPath, start: int, length: int) -> bytes:
     import obstore
 
     with explained(path):
-        return bytes(obstore.get_range(_store(path), path.key, start=start, length=length))
+        return bytes(obstore.get_range(client_of(path), path.key, start=start, length=length))
 
 
 def read_end(path: BucketPath, length: int) -> tuple[int, bytes]:
     """(size of the object, its last bytes), in one request where the server can count from the end."""
     import obstore
 
-    if scheme_of(path) == "az":
+    if not provider_of(path).counts_from_end:
         size = size_of(path)
         return size, read_range(path, max(size - length, 0), min(length, size)) if size else b""
     with explained(path):
-        answer = obstore.get(_store(path), path.key, options={"range": {"suffix": length}})
+        answer = obstore.get(client_of(path), path.key, options={"range": {"suffix": length}})
         return int(answer.meta["size"]), bytes(answer.bytes())
 
 
@@ -286,7 +131,7 @@ def hash_of(path: BucketPath) -> str:
 
     digest = hashlib.sha256()
     with explained(path):
-        for piece in obstore.get(_store(path), path.key).stream():
+        for piece in obstore.get(client_of(path), path.key).stream():
             digest.update(piece)
     return digest.hexdigest()
 
@@ -295,7 +140,7 @@ def size_of(path: BucketPath) -> int:
     import obstore
 
     with explained(path):
-        return int(obstore.head(_store(path), path.key)["size"])
+        return int(obstore.head(client_of(path), path.key)["size"])
 
 
 def modified_at(path: BucketPath) -> datetime:
@@ -303,7 +148,7 @@ def modified_at(path: BucketPath) -> datetime:
     import obstore
 
     with explained(path):
-        modified: datetime = obstore.head(_store(path), path.key)["last_modified"]
+        modified: datetime = obstore.head(client_of(path), path.key)["last_modified"]
         return modified
 
 
@@ -312,7 +157,7 @@ def read_with_tag(path: BucketPath) -> tuple[bytes, str, datetime]:
     import obstore
 
     with explained(path):
-        answer = obstore.get(_store(path), path.key)
+        answer = obstore.get(client_of(path), path.key)
         meta = answer.meta
         return bytes(answer.bytes()), str(meta["e_tag"]), meta["last_modified"]
 
@@ -322,7 +167,7 @@ def write(path: BucketPath, data: Any) -> None:
     import obstore
 
     with explained(path):
-        obstore.put(_store(path), path.key, data)
+        obstore.put(client_of(path), path.key, data)
 
 
 def put_if_absent(path: BucketPath, data: bytes) -> str | None:
@@ -332,7 +177,7 @@ def put_if_absent(path: BucketPath, data: bytes) -> str | None:
 
     with explained(path):
         try:
-            return str(obstore.put(_store(path), path.key, data, mode="create")["e_tag"])
+            return str(obstore.put(client_of(path), path.key, data, mode="create")["e_tag"])
         except AlreadyExistsError:
             return None
 
@@ -344,7 +189,7 @@ def put_if_match(path: BucketPath, data: bytes, tag: str) -> str | None:
 
     with explained(path):
         try:
-            return str(obstore.put(_store(path), path.key, data, mode={"e_tag": tag})["e_tag"])
+            return str(obstore.put(client_of(path), path.key, data, mode={"e_tag": tag})["e_tag"])
         except (PreconditionError, FileNotFoundError):
             return None
 
@@ -354,7 +199,7 @@ def copy(source: BucketPath, target: BucketPath) -> None:
     import obstore
 
     with explained(source):
-        obstore.copy(_store(source), source.key, target.key)
+        obstore.copy(client_of(source), source.key, target.key)
 
 
 def delete(path: BucketPath) -> None:
@@ -363,7 +208,7 @@ def delete(path: BucketPath) -> None:
 
     with explained(path):
         try:
-            obstore.delete(_store(path), path.key)
+            obstore.delete(client_of(path), path.key)
         except FileNotFoundError:
             return
 
@@ -373,7 +218,7 @@ def list_below(path: BucketPath) -> Iterator[Found]:
     import obstore
 
     with explained(path):
-        for batch in obstore.list(_store(path), path.key or None):
+        for batch in obstore.list(client_of(path), path.key or None):
             yield from map(partial(_found, path.root), batch)
 
 
@@ -386,6 +231,6 @@ def entries_of(path: BucketPath) -> tuple[list[str], list[Found]]:
     import obstore
 
     with explained(path):
-        listed = obstore.list_with_delimiter(_store(path), path.key or None)
+        listed = obstore.list_with_delimiter(client_of(path), path.key or None)
     folders = [prefix.rstrip("/").rpartition("/")[2] for prefix in listed["common_prefixes"]]
     return folders, [_found(path.root, one) for one in listed["objects"]]

@@ -17,7 +17,8 @@ from deltalake.exceptions import DeltaError
 
 from tratree_data import __version__
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, TratreeError
-from tratree_data.store.buckets import BucketPath, comes_from_client, explain
+from tratree_data.store.bucket_errors import comes_from_client, explain
+from tratree_data.store.buckets import BucketPath
 from tratree_data.store.locations import Place, delta_address, place
 from tratree_data.store.log_mirror import ENTRY, LOG, list_log, list_logs, mirror_logs, read_entry
 from tratree_data.store.schemas import FORMAT_VERSION, table_names

@@ -27,7 +27,8 @@ from deltalake.transaction import AddAction
 
 from tratree_data.errors import BadInputError, StoreBusyError, TratreeError, unwritten
 from tratree_data.stages import COLLECTED
-from tratree_data.store.buckets import BucketPath, comes_from_client, entries_of, explain
+from tratree_data.store.bucket_errors import comes_from_client, explain
+from tratree_data.store.buckets import BucketPath, entries_of
 from tratree_data.store.lease import confirm_lease, leased
 from tratree_data.store.locations import Place, delta_address, is_far, open_parquet, place, size_at, sync
 from tratree_data.store.log import LINEAGE_KEY, Lineage, Tables, delta_tables, files_of, read_lineage
