@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= auto
 
-.PHONY: demo test test-slow test-all test-vllm test-adapters lint docs wheel mutants kills clean
+.PHONY: demo test test-slow test-all test-vllm test-adapters lint docs notebooks wheel mutants kills clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tratree run demo demo
@@ -52,6 +52,10 @@ lint: $(VENV)/.test
 
 docs: $(VENV)/.test
 	$(BIN)/mkdocs build --strict --site-dir dist/site
+
+# Runs the notebooks in docs/notebooks/ and saves what they display.
+notebooks: $(VENV)/.test
+	PYTHONPATH=tests $(BIN)/python -m helpers.notebooks
 
 wheel: $(VENV)/.test
 	$(BIN)/python -m build

@@ -1,11 +1,15 @@
-"""What the site adds to the pages: the README as its home, links to the repository, and the Python reference made from the code."""
+"""What the site adds to the pages: the README as its home, notebooks, links to the repository, and the reference made from the code."""
 
 import inspect
+import json
 import re
+from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from os.path import relpath
 from pathlib import Path
 from typing import Any
+
+from mkdocs.structure.files import File
 
 import tratree_data
 from tratree_data.results import StageResult
@@ -16,6 +20,25 @@ ROOT = Path(__file__).parents[1]
 REPOSITORY = "https://github.com/tratree-data/tratree-data/blob/main"
 CLASSES = (Store, StageResult)
 LINK = re.compile(r"\[([^\]]*)\]\(([^)#\s]+)(#[^)\s]*)?\)")
+
+
+def on_files(files: Any, config: Any) -> Any:
+    """Each notebook is a page too, with what it displays."""
+    for path in sorted((ROOT / "docs/notebooks").glob("*.ipynb")):
+        book = json.loads(path.read_text(encoding="utf-8"))
+        text = "\n\n".join(part for cell in book["cells"] for part in notebook_parts(cell))
+        more = f"\n\n[Download this notebook]({path.name})\n"
+        files.append(File.generated(config, f"notebooks/{path.stem}.md", content=text + more))
+    return files
+
+
+def notebook_parts(cell: dict[str, Any]) -> Iterator[str]:
+    source = "".join(cell["source"])
+    yield source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```"
+    for output in cell.get("outputs", []):
+        data = {kind: "".join(text) for kind, text in output["data"].items()}
+        shown = data.get("text/html") or data.get("image/svg+xml")
+        yield f'<div class="output">{shown}</div>' if shown else f"```text\n{data['text/plain']}\n```"
 
 
 def on_page_read_source(page: Any, config: Any) -> str | None:
@@ -37,7 +60,8 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Any) -> str:
         if "://" in target or not path.exists():
             return match[0]
         if path.is_relative_to(ROOT / "docs") and path.suffix != ".json":
-            return f"[{text}]({relpath(path, shown)}{anchor})"
+            page_of = path.with_suffix(".md") if path.suffix == ".ipynb" and not text.startswith("Download") else path
+            return f"[{text}]({relpath(page_of, shown)}{anchor})"
         return f"[{text}]({REPOSITORY}/{path.relative_to(ROOT).as_posix()}{anchor})"
 
     return LINK.sub(follow, markdown)

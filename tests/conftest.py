@@ -26,7 +26,7 @@ def demo_run(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     with open(folder / ".once", "a") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         if not (folder / "done").exists():
-            assert all(report.changed for report in run("demo", folder / "demo"))
+            assert all(report.changed for report in run(folder / "demo", "demo"))
             (folder / "done").touch()
     return folder
 

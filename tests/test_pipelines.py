@@ -51,7 +51,7 @@ def write_recipe(folder: Path, simulations: int = 20, margin: float = 0.0) -> Pa
 
 
 def changed(recipe: Path, directory: Path) -> list[str]:
-    return [report.stage for report in run(recipe, directory) if report.changed]
+    return [report.stage for report in run(directory, recipe) if report.changed]
 
 
 def test_only_what_is_out_of_date_runs_again(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_a_stage_that_lacks_its_settings_says_which(tmp_path: Path) -> None:
     make_store(tmp_path / "d", *tables([("t", 0, 1.0, [("a", "", "b")])]))
     (tmp_path / "recipe.toml").write_text("[publish]\nversion = '1.0.0'")
     with pytest.raises(TratreeError, match="target"):
-        list(run(tmp_path / "recipe.toml", tmp_path / "d"))
+        run(tmp_path / "d", tmp_path / "recipe.toml")
 
 
 @pytest.mark.parametrize("name", [name for name in file_names("pipelines", ".toml") if "weak_to_strong" not in name])
@@ -122,11 +122,11 @@ def test_trees_is_the_second_command_for_logs_without_scores(tmp_path: Path) -> 
     session = next((Path(__file__).parent / "data/logs/claude-code").glob("*.jsonl"))
     result = import_log(tmp_path / "d", session)
     assert any(note.startswith("Warning: no rollout has a score") for note in result.notes)
-    results = {result.stage: result for result in run("trees", tmp_path / "d")}
+    results = {result.stage: result for result in run(tmp_path / "d", "trees")}
     assert list(results) == ["build", "search", "states", "pairs", "demonstrations", "check"]
     assert results["build"].counts["trees"] > 0
     assert (results["pairs"].counts["pairs"], results["check"].counts["broken"]) == (0, 0)
-    assert [result.stage for result in run("trees", tmp_path / "d") if result.changed] == ["check"]
+    assert [result.stage for result in run(tmp_path / "d", "trees") if result.changed] == ["check"]
     assert summarise_run(tmp_path / "d").plain.splitlines()[-1].startswith(f"  tratree score {tmp_path / 'd'} --with ")
 
 
@@ -140,7 +140,20 @@ def test_a_recipe_that_ends_with_a_broken_rule_fails(tmp_path: Path) -> None:
         more = rows.set_column(rows.schema.get_field_index("step_count"), rows.schema.field("step_count"), pa.array([2], pa.int32()))
         commit(tmp_path / "d", "test", {"rollouts": more}, settings={}, reads={})
     with pytest.raises(RefusedError, match=r"breaks 1 rules, the first step_counts\.\nNext: tratree check"):
-        list(run(recipe, tmp_path / "d"))
+        run(tmp_path / "d", recipe)
     recipe.write_text("[check]\nstrict = true\n")
     with pytest.raises(TratreeError, match="has no settings"):
-        list(run(recipe, tmp_path / "d"))
+        run(tmp_path / "d", recipe)
+
+
+def test_the_dataset_comes_first_in_python_and_a_swap_is_named(tmp_path: Path) -> None:
+    from tratree_data import explore, import_log
+
+    log = tmp_path / "log.jsonl"
+    log.write_text("{}")
+    with pytest.raises(TratreeError, match=r"wrong order\.\nNext: import_log\(.*log\.jsonl'\) in Python, tratree import"):
+        import_log(log, tmp_path / "d")
+    with pytest.raises(TratreeError, match=r"wrong order\.\nNext: explore\('shop', 'webshop', …\) in Python, tratree explore webshop shop"):
+        explore("webshop", "shop")
+    with pytest.raises(TratreeError, match=r"wrong order\.\nNext: run\('mine', 'trees'\) in Python, tratree run trees mine"):
+        run("trees", "mine")

@@ -224,3 +224,17 @@ def test_the_command(tmp_path):
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert "score: 1 scored, 0 already there, 1 without verdict, 0 dropped" in done.stderr
+
+
+def test_a_function_itself_or_one_in_a_file_scores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = dataset(tmp_path, [None, None])
+
+    def whole(rollout):
+        return len(rollout["steps"]) == 2
+
+    assert score(directory, whole).counts["scored"] == 2
+    assert set(open_store(directory).read("rollout_scores")["source"].to_pylist()) == {"whole"}
+    (tmp_path / "checks.py").write_text("def passed(rollout):\n    return 0.25\n")
+    monkeypatch.chdir(tmp_path)
+    assert score(directory, "checks.py:passed").counts["scored"] == 2
+    assert 0.25 in open_store(directory).read("rollout_scores")["score"].to_pylist()

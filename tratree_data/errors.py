@@ -19,6 +19,10 @@ class TratreeError(Exception):
     def __init__(self, *parts: str) -> None:
         super().__init__(*map(_shortened, parts))
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook displays instead of a traceback."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 class NotFoundError(TratreeError):
     """A folder, table, query, task or version that does not exist."""
@@ -55,6 +59,11 @@ def suggest(name: str, known: Iterable[str]) -> str:
         return f" Did you mean {near[0]!r}?"
     shown = ", ".join(one if one.isprintable() else repr(one) for one in names[:20])
     return f" Available: {shown}{' …' if len(names) > 20 else ''}." if names else " None exists yet."
+
+
+def wrong_order(what: str, python: str, command: str) -> BadInputError:
+    """For the verbs that take a dataset and something else: commands begin with that, functions with the dataset."""
+    return BadInputError(f"The dataset and {what} are in the wrong order.\nNext: {python} in Python, {command} in a terminal")
 
 
 def missing_package(package: str, extra: str) -> MissingPackageError:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import tratree_data
-from tratree_data.errors import BadInputError, NotFoundError, RefusedError, suggest
+from tratree_data.errors import BadInputError, NotFoundError, RefusedError, suggest, wrong_order
 from tratree_data.files import file_names, read_text
 from tratree_data.results import StageResult
 from tratree_data.stages import Stage, stage, stages_of_recipes
@@ -22,11 +22,18 @@ CHECK = "check"
 """A table of a recipe that is not a stage: the dataset is checked after all of them."""
 
 
-def run(recipe: str | Path, directory: str | Path) -> Iterator[StageResult]:
-    """Runs the recipe's stages one after the other and yields each one's result as soon as it is done.
+def run(directory: str | Path, recipe: str | Path) -> list[StageResult]:
+    """Runs what a recipe names, in order, and only what is out of date; a recipe is a name, such as `trees`, or a .toml file.
 
     The recipe stays in the dataset as recipe.toml, and goes into its releases.
     """
+    return list(run_stages(directory, recipe))
+
+
+def run_stages(directory: str | Path, recipe: str | Path) -> Iterator[StageResult]:
+    """The same, yielding each stage's result as soon as it is done."""
+    if _is_recipe(str(directory)) and not _is_recipe(str(recipe)):
+        raise wrong_order("the recipe", f"run({str(recipe)!r}, {str(directory)!r})", f"tratree run {directory} {recipe}")
     text, stages = read_recipe(recipe)
     for name, settings in stages:
         yield _run_stage(name, directory, settings)
@@ -89,6 +96,10 @@ def _checked(recipe: str | Path, stage: Stage, settings: Any) -> dict[str, Any]:
 def _function(stage: Stage) -> Callable[..., StageResult]:
     function: Callable[..., StageResult] = getattr(tratree_data, stage.function)
     return function
+
+
+def _is_recipe(name: str) -> bool:
+    return name in file_names("pipelines", ".toml") or name.endswith(".toml")
 
 
 def _find(recipe: str) -> str:

@@ -23,11 +23,11 @@ def run(
 
     Example: `tratree run demo demo`
     """
-    from tratree_data.pipelines import run as run_recipe
+    from tratree_data.pipelines import run_stages
     from tratree_data.viewing.run_summary import summarise_run
     from tratree_data.viewing.show import print_text
 
-    for result in run_recipe(recipe, directory):
+    for result in run_stages(directory, recipe):
         report(result)
     messages.print()
     print_text(lambda columns: summarise_run(directory, columns))

@@ -184,6 +184,11 @@ def environment_class(choice: EnvironmentChoice) -> type[Environment]:
     return found
 
 
+def is_environment(name: str) -> bool:
+    """Whether an installed environment has this name, or an adapter plays it."""
+    return is_adapted(name) or name in environment_names()
+
+
 def installed_environment_class(name: str) -> type[Environment]:
     """The class behind a name found in data: built in or an installed entry point. Data never decides which module is imported."""
     for point in entry_points(group="tratree.environments"):

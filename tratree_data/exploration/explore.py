@@ -15,8 +15,8 @@ from typing import Any
 import pyarrow as pa
 
 from tratree_data.agents import parse_specification
-from tratree_data.environments import EnvironmentChoice, EnvironmentHooks, environment_class, is_adapted
-from tratree_data.errors import BadInputError, TratreeError
+from tratree_data.environments import EnvironmentChoice, EnvironmentHooks, environment_class, is_adapted, is_environment
+from tratree_data.errors import BadInputError, TratreeError, wrong_order
 from tratree_data.exploration.branching import branch_points
 from tratree_data.exploration.episode import FAILURES, Attempt, Branch, Finished, Limits
 from tratree_data.exploration.live import Live
@@ -51,6 +51,9 @@ def explore(directory: str | Path, environment: EnvironmentChoice, settings: Exp
     and priority. They share `budget` attempts, at most `attempts` per node. An agent may be an instance or a function of messages and
     tools, an environment a class or an instance.
     """
+    if is_environment(str(directory)) and isinstance(environment, str) and ":" not in environment and not is_environment(environment):
+        python, command = f"explore({environment!r}, {str(directory)!r}, …)", f"tratree explore {directory} {environment} …"
+        raise wrong_order("the environment", python, command)
     if not isinstance(environment, str | type) and settings.concurrent not in (None, 1):
         raise BadInputError("An instance plays one episode at a time.\nNext: pass its class, or concurrent=1")
     specifications = tuple(parse_specification(text) for text in settings.agent)

@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tratree_data.errors import BadInputError, NotFoundError
+from tratree_data.errors import BadInputError, NotFoundError, wrong_order
 from tratree_data.importers import hub_files
 from tratree_data.importers.beside import Beside
 from tratree_data.importers.formats import ENDINGS as FORMAT_ENDINGS
@@ -50,6 +50,9 @@ EVERY_ENDING = tuple(dict.fromkeys([*ENDINGS, *chain.from_iterable(FORMAT_ENDING
 @takes(ImportSettings)
 def import_log(directory: str | Path, path: str | Path, settings: ImportSettings) -> StageResult:
     """Adds the trajectories of a log to the dataset; `format` is detected unless named, `strict` stops at the first bad record."""
+    if Path(directory).is_file() and not Path(path).is_file():
+        python, command = f"import_log({str(path)!r}, {str(directory)!r})", f"tratree import {directory} {path}"
+        raise wrong_order("the log", python, command)
     options = options_of(settings)
     beside = Beside(read_scores(settings.scores) if settings.scores else None, read_tasks(settings.tasks) if settings.tasks else None)
     files = find_files(path, settings.format, place(directory))

@@ -4,18 +4,15 @@ A source is a table of scores, a function of the rollout, or a judge. Each keeps
 the view `effective_scores` says which one counts. Finished rows are committed as they come, so a run that was stopped resumes.
 """
 
-import os
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.errors import BadInputError, NotFoundError
+from tratree_data.errors import BadInputError
 from tratree_data.messages import messages_of_steps
 from tratree_data.results import StageResult
 from tratree_data.scoring.judge import Judge
@@ -31,6 +28,7 @@ from tratree_data.store.storable_text import storable
 from tratree_data.store.writer import commit, with_dropped, writing
 from tratree_data.system.progress import progress
 from tratree_data.system.settings import takes
+from tratree_data.system.user_code import load_named
 
 STAGE = "score"
 ANNOTATIONS = "annotations"
@@ -55,7 +53,7 @@ class Source:
 
 @takes(ScoreSettings)
 def score(directory: str | Path, settings: ScoreSettings) -> StageResult:
-    """Scores the rollouts of a dataset from a table, a function of the rollout, or a judge; the rollouts' own scores stay."""
+    """Scores rollouts from a table, a function of the rollout (the function itself, or its name), or a judge; their own scores stay."""
     open_store(directory).need("rollouts", "steps")
     source = open_source(settings, open_store(directory))
     try:
@@ -68,6 +66,9 @@ def score(directory: str | Path, settings: ScoreSettings) -> StageResult:
 
 def open_source(settings: ScoreSettings, store: Store) -> Source:
     given = settings.source
+    if not isinstance(given, str | Path):
+        return _by_function(settings.name or getattr(given, "__name__", type(given).__name__), given)
+    given = str(given)
     if given == ANNOTATIONS:
         said = _annotated(store)
         return Source(settings.name or given, {}, lambda rows: [said.get(row["rollout_id"], Verdict()) for row in rows])
@@ -82,8 +83,17 @@ def open_source(settings: ScoreSettings, store: Store) -> Source:
         return Source(
             settings.name or table.name, {"sha256": table.digest}, lambda rows: [_of_table(table, row) for row in rows], table=table
         )
-    function = _function(given)
-    return Source(settings.name or given, {}, lambda rows: [_of_function(given, function, row) for row in rows])
+    if ":" not in given:
+        raise BadInputError(
+            f"{given!r} is neither a table ({', '.join(KINDS)}), module:function nor judge:model=….\nNext: --with scores.csv"
+        )
+    return _by_function(settings.name or given, load_named(given, "function"))
+
+
+def _by_function(name: str, function: Callable[[dict[str, Any]], Any]) -> Source:
+    if not callable(function):
+        raise BadInputError(f"{name!r} is not a function.\nNext: name a function of one argument, the rollout")
+    return Source(name, {}, lambda rows: [_of_function(name, function, row) for row in rows])
 
 
 def _annotated(store: Store) -> dict[str, Verdict]:
@@ -101,26 +111,6 @@ def _of_table(table: KeyedRows, rollout: Mapping[str, Any]) -> Verdict:
     if found is None:
         return Verdict()
     return read_verdict({"score": found.score, "success": found.success, "reason": found.reason})
-
-
-def _function(name: str) -> Callable[[dict[str, Any]], Any]:
-    """The function that the user typed; data never names one."""
-    module, colon, attribute = name.partition(":")
-    if not colon or not all(part.isidentifier() for part in [*module.split("."), attribute]):
-        raise BadInputError(
-            f"{name!r} is neither a table ({', '.join(KINDS)}), module:function nor judge:model=….\nNext: --with scores.csv"
-        )
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    try:
-        found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise NotFoundError(
-            f"No function was found at {name!r}: {error}.\nNext: write module:function, with the module on PYTHONPATH"
-        ) from error
-    if not callable(found):
-        raise BadInputError(f"{name!r} is not a function.\nNext: name a function of one argument, the rollout")
-    return found  # type: ignore[no-any-return]
 
 
 def _of_function(name: str, function: Callable[[dict[str, Any]], Any], rollout: Mapping[str, Any]) -> Verdict:

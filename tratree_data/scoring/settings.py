@@ -1,7 +1,9 @@
 """What decides the scores that are given later."""
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 from tratree_data.system.settings import Setting, Settings
 
@@ -9,9 +11,9 @@ from tratree_data.system.settings import Setting, Settings
 @dataclass(frozen=True)
 class ScoreSettings(Settings):
     source: Annotated[
-        str,
+        str | Path | Callable[..., Any],
         Setting(
-            "A table (.csv, .jsonl, .parquet), module:function, judge:model=NAME,base_url=URL, or annotations.",
+            "A table (.csv, .jsonl, .parquet), module:function or file.py:function, judge:model=NAME,base_url=URL, or annotations.",
             option="with",
             metavar="SOURCE",
         ),

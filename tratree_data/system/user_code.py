@@ -1,5 +1,6 @@
 """Code that the user named in a command: a class or function in an installed module or in a file. Names found in data never come here."""
 
+import os
 import sys
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
@@ -12,12 +13,14 @@ from tratree_data.ids import content_id
 
 
 def load_named(name: str, kind: str) -> Any:
-    """What "module:Name" or "folder/file.py:Name" names; `kind` is what the caller looks for, in its own word."""
+    """What "module:Name" or "folder/file.py:Name" names, looked for in the current folder too; `kind` is the caller's word for it."""
     where, _, attribute = name.rpartition(":")
-    advice = f"Next: write module:Name with the module on PYTHONPATH, or {kind}.py:Name"
+    advice = f"Next: write module:Name with the module in this folder or on PYTHONPATH, or {kind}.py:Name"
     is_file = where.endswith(".py")
     if not attribute.isidentifier() or not (is_file or all(part.isidentifier() for part in where.split("."))):
         raise NotFoundError(f"{name!r} does not name a class or function.\n{advice}")
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
     try:
         return getattr(_load_file(Path(where)) if is_file else import_module(where), attribute)
     except (ImportError, AttributeError, OSError, SyntaxError) as error:

@@ -5,7 +5,7 @@ Each figure is the plot of a table, which is computed from the dataset or read f
 """
 
 from math import comb, sqrt
-from pathlib import Path
+from pathlib import Path, PosixPath
 from typing import Any
 
 import pyarrow as pa
@@ -41,6 +41,16 @@ MOST_ATTEMPTS = 16
 __all__ = ["draw_tree_svg", "figure"]
 
 
+class Figure(PosixPath):
+    """The path of a figure that was drawn; a notebook displays the figure itself."""
+
+    def _repr_svg_(self) -> str | None:
+        return self.read_text(encoding="utf-8") if self.suffix == ".svg" else None
+
+    def _repr_png_(self) -> bytes | None:
+        return self.read_bytes() if self.suffix == ".png" else None
+
+
 def figure(
     directory: str | Path,
     name: str,
@@ -49,8 +59,8 @@ def figure(
     task: str | None = None,
     table: str | Path | pa.Table | None = None,
     style: str = "page",
-) -> Path:
-    """Draws a figure and returns its path; `task` is for `tree` and `states`, `table` for all other figures.
+) -> Figure:
+    """Draws a figure and returns its path; a notebook displays it. `task` is for `tree` and `states`, `table` for all other figures.
 
     The style `paper` is sized for the columns of a two-column paper.
     """
@@ -72,7 +82,7 @@ def figure(
             _save(PLOTS[name](rows if rows is not None else make_table(directory, name)), path, style)
     except OSError as error:
         raise BadInputError(f"{path} cannot be written: {error.strerror}.\nNext: choose a writable place with --out") from error
-    return path
+    return Figure(path)
 
 
 def make_table(directory: str | Path, name: str) -> pa.Table:

@@ -8,6 +8,7 @@ from pathlib import Path
 from tratree_data.errors import BadInputError
 from tratree_data.store.release import open_dataset
 from tratree_data.system.safe_paths import need_local
+from tratree_data.viewing.notebooks import page_frame
 from tratree_data.viewing.serve import PageServer
 from tratree_data.viewing.shown_trees import find_tree
 from tratree_data.viewing.web_page import dataset_name, page_of_trees
@@ -17,12 +18,15 @@ TREES_PER_PAGE = 200
 
 @dataclass(frozen=True)
 class Page:
-    """A page that was written."""
+    """A page that was written; a notebook displays it."""
 
     path: Path
     trees: int
     trees_in_all: int
     bytes: int
+
+    def _repr_html_(self) -> str:
+        return page_frame(self.path.read_text(encoding="utf-8"))
 
 
 def view(directory: str | Path, task: str | None = None, *, out: str | Path | None = None, trees: int = TREES_PER_PAGE) -> Page:
