@@ -28,7 +28,7 @@ from tratree_data.viewing.page_data import tree_data
 from tratree_data.viewing.serve import PageServer
 from tratree_data.viewing.show import show
 from tratree_data.viewing.shown_trees import find_tree
-from tratree_data.viewing.view import view
+from tratree_data.viewing.view import show_page, view
 from tratree_data.viewing.web_page import PAGE, script_json
 
 pytestmark = pytest.mark.xdist_group("view")  # one browser and one store for all of them
@@ -505,6 +505,14 @@ def test_no_text_becomes_markup_or_script(browser: Any, tmp_path: Path, served: 
     if server:
         server.stop()
         server.server.server_close()
+
+
+def test_the_command_names_how_to_see_trees_that_the_page_leaves_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    built = toy_store(tmp_path / "built", searched=False, tasks=4)
+    show_page(built, None, out=str(tmp_path / "page.html"), trees=2, serve=False, port=0, browser=False)
+    assert capsys.readouterr().err.endswith(f"MB; all of them: tratree view {built} --serve\n")
+    show_page(built, None, out=str(tmp_path / "page.html"), trees=4, serve=False, port=0, browser=False)
+    assert capsys.readouterr().err.endswith("MB\n")
 
 
 @needs_chromium

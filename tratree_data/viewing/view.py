@@ -4,9 +4,11 @@ import sys
 import webbrowser
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from tratree_data.errors import BadInputError
 from tratree_data.store.release import open_dataset
+from tratree_data.system.plain_text import one_line
 from tratree_data.system.safe_paths import need_local
 from tratree_data.viewing.notebooks import page_frame
 from tratree_data.viewing.serve import PageServer
@@ -69,6 +71,7 @@ def show_page(
         return
     page = view(directory, task, out=out, trees=trees)
     print(page.path)
-    print(f"{page.trees:,} of {page.trees_in_all:,} trees, {page.bytes / 1e6:.1f} MB", file=sys.stderr)
+    more = "" if task or page.trees == page.trees_in_all else f"; all of them: tratree view {quote(one_line(str(directory)))} --serve"
+    print(f"{page.trees:,} of {page.trees_in_all:,} trees, {page.bytes / 1e6:.1f} MB{more}", file=sys.stderr)
     if browser:
         webbrowser.open(page.path.resolve().as_uri())
