@@ -5,9 +5,10 @@ from pathlib import Path
 
 BEGINNING = 4_096
 FOREIGN: tuple[tuple[str, bytes, str, str], ...] = (
-    ("", b"SQLite format 3\0", "it is a SQLite database, in which OpenCode, Crush, Goose, Cursor and Hermes keep sessions",
+    ("", b"SQLite format 3\0",
+     "it is a SQLite database without a table of messages; OpenCode, Crush, Goose, Cursor and Hermes keep sessions so",
      "export the sessions with the tool, e.g. `opencode export SESSION > session.json`, and import those"),
-    ("", b"PK\x03\x04", "it is a zip archive, and not an Inspect log (.eval)", "unpack it, and import the folder"),
+    ("", b"PK\x03\x04", "it is a zip archive, and not an Inspect log (.eval)", "rename it to end with .zip, and import that"),
     ("", b"PAR1", "it is a Parquet file, which is known by its ending", "rename it to end with .parquet, and import that"),
     (".eval", b"", "its name is an Inspect log's, but it is not a zip archive of Inspect", "copy it again from where Inspect wrote it"),
     (".cast", b"{", "it is a recording of a terminal (asciinema), without the agent's turns",

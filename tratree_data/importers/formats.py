@@ -78,7 +78,7 @@ FORMATS: dict[str, Reader] = {
 }
 """Also the order of detection: specific formats first."""
 ENDINGS = {
-    "table": (".parquet",),
+    "table": (".parquet", ".csv", ".tsv", ".db", ".sqlite", ".sqlite3"),
     "sweagent": sweagent.ENDINGS,
     "openhands": openhands.ENDINGS,
     "inspect": inspect_log.ENDINGS,
@@ -106,6 +106,10 @@ RECOGNISED = {*MUST_SAY, "only_examples", "truncated", "no_messages"}
 """Problems that only a reader of the right format can find."""
 MARKED = ("inspect", "harbor", "claude-code", "codex", "copilot", "pi")
 """Formats whose reader looks for the tool's marks first: every problem but other_format is about a log of that tool."""
+
+
+class Unrecognised(BadInputError):
+    """No reader knows the log."""
 
 
 def first_record(format: str, files: list[LogFile], options: Options) -> Record | None:
@@ -157,9 +161,9 @@ def detect_format(path: str | Path, files: list[LogFile], options: Options) -> s
     if not found or known:
         first = next(json_records(files[0]), ("", None))[1]
         if known:
-            raise BadInputError(f"{path} cannot be imported: {known[0]}.\nNext: {known[1]}")
+            raise Unrecognised(f"{path} cannot be imported: {known[0]}.\nNext: {known[1]}")
         why = f": {first.detail}" if isinstance(first, Problem) else ""
-        raise BadInputError(
+        raise Unrecognised(
             f"The format of {path} was not recognised{why}.\nAvailable: {', '.join(FORMATS)}.\n"
             f"Next: tratree import {path} DIR --format NAME"
         )
@@ -180,7 +184,7 @@ def fitting_formats(file: LogFile, options: Options, min_share: float = 0.0) -> 
 
 
 def _understood_share(format: str, file: LogFile, guess: Options) -> float:
-    if format == "table" and not file.path.name.endswith(ENDINGS["table"]):
+    if format == "table" and not file.path.name.endswith(".parquet"):
         return 0.0
     beginning = _beginning(format, file, guess)
     return sum(_is_theirs(format, item) for item in beginning) / max(len(beginning), 1)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tratree_data.errors import BadInputError
 from tratree_data.importers.log_files import LogFile
+from tratree_data.importers.packed_files import plain_name
 
 HF = re.compile(r"hf://(?:datasets/)?(?P<repository>[^/@]+/[^/@]+)(?:@(?P<revision>[^/]+))?(?:/(?P<path>.*))?")
 HUB = re.compile(r"hub:(?P<repository>[^:@]+)(?::(?P<config>[^@]+))?(?:@(?P<revision>.+))?")
@@ -23,9 +24,7 @@ def files_of(name: str, endings: tuple[str, ...]) -> list[LogFile]:
     path = (match["path"] or "").strip("/")
     listed = _list(name, match["repository"], match["revision"])
     chosen = [
-        file
-        for file in listed
-        if file == path or (file.startswith(f"{path}/" if path else "") and file.removesuffix(".gz").endswith(endings))
+        file for file in listed if file == path or (file.startswith(f"{path}/" if path else "") and plain_name(file).endswith(endings))
     ]
     if not chosen:
         raise BadInputError(f"{name} contains no log file ({', '.join(endings)}, or .gz).\nNext: name a folder of {match['repository']}")

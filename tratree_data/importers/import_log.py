@@ -19,16 +19,19 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from tratree_data.errors import BadInputError, NotFoundError, wrong_order
 from tratree_data.importers import hub_files
+from tratree_data.importers.archives import unpacked_archive
 from tratree_data.importers.beside import Beside
 from tratree_data.importers.formats import ENDINGS as FORMAT_ENDINGS
-from tratree_data.importers.formats import GENERIC, detect_format, first_record, fitting_formats, read_log
+from tratree_data.importers.formats import GENERIC, first_record, fitting_formats, read_log
 from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
+from tratree_data.importers.packed_files import plain_name
 from tratree_data.importers.parallel import BY_LINE, cut_parts, read_parts
 from tratree_data.importers.record_rows import validate
 from tratree_data.importers.record_storage import STAGE, Import
 from tratree_data.importers.settings import AUTO, ImportSettings
 from tratree_data.importers.tool_files import without_tool_files
+from tratree_data.importers.unknown_logs import recognise
 from tratree_data.results import StageResult
 from tratree_data.store.locations import Place, place
 from tratree_data.store.row_files import read_scores, read_tasks
@@ -53,11 +56,20 @@ def import_log(directory: str | Path, path: str | Path, settings: ImportSettings
     if Path(directory).is_file() and not Path(path).is_file():
         python, command = f"import_log({str(path)!r}, {str(directory)!r})", f"tratree import {directory} {path}"
         raise wrong_order("the log", python, command)
+    with unpacked_archive(path) as folder:
+        return _import(directory, path, folder or path, settings)
+
+
+def _import(directory: str | Path, path: str | Path, where: str | Path, settings: ImportSettings) -> StageResult:
+    """`where` is what to read, `path` what the user named."""
     options = options_of(settings)
     beside = Beside(read_scores(settings.scores) if settings.scores else None, read_tasks(settings.tasks) if settings.tasks else None)
-    files = find_files(path, settings.format, place(directory))
-    format = detect_format(path, files, options) if settings.format == AUTO else settings.format
-    found = find_files(path, AUTO if options.columns else format, place(directory))
+    files = find_files(where, settings.format, place(directory))
+    format: str = settings.format
+    understood = ""
+    if format == AUTO:
+        format, options, understood = recognise(path, directory, files, options)
+    found = find_files(where, AUTO if options.columns else format, place(directory))
     read = {*without_tool_files(format, [file.name for file in found])}
     files = [file for file in found if file.name in read] or found
     first = first_record(format, files, options)
@@ -80,9 +92,9 @@ def import_log(directory: str | Path, path: str | Path, settings: ImportSettings
                         advance(file)
         run.finish({storable(file.name) for file in files})
     if format not in FORMAT_ENDINGS:  # beside those, other files are reports and settings
-        run.summary.unread = without_tool_files(format, unread_files(path, found, place(directory)))
+        run.summary.unread = without_tool_files(format, unread_files(where, found, place(directory)))
     refuse_nothing(run, format, Path(path), directory)
-    return report(run, place(directory), format, detected=settings.format == AUTO)
+    return report(run, place(directory), format, settings.format == AUTO, understood)
 
 
 def options_of(settings: ImportSettings) -> Options:
@@ -95,7 +107,7 @@ def options_of(settings: ImportSettings) -> Options:
 
 def log_name(path: str | Path) -> str:
     """What the user called the log: its file or folder, without the ending."""
-    name = Path(path).resolve().name.removesuffix(".gz")
+    name = plain_name(Path(path).resolve().name)
     return storable(next((name.removesuffix(ending) for ending in EVERY_ENDING if name.endswith(ending)), name)) or "log"
 
 
@@ -135,12 +147,12 @@ def unread_files(name: str | Path, files: list[LogFile], directory: Place) -> li
     path = Path(name)
     read = {file.path for file in files}
     unread = [file for file in _visible_files(path, directory) if file not in read] if path.is_dir() else []
-    return [file.relative_to(path).as_posix() for file in unread if not file.name.removesuffix(".gz").endswith(ENDINGS)]
+    return [file.relative_to(path).as_posix() for file in unread if not plain_name(file.name).endswith(ENDINGS)]
 
 
 def _files_below(path: Path, suffixes: tuple[str, ...], directory: Place | None) -> list[LogFile]:
     """Those with a log's ending."""
-    found = [file for file in _visible_files(path, directory) if file.name.removesuffix(".gz").endswith(suffixes)]
+    found = [file for file in _visible_files(path, directory) if plain_name(file.name).endswith(suffixes)]
     if not found:
         endings = ", ".join(suffixes)
         raise BadInputError(f"The folder {path} contains no log file ({endings}, or .gz).\nNext: name a file, or a folder of logs")
@@ -201,11 +213,12 @@ def progress(files: list[LogFile]) -> Iterator[Callable[[LogFile], None]]:
         yield lambda file: bar.update(task, completed=before[file.name] + file.position)
 
 
-def report(run: Import, directory: Place, format: str, detected: bool) -> StageResult:
+def report(run: Import, directory: Place, format: str, detected: bool, understood: str = "") -> StageResult:
     counts = {name: run.counts[name] for name in ("rollouts", "steps", "already_there", "dropped")}
     if run.summary.skipped:
         counts["skipped_files"] = len(run.summary.skipped)
     notes = [f"Format: {format} (detected)"] if detected else []
+    notes += [understood] if understood else []
     notes += [
         f"{reason}: {run.reasons[reason]:,} (the first: {problem.subject}: {problem.detail})"
         for reason, problem in sorted(run.first.items())

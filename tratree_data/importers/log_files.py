@@ -1,10 +1,9 @@
 """Files of any size as streams of JSON values: each value comes with its file and line, each fault as a Problem in its place.
 
-Memory is bounded: a value may have MAX_RECORD_BYTES, and nothing else is kept. Files that begin with gzip's magic bytes are unpacked.
+Memory is bounded: a value may have MAX_RECORD_BYTES, and nothing else is kept. Packed files are unpacked on the way.
 """
 
 import codecs
-import gzip
 import io
 import json
 import re
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from tratree_data.importers.log_records import LONGEST_KEY, Item, KeyWatch, Problem, TooLong, Unusable, repeated_key
+from tratree_data.importers.packed_files import PACK_ERRORS, plain_name, unpacked_stream
 from tratree_data.importers.quick_json import UNSURE, keeps_every_key, quick_value
 
 MAX_RECORD_BYTES = 32 * 2**20
@@ -23,10 +23,9 @@ CHUNK = 2**20
 LONGEST_WORD = len("-Infinity") + len("\\u0000")
 UNFINISHED_NUMBER = len("e-")
 NOT_SPACE = re.compile(r"[^ \t\r\n]")
-GZIP_MAGIC = b"\x1f\x8b"
 BOM = b"\xef\xbb\xbf"
 UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-READ_ERRORS = (OSError, EOFError, zlib.error)
+READ_ERRORS = (OSError, EOFError, zlib.error, *PACK_ERRORS)
 
 
 @dataclass
@@ -55,16 +54,13 @@ class LogFile:
             raw.seek(0)
             if beginning in UTF_16:
                 raise Unusable("not_utf8", "the file is UTF-16, and must be UTF-8")
-            if beginning == GZIP_MAGIC:
-                with gzip.open(raw) as unpacked:
-                    yield cast(BinaryIO, unpacked)
-            else:
-                yield raw
+            with unpacked_stream(raw) as stream:
+                yield stream
 
     @property
     def stem(self) -> str:
         """The file's name without folders and endings."""
-        return self.path.name.removesuffix(".gz").rsplit(".", 1)[0]
+        return plain_name(self.path.name).rsplit(".", 1)[0]
 
 
 def byte_lines(file: LogFile) -> Iterator[tuple[str, bytes | Problem]]:
@@ -124,7 +120,7 @@ def json_value(where: str, data: bytes) -> Any:
 
 def json_records(file: LogFile) -> Iterator[Item]:
     """The records of a JSON list, of a file with one value a line, or of a file that is one value."""
-    if file.path.name.removesuffix(".gz").endswith((".jsonl", ".ndjson")) or _one_value_a_line(file):
+    if plain_name(file.path.name).endswith((".jsonl", ".ndjson")) or _one_value_a_line(file):
         yield from json_lines(file)
     else:
         yield from _streamed(file, _elements)
@@ -186,7 +182,7 @@ def is_one_object(file: LogFile) -> bool:
 
 def is_line_of_json(file: LogFile) -> bool:
     """Whether the file's values are its lines."""
-    return file.path.name.endswith((".jsonl", ".ndjson")) or (not file.path.name.endswith(".gz") and _one_value_a_line(file))
+    return file.path.name.endswith((".jsonl", ".ndjson")) or (plain_name(file.path.name) == file.path.name and _one_value_a_line(file))
 
 
 def _one_value_a_line(file: LogFile) -> bool:

@@ -112,6 +112,8 @@ class Options:
     attribution: str = ""
     log_name: str = ""
     """The environment of records that name none, if the user named none either."""
+    only_columns: bool = False
+    """Whether a column needs to be named even if it is called like ours, because nobody said that it means the same."""
 
     def score(self, reward: float | None) -> float | None:
         """The reward as a score from 0 to 1. A reward outside its scale is refused: nobody may guess what was meant."""

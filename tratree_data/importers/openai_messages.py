@@ -5,12 +5,12 @@ A tool call is the action, 'name {arguments}', and what was said beside it the t
 message may differ between the trials of a task, so the instruction is taken from `info` where it is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from typing import Any
 
 from tratree_data.importers import log_records
-from tratree_data.importers.chat import first_request, record_of_chat
+from tratree_data.importers.chat import Message, first_request, record_of_chat
 from tratree_data.importers.dialects import read_messages, read_tools
 from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Options, Problem, Record, TooLong
@@ -62,11 +62,17 @@ def _long(file: LogFile, options: Options, where: str, line: TooLong) -> Record:
     return read_long(file, line, LOGS, lambda entry: parse(file, options, where, entry))
 
 
-def parse(file: LogFile, options: Options, where: str, value: Any) -> Record:
+def each_message(log: list[Any], name: str) -> list[Message]:
+    return [said for i, message in enumerate(log) for said in read_messages(message, f"{name}[{i}]")]
+
+
+def parse(
+    file: LogFile, options: Options, where: str, value: Any, read: Callable[[list[Any], str], list[Message]] = each_message
+) -> Record:
     entry = {"messages": value} if isinstance(value, list) else log_records.mapping(value, "the record")
     key = next((name for name in LOGS if name in entry), "messages")
     log = log_records.items_of(log_records.need(entry, key), key)
-    spoken = [said for i, message in enumerate(log) for said in read_messages(message, f"{key}[{i}]")]
+    spoken = read(log, key)
     task = first_of(entry, TASKS)
     trial = first_of(entry, TRIALS)
     return record_of_chat(

@@ -17,9 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.importers.formats import FORMATS, LOOK_AHEAD
-from tratree_data.importers.log_files import CHUNK, GZIP_MAGIC, UTF_16, LogFile, is_line_of_json
+from tratree_data.importers.log_files import CHUNK, UTF_16, LogFile, is_line_of_json
 from tratree_data.importers.log_records import Options, Problem, Record
 from tratree_data.importers.openai_messages import is_one_conversation
+from tratree_data.importers.packed_files import is_packed
 from tratree_data.importers.parts import LINES, Part, PartRead, Slice, read_part
 from tratree_data.importers.record_storage import STAGE, Import
 from tratree_data.importers.shipped_parts import read_shipped, ship
@@ -80,9 +81,9 @@ def _has_records_in_lines(format: str, file: LogFile, options: Options) -> bool:
 def _cut_file(file: LogFile) -> Iterator[Slice]:
     """Runs of whole lines; a line that is longer than a part is a part of its own."""
     with file.path.open("rb") as handle:
-        beginning = handle.read(2)
+        beginning = handle.read(8)
         size = handle.seek(0, os.SEEK_END)
-        if beginning == GZIP_MAGIC or beginning in UTF_16:
+        if is_packed(beginning) or beginning.startswith(UTF_16):
             yield Slice(file.path, file.name)
             return
         start = 0

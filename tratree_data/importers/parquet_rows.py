@@ -1,7 +1,8 @@
-"""Parquet files, JSON with named columns, and Hub datasets (hub:org/name[:config][@revision]), one trajectory per row.
+"""Tables (Parquet, CSV, SQLite), JSON with named columns, and Hub datasets (hub:org/name[:config][@revision]), one trajectory per row.
 
-`columns` says which column is which of ours ('task_id=question_id'); a column that already has our name needs no word. A row holds either
-`steps` (as in jsonl) or `messages`, as a list or as JSON text. In JSON a column is a path (json_columns.py).
+`columns` says which column is which of ours ('task_id=question_id'); a column that already has our name needs no word, unless the columns
+were found by looking (path_guess.py). A row holds `steps` (as in jsonl) or `messages`, as a list or as JSON text; or it is one message
+(message_rows.py). A column is also a path (json_columns.py).
 """
 
 import json
@@ -13,31 +14,42 @@ import pyarrow.parquet as pq
 
 from tratree_data.errors import BadInputError, suggest
 from tratree_data.importers import jsonl, log_records, openai_messages
+from tratree_data.importers.chat import Message
+from tratree_data.importers.histories import instruction_text, read_history
 from tratree_data.importers.hub_files import HUB
-from tratree_data.importers.json_columns import Columns, json_rows, parse_columns
+from tratree_data.importers.json_columns import ABSENT, ROWS, Columns, json_rows, parse_columns, step
 from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Item, KeyWatch, Options, Problem, Record, Unusable
+from tratree_data.importers.message_rows import conversations_of
+from tratree_data.importers.scores_in_logs import reward_of, truth_of
+from tratree_data.messages import INSTRUCTING
 from tratree_data.system.parquet_sizes import refuse_too_much
 
 ROWS_PER_BATCH = 64
 OURS = (
     "task_id", "env", "trajectory_id", "split", "agent", "model", "prompt", "instruction", "reward", "success",
-    "end_observation", "end_reason", "steps", "messages",
+    "end_observation", "end_reason", "steps", "messages", "tools", "role", "content",
 )  # fmt: skip
+READ = {*OURS, *openai_messages.LOGS, *openai_messages.KNOWN, "system", "info"}
+"""Names that mean something to the readers of a row."""
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     unknown = [ours for ours in options.columns if ours not in OURS]
     if unknown:
         raise BadInputError(f"Unknown column {unknown[0]!r}.{suggest(unknown[0], OURS)}\nNext: --column OURS=THEIRS")
-    if not str(file.path).startswith("hub:") and not file.path.name.endswith(".parquet"):
-        columns = parse_columns(options.columns)
-        return log_records.each(json_rows(file, columns), lambda where, row: _parse_json(file, options, columns, where, row))
-    rows = _hub_rows(file, options) if str(file.path).startswith("hub:") else _parquet_rows(file)
-    return log_records.each(rows, lambda where, row: _parse(file, options, where, row))
+    columns = parse_columns(options.columns)
+    is_table = str(file.path).startswith("hub:") or file.path.name.endswith(".parquet")
+    rows = (_hub_rows(file, options) if str(file.path).startswith("hub:") else parquet_rows(file)) if is_table else None
+    if rows is not None and not options.only_columns and not any(part in ROWS for path in columns.paths.values() for part in path):
+        return log_records.each(rows, lambda where, row: _parse(file, options, columns, where, row))
+    found = json_rows(file, columns, rows)
+    if "content" in columns.paths:
+        found = conversations_of(found)
+    return log_records.each(found, lambda where, row: _parse_json(file, options, columns, where, row))
 
 
-def _parquet_rows(file: LogFile) -> Iterator[Item]:
+def parquet_rows(file: LogFile) -> Iterator[Item]:
     number = 0
     try:
         with file.path.open("rb") as raw:
@@ -71,13 +83,18 @@ def _hub_rows(file: LogFile, options: Options) -> Iterator[Item]:
         ) from error
 
 
-def _parse(file: LogFile, options: Options, where: str, row: dict[str, Any]) -> Record:
+def _parse(file: LogFile, options: Options, columns: Columns, where: str, row: dict[str, Any]) -> Record:
     taken = set(options.columns.values())
     entry = {name: value for name, value in row.items() if name not in taken}
     for ours, theirs in options.columns.items():
-        if theirs not in row:
+        value: Any = row.get(theirs, ABSENT)
+        if value is ABSENT:
+            value = row
+            for part in columns.paths[ours]:
+                value = step(value, part)
+        if value is ABSENT:
             raise Unusable("missing_field", f"no column {theirs!r}. Available: {', '.join(sorted(row))}")
-        entry[ours] = row[theirs]
+        entry[ours] = value
     return _record(file, options, where, entry)
 
 
@@ -89,19 +106,33 @@ def _parse_json(file: LogFile, options: Options, columns: Columns, where: str, r
             raise Unusable(
                 "missing_field", f"no column {options.columns[ours]!r}. Available: {', '.join(sorted(set(entry) - set(options.columns)))}"
             )
+    beside = {}
+    if options.only_columns:
+        beside = {name: entry.pop(name) for name in READ & set(entry) - set(columns.paths) - {"messages", "steps"}}
     inner = {path[len(columns.rows)] for path in columns.paths.values() if len(path) > len(columns.rows)}
-    return _record(file, options, where, {name: value for name, value in entry.items() if name in OURS or name not in inner})
+    record = _record(file, options, where, {name: value for name, value in entry.items() if name in OURS or name not in inner})
+    record.metadata |= {name: value for name, value in beside.items() if name not in inner and value not in (None, "", [], {})}
+    return record
 
 
 def _record(file: LogFile, options: Options, where: str, entry: dict[str, Any]) -> Record:
     for name in ("steps", "messages"):
         if isinstance(entry.get(name), str):
             entry[name] = _from_json(entry[name], name)
+    entry |= {"reward": reward_of(entry["reward"])} if "reward" in entry else {}
+    entry |= {"success": truth_of(entry["success"])} if "success" in entry else {}
     if entry.get("steps") is not None:
         return jsonl.parse(options, where, {"instruction": "", "reward": None} | entry)
     if entry.get("messages") is None:
         raise Unusable("missing_field", "no column steps or messages; name one with --column messages=THEIRS")
-    return openai_messages.parse(file, options, where, entry)
+    prompt = instruction_text(entry.pop("prompt", None))
+    return openai_messages.parse(file, options, where, entry, lambda log, name: with_prompt(read_history(log, name), prompt))
+
+
+def with_prompt(spoken: list[Message], prompt: str | None) -> list[Message]:
+    """A system prompt that is kept beside the messages comes first, unless they have one."""
+    has_one = not prompt or any(message["role"] in INSTRUCTING for message in spoken)
+    return spoken if has_one else [{"role": "system", "content": prompt}, *spoken]
 
 
 def _from_json(value: str, name: str) -> Any:

@@ -17,6 +17,7 @@ from tratree_data.importers.chat import first_request, record_of_chat
 from tratree_data.importers.conversations import Turn
 from tratree_data.importers.log_files import LogFile, is_one_object, json_members, json_records
 from tratree_data.importers.log_records import Item, LogStep, Options, Problem, Record, Unusable
+from tratree_data.importers.packed_files import plain_name
 from tratree_data.importers.sweagent_calls import NamedMessage, has_calls, messages_with_calls
 from tratree_data.importers.swebench import reported_score
 
@@ -230,7 +231,7 @@ def _task(file: LogFile, run: dict[str, Any], settings: dict[str, Any]) -> str:
     for named in (run.get("instance_id"), log_records.at(settings, "problem_statement", "id")):
         if named is not None:
             return log_records.identifier(named, "instance_id")
-    name = file.path.name.removesuffix(".gz")
+    name = plain_name(file.path.name)
     return next((name.removesuffix(ending) for ending in reversed(ENDINGS) if name.endswith(ending)), file.stem)
 
 

@@ -1,0 +1,300 @@
+"""Logs of tools that no reader knows: what is found by looking, what is asked for, and that a score is never guessed."""
+
+import csv
+import io
+import json
+import sqlite3
+import tarfile
+import zipfile
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tratree_data import import_log, open_store
+from tratree_data.errors import BadInputError
+from tratree_data.importers.path_guess import guess_columns
+
+CALL = {"path": "a/b.py", "lines": 3}
+TASKS = [("t1", 1.0), ("t1", 0.0), ("t2", 0.5), ("t3", 0.25)]
+
+
+def messages(task: str, attempt: float) -> list[dict[str, Any]]:
+    call = {"id": "c1", "type": "function", "function": {"name": "open", "arguments": json.dumps(CALL)}}
+    return [
+        {"role": "system", "content": "Be careful."}, {"role": "user", "content": f"Fix {task}."},
+        {"role": "assistant", "content": "I look.", "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": f"text of {task}"},
+        {"role": "assistant", "content": f"Done with {task} ({attempt})."},
+    ]  # fmt: skip
+
+
+def legacy(task: str, attempt: float) -> list[dict[str, Any]]:
+    found = [{key: item for key, item in message.items() if not key.startswith("tool_call")} for message in messages(task, attempt)]
+    found[2]["function_call"] = {"name": "open", "arguments": json.dumps(CALL)}
+    found[3] |= {"role": "function", "name": "open"}
+    return found
+
+
+def langchain(task: str, attempt: float) -> list[dict[str, Any]]:
+    kinds = {"system": "system", "user": "human", "assistant": "ai", "tool": "tool"}
+    found = [
+        {"type": kinds[message["role"]]} | {key: item for key, item in message.items() if key not in ("role", "tool_calls")}
+        for message in messages(task, attempt)
+    ]
+    found[2]["tool_calls"] = [{"id": "c1", "name": "open", "args": CALL}]
+    return found
+
+
+def gemini(task: str, attempt: float) -> list[dict[str, Any]]:
+    return [
+        {"role": "user", "parts": [{"text": f"Fix {task}."}]},
+        {"role": "model", "parts": [{"text": "I look."}, {"functionCall": {"name": "open", "args": CALL}}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "open", "response": {"output": f"text of {task}"}}}]},
+        {"role": "model", "parts": [{"text": f"Done with {task} ({attempt})."}]},
+    ]
+
+
+def spoken(task: str, attempt: float) -> list[dict[str, Any]]:
+    who = {"system": "system", "user": "human", "assistant": "agent", "tool": "environment"}
+    return [{"speaker": who[message["role"]], "utterance": message["content"]} for message in messages(task, attempt)]
+
+
+def lines(path: Path, rows: list[Any]) -> Path:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def nested_lines(folder: Path) -> Path:
+    rows = [
+        {"run": {"conv": {"id": f"r{i}", "chat": messages(t, r)}}, "problem": {"id": t}, "result": {"reward": r}, "cfg": {"model": "m"}}
+        for i, (t, r) in enumerate(TASKS)
+    ]
+    return lines(folder / "log.jsonl", rows)
+
+
+def one_object(folder: Path) -> Path:
+    found = folder / "log.json"
+    found.write_text(
+        json.dumps(
+            {
+                "meta": {"model": "m"},
+                "runs": [{"task_name": t, "tries": [{"log": {"history": legacy(t, r)}, "score": r}]} for t, r in TASKS],
+            }
+        )
+    )
+    return found
+
+
+def by_name(folder: Path) -> Path:
+    found = folder / "log.json"
+    found.write_text(json.dumps({"model": "m", "results": {f"{t}": {"trace": messages(t, r), "score": r} for t, r in TASKS[1:]}}))
+    return found
+
+
+def parts(folder: Path) -> Path:
+    rows = [
+        {
+            "question_id": t,
+            "contents": gemini(t, r),
+            "final_reward": r,
+            "model_name": "m",
+            "system_instruction": {"parts": [{"text": "Be careful."}]},
+        }
+        for t, r in TASKS
+    ]
+    return lines(folder / "log.jsonl", rows)
+
+
+def framework(folder: Path) -> Path:
+    rows = [{"state": {"values": {"messages": langchain(t, r)}}, "metadata": {"task_id": t, "score": r, "model": "m"}} for t, r in TASKS]
+    return lines(folder / "log.jsonl", rows)
+
+
+def cells(folder: Path) -> Path:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerows([["task_id", "model", "conversation", "score"], *([t, "m", json.dumps(messages(t, r)), r] for t, r in TASKS)])
+    (folder / "log.csv").write_text(text.getvalue())
+    return folder / "log.csv"
+
+
+def database(folder: Path) -> Path:
+    with closing(sqlite3.connect(folder / "log.db")) as found:
+        found.execute("CREATE TABLE chats (id INTEGER PRIMARY KEY, task TEXT, model TEXT, score REAL)")
+        found.execute(
+            "CREATE TABLE messages (id INTEGER PRIMARY KEY, chat_id INTEGER, role TEXT, content TEXT, tool_calls TEXT, tool_call_id TEXT)"
+        )
+        for i, (t, r) in enumerate(TASKS):
+            found.execute("INSERT INTO chats VALUES (?, ?, 'm', ?)", (i, t, r))
+            for said in messages(t, r):
+                calls = json.dumps(said["tool_calls"]) if "tool_calls" in said else None
+                row = (i, said["role"], said["content"], calls, said.get("tool_call_id"))
+                found.execute("INSERT INTO messages (chat_id, role, content, tool_calls, tool_call_id) VALUES (?, ?, ?, ?, ?)", row)
+        found.commit()
+    return folder / "log.db"
+
+
+def parquet(folder: Path) -> Path:
+    rows = [{"instance_id": t, "messages": json.dumps(messages(t, r)), "metrics": {"reward": r}, "model": "m"} for t, r in TASKS]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "log.parquet")
+    return folder / "log.parquet"
+
+
+def zipped(folder: Path) -> Path:
+    with zipfile.ZipFile(folder / "log.zip", "w") as archive:
+        for t, r in TASKS:
+            archive.writestr(
+                f"runs/{t}/{r}.json",
+                json.dumps({"info": {"task_id": t, "model": "m"}, "log": {"messages": messages(t, r)}, "eval": {"score": r}}),
+            )
+    return folder / "log.zip"
+
+
+def packed_tar(folder: Path) -> Path:
+    with tarfile.open(folder / "log.tar.gz", "w:gz") as archive:
+        for i, (t, r) in enumerate(TASKS):
+            data = json.dumps(
+                {"task": {"id": t}, "model": "m", "turns": [{"at": 1, "message": said} for said in messages(t, r)], "reward": r}
+            ).encode()
+            member = tarfile.TarInfo(f"out/{i}.json")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return folder / "log.tar.gz"
+
+
+def zstandard(folder: Path) -> Path:
+    plain = nested_lines(folder).read_bytes()
+    with pa.CompressedOutputStream(str(folder / "log.jsonl.zst"), "zstd") as packed:
+        packed.write(plain)
+    return folder / "log.jsonl.zst"
+
+
+SHAPES = (nested_lines, one_object, by_name, parts, framework, cells, database, parquet, zipped, packed_tar, zstandard)
+
+
+@pytest.mark.parametrize("write", SHAPES)
+def test_conversations_tasks_scores_and_models_are_found(tmp_path: Path, write: Any) -> None:
+    result = import_log(tmp_path / "d", write(tmp_path))
+    rollouts = open_store(tmp_path / "d").read("rollouts").to_pylist()
+    expected = TASKS[1:] if write is by_name else TASKS
+    assert sorted((row["task_id"], row["score"], row["model"]) for row in rollouts) == sorted((t, r, "m") for t, r in expected)
+    assert {row["prompt"] for row in rollouts} == {"Be careful."}
+    steps = open_store(tmp_path / "d").sql("SELECT action, observation FROM steps WHERE step = 0").to_pylist()
+    assert {step["action"] for step in steps} == {'open {"lines": 3, "path": "a/b.py"}'}
+    last = open_store(tmp_path / "d").sql("SELECT observation, action FROM steps WHERE step = 1 ORDER BY action").to_pylist()
+    assert [step["action"] for step in last] == sorted(f"Done with {t} ({r})." for t, r in expected)
+    assert all(step["observation"] == f"text of {step['action'].split()[2]}" for step in last)
+    assert any(note.startswith("Understood: ") and "score from `" in note for note in result.notes)
+    assert (
+        import_log(tmp_path / "d", tmp_path / next(path.name for path in tmp_path.iterdir() if path.name.startswith("log."))).counts[
+            "rollouts"
+        ]
+        == 0
+    )
+
+
+def test_a_message_a_row_is_grouped_by_its_session(tmp_path: Path) -> None:
+    rows = [{"session_id": f"s{i}", **said} for i, (t, r) in enumerate(TASKS) for said in spoken(t, r)]
+    import_log(tmp_path / "d", lines(tmp_path / "log.jsonl", rows))
+    assert open_store(tmp_path / "d").sql("SELECT count(*) AS n, min(step_count) AS steps FROM rollouts").to_pylist() == [
+        {"n": 4, "steps": 2}
+    ]
+
+
+def records(**beside: Any) -> list[dict[str, Any]]:
+    return [
+        {"task_id": t, "log": messages(t, r)} | {name: value(r) if callable(value) else value for name, value in beside.items()}
+        for t, r in TASKS
+    ]
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"judge_a": lambda r: {"score": r}, "judge_b": lambda r: {"score": 1 - r}},
+        {"config": {"score": 0.5}},
+        {"status": "success"},
+        {"score": lambda r: r, "resolved": lambda r: r < 1},
+        {"usage": {"reward": 1}},
+        {"score": "good"},
+        {"steps": [{"score": 1}]},
+    ],
+)
+def test_a_doubtful_score_is_none(beside: dict[str, Any]) -> None:
+    found = guess_columns(records(**beside))
+    assert found is not None
+    assert "reward" not in found.columns
+    assert found.columns["messages"] == "log"
+
+
+def test_an_answer_of_a_server_is_no_success() -> None:
+    found = guess_columns([{"success": True, "data": {"log": messages(t, r)}} for t, r in TASKS])
+    assert found is not None
+    assert found.columns == {"messages": "data.log"}
+
+
+def test_scores_on_another_scale_are_asked_for(tmp_path: Path) -> None:
+    path = lines(tmp_path / "log.jsonl", records(human=lambda r: {"rating": 1, "score": 1 + 4 * r}))
+    with pytest.raises(BadInputError, match=r"`human.score` go to 5(.|\n)*--score-scale 1,5") as refused:
+        import_log(tmp_path / "d", path)
+    assert "--column messages=log --column task_id=task_id" in str(refused.value)
+    import_log(tmp_path / "d", path, score_scale=(1, 5))
+    scores = open_store(tmp_path / "d").sql("SELECT task_id, score FROM rollouts ORDER BY task_id, score").to_pylist()
+    assert [(row["task_id"], row["score"]) for row in scores] == sorted(TASKS)
+
+
+def test_two_conversations_in_a_record_are_asked_about(tmp_path: Path) -> None:
+    path = lines(
+        tmp_path / "log.jsonl", [{"a": {"messages": messages(t, r)}, "b": {"messages": spoken(f"other {t}", r)}} for t, r in TASKS]
+    )
+    with pytest.raises(BadInputError, match=r"--column messages=a.messages\nor: .* --column messages=b.messages"):
+        import_log(tmp_path / "d", path)
+    import_log(tmp_path / "d", path, columns={"messages": "b.messages"})
+    assert open_store(tmp_path / "d").sql("SELECT count(*) AS n FROM rollouts").to_pylist() == [{"n": 4}]
+
+
+def test_calls_that_repeat_the_conversation_are_one() -> None:
+    grown = [{"task": t, "calls": [{"input": messages(t, r)[:3]}, {"input": messages(t, r)}]} for t, r in TASKS]
+    found = guess_columns(grown)
+    assert found is not None
+    assert found.columns == {"messages": "calls[-1].input", "task_id": "task"}
+
+
+def test_names_of_ours_that_mean_something_else_are_metadata(tmp_path: Path) -> None:
+    path = lines(tmp_path / "log.jsonl", records(model={"provider": {"x": 1}}, split=7, reward=None, prompt={"v": 2}))
+    import_log(tmp_path / "d", path)
+    row = open_store(tmp_path / "d").sql("SELECT metadata, model, split FROM rollouts LIMIT 1").to_pylist()[0]
+    assert json.loads(row["metadata"]) == {"model": {"provider": {"x": 1}}, "split": 7, "prompt": {"v": 2}}
+    assert (row["model"], row["split"]) == (None, "train")
+
+
+@pytest.mark.parametrize("name", ["../out.json", "/etc/out.json"])
+def test_archives_that_leave_their_folder_are_refused_by_name(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "log.zip", "w") as archive:
+        archive.writestr(name, "{}")
+    with tarfile.open(tmp_path / "log.tar", "w") as archive:
+        archive.addfile(tarfile.TarInfo(name), io.BytesIO())
+    for path in (tmp_path / "log.zip", tmp_path / "log.tar"):
+        with pytest.raises(BadInputError, match=r"out\.json.*leaves the archive's folder"):
+            import_log(tmp_path / "d", path)
+    assert not (tmp_path / "out.json").exists()
+
+
+def test_links_and_bombs_in_archives_are_refused(tmp_path: Path) -> None:
+    link = tarfile.TarInfo("a.json")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    with tarfile.open(tmp_path / "link.tar", "w") as archive:
+        archive.addfile(link)
+    with zipfile.ZipFile(tmp_path / "bomb.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.json", " " * 20_000_000)
+    with tarfile.open(tmp_path / "bomb.tar.gz", "w:gz") as archive:
+        member = tarfile.TarInfo("a.json")
+        member.size = 20_000_000
+        archive.addfile(member, io.BytesIO(b" " * member.size))
+    for name, why in (("link.tar", "it is a link"), ("bomb.zip", "bomb"), ("bomb.tar.gz", "bomb")):
+        with pytest.raises(BadInputError, match=why):
+            import_log(tmp_path / "d", tmp_path / name)

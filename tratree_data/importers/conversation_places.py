@@ -1,0 +1,140 @@
+"""Where in a record of an unknown tool its conversations are.
+
+A list is one if every element of it reads as a message and an assistant is among the speakers.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from itertools import chain, pairwise
+from typing import Any
+
+from tratree_data.importers.histories import read_history
+from tratree_data.importers.json_columns import ABSENT, EACH, MEMBERS, Path, rows_of, step, unpacked
+from tratree_data.importers.log_records import Unusable
+
+DEEPEST = 8
+LOOKED_AT = 4
+"""Elements of a list, members of an object, in which conversations are looked for."""
+MESSAGES_READ = 60
+MOST_PLACES = 200
+ENOUGH = 0.5
+UNSPEAKABLE = set(".[]*")
+"""Characters that a path cannot name."""
+
+
+def conversations_in(records: Sequence[Any], is_whole: bool) -> dict[Path, list[list[Any]]]:
+    """Places of lists that read as conversations in most records that have them, with the lists."""
+    found: dict[Path, list[list[Any]]] = defaultdict(list)
+    misread: Counter[Path] = Counter()
+    for record in records:
+        for path, value in _lists(record, (), is_whole):
+            if len(found) + len(misread) > MOST_PLACES:
+                break
+            if _is_conversation(value):
+                found[path].append(value)
+            else:
+                misread[path] += 1
+    return {path: lists for path, lists in found.items() if len(lists) > misread[path]}
+
+
+def _lists(value: Any, path: Path, is_whole: bool) -> Iterator[tuple[Path, list[Any]]]:
+    value = unpacked(value)
+    if len(path) > DEEPEST:
+        return
+    if isinstance(value, list):
+        if value and sum(isinstance(unpacked(item), dict) for item in value) == len(value):
+            yield path, value
+        nested = [found for item in value[:LOOKED_AT] for found in _lists(item, (*path, EACH), False)]
+        yield from _last_of_growing(value, path, nested)
+    elif isinstance(value, dict):
+        if is_whole and _is_map(value):
+            for item in list(value.values())[:LOOKED_AT]:
+                yield from _lists(item, (*path, MEMBERS), False)
+            return
+        for name, item in value.items():
+            if name and not UNSPEAKABLE & set(name):
+                yield from _lists(item, (*path, name), is_whole)
+
+
+def _is_map(value: dict[str, Any]) -> bool:
+    """An object whose members are records under their ids, as their equal keys show."""
+    members = [set(member) for member in value.values() if isinstance(member, dict)]
+    if len(members) <= 2 or len(members) < len(value):
+        return False
+    shared = set.intersection(*members)
+    return len(set.union(*members)) <= 2 * len(shared)
+
+
+def _last_of_growing(value: list[Any], path: Path, nested: list[tuple[Path, list[Any]]]) -> Iterator[tuple[Path, list[Any]]]:
+    """Calls that each repeat the conversation so far are one conversation: the last."""
+    by_path: dict[Path, list[list[Any]]] = defaultdict(list)
+    for place, found in nested:
+        by_path[place].append(found)
+    for place, lists in by_path.items():
+        grows = len(lists) > 1 and all(a == b[: len(a)] and len(a) < len(b) for a, b in pairwise(lists))
+        if not grows:
+            yield from ((place, found) for found in lists)
+        elif rows_of(place) == (*path, EACH):
+            last = (*path, "[-1]", *place[len(path) + 1 :])
+            yield from ((last, found) for _, found in walk(value, last[len(path) :]))
+
+
+def _is_conversation(value: list[Any]) -> bool:
+    items = [unpacked(item) for item in value[:MESSAGES_READ]]
+    try:
+        roles = {message["role"] for message in read_history(items, "it")}
+    except (Unusable, RecursionError):
+        return False
+    return "assistant" in roles and bool(roles & {"user", "tool", "system", "developer"})
+
+
+def choose_place(places: dict[Path, list[list[Any]]]) -> tuple[Path, list[Path]]:
+    """The place with the most messages, and others that hold as much and something else."""
+    size = {path: sum(map(len, lists)) for path, lists in places.items()}
+    best = min(places, key=lambda path: (-size[path], len(path), path))
+    rivals = [path for path in places if path != best and size[path] > ENOUGH * size[best] and not _is_within(places[path], places[best])]
+    return best, sorted(rivals)
+
+
+def _is_within(some: list[list[Any]], others: list[list[Any]]) -> bool:
+    """Whether the conversations are parts, or copies, of others."""
+    texts = [
+        {repr(sorted(map(str, message.values()))) for message in found if isinstance(message, dict)}
+        for found in (chain.from_iterable(some), chain.from_iterable(others))
+    ]
+    return len(texts[0] & texts[1]) >= ENOUGH * len(texts[0])
+
+
+def walk(value: Any, path: Path) -> Iterator[tuple[Any, Any]]:
+    """(the row, the value) at the path, each row in turn."""
+    for row in around(value, rows_of(path)):
+        below = row[-1]
+        for part in path[len(rows_of(path)) :]:
+            below = step(below, part)
+        if below is not ABSENT:
+            yield row, unpacked(below)
+
+
+def around(record: Any, rows: Path) -> list[list[Any]]:
+    """For each row the values on the way down to it, one more than the parts of the path."""
+    found: list[list[Any]] = [[record]]
+    for part in rows:
+        below: list[list[Any]] = []
+        for seen in found:
+            value = unpacked(seen[-1])
+            if part == EACH:
+                below += [[*seen, item] for item in value] if isinstance(value, list) else []
+            elif part == MEMBERS:
+                below += [[*seen, item] for item in value.values()] if isinstance(value, dict) else []
+            elif (inner := step(value, part)) is not ABSENT:
+                below.append([*seen, inner])
+        found = below
+    return found
+
+
+def request_in(history: Any) -> str:
+    try:
+        said = read_history(history[:MESSAGES_READ], "it")
+    except (Unusable, RecursionError):
+        return ""
+    return next((message["content"] or "" for message in said if message["role"] == "user"), "")

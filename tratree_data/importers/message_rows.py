@@ -1,0 +1,37 @@
+"""Tables with a message a row → conversations: the rows of one trajectory_id, in their order.
+
+Facts about the conversation (task, model, reward) are in every row, or in some: what the rows agree on counts.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from tratree_data.importers.json_columns import unpacked
+from tratree_data.importers.log_records import Item, Problem
+
+OF_MESSAGE = ("role", "content", "tool_calls", "tool_call_id", "name", "function_call", "reasoning_content")
+CELLS = ("tool_calls", "function_call")
+"""Columns whose texts may hold JSON."""
+
+
+def conversations_of(rows: Iterator[Item]) -> Iterator[Item]:
+    """One row for each conversation, with its `messages`."""
+    places: dict[str, str] = {}
+    messages: dict[str, list[Any]] = {}
+    facts: dict[str, dict[str, list[Any]]] = {}
+    for where, row in rows:
+        name = row.get("trajectory_id") if isinstance(row, dict) else None
+        if isinstance(row, Problem) or name is None:
+            yield where, row if isinstance(row, Problem) else Problem(where, "missing_field", "the message's row has no trajectory_id")
+            continue
+        key = f"{type(name).__name__}:{name}"
+        places.setdefault(key, where)
+        said = {part: row[part] for part in OF_MESSAGE if row.get(part) is not None}
+        messages.setdefault(key, []).append(said | {part: unpacked(said[part]) for part in CELLS if part in said})
+        about = facts.setdefault(key, {})
+        for part, value in row.items():
+            if part not in OF_MESSAGE and value is not None and value not in about.setdefault(part, []):
+                about[part].append(value)
+    for key, where in places.items():
+        agreed = {part: values[0] for part, values in facts[key].items() if len(values) == 1}
+        yield where, agreed | {"messages": messages[key]}

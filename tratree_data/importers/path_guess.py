@@ -1,0 +1,104 @@
+"""Where a log of an unknown tool keeps its conversations, and what beside them is the task, the score and the model.
+
+The first records are looked at (conversation_places.py, run_facts.py, score_guess.py); the result is a mapping that `--column` would give,
+which parquet_rows.py reads.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tratree_data.importers.conversation_places import around, choose_place, conversations_in, walk
+from tratree_data.importers.histories import speaker_of
+from tratree_data.importers.json_columns import ABSENT, path_text, rows_of, unpacked
+from tratree_data.importers.run_facts import (
+    ENVIRONMENTS,
+    MODELS,
+    RUNS,
+    TASKS,
+    Names,
+    columns_beside,
+    facts_of,
+    is_id,
+    is_name,
+    leaves_of,
+    nearest,
+    snake,
+)  # fmt: skip
+from tratree_data.importers.score_guess import guess_scores
+
+CONTENTS = ("content", "text", "message", "value", "body", "utterance")
+
+
+@dataclass
+class Guess:
+    """Columns as `--column` names them, and what has to be said about them."""
+
+    columns: dict[str, str]
+    doubts: Sequence[str] = ()
+    """Sentences about what was left out, or where the user has to choose."""
+    scale: tuple[float, float] | None = None
+    """The range of scores that are not from 0 to 1."""
+    choices: Sequence[str] = ()
+    """Places of conversations, if there are several that differ."""
+
+    def said(self) -> str:
+        """What was understood, in one line."""
+        names = {"reward": "score", "task_id": "task", "trajectory_id": "run", "prompt": "system message", "env": "environment"}
+        rows = "a message a row" if "content" in self.columns else f"messages at `{self.columns['messages']}`"
+        shown = [(names.get(ours, ours), path) for ours, path in self.columns.items() if ours not in ("messages", "success")]
+        return "; ".join([rows, *(f"{ours} from `{path}`" for ours, path in shown)])
+
+
+def guess_columns(records: Sequence[Any], is_whole: bool = False) -> Guess | None:
+    """What the records have in common; None if no conversation is in them. `is_whole` says that the only record is the whole file."""
+    records = [unpacked(record) for record in records]
+    places = conversations_in(records, is_whole)
+    if not places:
+        return guess_rows(records)
+    best, rivals = choose_place(places)
+    if rivals:
+        return Guess({}, choices=[path_text(path) for path in (best, *rivals)])
+    messages = path_text(best)
+    rows = rows_of(best)
+    facts = facts_of([row for record in records for row in around(record, rows)], best, rows)
+    histories = [found for record in records for _, found in walk(record, best)]
+    scores = guess_scores(facts, messages)
+    return Guess({"messages": messages} | scores.columns | columns_beside(facts, histories, messages), scores.doubts, scores.scale)
+
+
+def guess_rows(records: Sequence[Any], prefix: str = "") -> Guess | None:
+    """Rows that are messages, with the id of their conversation; `prefix` is the path to them."""
+    rows = [record for record in records if isinstance(record, dict)]
+    speaker = Counter(speaker_of(row)[0] for row in rows if speaker_of(row)[1])
+    role, times = speaker.most_common(1)[0] if speaker else ("", 0)
+    if len(rows) < 2 or times < len(records) or "assistant" not in {speaker_of(row)[1] for row in rows}:
+        return None
+    content = next((name for name in CONTENTS if name != role and any(isinstance(row.get(name), str) for row in rows)), "")
+    key = next((name for run in RUNS for name in rows[0] if snake(name) == run and all(is_id(row.get(name)) for row in rows)), "")
+    if not content or not key:
+        return None
+    steady = {prefix + path: values for path, values in _steady(rows, key).items() if path not in (role, content, key)}
+    scores = guess_scores(steady)
+    about = {
+        "task_id": nearest(steady, TASKS, is_id),
+        "model": nearest(steady, MODELS, is_name),
+        "env": nearest(steady, ENVIRONMENTS, is_name),
+    }
+    columns = {"role": prefix + role, "content": prefix + content, "trajectory_id": prefix + key} | scores.columns
+    return Guess(columns | {ours: path for ours, path in about.items() if path}, scores.doubts, scores.scale)
+
+
+def _steady(rows: list[dict[str, Any]], key: str) -> Names:
+    """What all rows of a conversation agree on, one value for each conversation."""
+    runs: dict[str, dict[str, list[Any]]] = {}
+    for row in rows:
+        facts = runs.setdefault(str(row[key]), {})
+        for path, value in leaves_of(row, (), (), True):
+            said = facts.setdefault(path_text(path), [])
+            if value is not None and value not in said:
+                said.append(value)
+    paths = dict.fromkeys(path for facts in runs.values() for path in facts)
+    steady = [path for path in paths if all(len(facts.get(path, ())) < 2 for facts in runs.values())]
+    return {path: [(facts.get(path) or [ABSENT])[0] for facts in runs.values()] for path in steady}

@@ -1,0 +1,105 @@
+"""Which of the values beside a conversation is its score, if any: of two that differ none is, and a scale is never guessed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tratree_data.importers.json_columns import ABSENT
+from tratree_data.importers.log_records import Unusable
+from tratree_data.importers.run_facts import Names, names_in, rows_text
+from tratree_data.importers.scores_in_logs import reward_of, truth_of
+
+SCORES = (
+    "reward", "final_reward", "total_reward", "episode_reward", "score", "final_score", "overall_score", "task_score", "correctness",
+)  # fmt: skip
+TRUTHS = (
+    "success", "is_success", "successful", "succeeded", "resolved", "is_resolved", "solved", "is_solved", "passed", "is_passed", "pass",
+    "correct", "is_correct", "task_success", "goal_achieved", "verdict", "outcome", "grade",
+)  # fmt: skip
+NOT_ABOUT_THE_RUN = {
+    "config", "settings", "params", "parameters", "args", "kwargs", "options", "usage", "threshold", "thresholds", "expected", "reference",
+    "gold", "baseline", "step", "token", "tokens", "retrieval", "search", "tool", "confidence", "reward_model", "previous", "best",
+}  # fmt: skip
+ENVELOPES = {"data", "payload", "response", "body", "result"}
+"""What a server's answer is wrapped in: its `success` is about the request."""
+LIMITS = ("max_score", "max_reward", "out_of", "total_points", "max_points", "max")
+TASKS = (
+    "task_id", "taskid", "instance_id", "problem_id", "question_id", "example_id", "scenario_id", "case_id", "test_id", "prompt_id",
+    "item_id", "sample_id", "task_name", "task", "problem", "instance", "scenario", "question", "example",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Columns of a score and of success, if there are any; why there are not; and the scale of scores that are not from 0 to 1."""
+
+    columns: dict[str, str] = field(default_factory=dict)
+    doubts: tuple[str, ...] = ()
+    scale: tuple[float, float] | None = None
+
+
+def guess_scores(facts: Names, messages: str = "") -> Scores:
+    """The one score of the rows whose conversation is at the path, or the doubt that leaves it out."""
+    numbers, truths = _candidates(facts, SCORES, messages), _candidates(facts, TRUTHS, messages)
+    score, truth = (_agreeing(found) for found in (numbers, truths))
+    if (numbers and not score) or (truths and not truth) or (score and truth and not _goes_with(numbers[score], truths[truth])):
+        differ = [*dict.fromkeys([*numbers, *truths])]
+        named = " and ".join(f"`{path}`" for path in differ)
+        return Scores(
+            doubts=(f"No score was taken, because {named} differ; choose one with --column reward={differ[0]}, or --scores FILE",)
+        )
+    chosen = score or truth
+    if not chosen:
+        return Scores()
+    values = [value for value in (numbers | truths)[chosen] if value is not None]
+    limit = next((path for path in facts if path.rpartition(".")[0] == chosen.rpartition(".")[0] and names_in(path)[-1] in LIMITS), "")
+    bounds = [float(value) for value in facts.get(limit, ()) if isinstance(value, int | float) and not isinstance(value, bool)]
+    columns = {"reward": chosen} | ({"success": truth} if truth else {})
+    low = 1.0 if min(values) == 1 and not bounds else min(0.0, *values)
+    is_other_scale = any(not 0 <= value <= 1 for value in values) or any(bound != 1 for bound in bounds)
+    return Scores(columns, scale=(low, max([*values, *bounds])) if is_other_scale else None)
+
+
+def _candidates(facts: Names, names: Sequence[str], messages: str) -> dict[str, list[float | None]]:
+    """Paths with such a name whose values are scores in every row that has one."""
+    found = {}
+    top = rows_text(messages)
+    for path, values in facts.items():
+        on_the_way = names_in(path)
+        if not on_the_way or on_the_way[-1] not in names or NOT_ABOUT_THE_RUN & set(on_the_way):
+            continue
+        is_envelope = names_in(messages)[:1] and names_in(messages)[0] in ENVELOPES and len(on_the_way) == 1
+        if is_envelope or not (path.startswith(top) if top else True):
+            continue
+        try:
+            scores = [
+                None
+                if value is ABSENT or isinstance(value, list)
+                else (float(t) if (t := _truth(value, names)) is not None else reward_of(value))
+                for value in values
+            ]
+        except Unusable:
+            continue
+        if scores.count(None) < len(scores):
+            found[path] = scores
+    return found
+
+
+def _truth(value: Any, names: Sequence[str]) -> bool | None:
+    return truth_of(value) if names is TRUTHS and isinstance(value, bool | str) else None
+
+
+def _agreeing(found: dict[str, list[float | None]]) -> str:
+    """The first of the paths if all agree, the one with most values first; '' if they differ."""
+    if not found:
+        return ""
+    first = min(found, key=lambda path: (found[path].count(None), len(names_in(path)), path))
+    same = all(a is None or b is None or a == b for values in found.values() for a, b in zip(values, found[first], strict=True))
+    return first if same else ""
+
+
+def _goes_with(scores: list[float | None], truths: list[float | None]) -> bool:
+    """Whether the runs that succeeded have the higher scores."""
+    both = [(a, b) for a, b in zip(scores, truths, strict=True) if a is not None and b is not None]
+    good, bad = [a for a, b in both if b == 1], [a for a, b in both if b != 1]
+    return not good or not bad or min(good) > max(bad)

@@ -1,0 +1,148 @@
+"""Which format a log is in, or, if no reader knows the tool, where its conversations are: what the beginning of the files shows.
+
+A reader for a layout that many tools share (a list of messages) reads the names that it knows; where a log says more, under other names,
+what was found by looking (path_guess.py) counts.
+"""
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from tratree_data.errors import BadInputError
+from tratree_data.importers import openai_messages
+from tratree_data.importers.formats import GENERIC, Unrecognised, detect_format
+from tratree_data.importers.log_files import READ_ERRORS, JsonStream, LogFile, is_line_of_json, is_one_object, json_records
+from tratree_data.importers.log_records import Options, Problem, Unusable
+from tratree_data.importers.packed_files import plain_name
+from tratree_data.importers.parquet_rows import parquet_rows
+from tratree_data.importers.path_guess import Guess, guess_columns, guess_rows
+from tratree_data.importers.table_rows import csv_rows, delimiter_of, is_sqlite, sqlite_rows, table_names
+
+SAMPLE_RECORDS = 40
+SAMPLE_BYTES = 8 * 2**20
+SAMPLE_FILES = 12
+SAMPLE_ROWS = 400
+"""Of a table, whose rows may be single messages."""
+SHARED = (*GENERIC, "frameworks", "table")
+"""Formats that know messages and little of what is around them."""
+NATIVE = {
+    "trajectory_id": (*openai_messages.TRIALS,),
+    "task_id": openai_messages.TASKS,
+    "reward": ("reward", "score"),
+    "env": ("env", "environment"),
+}
+"""What those read under these names, beside the names of ours."""
+
+
+def recognise(path: str | Path, directory: str | Path, files: list[LogFile], options: Options) -> tuple[str, Options, str]:
+    """The format, the options with the columns that were found, and what was understood."""
+    try:
+        format = detect_format(path, files, options)
+    except Unrecognised:
+        found = _guess(files)
+        if found is None:
+            raise
+        return _settled(found, path, directory, options)
+    if format not in SHARED or options.columns or str(files[0].path).startswith("hub:"):
+        return format, options, ""
+    found = _guess(files)
+    if found is None or found.choices or not _says_more(format, found):
+        return format, options, ". ".join(found.doubts) if found else ""
+    return _settled(found, path, directory, options)
+
+
+def _says_more(format: str, guess: Guess) -> bool:
+    """Whether the columns say something that the format's reader would not see."""
+    about = {ours: path for ours, path in guess.columns.items() if ours not in ("messages", "prompt", "tools")}
+    if "content" in about:
+        return True
+    if format == "frameworks":
+        return bool({"reward", "task_id"} & set(about)) or bool(guess.doubts)
+    return any(path not in (ours, *(NATIVE.get(ours, ()) if format != "table" else ())) for ours, path in about.items())
+
+
+def _settled(guess: Guess, path: str | Path, directory: str | Path, options: Options) -> tuple[str, Options, str]:
+    """What the user has to decide is asked for, with the command that says it."""
+    command = f"tratree import {shlex.quote(str(path))} {shlex.quote(str(directory))}"
+    if guess.choices:
+        places = " and ".join(f"`{place}`" for place in guess.choices)
+        ways = "\nor: ".join(f"{command} --column {shlex.quote(f'messages={place}')}" for place in guess.choices)
+        raise BadInputError(f"{path} holds different conversations, at {places}.\nNext: {ways}")
+    if guess.scale is not None and options.score_scale is None and not options.clamp_scores and not options.mapped_rewards:
+        low, high = guess.scale
+        place = guess.columns["reward"]
+        others = " ".join(
+            f"--column {shlex.quote(f'{ours}={theirs}')}" for ours, theirs in guess.columns.items() if ours not in ("reward", "success")
+        )
+        raise BadInputError(
+            f"{path}: the scores at `{place}` go to {high:g}, and a score is from 0 to 1.\n"
+            f"Next: {command} --score-scale {low:g},{high:g} if that is their scale\nor without scores: {command} {others}"
+        )
+    said = f"Understood: {guess.said()}"
+    return "table", replace(options, columns=guess.columns, only_columns=True), ". ".join([said, *guess.doubts])
+
+
+def _guess(files: Sequence[LogFile]) -> Guess | None:
+    """What most of the files have in common, as some of them show."""
+    some = files[:: -(-len(files) // SAMPLE_FILES) or 1]
+    if is_sqlite(some[0]):
+        return _guess_database(some[0])
+    if delimiter_of(some[0]):
+        rows = _values(csv_rows(some[0]))
+        return guess_rows(rows) or guess_columns(rows[:SAMPLE_RECORDS])
+    samples = [sample for file in some if (sample := _sample(file))]
+    is_whole = all(map(is_one_object, some)) and not any(plain_name(file.path.name).endswith((".jsonl", ".ndjson")) for file in some)
+    records = [value for sample in samples for value in sample]
+    return guess_rows(records) if _are_messages(records) else guess_columns(records[:SAMPLE_ROWS], is_whole)
+
+
+def _are_messages(records: Sequence[Any]) -> bool:
+    return bool(records) and guess_rows(records) is not None
+
+
+def _guess_database(file: LogFile) -> Guess | None:
+    """The table with the most messages."""
+    found: list[tuple[int, Guess]] = []
+    for table in table_names(file):
+        rows = _values(sqlite_rows(file, table))
+        guess = guess_rows(rows, f"{table}[].") or guess_columns([{table: rows[:SAMPLE_RECORDS]}])
+        if guess is not None:
+            found.append((len(rows), guess))
+    return max(found, key=lambda item: item[0])[1] if found else None
+
+
+def _values(items: Iterator[Any]) -> list[Any]:
+    return [value for _, value in islice(items, SAMPLE_ROWS) if not isinstance(value, Problem)]
+
+
+def _sample(file: LogFile) -> list[Any]:
+    """The first records; of a file that is one big object, the object with the beginnings of its lists."""
+    if file.path.name.endswith(".parquet"):
+        return _values(parquet_rows(file))[:SAMPLE_RECORDS]
+    size = file.path.stat().st_size if file.path.is_file() else 0
+    if size > SAMPLE_BYTES and not is_line_of_json(file):
+        shortened = _shortened(file)
+        if shortened is not None:
+            return [shortened]
+    return _values(json_records(replace(file, end=SAMPLE_BYTES)))
+
+
+def _shortened(file: LogFile) -> Mapping[str, Any] | None:
+    """The object that the file is, its lists cut after a few elements."""
+    value: dict[str, Any] = {}
+    try:
+        with file.open() as handle:
+            stream = JsonStream(handle)
+            if stream.next() != "{":
+                return None
+            for name in stream.names():
+                if stream.next() == "[":
+                    value[name] = [item for i in stream.elements() if (item := stream.value()) is not None and i < SAMPLE_RECORDS]
+                else:
+                    value[name] = stream.value()
+    except (Unusable, UnicodeDecodeError, *READ_ERRORS):
+        return value or None
+    return value
