@@ -6,6 +6,7 @@ A message says what is wrong, why, and which command to type next. Only `cli.mai
 import re
 from collections.abc import Iterable
 from difflib import get_close_matches
+from shlex import quote
 
 LONGEST_LINE, MOST_LINES = 2_000, 100
 """Of a message: it may quote data, and data may be of any size."""
@@ -64,6 +65,11 @@ def suggest(name: str, known: Iterable[str]) -> str:
 def wrong_order(what: str, python: str, command: str) -> BadInputError:
     """For the verbs that take a dataset and something else: commands begin with that, functions with the dataset."""
     return BadInputError(f"The dataset and {what} are in the wrong order.\nNext: {python} in Python, {command} in a terminal")
+
+
+def quoted(value: object) -> str:
+    """As it is typed in a shell: quoted if the shell would interpret any of it, such as `$(…)` in a folder's name."""
+    return quote(str(value))
 
 
 def missing_package(package: str, extra: str) -> MissingPackageError:

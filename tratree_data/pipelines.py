@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import tratree_data
-from tratree_data.errors import BadInputError, NotFoundError, RefusedError, suggest, wrong_order
+from tratree_data.errors import BadInputError, NotFoundError, RefusedError, quoted, suggest, wrong_order
 from tratree_data.files import file_names, read_text
 from tratree_data.results import StageResult
 from tratree_data.stages import Stage, stage, stages_of_recipes
@@ -49,7 +49,9 @@ def _check(directory: str | Path) -> Iterator[StageResult]:
     notes = tuple(f"{rule['check']}: {rule['offending_rows']:,} rows. {rule['rule']}" for rule in broken)
     yield StageResult(CHECK, True, {"rules": len(rules), "broken": len(broken)}, notes)
     if broken:
-        raise RefusedError(f"{directory} breaks {len(broken)} rules, the first {broken[0]['check']}.\nNext: tratree check {directory}")
+        raise RefusedError(
+            f"{directory} breaks {len(broken)} rules, the first {broken[0]['check']}.\nNext: tratree check {quoted(directory)}"
+        )
 
 
 def read_recipe(recipe: str | Path) -> tuple[str, list[tuple[str, dict[str, Any]]]]:
@@ -63,7 +65,9 @@ def read_recipe(recipe: str | Path) -> tuple[str, list[tuple[str, dict[str, Any]
     if tables.pop(CHECK, {}):
         raise BadInputError(f"[{CHECK}] in the recipe {recipe} has no settings.\nNext: leave it empty")
     if "arms" in tables:
-        raise BadInputError(f"The recipe {recipe} describes an experiment, not a dataset.\nNext: tratree reproduce my-run --scale {recipe}")
+        raise BadInputError(
+            f"The recipe {recipe} describes an experiment, not a dataset.\nNext: tratree reproduce my-run --scale {quoted(recipe)}"
+        )
     known = {stage.name: stage for stage in stages_of_recipes()}
     for name in tables:
         if name not in known:

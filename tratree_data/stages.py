@@ -6,6 +6,8 @@ Stages run in this order. A stage's tables become visible together, with the com
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tratree_data.errors import quoted
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -100,7 +102,7 @@ def stages_by_tree() -> list[Stage]:
 def command_for(table: str, directory: object = "DIR") -> str:
     """What to type so that a dataset gets this table."""
     commands = [stage.command for stage in STAGES if table in stage.writes]
-    return (commands[0] if commands else "tratree run RECIPE DIR").replace("DIR", str(directory))
+    return (commands[0] if commands else "tratree run RECIPE DIR").replace("DIR", quoted(directory))
 
 
 def written_tables(stages: Sequence[Stage] = STAGES) -> list[str]:

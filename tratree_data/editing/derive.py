@@ -5,7 +5,6 @@ are reused where they still hold (reuse.py). The lineage says what was done, to 
 """
 
 import re
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ import pyarrow.compute as pc
 
 from tratree_data.editing.reuse import Selection, reuse_stages, write_rollouts
 from tratree_data.environments.exploration_options import exploration_lineage
-from tratree_data.errors import BadInputError, NotFoundError, suggest
+from tratree_data.errors import BadInputError, NotFoundError, quoted, suggest
 from tratree_data.files import read_text
 from tratree_data.ids import content_id, tree_id
 from tratree_data.results import StageResult
@@ -118,7 +117,7 @@ def filter(directory: str | Path, out: str | Path, where: str = "true", *, exclu
 def _rollouts_in(path: Path) -> list[str]:
     rows = list(read_rows(path)) if path.is_file() else None
     if rows is None:
-        raise NotFoundError(f"No such file: {path}.\nNext: tratree audit DIR --duplicates --format csv > {path}")
+        raise NotFoundError(f"No such file: {path}.\nNext: tratree audit DIR --duplicates --format csv > {quoted(path)}")
     if rows and "rollout_id" not in rows[0]:
         raise BadInputError(f"{path} has no column rollout_id ({', '.join(map(str, rows[0]))}).\nNext: name the column so")
     return [str(row["rollout_id"]) for row in rows]
@@ -274,7 +273,7 @@ def _trees_of(store: Store, tasks: Sequence[str], environment: str) -> list[str]
             raise NotFoundError(f"{store.path} has no task {task!r}.{suggest(task, [row['task_id'] for row in rows])}")
         if len(trees) > 1:
             there = {row["environment"] for row in rows if row["tree_id"] in trees}
-            how = f"--environment {shlex.quote(one_line(min(there)))}" if len(there) > 1 else f"--task {trees[0]}, the id of its tree"
+            how = f"--environment {quoted(one_line(min(there)))}" if len(there) > 1 else f"--task {quoted(trees[0])}, the id of its tree"
             raise BadInputError(f"{len(trees):,} tasks are called {task!r}.\nNext: {how}")
         found += trees
     return sorted(set(found))

@@ -19,7 +19,7 @@ from typing import Any
 
 from tratree_data.environments import environment_class
 from tratree_data.environments.requirements import Requirement
-from tratree_data.errors import BadInputError, TratreeError
+from tratree_data.errors import BadInputError, TratreeError, quoted
 from tratree_data.evaluation.settings import METRICS
 from tratree_data.experiments.recipe import Recipe, launcher_of, read_experiment
 from tratree_data.experiments.run_experiment import run_experiment
@@ -50,7 +50,7 @@ def reproduce(directory: str | Path, settings: ReproduceSettings) -> tuple[Stage
         if not settings.dry_run:
             raise BadInputError(
                 f"The paper's scale is {len(recipes)} experiments on models of 7 to 70 billion parameters, run one at a time.\n"
-                f"Next: tratree reproduce {directory} --scale paper --dry-run, then --scale with the path of one recipe"
+                f"Next: tratree reproduce {quoted(directory)} --scale paper --dry-run, then --scale with the path of one recipe"
             )
         return _plan([read_experiment(path) for path in recipes], [path.stem for path in recipes], folder)
     name = SCALES.get(settings.scale, settings.scale)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import groupby, takewhile
 from typing import Any
 
-from tratree_data.errors import NotFoundError
+from tratree_data.errors import NotFoundError, quoted
 from tratree_data.exporters.trajectories import ROWS_PER_BATCH, Trajectory, read_trajectories
 from tratree_data.files import read_text
 from tratree_data.messages import answer, openai_message, opening
@@ -21,7 +21,9 @@ def read_credits(store: Store) -> Iterator[tuple[Trajectory, list[Credits]]]:
     """Every credited rollout with its credits by method; both queries are in the same order, so only a batch of each is in memory."""
     store.need("step_credits")
     if not store.count("step_credits"):
-        raise NotFoundError(f"{store.path} has no credits, because no rollout has a score.\nNext: tratree score {store.path} --with FILE")
+        raise NotFoundError(
+            f"{store.path} has no credits, because no rollout has a score.\nNext: tratree score {quoted(store.path)} --with FILE"
+        )
     reader = store.connection.cursor().sql(read_text("sql", "exported_credits.sql")).to_arrow_reader(ROWS_PER_BATCH)
     rows = (row for batch in reader for row in batch.to_pylist())
     trajectories = read_trajectories(store)

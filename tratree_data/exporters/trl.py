@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from tratree_data.errors import NotFoundError
+from tratree_data.errors import NotFoundError, quoted
 from tratree_data.messages import row_messages, row_tools
 from tratree_data.store.reader import Store
 
@@ -19,7 +19,9 @@ ROWS_PER_BATCH = 1_000
 def present(store: Store) -> list[str]:
     found = [table for table in COLUMNS if store.count(table)]
     if not found:
-        raise NotFoundError(f"{store.path} has no pairs, demonstrations or step labels to train on.\nNext: tratree pairs {store.path}")
+        raise NotFoundError(
+            f"{store.path} has no pairs, demonstrations or step labels to train on.\nNext: tratree pairs {quoted(store.path)}"
+        )
     return found
 
 

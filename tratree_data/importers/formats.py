@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
-from tratree_data.errors import BadInputError
+from tratree_data.errors import BadInputError, quoted
 from tratree_data.importers import (
     adp,
     agenttraj,
@@ -130,7 +130,7 @@ def first_record(format: str, files: list[LogFile], options: Options) -> Record 
     if fitting is not None:
         why = f" ({problems[0].subject}: {problems[0].detail})" if problems else ""
         wrong = f"{files[0].path} is not a {format} log{why}; it looks like {fitting}."
-        raise BadInputError(f"{wrong}\nNext: tratree import {files[0].path} DIR --format {fitting}")
+        raise BadInputError(f"{wrong}\nNext: tratree import {quoted(files[0].path)} DIR --format {fitting}")
     if not problems:
         raise BadInputError(f"{files[0].path} contains no {format} trajectory.\nNext: check how the file was written")
     return None
@@ -165,11 +165,11 @@ def detect_format(path: str | Path, files: list[LogFile], options: Options) -> s
         why = f": {first.detail}" if isinstance(first, Problem) else ""
         raise Unrecognised(
             f"The format of {path} was not recognised{why}.\nAvailable: {', '.join(FORMATS)}.\n"
-            f"Next: tratree import {path} DIR --format NAME"
+            f"Next: tratree import {quoted(path)} DIR --format NAME"
         )
     candidates = "; ".join(f"{format}: {len(names)} file{'s'[: len(names) != 1]}, e.g. {names[0]}" for format, names in found.items())
     raise BadInputError(
-        f"{path} could be several formats ({candidates}).\nNext: tratree import {path} DIR --format {next(iter(found))}, "
+        f"{path} could be several formats ({candidates}).\nNext: tratree import {quoted(path)} DIR --format {next(iter(found))}, "
         "or import its files one by one"
     )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tratree_data.errors import BadInputError, NotFoundError, wrong_order
+from tratree_data.errors import BadInputError, NotFoundError, quoted, wrong_order
 from tratree_data.importers import hub_files
 from tratree_data.importers.archives import unpacked_archive
 from tratree_data.importers.beside import Beside
@@ -189,14 +189,14 @@ def refuse_nothing(run: Import, format: str, path: Path, directory: str | Path) 
 def _remedy(reason: str, first: Problem, format: str, path: Path, directory: str | Path) -> str:
     """The command that helps most often; else the one that shows what was found."""
     if reason == "score_out_of_range":
-        return f"tratree import {path} {directory} --format {format} --score-scale low,high"
+        return f"tratree import {quoted(path)} {quoted(directory)} --format {format} --score-scale low,high"
     if reason == "other_format" and (fits := READS_AS.search(first.detail)):
-        return f"tratree import {path} {directory} --format {fits[1]}"
+        return f"tratree import {quoted(path)} {quoted(directory)} --format {fits[1]}"
     if reason in REMEDIES:
         return REMEDIES[reason]
     if reason == "not_utf8" and path.is_file():
         return f"iconv -f {'UTF-16' if 'UTF-16' in first.detail else 'ITS-ENCODING'} -t UTF-8 {path} > utf8{path.suffix}, and import that"
-    return f"tratree sql {directory} \"SELECT * FROM dropped WHERE stage = 'import'\""
+    return f"tratree sql {quoted(directory)} \"SELECT * FROM dropped WHERE stage = 'import'\""
 
 
 @contextmanager
@@ -228,5 +228,5 @@ def report(run: Import, directory: Place, format: str, detected: bool, understoo
     if run.rescored:
         notes.append(f"{len(run.rescored):,} existing rollouts have new scores")
     if run.reasons:
-        notes.append(f"Next: tratree sql {directory} \"SELECT * FROM dropped WHERE stage = 'import'\"")
+        notes.append(f"Next: tratree sql {quoted(directory)} \"SELECT * FROM dropped WHERE stage = 'import'\"")
     return StageResult(STAGE, bool(run.counts["rollouts"] or run.counts["changed"]), counts, tuple(notes))

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.errors import NotFoundError
+from tratree_data.errors import NotFoundError, quoted
 from tratree_data.preferences.candidates import KINDS, Candidates, States
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
@@ -29,7 +29,7 @@ def anchor_method(store: Store, history: str) -> str:
     if not found:
         raise NotFoundError(
             f"{store.path} has no step credits of states with history {history}, which pairs of kind anchor need.\n"
-            f"Next: tratree states {store.path} --history {history} --method gigpo"
+            f"Next: tratree states {quoted(store.path)} --history {history} --method gigpo"
         )
     return str(found[0])
 

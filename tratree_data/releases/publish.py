@@ -13,7 +13,7 @@ import duckdb
 
 from tratree_data.editing.derive import outside
 from tratree_data.editing.reuse import stages_out_of_date
-from tratree_data.errors import BadInputError, RefusedError, unwritten
+from tratree_data.errors import BadInputError, RefusedError, quoted, unwritten
 from tratree_data.releases.card import ANYWHERE
 from tratree_data.releases.draft import Draft, write_data, write_texts
 from tratree_data.releases.grown import find_growth
@@ -71,7 +71,9 @@ def _dataset(named: str | Path, target: str) -> Store:
     refuse_address(target)
     directory = place(named)
     if names_release(str(named)):
-        raise BadInputError(f"{directory} is already a release; only datasets can be published.\nNext: tratree publish DATASET {target}")
+        raise BadInputError(
+            f"{directory} is already a release; only datasets can be published.\nNext: tratree publish DATASET {quoted(target)}"
+        )
     if not target.startswith(HUB):
         outside(place(target), directory)
     store = open_store(directory)
@@ -79,7 +81,7 @@ def _dataset(named: str | Path, target: str) -> Store:
     store.need("rollouts", "steps")
     _need_current(store)
     if not store.count("rollouts"):
-        raise BadInputError(f"{directory} has no rollouts to publish.\nNext: tratree import FILE {directory}")
+        raise BadInputError(f"{directory} has no rollouts to publish.\nNext: tratree import FILE {quoted(directory)}")
     return store
 
 
@@ -91,8 +93,8 @@ def _need_current(store: Store) -> None:
         why = f"{old} of {store.path} are in an older format" if old else f"{store.path} changed after {stale[0]}"
         raise BadInputError(
             f"{why}, so {', '.join(stale)} would be published out of date.\n"
-            f"Next: {' && '.join(f'tratree {stage} {store.path}' for stage in stale)}\n"
-            f'with the earlier options; tratree sql {store.path} "SELECT DISTINCT stage, settings FROM lineage" lists them'
+            f"Next: {' && '.join(f'tratree {stage} {quoted(store.path)}' for stage in stale)}\n"
+            f'with the earlier options; tratree sql {quoted(store.path)} "SELECT DISTINCT stage, settings FROM lineage" lists them'
         )
 
 
@@ -120,7 +122,7 @@ def _notes(draft: Draft, target: str, version: str) -> tuple[str, ...]:
             f"warning: leaks between splits: {len(draft.leaks):,}, the first {draft.leaks[0].task_id!r}; reports/release.json lists them"
         )
     where = f'"{target.removeprefix(HUB)}", "{draft.default_table()}"' + (f', revision="v{version}"' if target.startswith(HUB) else "")
-    load = f"look at it: tratree stats {target}@{version}" if is_address(target) else f"load it: datasets.load_dataset({where})"
+    load = f"look at it: tratree stats {quoted(target)}@{version}" if is_address(target) else f"load it: datasets.load_dataset({where})"
     return (*notes, load)
 
 

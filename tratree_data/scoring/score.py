@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.errors import BadInputError
+from tratree_data.errors import BadInputError, quoted
 from tratree_data.messages import messages_of_steps
 from tratree_data.results import StageResult
 from tratree_data.scoring.judge import Judge
@@ -211,7 +211,7 @@ class _Scoring:
         if own["n"][0].as_py():
             yield f"{own['n'][0].as_py():,} rollouts have a score of their own, which counts; --override counts these instead"
         if self.counts["scored"]:
-            yield f"Next: tratree run trees {self.directory}, or tratree build {self.directory}"
+            yield f"Next: tratree run trees {quoted(self.directory)}, or tratree build {quoted(self.directory)}"
 
 
 def _at_run(rows: pa.Table, source: str, run: int) -> pa.Table:

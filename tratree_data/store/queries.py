@@ -13,7 +13,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from tratree_data.errors import BadInputError, NotFoundError, suggest
+from tratree_data.errors import BadInputError, NotFoundError, quoted, suggest
 from tratree_data.files import file_names, read_text
 from tratree_data.store.reader import Store
 from tratree_data.store.views import view_names, view_query
@@ -73,11 +73,11 @@ def query_or_text(store: Store, text: str, parameters: Mapping[str, str] | None 
     if text.endswith(".sql") and Path(text).is_file():
         return run(store, Path(text).read_text(encoding="utf-8"), dict(parameters or {}), text, time_limit)
     if text in {*store.sources, "lineage"}:
-        raise BadInputError(f"{text} is a table, not a query.\nNext: tratree sql {store.path} 'SELECT * FROM {text} LIMIT 10'")
+        raise BadInputError(f"{text} is a table, not a query.\nNext: tratree sql {quoted(store.path)} 'SELECT * FROM {text} LIMIT 10'")
     if " " not in text.strip() and "\n" not in text.strip():
         raise NotFoundError(
             f"Unknown query {text!r}.{suggest(text, query_names())}\n"
-            f"Next: tratree sql {store.path} queries, which lists them, or tratree sql {store.path} 'SELECT …'"
+            f"Next: tratree sql {quoted(store.path)} queries, which lists them, or tratree sql {quoted(store.path)} 'SELECT …'"
         )
     return run(store, text, dict(parameters or {}), "the query", time_limit)
 

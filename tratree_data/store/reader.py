@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import duckdb
 import pyarrow as pa
 
-from tratree_data.errors import BadInputError, NotFoundError, TratreeError, suggest
+from tratree_data.errors import BadInputError, NotFoundError, TratreeError, quoted, suggest
 from tratree_data.files import read_text
 from tratree_data.stages import COLLECTED, LATER_SCORES, STAGES, command_for
 from tratree_data.store.locations import Place, ReadFile, is_far, place
@@ -298,7 +298,8 @@ def open_store(path: str | Place, versions: Mapping[str, int] | None = None) -> 
     tables = Tables(folder)
     if not tables.names:
         raise NotFoundError(
-            f"{folder} is not a dataset: it contains no table.\nNext: tratree import FILE {folder}, or tratree run demo {folder}"
+            f"{folder} is not a dataset: it contains no table.\n"
+            f"Next: tratree import FILE {quoted(folder)}, or tratree run demo {quoted(folder)}"
         )
     for table in versions or {}:
         if table not in tables.names:
@@ -311,12 +312,12 @@ def _refuse_what_is_no_dataset(folder: Path) -> None:
     named = folder if folder.exists() else folder.with_name(re.sub(r"(?<=.)@v?\d+\.\d+\.\d+$", "", folder.name))
     if any((named / name).exists() for name in MARKS_OF_RELEASES) and not delta_tables(named):
         raise BadInputError(
-            f"{folder} is a release, and releases never change.\nNext: tratree filter {folder} DIR --where true, then work in DIR"
+            f"{folder} is a release, and releases never change.\nNext: tratree filter {quoted(folder)} DIR --where true, then work in DIR"
         )
     if not folder.exists():
-        raise NotFoundError(f"No such folder: {folder}.\nNext: tratree import FILE {folder}, or tratree run demo {folder}")
+        raise NotFoundError(f"No such folder: {folder}.\nNext: tratree import FILE {quoted(folder)}, or tratree run demo {quoted(folder)}")
     if folder.is_file():
-        raise BadInputError(f"{folder} is a file, but a dataset is a folder.\nNext: tratree import {folder} DIR")
+        raise BadInputError(f"{folder} is a file, but a dataset is a folder.\nNext: tratree import {quoted(folder)} DIR")
 
 
 def versions_read(store: Store, tables: Sequence[str]) -> dict[str, int]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from packaging.version import Version
 
-from tratree_data.errors import BadInputError, NotFoundError, suggest
+from tratree_data.errors import BadInputError, NotFoundError, quoted, suggest
 from tratree_data.store.buckets import BucketPath, entries_of, hash_of, is_address, parse_address
 from tratree_data.store.hub import corrupt_on_hub, open_hub_release
 from tratree_data.store.manifest import CHECKSUMS, MANIFEST, file_hash, parse_checksums, read_checksums, read_manifest, release_store
@@ -50,7 +50,9 @@ def refuse_address(text: str) -> None:
 def _refuse_bare_name(text: str) -> None:
     """org/name without `hub:` looks like a folder in a folder; where there is neither, it was meant for the Hub."""
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@v?\d+\.\d+\.\d+)?", text, flags=re.ASCII) and not Path(text).parent.exists():
-        raise NotFoundError(f"No such folder: {text}.\nNext: {HUB}{text}, if it is a repository on the Hub; or tratree import FILE {text}")
+        raise NotFoundError(
+            f"No such folder: {text}.\nNext: {HUB}{text}, if it is a repository on the Hub; or tratree import FILE {quoted(text)}"
+        )
 
 
 def is_release(folder: Path) -> bool:
@@ -123,7 +125,7 @@ def _bucket_version(text: str) -> tuple[BucketPath, BucketPath]:
         raise NotFoundError(
             f"{where} has no version {version or 'yet'}.{suggest(version, published)}"
             if published
-            else f"{where} is not a release: it has no version.\nNext: tratree publish DIR {where} --version 0.1.0"
+            else f"{where} is not a release: it has no version.\nNext: tratree publish DIR {quoted(where)} --version 0.1.0"
         )
     return where, where / VERSIONS / (version or published[-1])
 
@@ -155,12 +157,14 @@ def release_folder(text: str) -> Path:
     _refuse_bare_name(text)
     folder, version = _versioned_folder(text) or (Path(text), "")
     if not folder.is_dir():
-        raise NotFoundError(f"No release in {folder}.\nNext: tratree publish DIR {folder} --version 0.1.0")
+        raise NotFoundError(f"No release in {folder}.\nNext: tratree publish DIR {quoted(folder)} --version 0.1.0")
     published = local_versions(folder)
     if not version:
         found = folder / VERSIONS / published[-1] if published else folder
         if not inside(found, MANIFEST).is_file():
-            raise NotFoundError(f"{folder} is not a release: it has no {MANIFEST}.\nNext: tratree publish DIR {folder} --version 0.1.0")
+            raise NotFoundError(
+                f"{folder} is not a release: it has no {MANIFEST}.\nNext: tratree publish DIR {quoted(folder)} --version 0.1.0"
+            )
         return found
     if version in published:
         return folder / VERSIONS / version

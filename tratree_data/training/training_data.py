@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.errors import BadInputError, NotFoundError, suggest
+from tratree_data.errors import BadInputError, NotFoundError, quoted, suggest
 from tratree_data.stages import command_for
 from tratree_data.store.locations import place
 from tratree_data.store.release import names_release, open_dataset
@@ -78,7 +78,8 @@ def training_rows(
         kept += "".join(f" with a {column} of at least {value}" for column, value in least.items())
         raise BadInputError(
             f"{release} has {found:,} {chosen.table}, but none {kept}: there is nothing to train on.\n"
-            f"Next: tratree sql {release} 'SELECT split, count(*) FROM {chosen.table} GROUP BY split', then choose with --split and --kind"
+            f"Next: tratree sql {quoted(release)} 'SELECT split, count(*) FROM {chosen.table} GROUP BY split', "
+            "then choose with --split and --kind"
         )
     return table.sort_by(KEYS[chosen.table]), {**lineage, "table": chosen.table, "rows": table.num_rows}
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from tratree_data.environments import environment_class, installed_environment_class
 from tratree_data.environments.exploration_options import ExplorationOptions, exploration_options
 from tratree_data.environments.worker import Worker
-from tratree_data.errors import BadInputError, NotFoundError, TratreeError
+from tratree_data.errors import BadInputError, NotFoundError, TratreeError, quoted
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
 from tratree_data.store.queries import query
@@ -211,7 +211,7 @@ def _unknown_environments(references: Mapping[str, str], typed: Sequence[str]) -
             elif ":" in reference:
                 raise NotFoundError(
                     f"The dataset names the class {reference!r}, and no module is imported because data names it.\n"
-                    f"Next: tratree replay DIR --environment {reference}, if you trust that module"
+                    f"Next: tratree replay DIR --environment {quoted(reference)}, if you trust that module"
                 )
             else:
                 installed_environment_class(reference)

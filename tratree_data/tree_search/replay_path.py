@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from tratree_data.environments import Environment, EnvironmentFailure
 from tratree_data.environments.tools import take_action
-from tratree_data.errors import BadInputError, NotFoundError
+from tratree_data.errors import BadInputError, NotFoundError, quoted
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 
@@ -82,7 +82,7 @@ def read_paths(store: Store, rows: Sequence[Mapping[str, Any]]) -> list[PlannedP
         missing = table.filter(pc.is_null(table.column("action"))).column("node_id")[0]
         raise BadInputError(
             f"A path contains the node {missing}, which is not in the tree: the paths are older than the tree.\n"
-            f"Next: tratree search {store.path}"
+            f"Next: tratree search {quoted(store.path)}"
         )
     for row in table.to_pylist():
         steps[row["path_id"]].append(PathStep(frozenset(text.strip() for text in row["observations"]), row["action"]))

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tratree_data.errors import quoted
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
 from tratree_data.store.by_chunk import Add, is_alone, run_by_chunk
@@ -96,7 +97,7 @@ class Evidence:
             return ()
         return (
             f"{self.single:,} of {self.best:,} e* rest on one rollout, so luck may have chosen them.",
-            f"Next: tratree search {directory} --extract lower, or --min-support 2, or explore more attempts per task",
+            f"Next: tratree search {quoted(directory)} --extract lower, or --min-support 2, or explore more attempts per task",
         )
 
 

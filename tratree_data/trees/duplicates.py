@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.errors import BadInputError
+from tratree_data.errors import BadInputError, quoted
 from tratree_data.store.outcomes import read_outcomes
 from tratree_data.store.reader import Store
 from tratree_data.store.release import open_dataset
@@ -188,6 +188,6 @@ def _notes(directory: object, found: pa.Table, rollouts: int) -> tuple[str, ...]
     return (
         *notes,
         *leaks,
-        f"Next: tratree audit {directory} --duplicates --format csv > duplicates.csv, "
-        f"then tratree filter {directory} OUT --exclude duplicates.csv",
+        f"Next: tratree audit {quoted(directory)} --duplicates --format csv > duplicates.csv, "
+        f"then tratree filter {quoted(directory)} OUT --exclude duplicates.csv",
     )

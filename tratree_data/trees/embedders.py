@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tratree_data.errors import BadInputError, missing_package
+from tratree_data.errors import BadInputError, missing_package, quoted
 from tratree_data.system.compiling import compiled
 from tratree_data.system.hashing import text_buffers, xxh64
 
@@ -170,7 +170,7 @@ def embedder_called(name: str) -> Embedder | None:
     if match and match["fingerprint"] and embedder is not None and embedder.name != name:
         raise BadInputError(
             f"The trees were built with another model than the one now in {match['model']}.\n"
-            f"Next: tratree build DIR --embedder {match['model']}, or put the model back"
+            f"Next: tratree build DIR --embedder {quoted(match['model'])}, or put the model back"
         )
     return embedder
 

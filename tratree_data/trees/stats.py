@@ -3,14 +3,13 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from shlex import quote
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.errors import BadInputError
+from tratree_data.errors import BadInputError, quoted
 from tratree_data.store.queries import query, query_text
 from tratree_data.store.reader import Store
 from tratree_data.store.release import open_dataset
@@ -94,7 +93,7 @@ def limits(store: Store) -> list[tuple[str, str]]:
     for row in query(store, "tree_causes").to_pylist():
         few, text, command = CAUSES[row["cause"]]
         if row["trees"] > few * row["in_all"]:
-            found.append((f"{row['trees']:,} of {row['in_all']:,} trees {text}", command.format(directory=quote(str(store.path)))))
+            found.append((f"{row['trees']:,} of {row['in_all']:,} trees {text}", command.format(directory=quoted(store.path))))
     return found
 
 
@@ -114,7 +113,7 @@ def graph_advice(store: Store) -> list[str]:
         return []
     return [
         f"in {found['in_graph']:,} states attempts chose differently, with different scores; {found['in_trees']:,} of these decisions are "
-        f"in the trees, because what came before differs. Next: tratree pairs {quote(str(store.path))} --kind divergence --kind anchor"
+        f"in the trees, because what came before differs. Next: tratree pairs {quoted(store.path)} --kind divergence --kind anchor"
     ]
 
 
@@ -126,7 +125,7 @@ def merging_warnings(store: Store) -> list[str]:
         texts.append(
             f"{found['split']:,} of {found['nodes']:,} nodes have a sibling with the same action and a different observation: "
             "noise keeps them apart, or the environment answers differently. "
-            f"Next: tratree audit {store.path} --suggest, then tratree build {store.path} --normalise auto"
+            f"Next: tratree audit {quoted(store.path)} --suggest, then tratree build {quoted(store.path)} --normalise auto"
         )
     other = found["unbranched"] - found["split_openings"]
     if other > FEW_SPLIT * max(1, found["trees"]):

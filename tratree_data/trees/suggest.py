@@ -1,12 +1,12 @@
 """`tratree audit DIR --suggest` and `--actions`: normalisers that the log supports, ranked by merges added, and those that it refuses."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
+from tratree_data.errors import quoted
 from tratree_data.store.release import open_dataset
 from tratree_data.trees.built_with import last_settings
 from tratree_data.trees.learned_rules import Suggestion
@@ -73,6 +73,6 @@ def _advise(directory: str, options: Sequence[tuple[str, Sequence[str], Sequence
         return "no difference between siblings passes the tests of noise (docs/trees.md)"
     automatic = " ".join(f"{option} auto" for option, _, _, asked in options if asked)
     rules = [(option, rule) for option, built, found, _ in options for rule in (*built, *(s.rule for s in found if not s.rejected))]
-    full = " ".join(f"{option} {shlex.quote(rule)}" for option, rule in rules)
-    name = shlex.quote(directory)
-    return f"Next: tratree build {name} {automatic}, or in full:\ntratree build {name} {full}"
+    full = " ".join(f"{option} {quoted(rule)}" for option, rule in rules)
+    address = quoted(directory)
+    return f"Next: tratree build {address} {automatic}, or in full:\ntratree build {address} {full}"

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import csv, json, parquet
 
-from tratree_data.errors import BadInputError, NotFoundError, suggest
+from tratree_data.errors import BadInputError, NotFoundError, quoted, suggest
 from tratree_data.store.locations import place
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
@@ -134,7 +134,9 @@ def attempt_table(store: Store) -> pa.Table:
     """
     tasks = query(store, "scores_by_task").to_pylist()
     if not tasks:
-        raise BadInputError(f"{store.path} has no rollout with a score, which this figure needs.\nNext: tratree figure {store.path} tree")
+        raise BadInputError(
+            f"{store.path} has no rollout with a score, which this figure needs.\nNext: tratree figure {quoted(store.path)} tree"
+        )
     counts = sorted((len(task["scores"]) for task in tasks), reverse=True)
     most = min(counts[int(0.8 * (len(counts) - 1))], MOST_ATTEMPTS)
     tasks = [task for task in tasks if len(task["scores"]) >= most]
@@ -183,7 +185,7 @@ def read_table(path: str | Path) -> pa.Table:
 def _find_task(store: Store, task: str | None) -> str:
     tree_id = sample_tree(read_tasks(store)) if task is None else find_tree(store, task)
     if tree_id is None:
-        raise NotFoundError(f"{store.path} has no tree to draw.\nNext: tratree build {store.path}")
+        raise NotFoundError(f"{store.path} has no tree to draw.\nNext: tratree build {quoted(store.path)}")
     return tree_id
 
 
@@ -192,7 +194,7 @@ def _draw_states(store: Store, task: str | None) -> Any:
     tree_id = _find_task(store, task)
     graph = read_state_graph(store, tree_id)
     if not graph.states:
-        raise NotFoundError(f"{store.path} has no states of this task.\nNext: tratree states {store.path}")
+        raise NotFoundError(f"{store.path} has no states of this task.\nNext: tratree states {quoted(store.path)}")
     instruction = store.sql("SELECT min(instruction) AS text FROM rollouts WHERE tree_id = $tree_id", {"tree_id": tree_id})
     return plot_states(graph, instruction["text"][0].as_py() or "")
 

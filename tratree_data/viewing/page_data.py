@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tratree_data.errors import NotFoundError
+from tratree_data.errors import NotFoundError, quoted
 from tratree_data.messages import row_text
 from tratree_data.stages import DISPLAYED
 from tratree_data.store.log import Source
@@ -104,7 +104,7 @@ def tree_data(store: Store, tree_id: str) -> Values:
     store.need("rollouts", "nodes")
     table = query(store, "page_nodes", tree_id=tree_id, limit=MOST_NODES)
     if not table.num_rows:
-        raise NotFoundError(f"{store.path} has no tree {tree_id!r}.\nNext: tratree show {store.path}")
+        raise NotFoundError(f"{store.path} has no tree {tree_id!r}.\nNext: tratree show {quoted(store.path)}")
     texts = Texts()
     nodes, places = _nodes(table, texts, _node_values(store, tree_id))
     rollouts, rows = _rollouts(store, tree_id, texts)

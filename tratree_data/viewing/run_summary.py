@@ -4,6 +4,7 @@ from pathlib import Path
 
 from rich.text import Text
 
+from tratree_data.errors import quoted
 from tratree_data.messages import row_text
 from tratree_data.stages import written_tables
 from tratree_data.store.queries import query
@@ -61,10 +62,10 @@ def _example_pair(store: Store, width: int) -> str:
 def _next(store: Store, task: str | None) -> str:
     scored = query(store, "overview")["scored"][0].as_py()
     commands = [
-        f"tratree show {store.path} {task or ''}".rstrip(),
-        f"tratree sql {store.path} {'divergences' if scored else 'decisions'}",
-        f"tratree view {store.path} --out page.html",
+        f"tratree show {quoted(store.path)} {quoted(task) if task else ''}".rstrip(),
+        f"tratree sql {quoted(store.path)} {'divergences' if scored else 'decisions'}",
+        f"tratree view {quoted(store.path)} --out page.html",
     ]
     if not scored:
-        commands.append(f"tratree score {store.path} --with scores.csv, or judge:model=NAME: best paths and pairs need scores")
+        commands.append(f"tratree score {quoted(store.path)} --with scores.csv, or judge:model=NAME: best paths and pairs need scores")
     return "\n".join(["Next:", *(f"  {command}" for command in commands)])

@@ -244,7 +244,7 @@ def _example(tasks: list[dict[str, Any]]) -> str:
     """A task worth showing, by a name that needs no quotes in a shell, because people copy it."""
     best = most_divergent(tasks)[:1]
     name = next((str(task["task_id"]) for task in tasks if [task["tree_id"]] == best), "")
-    return name if re.fullmatch(r"\w[\w.:/-]*", name, re.ASCII) else best[0] if best else "TASK"
+    return name if re.fullmatch(r"\w[\w.:/-]*", name, re.ASCII) else quote(one_line(best[0])) if best else "TASK"
 
 
 def _middle_out(name: str, width: int) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.errors import BadInputError, NotFoundError, suggest
+from tratree_data.errors import BadInputError, NotFoundError, quoted, suggest
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 from tratree_data.system.plain_text import one_line
@@ -116,7 +116,7 @@ def find_tree(store: Store, task: str) -> str:
         shown = ", ".join(f"{one_line(row['environment'])}/{one_line(row['task_id'])} ({row['tree_id']})" for row in matches[:5])
         raise BadInputError(f"{task!r} matches more than one task: {shown}.\nNext: use the id of the tree")
     near = suggest(task, [one_line(row["task_id"]) for row in found[:5]])
-    raise NotFoundError(f"{store.path} has no task {task!r}.{near}\nNext: tratree show {store.path}")
+    raise NotFoundError(f"{store.path} has no task {task!r}.{near}\nNext: tratree show {quoted(store.path)}")
 
 
 def read_tree(store: Store, tree_id: str) -> Tree:
@@ -125,7 +125,7 @@ def read_tree(store: Store, tree_id: str) -> Tree:
     task = tasks.filter(pc.equal(tasks.column("tree_id"), tree_id))
     rows = query(store, "tree_nodes", tree_id=tree_id).to_pylist()
     if not rows or not task.num_rows:
-        raise NotFoundError(f"{store.path} has no tree {tree_id!r} yet.\nNext: tratree build {store.path}")
+        raise NotFoundError(f"{store.path} has no tree {tree_id!r} yet.\nNext: tratree build {quoted(store.path)}")
     values: dict[str, float | None] = {}
     if store.has("node_values"):
         found = store.sql("SELECT node_id, value FROM node_values WHERE tree_id = $tree_id ORDER BY node_id", {"tree_id": tree_id})
