@@ -42,8 +42,8 @@ def advice(folder: Path) -> Iterator[str]:
     make_store(d, *tables([(task, attempt, None, [("hall", "", f"go {attempt}")]) for task in ("a b", EVIL) for attempt in range(2)]))
     for call in (
         *(
-            lambda: figure(d, "tree"),
-            lambda: figure(d, "scores"),
+            lambda: figure(d, "tree", folder / "tree.svg"),
+            lambda: figure(d, "scores", folder / "scores.svg"),
             lambda: pairs(d),
             lambda: search(d),
             lambda: export(d, folder / "out", "trl"),
@@ -64,7 +64,7 @@ def advice(folder: Path) -> Iterator[str]:
         lambda: search(d),
         lambda: states(d),
         lambda: show(d),
-        lambda: figure(d, "states"),
+        lambda: figure(d, "states", folder / "states.svg"),
         lambda: show(d, "c"),
     ):
         yield from _said(call)

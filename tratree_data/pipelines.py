@@ -33,7 +33,7 @@ def run(directory: str | Path, recipe: str | Path) -> list[StageResult]:
 def run_stages(directory: str | Path, recipe: str | Path) -> Iterator[StageResult]:
     """The same, yielding each stage's result as soon as it is done."""
     if _is_recipe(str(directory)) and not _is_recipe(str(recipe)):
-        raise wrong_order("the recipe", f"run({str(recipe)!r}, {str(directory)!r})", f"tratree run {directory} {recipe}")
+        raise wrong_order("the recipe", f"run({str(recipe)!r}, {str(directory)!r})", f"tratree run {quoted(directory)} {quoted(recipe)}")
     text, stages = read_recipe(recipe)
     for name, settings in stages:
         yield _run_stage(name, directory, settings)

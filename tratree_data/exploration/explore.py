@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from tratree_data.agents import parse_specification
 from tratree_data.environments import EnvironmentChoice, EnvironmentHooks, environment_class, is_adapted, is_environment
-from tratree_data.errors import BadInputError, TratreeError, wrong_order
+from tratree_data.errors import BadInputError, TratreeError, quoted, wrong_order
 from tratree_data.exploration.branching import branch_points
 from tratree_data.exploration.episode import FAILURES, Attempt, Branch, Finished, Limits
 from tratree_data.exploration.live import Live
@@ -52,7 +52,7 @@ def explore(directory: str | Path, environment: EnvironmentChoice, settings: Exp
     tools, an environment a class or an instance.
     """
     if is_environment(str(directory)) and isinstance(environment, str) and ":" not in environment and not is_environment(environment):
-        python, command = f"explore({environment!r}, {str(directory)!r}, …)", f"tratree explore {directory} {environment} …"
+        python, command = f"explore({environment!r}, {str(directory)!r}, …)", f"tratree explore {quoted(directory)} {quoted(environment)} …"
         raise wrong_order("the environment", python, command)
     if not isinstance(environment, str | type) and settings.concurrent not in (None, 1):
         raise BadInputError("An instance plays one episode at a time.\nNext: pass its class, or concurrent=1")

@@ -15,6 +15,7 @@ from tratree_data.exporters.trajectories import Trajectory, read_trajectories
 from tratree_data.results import StageResult
 from tratree_data.store.reader import Store
 from tratree_data.store.release import open_dataset
+from tratree_data.system.safe_paths import name_part
 from tratree_data.system.whole_folder import whole_folder
 
 Counts = dict[str, int]
@@ -46,7 +47,7 @@ def _files(folder: Path, store: Store, ending: str, lines: Callable[[Trajectory]
     """One file per trajectory, numbered in order and named after its rollout_id."""
     count = 0
     for trajectory in read_trajectories(store):
-        with (folder / f"{count:08}-{trajectory.rollout['rollout_id']}{ending}").open("w", encoding="utf-8") as handle:
+        with (folder / f"{count:08}-{name_part(trajectory.rollout['rollout_id'])}{ending}").open("w", encoding="utf-8") as handle:
             for row in lines(trajectory):
                 handle.write(json_line(row) if indent is None else json.dumps(row, ensure_ascii=False, indent=indent) + "\n")
         count += 1

@@ -54,7 +54,7 @@ EVERY_ENDING = tuple(dict.fromkeys([*ENDINGS, *chain.from_iterable(FORMAT_ENDING
 def import_log(directory: str | Path, path: str | Path, settings: ImportSettings) -> StageResult:
     """Adds the trajectories of a log to the dataset; `format` is detected unless named, `strict` stops at the first bad record."""
     if Path(directory).is_file() and not Path(path).is_file():
-        python, command = f"import_log({str(path)!r}, {str(directory)!r})", f"tratree import {directory} {path}"
+        python, command = f"import_log({str(path)!r}, {str(directory)!r})", f"tratree import {quoted(directory)} {quoted(path)}"
         raise wrong_order("the log", python, command)
     with unpacked_archive(path) as folder:
         return _import(directory, path, folder or path, settings)

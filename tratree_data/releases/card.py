@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, StrictUndefined
 
@@ -68,7 +69,7 @@ def write_card(folder: Path, title: str, license: str, report: dict[str, Any], p
     environment = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(plain=plain, cell=cell)
     template = environment.from_string(read_text("publish", "card.md.j2"))
-    drawn = {"image": IMAGE if pictured else "", "page": f"{PAGE}#tree={pictured}"}
+    drawn = {"image": IMAGE if pictured else "", "page": f"{PAGE}#tree={quote(pictured or '', safe='')}"}
     with ThreadPoolExecutor(1) as beside:
         page = beside.submit(page_of_trees, store, title, address=place, trees=TREES_IN_THE_PAGE, tasks=tasks) if pictured else None
         facts = {**_facts(store, manifest, about), **drawn}

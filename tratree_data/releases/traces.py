@@ -23,6 +23,7 @@ from tratree_data.store.log import Source
 from tratree_data.store.manifest import Shard, file_hash, read_checksums
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import table_from_rows
+from tratree_data.system.safe_paths import name_part
 
 TABLE = "traces"
 LONGEST_IN_A_ROW = 1_000_000
@@ -40,7 +41,7 @@ def write_traces(
     for trajectory in read_trajectories(store):
         rollout = trajectory.rollout
         if rollout["rollout_id"] in chosen:
-            path = folder / TABLE / splits[rollout["split"]] / f"{rollout['rollout_id']}.jsonl"
+            path = folder / TABLE / splits[rollout["split"]] / f"{name_part(rollout['rollout_id'])}.jsonl"
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(map(json_line, render(trajectory))), encoding="utf-8", newline="\n")
     return write_shards(_batches(folder), TABLE, folder, first={}, shard_bytes=shard_bytes)

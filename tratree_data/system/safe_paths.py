@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TextIO
 
 from tratree_data.errors import BadInputError
+from tratree_data.ids import content_id
 
 
 def inside(folder: Path, name: str | Path) -> Path:
@@ -32,6 +33,11 @@ def need_local(name: str | Path, what: str) -> Path:
             f"The name {str(name)!r} contains a backslash, a control character or bytes that are not UTF-8.\nNext: name another place"
         )
     return Path(name)
+
+
+def name_part(text: str) -> str:
+    """An id of the data as part of a file's name; what is not a plain id, such as a path, becomes its hash."""
+    return text if re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}", text) else content_id(text)
 
 
 def link_refused(link: Path, folder: Path) -> BadInputError:

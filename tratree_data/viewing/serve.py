@@ -11,10 +11,12 @@ after one of its commits, never between two.
 import json
 import re
 import secrets
+import socket
 import sys
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from functools import cached_property
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -38,6 +40,7 @@ LONGEST_SEARCH = 200
 TREES_KEPT = 8
 MOST_HITS = 100
 LARGEST_ANNOTATION = 65_536
+MOST_CLIENTS = 100
 LOOK_SECONDS = 1.0
 """The dataset is opened anew at most this often."""
 
@@ -64,7 +67,6 @@ class PageServer:
             raise BadInputError(
                 f"Port {port} cannot be used: {error.strerror}.\nNext: choose another --port, or leave it out to use a free one"
             ) from error
-        self.server.daemon_threads = True
         self.port = int(self.server.server_address[1])
         self.hosts = {f"{host}:{self.port}" for host in (LOOPBACK, "localhost")}
         self.url = f"http://{LOOPBACK}:{self.port}/"
@@ -176,6 +178,30 @@ def _json(value: Any) -> bytes:
 
 
 class _Server(ThreadingHTTPServer):
+    """A thread a connection; beyond MOST_CLIENTS the oldest is closed, so clients that send nothing keep nobody else out."""
+
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self.clients: OrderedDict[Any, None] = OrderedDict()
+        self.changing = threading.Lock()
+        super().__init__(address, handler)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self.changing:
+            self.clients[request] = None
+            oldest = self.clients.popitem(last=False)[0] if len(self.clients) > MOST_CLIENTS else None
+        if oldest is not None:
+            with suppress(OSError):
+                oldest.shutdown(socket.SHUT_RDWR)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self.changing:
+            self.clients.pop(request, None)
+        super().shutdown_request(request)
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that disconnects is nothing to report; anything else is."""
         if not isinstance(sys.exception(), ConnectionError):
@@ -218,7 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
         ):
             self.close_connection = True
             self._refuse(HTTPStatus.FORBIDDEN, "Only the served page may annotate.")
-        elif not length.isdecimal() or int(length) > LARGEST_ANNOTATION:
+        elif not re.fullmatch("[0-9]{1,9}", length) or int(length) > LARGEST_ANNOTATION:
             self.close_connection = True
             self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"An annotation has at most {LARGEST_ANNOTATION:,} bytes.")
         else:

@@ -9,7 +9,7 @@ from shlex import quote
 from tratree_data.errors import BadInputError
 from tratree_data.store.release import open_dataset
 from tratree_data.system.plain_text import one_line
-from tratree_data.system.safe_paths import need_local
+from tratree_data.system.safe_paths import name_part, need_local
 from tratree_data.viewing.notebooks import page_frame
 from tratree_data.viewing.serve import PageServer
 from tratree_data.viewing.shown_trees import find_tree
@@ -36,7 +36,7 @@ def view(directory: str | Path, task: str | None = None, *, out: str | Path | No
     store = open_dataset(directory)
     name = dataset_name(directory)
     tree_id = None if task is None else find_tree(store, task)
-    path = need_local(out, "a page") if out is not None else Path(f"{name}-{tree_id[:8]}.html" if tree_id else f"{name}.html")
+    path = need_local(out, "a page") if out is not None else Path(f"{name}-{name_part(tree_id)[:8]}.html" if tree_id else f"{name}.html")
     text, held, in_all = page_of_trees(store, name, address=str(directory), tree_id=tree_id, trees=trees)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -92,9 +92,9 @@ def render_page(
     parts = "\n".join((PAGE / "script" / f"{part}.js").read_text(encoding="utf-8") for part in SCRIPTS)
     script = "\n".join([library, f"(() => {{\n'use strict';\nconst settings = {script_json(settings)};\n{parts}\n}})();"])
     style = (PAGE / "style.css").read_text(encoding="utf-8")
-    data = [f'<script type="application/octet-stream" id="tree-{tree_id}">{block}</script>' for tree_id, block in blocks.items()]
+    data = [_block(f"tree-{tree_id}", packed) for tree_id, packed in blocks.items()]
     if overview is not None:
-        data.insert(0, f'<script type="application/octet-stream" id="overview-data">{pack(overview)}</script>')
+        data.insert(0, _block("overview-data", pack(overview)))
     policy = content_policy(script, style, served)
     text = Template((PAGE / "page.html").read_text(encoding="utf-8")).substitute(
         policy=html.escape(policy),
@@ -105,6 +105,10 @@ def render_page(
         data="\n".join(data),
     )
     return text, policy
+
+
+def _block(name: str, packed: str) -> str:
+    return f'<script type="application/octet-stream" id="{html.escape(name)}">{packed}</script>'
 
 
 def content_policy(script: str, style: str, served: bool) -> str:

@@ -80,6 +80,17 @@ function markIn(node, text) {
   }
 }
 
+const MOST_DEEP = 200;
+
+/* A text as JSON; `null` if it is not, or nested too deeply to be written as text again. */
+function readJson(text) {
+  let value = null;
+  try { value = JSON.parse(text); } catch { return null; }
+  let level = [value];
+  for (let depth = 0; depth < MOST_DEEP && level.length; depth += 1) level = level.flatMap((part) => (part && typeof part === 'object' ? Object.values(part) : []));
+  return level.length ? null : value;
+}
+
 const LONGEST_TEXT = 20000;
 
 /* Long text is cut, with a button that shows all of it; what is very long is not even laid out before, unless it was searched for. */

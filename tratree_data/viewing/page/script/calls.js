@@ -5,11 +5,8 @@ const CALL_LINE = /^[\w.:\/-]{1,200}(?: (\{.*\}))?$/u;
 function readCall(line) {
   const found = line.length < 1e6 && line.match(CALL_LINE);
   if (!found) return null;
-  try {
-    return { name: line.split(' ', 1)[0], values: found[1] ? JSON.parse(found[1]) : {}, certain: Boolean(found[1]) };
-  } catch {
-    return null;
-  }
+  const values = found[1] ? readJson(found[1]) : {};
+  return values && { name: line.split(' ', 1)[0], values, certain: Boolean(found[1]) };
 }
 
 /* What is said, and the calls after it; a line without arguments is a call only beside one that has some. */

@@ -64,9 +64,7 @@ function freshWords(text, { text: before }) {
 /* A result that is a JSON object, as its fields; `null` for anything else. */
 function fields(text) {
   if (!text.startsWith('{') || text.length > MOST_COMPARED) return null;
-  let value = null;
-  try { value = JSON.parse(text); } catch { return null; }
-  const found = Object.entries(value);
+  const found = Object.entries(readJson(text) || {});
   if (!found.length || !found.some(([, field]) => typeof field === 'string' && field.includes('\n'))) return null;
   return element('div', { class: 'call' }, found.map(([name, field]) => element('div', { class: 'argument' }, element('span', { class: 'key' }, name),
     element('div', {}, element('code', { class: 'text', dir: 'auto' }, valueText(field))))));
