@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 from helpers.loopback_s3 import BUCKET, LoopbackS3, serving_s3
 
-from tratree_data import build, check, demonstrations, import_log, open_store, pairs, search, states
+from tratree_data import build, check, demonstrations, import_log, open_store, pairs, publish, search, states
 from tratree_data.errors import BadInputError
 from tratree_data.importers import parallel
 from tratree_data.results import StageResult
 from tratree_data.store import tree_chunks
+from tratree_data.store.buckets import list_below, parse_address
+from tratree_data.store.manifest import read_checksums
 from tratree_data.system.engine import run_each
 
 pytestmark = pytest.mark.slow
@@ -100,8 +102,17 @@ def test_every_stage_gives_the_tables_of_a_local_run_though_a_node_dies(
     assert [result.counts for result in far] == [result.counts for result in near]
     assert len(open_store(f"s3://{BUCKET}/far").sources["node_values"].files) > 3, "several workers wrote"
     assert check(f"s3://{BUCKET}/far", engine="ray").equals(check(f"s3://{BUCKET}/far"))
+    for directory, engine in ((str(tmp_path / "near"), "local"), (f"s3://{BUCKET}/far", "ray")):
+        publish(directory, tmp_path / f"release-{engine}", "1.0.0", title="It", engine=engine)
+    assert checksums(tmp_path / "release-ray") == checksums(tmp_path / "release-local")
+    assert not any("/.building/" in str(found.path) for found in list_below(parse_address(f"s3://{BUCKET}/far")))
     texts = open_store(f"s3://{BUCKET}/far").read("embeddings")["text_id"].to_pylist()
     assert len(texts) == len(set(texts)) > 0
+
+
+def checksums(release: Path) -> dict[str, str]:
+    """Of everything but lineage.json, which counts a dataset's commits."""
+    return {name: digest for name, digest in read_checksums(release).items() if name != "lineage.json"}
 
 
 def write_log(path: Path) -> Path:

@@ -14,6 +14,7 @@ from typing import Any
 from tratree_data import __version__
 from tratree_data.files import file_names, read_text
 from tratree_data.releases.about import About, read_about
+from tratree_data.releases.by_workers import Workers, number_by_workers, write_by_workers
 from tratree_data.releases.card import write_card
 from tratree_data.releases.grown import REPORT, Grown, joined, made_from
 from tratree_data.releases.leaks import Leak, find_leaks
@@ -23,6 +24,7 @@ from tratree_data.releases.settings import PublishSettings
 from tratree_data.releases.shards import write_tables
 from tratree_data.releases.traces import TABLE, write_traces
 from tratree_data.releases.version_numbers import Diff
+from tratree_data.store.by_chunk import is_alone
 from tratree_data.store.locations import Place, read_plain
 from tratree_data.store.log import Lineage
 from tratree_data.store.manifest import CHECKSUMS, DROPPED, MANIFEST, Shard, file_hash, read_checksums, read_manifest, release_store
@@ -78,7 +80,11 @@ def write_data(store: Store, folder: Path, settings: PublishSettings, *, title: 
     """Everything that does not depend on the version's number; of a dataset that has grown, the rows of the trees that changed."""
     redactor = Redactor()
     changed = grown.rows if grown else store
-    redactor.number_secrets(store, changed)
+    workers = None if grown or is_alone(settings.engine, settings.workers) else Workers(settings.engine, settings.workers)
+    if workers:
+        number_by_workers(store, redactor, workers)
+    else:
+        redactor.number_secrets(store, changed)
 
     def rename(split: str) -> str:
         return redactor.redact_text(split, "split")
@@ -86,7 +92,10 @@ def write_data(store: Store, folder: Path, settings: PublishSettings, *, title: 
     with ThreadPoolExecutor(1) as beside:
         found = beside.submit(find_leaks, store)
         splits = split_names(store.read("rollouts", ["split"])["split"].unique().to_pylist(), rename)
-        shards = write_tables(changed, folder, redactor.redact_table, settings.shard_bytes, splits)
+        if workers:
+            shards = write_by_workers(store, redactor, folder, splits, settings.shard_bytes, workers)
+        else:
+            shards = write_tables(changed, folder, redactor.redact_table, settings.shard_bytes, splits)
     names = {rename(split): name for split, name in splits.items()}
     if store.has("dropped"):
         (folder / DROPPED).parent.mkdir(exist_ok=True)

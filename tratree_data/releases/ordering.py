@@ -75,7 +75,7 @@ def ordered_batches(connection: duckdb.DuckDBPyConnection, scan: str, table: str
     if not total:
         return
     reader = _all_placed(connection.cursor().sql(_placed_rows(scan, table)).to_arrow_reader(BATCH_ROWS), total, table)
-    first = next(_batches_of_size(reader, CHUNK_BYTES), [])
+    first = next(batches_of_size(reader, CHUNK_BYTES), [])
     keys = _keys(table)
     rows = sum(batch.num_rows for batch in first)
     if rows == total:
@@ -123,7 +123,7 @@ def _keys(table: str) -> list[str]:
     return ["release_place", *(["depth"] if table == "nodes" else []), *keys]
 
 
-def _batches_of_size(batches: Iterable[pa.RecordBatch], most_bytes: int) -> Iterator[list[pa.RecordBatch]]:
+def batches_of_size(batches: Iterable[pa.RecordBatch], most_bytes: int) -> Iterator[list[pa.RecordBatch]]:
     taken: list[pa.RecordBatch] = []
     size = 0
     for batch in batches:
@@ -140,7 +140,7 @@ def _spill_chunks(batches: Iterable[pa.RecordBatch], count: int, spill: Path, ta
     """Files of rows, each of one stretch of places, `count` a split."""
     writers: dict[int, pa.ipc.RecordBatchFileWriter] = {}
     chunk_number = (pl.col("release_place") * count).floor().cast(pl.Int64).alias("chunk_number")
-    for taken in _batches_of_size(batches, SPILL_BYTES):
+    for taken in batches_of_size(batches, SPILL_BYTES):
         frame = pl.DataFrame(pl.from_arrow(pa.Table.from_batches(taken))).with_columns(chunk_number)
         for (number,), rows in frame.partition_by("chunk_number", as_dict=True, include_key=False).items():
             compact = _compact(rows)

@@ -9,17 +9,18 @@ Most text is clean, so looking must be cheap: one regular expression over each d
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
-import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 
-from tratree_data.releases.redaction_rules import Rule, Span, find_secrets, load_rules
+from tratree_data.releases.found_secrets import Secrets
+from tratree_data.releases.nested_texts import Rows, are_identifiers, holds_text, mask, offsets, rows_of, strings
+from tratree_data.releases.ordering import batches_of_size
+from tratree_data.releases.redaction_rules import FEW_TEXTS, Rule, Span, find_secrets, load_rules
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema, table_schema
 
@@ -29,10 +30,10 @@ EVERYWHERE = ""
 REMEMBERED = 5_000_000
 LONG = 128
 """Bytes from which on hashing a text to see whether it is known is cheaper than looking through it."""
+BYTES_AT_ONCE = 32 * 2**20
+"""Looking at a few texts at a time takes longer."""
 NAMED_SECRET = re.compile(r"(?i)api_?key|token$|secret|password")
 TREE_DIGITS = 12
-
-Rows = np.ndarray[Any, np.dtype[np.int64]]
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,12 @@ class Redactor:
         self.numbers: Counter[tuple[str, str]] = Counter()
         self.spans: dict[str, tuple[Span, ...]] = {}  # of texts outside the tables, which repeat: names of settings, splits
         """(scope, kind) → the last number given."""
-        self.scopes: dict[str, str] = {}
-        """rollout_id → tree_id."""
+        self.rollouts = pl.DataFrame(schema={"rollout_id": pl.String, "tree_id": pl.String, "attempt": pl.Int32})
         self.task_names: dict[str, str] = {}
         self.lock = Lock()
         self.clean = pl.Series([], dtype=pl.UInt64)
+        self.plain: set[str] = set()
+        """Texts without findings, of columns that have few: kinds, names of splits."""
 
     def number_secrets(self, store: Store, of_tasks: Store | None = None) -> None:
         """Numbers the secrets of every task in the order of its attempts and steps, and learns which task a rollout belongs to.
@@ -89,37 +91,60 @@ class Redactor:
         With `of_tasks`, only those of its tasks; what names things across tasks is numbered in `store`.
         """
         self.number_shared_secrets(store)
-        store = of_tasks or store
-        keys = store.read("rollouts", ["rollout_id", "tree_id", "attempt"])
-        rollouts, trees, attempts = (keys[name].to_pylist() for name in ("rollout_id", "tree_id", "attempt"))
-        self.scopes = dict(zip(rollouts, trees, strict=True))
-        self._number(_batches(store, "rollouts", "steps", but=GLOBAL), self.scopes, dict(zip(rollouts, attempts, strict=True)))
+        self.learn_rollouts(of_tasks or store)
+        self.number(self.find_secrets(of_tasks or store, "rollouts", "steps"))
+
+    def learn_rollouts(self, store: Store) -> None:
+        self.rollouts = pl.DataFrame(pl.from_arrow(store.read("rollouts", ["rollout_id", "tree_id", "attempt"])))
 
     def number_shared_secrets(self, store: Store) -> None:
-        self._number(_batches(store, "rollouts", columns=GLOBAL), {}, {})
+        self.number(self._secrets(_batches(store, "rollouts", columns=GLOBAL), of_tasks=False))
 
-    def _number(self, batches: Iterable[tuple[str, pa.Table]], scopes: Mapping[str, str], attempt_of: Mapping[str, int]) -> None:
-        places: dict[tuple[str, str, str], tuple[int, str, int, int]] = {}
-        taken: Counter[tuple[str, str]] = Counter()
+    def find_secrets(self, store: Store, *tables: str) -> Secrets:
+        """Those of tasks, for `number`; what several of these found can be joined."""
+        return self._secrets(_batches(store, *tables, but=GLOBAL), of_tasks=True)
+
+    def _secrets(self, batches: Iterable[tuple[str, pa.Table]], *, of_tasks: bool) -> Secrets:
+        found = Secrets()
         for number, (name, table) in enumerate(batches):
-            steps = table["step"].to_pylist() if name == "steps" else [-1] * table.num_rows
-            ids = table["rollout_id"].to_pylist()
-            for place, (row, text) in enumerate(self._dirty_cells(table)):
-                scope = scopes.get(ids[row], EVERYWHERE)
-                order = (attempt_of.get(ids[row], 0), ids[row], steps[row], place) if scope else (number, "", row, place)
+            cells = list(self._dirty_cells(table))
+            if not cells:
+                continue
+            rows = [row for row, _ in cells]
+            ids = table["rollout_id"].take(rows).to_pylist()
+            steps = table["step"].take(rows).to_pylist() if name == "steps" else [-1] * len(rows)
+            tasks = self._rollouts_of(ids) if of_tasks else {}
+            for place, (rollout, step, (row, text)) in enumerate(zip(ids, steps, cells, strict=True)):
+                scope, attempt = tasks.get(rollout, (EVERYWHERE, 0))
+                order = (attempt, rollout, step, place) if scope else (number, "", row, place)
                 for kind, secret in text.secrets():
-                    key = (scope, kind, secret)
-                    places[key] = min(order, places.get(key, order))
+                    found.add((scope, kind, secret), order)
                 for kind, value in re.findall(r"\[redacted:([A-Za-z0-9_-]+):(?:[a-z_]*)([0-9]{1,9})\]", text.text):
-                    taken[scope, kind] = max(taken[scope, kind], int(value))
-        for scope, kind in taken:
-            self.numbers[scope, kind] = max(self.numbers[scope, kind], taken[scope, kind])
-        for scope, kind, secret in sorted(places, key=lambda key: (key[0], places[key], key[1])):
+                    found.taken[scope, kind] = max(found.taken[scope, kind], int(value))
+        return found
+
+    def _rollouts_of(self, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """{rollout_id: (tree_id, attempt)}"""
+        if not ids:
+            return {}
+        near = self.rollouts.filter(pl.col("rollout_id").is_in(pl.Series(ids).unique().implode()))
+        return {rollout: (tree, attempt) for rollout, tree, attempt in near.iter_rows()}
+
+    def number(self, found: Secrets) -> None:
+        for scope, kind in found.taken:
+            self.numbers[scope, kind] = max(self.numbers[scope, kind], found.taken[scope, kind])
+        for scope, kind, secret in sorted(found.first, key=lambda key: (key[0], found.first[key], key[1])):
             self._name(scope, kind, secret, "")
+
+    def join(self, counts: Counter[tuple[str, str, str]], first: Mapping[tuple[str, str, str], str], task_names: Mapping[str, str]) -> None:
+        """What a worker found in other tables."""
+        self.counts += counts
+        self.first |= first
+        self.task_names |= task_names
 
     def redact_table(self, table: str, rows: pa.Table) -> pa.Table:
         for i, field in enumerate(rows.schema):
-            if _holds_text(field.type):
+            if holds_text(field.type):
                 column = rows.column(i).combine_chunks() if pa.types.is_nested(field.type) else rows.column(i)
                 changed = self._redact_array(column, None, _Cells(self, table, rows, field.name))
                 if changed is not column:
@@ -160,24 +185,32 @@ class Redactor:
 
     def dirty_texts(self, texts: pl.Series) -> dict[str, Dirty]:
         """The distinct texts that hold a secret, or a placeholder of before."""
-        looked_at, hashes = texts, None
         if texts.estimated_size() > LONG * len(texts):
             every = texts.hash()
             first = every.arg_unique()
             hashes = every.gather(first)
             new = ~self._known(hashes)
-            looked_at, hashes = texts.gather(first.filter(new)), hashes.filter(new)
-        spans = find_secrets(looked_at, self.rules)
-        named = looked_at.filter(looked_at.str.contains("[redacted:", literal=True))
-        dirty = {text: Dirty(text, spans.get(text, ())) for text in [*spans, *named]}
-        if hashes is not None:
-            self._remember(hashes, dirty)
+            dirty = self._look(texts.gather(first.filter(new)))
+            self._remember(hashes.filter(new), dirty)
+            return dirty
+        distinct = texts.drop_nulls().unique()
+        if len(distinct) >= FEW_TEXTS:
+            return self._look(distinct)
+        dirty = self._look(pl.Series([text for text in distinct if text not in self.plain], dtype=pl.String))
+        self.plain.update(text for text in distinct if text not in dirty)
         return dirty
+
+    def _look(self, texts: pl.Series) -> dict[str, Dirty]:
+        spans = find_secrets(texts, self.rules)
+        named = texts.filter(texts.str.contains("[redacted:", literal=True))
+        return {text: Dirty(text, spans.get(text, ())) for text in [*spans, *named]}
 
     def _dirty_cells(self, rows: pa.Table) -> Iterable[tuple[int, Dirty]]:
         for field in rows.schema:
-            if _holds_text(field.type):
-                for values, parents in _strings(rows.column(field.name).combine_chunks(), None):
+            if holds_text(field.type):
+                for values, parents in strings(rows.column(field.name).combine_chunks(), None):
+                    if are_identifiers(values):
+                        continue
                     series = pl.Series(pl.from_arrow(values))
                     dirty = self.dirty_texts(series)
                     if dirty:
@@ -187,16 +220,16 @@ class Redactor:
     def _redact_array(self, column: Any, parents: Rows | None, cells: "_Cells") -> Any:
         """The same array where nothing was found, whatever its nesting; `parents` are the rows that its values belong to."""
         if pa.types.is_list(column.type):
-            values, rows = column.flatten(), _rows_of(column, parents)
+            values, rows = column.flatten(), rows_of(column, parents)
             changed = self._redact_array(values, rows, cells)
-            return column if changed is values else pa.ListArray.from_arrays(_offsets(column), changed, column.type, mask=_mask(column))
+            return column if changed is values else pa.ListArray.from_arrays(offsets(column), changed, column.type, mask=mask(column))
         if pa.types.is_struct(column.type):
             fields = [column.field(i) for i in range(column.type.num_fields)]
-            done = [self._redact_array(values, parents, cells) if _holds_text(values.type) else values for values in fields]
+            done = [self._redact_array(values, parents, cells) if holds_text(values.type) else values for values in fields]
             if all(new is old for new, old in zip(done, fields, strict=True)):
                 return column
-            return pa.StructArray.from_arrays(done, fields=list(column.type), mask=_mask(column))
-        return cells.redact(column, parents)
+            return pa.StructArray.from_arrays(done, fields=list(column.type), mask=mask(column))
+        return column if are_identifiers(column) else cells.redact(column, parents)
 
     def _name(self, scope: str, kind: str, secret: str, table: str) -> str:
         """The placeholder of a secret in its scope; one that only a derived table has is counted within that table."""
@@ -225,10 +258,14 @@ class Redactor:
         return clean.gather(places) == hashes
 
     def _remember(self, hashes: pl.Series, dirty: Mapping[str, Dirty]) -> None:
-        """Texts without findings are not looked at again."""
+        found = pl.Series(list(dirty), dtype=pl.String).hash()
+        self.remember(hashes.filter(~hashes.is_in(found.implode())))
+
+    def remember(self, clean: pl.Series) -> None:
+        """Texts without findings, by their hashes, are not looked at again."""
         if len(self.clean) < REMEMBERED:
-            found = pl.Series(list(dirty), dtype=pl.String).hash()
-            self.clean = pl.concat([self.clean, hashes.filter(~hashes.is_in(found.implode()))]).sort()
+            more = clean.filter(~self._known(clean)).sort()
+            self.clean = self.clean.to_frame("hash").merge_sorted(more.to_frame("hash"), "hash")["hash"]
 
 
 @dataclass(frozen=True)
@@ -247,11 +284,12 @@ class _Cells:
             return texts
         at = series.is_in(list(dirty)).arg_true()
         rows = (at.to_numpy() if parents is None else parents[at.to_numpy()]).tolist()
-        values = [self._value(dirty[series[i]], row, place) for i, row, place in zip(at, rows, self._places(rows), strict=True)]
+        places = zip(at, self._scopes(rows), self._places(rows), strict=True)
+        values = [self._value(dirty[series[i]], scope, place) for i, scope, place in places]
         return series.scatter(at, values).to_arrow().cast(texts.type)
 
-    def _value(self, text: Dirty, row: int, place: str) -> str:
-        redactor, scope = self.redactor, self._scope(row)
+    def _value(self, text: Dirty, scope: str, place: str) -> str:
+        redactor = self.redactor
         for kind, times in Counter(span.kind for span in text.spans).items():
             redactor._count(kind, self.table, self.column, times, place)
         done = text.render(lambda kind, secret: redactor._name(scope, kind, secret, self.table))
@@ -261,15 +299,16 @@ class _Cells:
         redactor.task_names[text.text] = done
         return done
 
-    def _scope(self, row: int) -> str:
+    def _scopes(self, rows: list[int]) -> list[str]:
         names = self.rows.column_names
-        if self.column in GLOBAL:
-            return EVERYWHERE
-        if "tree_id" in names:
-            return str(self.rows["tree_id"][row].as_py())
-        if "rollout_id" in names:
-            return self.redactor.scopes.get(self.rows["rollout_id"][row].as_py(), EVERYWHERE)
-        return EVERYWHERE
+        if self.column not in GLOBAL and "tree_id" in names:
+            trees: list[str] = self.rows["tree_id"].take(rows).to_pylist()
+            return trees
+        if self.column not in GLOBAL and "rollout_id" in names:
+            ids = self.rows["rollout_id"].take(rows).to_pylist()
+            tasks = self.redactor._rollouts_of(ids)
+            return [tasks.get(rollout, (EVERYWHERE, 0))[0] for rollout in ids]
+        return [EVERYWHERE] * len(rows)
 
     def _places(self, rows: list[int]) -> list[str]:
         keys = [key for key in table_schema(self.table).primary_key if key in self.rows.column_names]
@@ -278,53 +317,19 @@ class _Cells:
         return [" ".join(parts) for parts in zip(*named, strict=True)] if named else [""] * len(rows)
 
 
-def _holds_text(kind: pa.DataType) -> bool:
-    if pa.types.is_list(kind):
-        return _holds_text(kind.value_type)
-    if pa.types.is_struct(kind):
-        return any(_holds_text(field.type) for field in kind)
-    return bool(pa.types.is_string(kind))
-
-
 def _batches(
     store: Store, *tables: str, columns: Collection[str] | None = None, but: Collection[str] = ()
 ) -> Iterable[tuple[str, pa.Table]]:
     """The texts of a table and what orders them, in the order in which they were written."""
     keys = {"rollout_id", "step"}
     for table in tables:
-        texts = {field.name for field in arrow_schema(table) if _holds_text(field.type)} - {*but}
+        texts = {field.name for field in arrow_schema(table) if holds_text(field.type)} - {*but}
         wanted = keys | (texts if columns is None else texts & {*columns})
-        for batch in store.dataset(table).to_batches(columns=[name for name in arrow_schema(table).names if name in wanted]):
-            yield table, pa.Table.from_batches([batch])
-
-
-def _strings(column: Any, parents: Rows | None) -> Iterable[tuple[Any, Rows | None]]:
-    """Every array of texts within a column, and the rows that they belong to."""
-    if pa.types.is_list(column.type):
-        yield from _strings(column.flatten(), _rows_of(column, parents))
-    elif pa.types.is_struct(column.type):
-        for i in range(column.type.num_fields):
-            yield from _strings(column.field(i), parents)
-    elif pa.types.is_string(column.type):
-        yield column, parents
-
-
-def _rows_of(column: pa.ListArray, parents: Rows | None) -> Rows:
-    """For each value of the lists, the row."""
-    lists = np.repeat(np.arange(len(column)), pc.fill_null(pc.list_value_length(column), 0).to_numpy(zero_copy_only=False))
-    return lists if parents is None else parents[lists]
+        batches = store.dataset(table).to_batches(columns=[name for name in arrow_schema(table).names if name in wanted])
+        for some in batches_of_size(batches, BYTES_AT_ONCE):
+            yield table, pa.Table.from_batches(some)
 
 
 def _plain(secret: str) -> str:
     """One secret is one secret, however often it is escaped."""
     return re.sub(r"\\+/", "/", secret) if "\\" in secret else secret
-
-
-def _offsets(column: pa.ListArray) -> pa.Array:
-    """Offsets that start at 0, as `flatten` leaves the values."""
-    lengths = pc.fill_null(pc.list_value_length(column), 0)
-    return pa.concat_arrays([pa.array([0], pa.int32()), pc.cast(pc.cumulative_sum(lengths), pa.int32())])
-
-
-def _mask(column: pa.Array) -> pa.Array | None:
-    return column.is_null() if column.null_count else None

@@ -25,8 +25,9 @@ MOST_ROUNDS = 8
 LONG_TEXT = 1_024
 """Bytes from which on most of a text is not near what was found in it: the rules look at its lines."""
 COMPILED_FOR = 16_384
-LOOKED_FIRST = 4_096
-"""Bytes of text from which on compiling for Rust is worth it, one rule for all that are suspicious, or all rules for a first look."""
+"""Bytes of suspicious text from which on compiling a rule for Rust is worth it."""
+LOOKED_FIRST, FEW_TEXTS = 4_096, 64
+"""Bytes of text, or texts, from which on compiling all rules for Rust is worth it, for a first look."""
 SPACES = " \t\n\r\f\v\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 """What \\s of a rule means, always within brackets: the two engines know different spaces."""
 FILLER = re.compile(r"([xX*.\u2022])\1{9}")
@@ -141,7 +142,7 @@ def _search(texts: pl.Series, rules: Sequence[Rule]) -> dict[int, list[Span]]:
 def _suspects(texts: pl.Series, rules: Sequence[Rule]) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Where a rule may find something that crosses lines, and where one within a line: each with its text's number and its start there."""
     whole = pl.DataFrame({"piece": texts}).with_row_index("text").with_columns(start=pl.lit(0))
-    if texts.estimated_size() < LOOKED_FIRST:
+    if texts.estimated_size() < LOOKED_FIRST and len(texts) < FEW_TEXTS:
         return whole, whole
     is_long = texts.str.len_bytes() > LONG_TEXT
     long, short = whole.filter(is_long), whole.filter(~is_long)
@@ -164,7 +165,7 @@ def _suspicious_lines(texts: pl.DataFrame, rules: Sequence[Rule]) -> pl.DataFram
 def _look(texts: pl.Series, rules: Sequence[Rule]) -> pl.Series:
     """Few expressions that cover many rules are fastest, up to a size from which on the engine runs out of memory for its states."""
     found = pl.repeat(False, len(texts), eager=True)
-    for any_case, looked_at in ((False, texts), (True, texts.str.to_lowercase())):
+    for any_case, looked_at in ((False, texts), (True, _in_small_letters(texts))):
         near = [rule.near for rule in rules if rule.any_case == any_case]
         for half in (near[: len(near) // 2], near[len(near) // 2 :]):
             found |= looked_at.str.contains(_any_of(half)) if half else False

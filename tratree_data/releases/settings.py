@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated
 
-from tratree_data.system.settings import Setting, Settings
+from tratree_data.system.settings import EngineSetting, Setting, Settings, WorkersSetting
 
 SHARD_BYTES = 256 * 2**20
 MOST_SESSIONS = 10_000
@@ -24,4 +24,6 @@ class PublishSettings(Settings):
     traces: Annotated[
         int, Setting("Rollouts to add as sessions for the Hub's trace viewer, whole tasks first.", minimum=0, maximum=MOST_SESSIONS)
     ] = 0
+    engine: EngineSetting = "local"
+    workers: WorkersSetting = None
     shard_bytes: Annotated[int, Setting("Approximate bytes per shard.", minimum=1)] = SHARD_BYTES

@@ -7,8 +7,10 @@ never names different data: a new version keeps the shards whose rows all remain
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,18 +31,27 @@ Redact = Callable[[str, pa.Table], pa.Table]
 
 def write_tables(store: Store, folder: Path, redact: Redact, shard_bytes: int, splits: Mapping[str, str]) -> dict[str, list[Shard]]:
     """Every table that is published; `splits` has the name of each split on the Hub. Two at a time, one read while the other is written."""
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".sorting-") as spill, work_connection(Path(spill), store) as connection:
+    tables = [table for table in published_tables() if store.has(table)]
+    with sorting(store, folder.parent, splits) as (connection, spill), ThreadPoolExecutor(2) as pool:
+        written = pool.map(lambda table: write_table(connection, spill, store, table, folder, redact, shard_bytes), tables)
+        return dict(zip(tables, written, strict=True))
+
+
+@contextmanager
+def sorting(store: Store, near: Path, splits: Mapping[str, str]) -> Iterator[tuple[duckdb.DuckDBPyConnection, Path]]:
+    """What `write_table` needs to bring rows into order: (connection, folder for what does not fit into memory)."""
+    with tempfile.TemporaryDirectory(dir=near, prefix=".sorting-") as spill, work_connection(Path(spill), store) as connection:
         load_splits(connection, store, splits)
+        yield connection, Path(spill)
 
-        def write(table: str) -> list[Shard]:
-            if not store.sources[table].files:
-                return []
-            rows = ordered_batches(connection, store.scan(table), table, Path(spill))
-            return write_shards(rows, table, folder, redact=redact, first={}, shard_bytes=shard_bytes)
 
-        tables = [table for table in published_tables() if store.has(table)]
-        with ThreadPoolExecutor(2) as pool:
-            return dict(zip(tables, pool.map(write, tables), strict=True))
+def write_table(
+    connection: duckdb.DuckDBPyConnection, spill: Path, store: Store, table: str, folder: Path, redact: Redact, shard_bytes: int
+) -> list[Shard]:
+    if not store.sources[table].files:
+        return []
+    rows = ordered_batches(connection, store.scan(table), table, spill)
+    return write_shards(rows, table, folder, redact=redact, first={}, shard_bytes=shard_bytes)
 
 
 def as_it_is(_: str, rows: pa.Table) -> pa.Table:
