@@ -34,6 +34,7 @@ TESTS = {
     "preferences/candidates.py": ["test_pairs.py"],
     "preferences/pair_filters.py": ["test_pairs.py"],
     "store/writer.py": ["test_store.py"],
+    "store/delta_tables.py": ["test_store.py", "test_schema_changes.py"],
     "store/log.py": ["test_store.py"],
     "releases/version_numbers.py": ["test_publish.py"],
     "evaluation/significance.py": ["test_evaluate.py"],

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from benchmarks import reference
 from tratree_data import build, check, open_store, pairs, publish, states
 from tratree_data.errors import NotFoundError
-from tratree_data.preferences.pairs import make_pair_chunk, pair_trees
+from tratree_data.preferences.pair_selection import make_pair_chunk
+from tratree_data.preferences.pairs import pair_trees
 from tratree_data.preferences.settings import PairSettings
 from tratree_data.state_graphs.compared import Comparing
 from tratree_data.state_graphs.settings import StatesSettings

@@ -27,7 +27,7 @@ from tratree_data.store.queries import query
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.tree_chunks import plan_step_chunks
 from tratree_data.store.writer import commit, writing
-from tratree_data.system import engine
+from tratree_data.system import ray_cluster
 from tratree_data.system.engine import run_each
 from tratree_data.trees.audit import audit
 from tratree_data.trees.build import build
@@ -628,10 +628,10 @@ def test_a_cluster_that_does_not_answer_is_reported_at_once(monkeypatch: pytest.
 
 def test_a_head_of_ray_that_dies_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before Ray ends the process."""
-    monkeypatch.setattr(engine, "LOOK_SECONDS", 0)
-    monkeypatch.setattr(engine, "GONE_SECONDS", 0.2)
+    monkeypatch.setattr(ray_cluster, "LOOK_SECONDS", 0)
+    monkeypatch.setattr(ray_cluster, "GONE_SECONDS", 0.2)
     with socket.create_server(("127.0.0.1", 0)) as server:
-        head = engine.Head(f"127.0.0.1:{server.getsockname()[1]}")
+        head = ray_cluster.Head(f"127.0.0.1:{server.getsockname()[1]}")
         time.sleep(0.3)
         head.need_alive()
     head.need_alive()

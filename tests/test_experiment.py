@@ -308,7 +308,7 @@ def test_a_copy_gets_the_attempts_that_it_lacks(tmp_path: Path) -> None:
 
 def test_a_copy_that_was_killed_between_two_sources_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tratree_data.experiments import artifacts
-    from tratree_data.store.reader import last_lineage
+    from tratree_data.store.freshness import last_lineage
 
     sources = [tmp_path / "first", tmp_path / "second"]
     for number, source in enumerate(sources):

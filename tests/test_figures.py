@@ -20,7 +20,7 @@ from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.store.reader import open_store
 from tratree_data.viewing.briefs import brief
 from tratree_data.viewing.colours import SCALE, value_colour
-from tratree_data.viewing.figures import FIGURES, attempt_table, best_of, figure, make_table, score_table
+from tratree_data.viewing.figures import attempt_table, best_of, figure, make_table, score_table, shown_by_figures
 from tratree_data.viewing.shown_trees import find_tree, read_tree
 from tratree_data.viewing.state_drawing import place_states, read_state_graph
 from tratree_data.viewing.tree_drawing import HEIGHT, place_tree
@@ -105,7 +105,7 @@ def test_the_state_graph_places_every_state_by_its_distance(store_folder: Path, 
 
 def test_without_a_name_the_figures_are_listed(store_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     app(["figure", str(store_folder)], standalone_mode=False)
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(FIGURES)
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == list(shown_by_figures())
 
 
 def test_a_table_from_a_file_is_drawn(store_folder: Path, tmp_path: Path) -> None:

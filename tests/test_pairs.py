@@ -19,7 +19,8 @@ from tratree_data.ids import tree_id
 from tratree_data.messages import conversation, row_messages
 from tratree_data.preferences.anchors import anchors_of
 from tratree_data.preferences.candidates import KINDS, find_candidates, read_states
-from tratree_data.preferences.pairs import PairChunk, make_pair_chunk, pair_trees, pairs, select
+from tratree_data.preferences.pair_selection import PairChunk, make_pair_chunk, select
+from tratree_data.preferences.pairs import pair_trees, pairs
 from tratree_data.preferences.settings import PairSettings
 from tratree_data.store.queries import query
 from tratree_data.store.reader import open_store

@@ -18,9 +18,10 @@ from helpers.commits import append, cut_off, one_rollout, other_writer
 from helpers.small import make_store
 
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, TratreeError
+from tratree_data.store.freshness import is_current
 from tratree_data.store.log import LINEAGE_KEY, Lineage, Tables
 from tratree_data.store.queries import query_or_text
-from tratree_data.store.reader import Store, is_current, open_store
+from tratree_data.store.reader import Store, open_store
 from tratree_data.store.schemas import FORMAT_VERSION, arrow_schema, check, empty_table, table_from_rows, table_names, table_schema
 from tratree_data.store.vacuum import vacuum
 from tratree_data.store.writer import _unwritten, commit, create_store, writing
@@ -106,7 +107,7 @@ def test_a_first_commit_cut_off_leaves_no_table(tmp_path: Path) -> None:
     assert store.read("steps")["rollout_id"].to_pylist() == ["r1", "r1"]
 
 
-@pytest.mark.parametrize("call", ["_write_files", "_create", "_commit_files"])
+@pytest.mark.parametrize("call", ["_write_files", "create_table", "_commit_files"])
 def test_a_first_commit_killed_at_any_of_its_calls_is_made_again_by_the_same_command(tmp_path: Path, call: str) -> None:
     """Files without a table, one table of two, a table without rows: no such folder is taken for somebody else's."""
     data = tmp_path / "data"

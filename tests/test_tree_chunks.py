@@ -14,7 +14,8 @@ from helpers.tree_tables import make_tables
 from tratree_data.errors import TratreeError
 from tratree_data.messages import answer, answers
 from tratree_data.preferences.pair_filters import PairSettings
-from tratree_data.preferences.pairs import make_pair_chunk, pair_trees
+from tratree_data.preferences.pair_selection import make_pair_chunk
+from tratree_data.preferences.pairs import pair_trees
 from tratree_data.preferences.rendering import WITH_TEXTS
 from tratree_data.store import staged as parts_module
 from tratree_data.store import tree_chunks

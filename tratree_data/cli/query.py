@@ -1,12 +1,13 @@
 """Verbs that only read: show, view, sql, mcp, stats, audit, check, figure."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tratree_data.cli.verbs import AnyDataset, Format, app, messages
-from tratree_data.errors import BadInputError, suggest
+from tratree_data.cli.verbs import AnyDataset, Format, app, messages, verb
+from tratree_data.errors import BadInputError
+from tratree_data.system.settings import EngineSettings
 
 PANEL = "Ask and look"
 LONGEST_EXAMPLE = 1_000
@@ -197,13 +198,8 @@ def _print_suggestions(directory: str, actions: bool, observations: bool, trees:
     messages.print(found.advice, markup=False, soft_wrap=True)
 
 
-@app.command(rich_help_panel=PANEL)
-def check(
-    directory: AnyDataset,
-    format: Format = "table",
-    engine: Annotated[str, typer.Option(help="local (this machine) or ray (a cluster): rules are checked side by side.")] = "local",
-    workers: Annotated[int | None, typer.Option(min=1, help="Worker processes; by default one with local, one per core with ray.")] = None,
-) -> None:
+@verb(EngineSettings, PANEL)
+def check(directory: AnyDataset, format: Format = "table", **given: Any) -> None:
     """Check every rule of a dataset, and every file of a release; exit code 1 if a rule is broken.
 
     Example: `tratree check demo-release`
@@ -212,9 +208,7 @@ def check(
     from tratree_data.store.checks import check as run_check
     from tratree_data.system.plain_text import shorten
 
-    if engine not in ("local", "ray"):
-        raise BadInputError(f"engine must be one of local, ray, not {engine!r}.{suggest(engine, ('local', 'ray'))}\nNext: --engine local")
-    rules = run_check(directory, engine="ray" if engine == "ray" else "local", workers=workers)
+    rules = run_check(directory, **given)
     broken = [row for row in rules.to_pylist() if row["offending_rows"]]
     if format != "table":
         print_table(rules, format)
@@ -230,7 +224,7 @@ def figure(
     directory: AnyDataset,
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="scores, attempts, quality, sweep, steps (also DIR,DIR), tree or states. Default: list them."),
+        typer.Argument(metavar="NAME", help="The figure, such as attempts or tree. Default: list all figures."),
     ] = None,
     out: Annotated[str | None, typer.Option(metavar="FILE", help="Where to write the figure: .svg, .png or .pdf.")] = None,
     task: Annotated[str | None, typer.Option(help="The task to draw, for tree and states. Default: the one with most divergences.")] = None,
@@ -241,10 +235,10 @@ def figure(
 
     Example: `tratree figure demo attempts --out attempts.png`
     """
-    from tratree_data.viewing.figures import FIGURES, figure
+    from tratree_data.viewing.figures import figure, shown_by_figures
 
     if name is None:
-        print("\n".join(f"{known:<10}{shows}" for known, shows in FIGURES.items()))
+        print("\n".join(f"{known:<10}{shows}" for known, shows in shown_by_figures().items()))
         return
     print(figure(directory, name, out, task=task, table=table, style=style))
 

@@ -12,9 +12,10 @@ from typing import Any
 import pyarrow as pa
 
 from tratree_data.stages import LATER_SCORES, Stage, stages_by_tree
+from tratree_data.store.freshness import last_lineage
 from tratree_data.store.locations import Place
 from tratree_data.store.log import Lineage
-from tratree_data.store.reader import Store, last_lineage
+from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema, empty_table, table_schema
 from tratree_data.store.writer import commit
 

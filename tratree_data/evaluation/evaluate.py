@@ -15,8 +15,9 @@ from tratree_data.errors import BadInputError
 from tratree_data.evaluation.settings import METRICS, EvaluateSettings
 from tratree_data.evaluation.significance import Floats, over_tasks
 from tratree_data.results import StageResult
+from tratree_data.store.freshness import is_current
 from tratree_data.store.queries import query
-from tratree_data.store.reader import Store, is_current, open_store
+from tratree_data.store.reader import Store, open_store
 from tratree_data.store.schemas import table_from_rows
 from tratree_data.store.writer import commit, writing
 from tratree_data.system.settings import takes

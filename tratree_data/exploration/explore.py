@@ -18,6 +18,7 @@ from tratree_data.agents import parse_specification
 from tratree_data.environments import EnvironmentChoice, EnvironmentHooks, environment_class, is_adapted, is_environment
 from tratree_data.errors import BadInputError, TratreeError, quoted, wrong_order
 from tratree_data.exploration.branching import branch_points
+from tratree_data.exploration.cluster import play_on_cluster
 from tratree_data.exploration.episode import FAILURES, Attempt, Branch, Finished, Limits
 from tratree_data.exploration.live import Live
 from tratree_data.exploration.planning import Schedule, choose_tasks, forget_failed, plan, plan_branches, planned_attempts, without_done
@@ -36,6 +37,7 @@ from tratree_data.store.reader import Store
 from tratree_data.store.rollout_writer import RolloutWriter, compact
 from tratree_data.store.storable_text import REPLACED, replacement_detail
 from tratree_data.store.writer import create_store, writing
+from tratree_data.system.engine import is_cluster
 from tratree_data.system.settings import takes
 
 STEPS_PER_COMMIT = 20_000
@@ -139,16 +141,13 @@ def _results(settings: ExploreSettings, episodes: EpisodeSettings, attempts: Ite
     """The plan's attempts as they end, from whatever plays them."""
     stop = threading.Event()
     passed = not isinstance(episodes.environment, str) or any(agent.given is not None for agent in episodes.agents)
-    if settings.engine == "ray" and passed:
+    if is_cluster(settings.engine) and passed:
         raise BadInputError(
-            "Ray's workers cannot get an agent or environment that was passed as an object.\n"
+            "The workers of a cluster cannot get an agent or environment that was passed as an object.\n"
             "Next: name it as module:Class, with the module on every machine"
         )
-    if settings.engine == "ray":
-        from tratree_data.exploration.ray_engine import play_under_ray
-
-        results: Results = play_under_ray(episodes, attempts, settings.processes, stop)
-        return results
+    if is_cluster(settings.engine):
+        return play_on_cluster(settings.engine, episodes, attempts, settings.processes, stop)
     if is_computed(episodes.agents) and isinstance(episodes.environment, str):
         return play_in_processes(episodes, attempts, settings.processes or default_processes(episodes.environment, count), stop)
     return play_attempts(episodes, attempts, stop)

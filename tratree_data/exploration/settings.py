@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from tratree_data.errors import BadInputError
-from tratree_data.system.settings import PYTHON_ONLY, Setting, Settings
+from tratree_data.system.settings import PYTHON_ONLY, Engine, Setting, Settings
 
 SAMPLING, BRANCHING, RUNNING = "Sampling", "Branching", "Running"
 
@@ -50,7 +50,7 @@ class ExploreSettings(Settings):
     budget: Annotated[
         int, Setting("Attempts that --branch-from distributes, at most --attempts of them per node.", minimum=1, panel=BRANCHING)
     ] = 100
-    engine: Annotated[Literal["local", "ray"], Setting("local (this machine) or ray.", recorded=False, panel=RUNNING)] = "local"
+    engine: Annotated[Engine, Setting("local (this machine) or ray.", recorded=False, panel=RUNNING)] = "local"
     concurrent: Annotated[
         int | None, Setting("Episodes at once; 32, or fewer where each needs a process.", minimum=1, recorded=False, panel=RUNNING)
     ] = None

@@ -28,8 +28,9 @@ from tratree_data.store.locations import Place, open_parquet
 from tratree_data.store.parquet_files import write_parquet
 from tratree_data.store.schemas import arrow_schema
 from tratree_data.store.writer import commit
-from tratree_data.system.engine import run_each
+from tratree_data.system.engine import is_cluster, run_each
 from tratree_data.system.progress import progress
+from tratree_data.system.settings import Engine
 
 PARALLEL_FROM = 64 * 2**20
 """Bytes of a log from which on starting processes pays."""
@@ -96,7 +97,7 @@ def _cut_file(file: LogFile) -> Iterator[Slice]:
             start = handle.tell()
 
 
-def read_parts(run: Import, parts: Sequence[Part], workers: int | None, engine: str = "local") -> None:
+def read_parts(run: Import, parts: Sequence[Part], workers: int | None, engine: Engine = "local") -> None:
     """Reads the parts in processes, or on a cluster, and takes their rows into the dataset in order."""
     arrived: dict[int, PartRead] = {}
     taking = _Taking(run)
@@ -114,12 +115,12 @@ def read_parts(run: Import, parts: Sequence[Part], workers: int | None, engine: 
             path.unlink(missing_ok=True)
 
 
-def _read_each(parts: Sequence[Part], workers: int | None, engine: str) -> Iterator[PartRead]:
-    if engine == "ray":
-        return run_each(read_shipped, map(ship, parts), engine="ray", workers=workers, remedy=REMEDY)
+def _read_each(parts: Sequence[Part], workers: int | None, engine: Engine) -> Iterator[PartRead]:
+    if is_cluster(engine):
+        return run_each(read_shipped, map(ship, parts), engine=engine, workers=workers, remedy=REMEDY)
     if sum(_bytes_of(piece) for part in parts for piece in part.slices) < PARALLEL_FROM:
         return map(read_part, parts)
-    return run_each(read_part, parts, engine="processes", workers=workers, remedy=REMEDY)
+    return run_each(read_part, parts, engine=engine, workers=workers, remedy=REMEDY)
 
 
 @dataclass

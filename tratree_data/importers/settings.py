@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from tratree_data.errors import BadInputError
 from tratree_data.importers.log_records import PERCENT, Scale
-from tratree_data.system.settings import Setting, Settings
+from tratree_data.system.settings import Engine, Setting, Settings
 
 AUTO = "auto"
 Format = Literal[
@@ -43,7 +43,7 @@ class ImportSettings(Settings):
     attribution: Annotated[str, Setting("Whom to credit for the log.")] = ""
     workers: Annotated[int | None, Setting("Processes that read large logs; one per core by default.", minimum=1, recorded=False)] = None
     engine: Annotated[
-        Literal["local", "ray"],
+        Engine,
         Setting("local, or ray for large logs with one record a line (jsonl, messages, sharegpt); others are local.", recorded=False),
     ] = "local"
     columns: Annotated[

@@ -1,4 +1,4 @@
-"""Which two continuations could make a pair, kind by kind: candidates, before any filter leaves some out.
+"""Which two continuations could make a pair, kind by kind, before any filter leaves some out; the kind `anchor` is in anchors.py.
 
 The work is linear in children and rollouts, except for `siblings` of all children, which looks only at a state's most visited children.
 """
@@ -14,11 +14,6 @@ from tratree_data.preferences.settings import PAIR_KINDS
 from tratree_data.store.tree_arrays import NO_NODE, Flags, Floats, Ints, TreeArrays, sibling_groups
 
 KINDS = PAIR_KINDS
-NODE_KINDS = ("divergence", "step", "siblings")
-POOLED_KINDS = [KINDS.index(kind) for kind in (*NODE_KINDS, "anchor")]
-"""Kinds whose sides are all rollouts that took an action, not one rollout each."""
-ONE_STEP_KINDS = [KINDS.index(kind) for kind in ("step", "anchor")]
-NODE_KIND_NUMBERS = [KINDS.index(kind) for kind in NODE_KINDS]
 SIBLINGS_PER_STATE = 64
 NO_ROLLOUT = -1
 
@@ -102,14 +97,6 @@ def extreme_rollouts(arrays: TreeArrays, best: bool) -> Ints:
     return np.append(order, NO_ROLLOUT)[found]
 
 
-def find_candidates(arrays: TreeArrays, states: States, kind: str, siblings: str, seed: int, is_expert: Flags) -> Candidates:
-    if kind in NODE_KINDS:
-        better, worse = all_siblings(arrays, states) if (kind, siblings) == ("siblings", "all") else SIBLING_RULES[kind](states)
-        return of_nodes(arrays, states, kind, better, worse)
-    better, worse = random_rollouts(arrays, states, seed) if kind == "unstructured" else expert_rollouts(arrays, states, is_expert)
-    return of_rollouts(arrays, states, kind, better, worse)
-
-
 def best_against_each(states: States) -> tuple[Ints, Ints]:
     first = np.repeat(states.start, states.size)
     position = np.arange(len(states.ranked))
@@ -134,13 +121,6 @@ def all_siblings(arrays: TreeArrays, states: States) -> tuple[Ints, Ints]:
         better.append(children[:, one].ravel())
         worse.append(children[:, other].ravel())
     return np.concatenate(better), np.concatenate(worse)
-
-
-SIBLING_RULES: dict[str, Callable[[States], tuple[Ints, Ints]]] = {
-    "divergence": best_against_each,
-    "step": best_against_each,
-    "siblings": neighbours,
-}
 
 
 def of_nodes(arrays: TreeArrays, states: States, kind: str, better: Ints, worse: Ints) -> Candidates:
@@ -181,7 +161,7 @@ def of_rollouts(arrays: TreeArrays, states: States, kind: str, better: Ints, wor
     )
 
 
-def random_rollouts(arrays: TreeArrays, states: States, seed: int) -> tuple[Ints, Ints]:
+def random_rollouts(arrays: TreeArrays, states: States, seed: int, is_expert: Flags) -> tuple[Ints, Ints]:
     """Each scored rollout that is not the task's best against a random one that scored higher from the same first state."""
     scored = np.flatnonzero(~np.isnan(arrays.score))
     state = states.group[arrays.step_node[arrays.step_start[:-1]]]
@@ -198,7 +178,7 @@ def random_rollouts(arrays: TreeArrays, states: States, seed: int) -> tuple[Ints
     return order[picked], order[worse]
 
 
-def expert_rollouts(arrays: TreeArrays, states: States, is_expert: Flags) -> tuple[Ints, Ints]:
+def expert_rollouts(arrays: TreeArrays, states: States, seed: int, is_expert: Flags) -> tuple[Ints, Ints]:
     """The best expert's rollout of each first state against every agent's."""
     state = states.group[arrays.step_node[arrays.step_start[:-1]]]
     scored, steps = ~np.isnan(arrays.score), np.diff(arrays.step_start)
@@ -209,3 +189,29 @@ def expert_rollouts(arrays: TreeArrays, states: States, is_expert: Flags) -> tup
     agents = np.flatnonzero(~is_expert & scored)
     agents = agents[best[state[agents]] != NO_ROLLOUT]
     return best[state[agents]], agents
+
+
+NODE_RULES: dict[str, Callable[[States], tuple[Ints, Ints]]] = {
+    "divergence": best_against_each,
+    "step": best_against_each,
+    "siblings": neighbours,
+}
+"""(better, worse) nodes of one state, for kinds that compare alternatives in a tree."""
+ROLLOUT_RULES: dict[str, Callable[[TreeArrays, States, int, Flags], tuple[Ints, Ints]]] = {
+    "unstructured": random_rollouts,
+    "expert": expert_rollouts,
+}
+"""(better, worse) rollouts from one first state, for kinds that compare whole rollouts."""
+NODE_KINDS = [KINDS.index(kind) for kind in NODE_RULES]
+POOLED_KINDS = [KINDS.index(kind) for kind in KINDS if kind not in ROLLOUT_RULES]
+"""Kinds whose sides are all rollouts that took an action, not one rollout each."""
+ONE_STEP_KINDS = [KINDS.index(kind) for kind in ("step", "anchor")]
+"""Kinds whose sides are one answer, not all that follows."""
+
+
+def find_candidates(arrays: TreeArrays, states: States, kind: str, siblings: str, seed: int, is_expert: Flags) -> Candidates:
+    if kind in ROLLOUT_RULES:
+        return of_rollouts(arrays, states, kind, *ROLLOUT_RULES[kind](arrays, states, seed, is_expert))
+    if (kind, siblings) == ("siblings", "all"):
+        return of_nodes(arrays, states, kind, *all_siblings(arrays, states))
+    return of_nodes(arrays, states, kind, *NODE_RULES[kind](states))

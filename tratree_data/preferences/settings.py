@@ -8,16 +8,16 @@ from tratree_data.errors import BadInputError, suggest
 from tratree_data.system.settings import EngineSetting, Setting, Settings, WorkersSetting
 
 PAIR_KINDS = ("divergence", "step", "siblings", "unstructured", "expert", "anchor")
+"""candidates.py has the rule of each, schemas/pairs.sql what it means; the first is the default, as below."""
 DEMONSTRATION_KINDS = ("path", "best", "success", "expert")
+"""demonstrations.py has the rule of each, schemas/demonstrations.sql what it means."""
 EXPERT_HELP = "The agent that counts as the expert."
 FORM_HELP = "chat (messages with tool calls) or react (Thought and Action as text); by default that of each tree's log."
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairSettings(Settings):
-    kinds: Annotated[Sequence[str], Setting("divergence (default), step, siblings, unstructured, expert, anchor.", option="kind")] = (
-        "divergence",
-    )
+    kinds: Annotated[Sequence[str], Setting(f"{', '.join(PAIR_KINDS)}.", option="kind")] = PAIR_KINDS[:1]
     form: Annotated[Literal["chat", "react"] | None, Setting(FORM_HELP)] = None
     siblings: Annotated[Literal["adjacent", "all"], Setting("Which pairs of kind siblings: adjacent (neighbours by value), or all.")] = (
         "adjacent"
@@ -44,7 +44,7 @@ class PairSettings(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class DemonstrationSettings(Settings):
-    kinds: Annotated[Sequence[str], Setting("path (default), best, success, expert.", option="kind")] = ("path",)
+    kinds: Annotated[Sequence[str], Setting(f"{', '.join(DEMONSTRATION_KINDS)}.", option="kind")] = DEMONSTRATION_KINDS[:1]
     form: Annotated[Literal["chat", "react"] | None, Setting(FORM_HELP)] = None
     success_only: Annotated[bool, Setting("Keep only trajectories that solved their task.")] = False
     min_score: Annotated[float | None, Setting("Minimum score.", minimum=0, maximum=1)] = None

@@ -19,8 +19,9 @@ from tratree_data.scoring.judge import Judge
 from tratree_data.scoring.settings import ScoreSettings
 from tratree_data.scoring.verdict import Verdict, read_verdict
 from tratree_data.stages import stage
+from tratree_data.store.freshness import last_lineage
 from tratree_data.store.locations import Place
-from tratree_data.store.reader import Store, last_lineage, open_store
+from tratree_data.store.reader import Store, open_store
 from tratree_data.store.row_files import KINDS, KeyedRows, name_some, read_scores
 from tratree_data.store.schemas import empty_table, table_from_rows
 from tratree_data.store.staged import dropped_rows

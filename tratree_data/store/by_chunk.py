@@ -1,4 +1,4 @@
-"""The one seam through which a stage works on its chunks: in this process, in worker processes or under Ray, with the same rows.
+"""The one seam through which a stage works on its chunks: in this process, in worker processes or on a cluster, with the same rows.
 
 A stage is a function `make(chunk, add)`: it reads what the chunk names, calls `add(table, rows)` for each piece of what it makes of that,
 and returns what the report needs. Workers write the pieces as files where the tables live, and only the driver commits them. So machines
@@ -16,7 +16,8 @@ import pyarrow as pa
 from tratree_data.errors import BadInputError
 from tratree_data.store.locations import Place, place
 from tratree_data.store.staged import Made, StagedFiles
-from tratree_data.system.engine import Engine, run_each
+from tratree_data.system.engine import run_each
+from tratree_data.system.settings import Engine
 
 Chunk = TypeVar("Chunk")
 Facts = TypeVar("Facts")
@@ -29,7 +30,7 @@ def run_by_chunk(
     make: Callable[[Chunk, Add], Facts],
     chunks: Sequence[Chunk],
     parts: StagedFiles,
-    engine: Literal["local", "threads", "ray"] = "local",
+    engine: Engine | Literal["threads"] = "local",
     workers: int | None = None,
     *,
     remedy: str = REMEDY,
@@ -37,7 +38,7 @@ def run_by_chunk(
 ) -> Iterator[tuple[Chunk, Facts]]:
     """Each chunk with what `make` returned for it, in the order in which they end; all rows are in `parts`, in the order of the chunks.
 
-    With processes and Ray, `make` and its chunks travel: a module's function or a `partial` of one.
+    But for threads, `make` and its chunks travel: a module's function or a `partial` of one.
     """
     if is_alone(engine, workers):
         for chunk in chunks:
@@ -46,8 +47,7 @@ def run_by_chunk(
     folder = place(parts.directory)
     where = folder.absolute() if isinstance(folder, Path) else folder
     work = ((number, where, make, chunk) for number, chunk in enumerate(chunks))
-    how: Engine = "processes" if engine == "local" else engine
-    for number, made in run_each(_make_alone, work, engine=how, workers=workers, remedy=remedy, use_gpu=use_gpu, name=_name_of(make)):
+    for number, made in run_each(_make_alone, work, engine=engine, workers=workers, remedy=remedy, use_gpu=use_gpu, name=_name_of(make)):
         parts.take(number, made)
         yield chunks[number], made.facts
 

@@ -3,7 +3,7 @@
 import re
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pyarrow as pa
 
@@ -18,22 +18,24 @@ from tratree_data.store.release import corrupt_files, names_release, open_datase
 from tratree_data.store.schemas import table_names, table_schema
 from tratree_data.system.engine import run_each
 from tratree_data.system.progress import progress
+from tratree_data.system.settings import EngineSettings, takes
 
 FILES_RULE = "Files of the release that are gone or changed since it was published: restore them from a copy, then check again."
 PURGE_RULE = "Deleted tasks that are still on disk, because a purge was interrupted: run the same tratree delete --purge again."
 RESULT = pa.schema([("check", pa.string()), ("rule", pa.string()), ("offending_rows", pa.int64()), ("example", pa.string())])
 
 
-def check(directory: str | Path, *, engine: Literal["local", "ray"] = "local", workers: int | None = None) -> pa.Table:
+@takes(EngineSettings)
+def check(directory: str | Path, settings: EngineSettings) -> pa.Table:
     """One row a rule that was checked; `offending_rows` is 0 where it holds. Rules about tables that are not there are left out.
 
-    Rules are independent, so `workers` processes, or a Ray cluster, may each check some.
+    Rules are independent, so worker processes, or a cluster, may each check some.
     """
     files = [_files_rule(directory)] if names_release(str(directory)) else []
     if any(row["offending_rows"] for row in files):
         return pa.Table.from_pylist(files, schema=RESULT)
     store = _open(str(directory), None)
-    return pa.Table.from_pylist(files + _purge_rule(store) + _rules_about_rows(store, str(directory), engine, workers), schema=RESULT)
+    return pa.Table.from_pylist(files + _purge_rule(store) + _rules_about_rows(store, str(directory), settings), schema=RESULT)
 
 
 def _files_rule(release: str | Path) -> dict[str, Any]:
@@ -55,7 +57,7 @@ def _open(directory: str, versions: tuple[tuple[str, int], ...] | None) -> Store
     return store
 
 
-def _rules_about_rows(store: Store, directory: str, engine: str, workers: int | None) -> list[dict[str, Any]]:
+def _rules_about_rows(store: Store, directory: str, settings: EngineSettings) -> list[dict[str, Any]]:
     rules = [(f"{table}_key", _key_rule(table), _key_query(table)) for table in sorted(store.sources) if table_schema(table).primary_key]
     for name in check_names():
         text = read_text("sql/checks", f"{name}.sql")
@@ -65,16 +67,14 @@ def _rules_about_rows(store: Store, directory: str, engine: str, workers: int | 
     is_release = bool(store.label) or store.filesystem is not None
     versions = None if is_release else tuple((table, source.version) for table, source in sorted(store.sources.items()))
     with progress("check", len(rules), "rules") as advance:
-        if is_alone(engine, workers):
+        if is_alone(settings.engine, settings.workers):
             for number, (_, _, text) in enumerate(rules):
                 found[number] = _offending(store, text)
                 advance(1)
         else:
             where = directory if is_release else str(store.path.absolute() if isinstance(store.path, Path) else store.path)
             work = [(number, where, versions, text) for number, (_, _, text) in enumerate(rules)]
-            for number, offending, example in run_each(
-                _check_rule, work, engine="ray" if engine == "ray" else "processes", workers=workers
-            ):
+            for number, offending, example in run_each(_check_rule, work, engine=settings.engine, workers=settings.workers):
                 found[number] = offending, example
                 advance(1)
     return [

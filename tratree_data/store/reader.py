@@ -5,15 +5,13 @@ Reading takes no lock and is never blocked; what is written meanwhile is seen by
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
 from tempfile import gettempdir
-from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -22,8 +20,8 @@ import pyarrow as pa
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError, quoted, suggest
 from tratree_data.files import read_text
 from tratree_data.stages import COLLECTED, LATER_SCORES, STAGES, command_for
-from tratree_data.store.locations import Place, ReadFile, is_far, place
-from tratree_data.store.log import Lineage, Source, Tables, delta_tables
+from tratree_data.store.locations import Place, is_far, place
+from tratree_data.store.log import Source, Tables, delta_tables
 from tratree_data.store.query_files import QueryFiles, memory_for_queries, spill_folder
 from tratree_data.store.schemas import (
     arrow_schema,
@@ -36,12 +34,12 @@ from tratree_data.store.schemas import (
     table_schema,
 )
 from tratree_data.store.views import create_views, mentions, tables_behind, view_names, views_for
-from tratree_data.system.parquet_sizes import declares_too_much
+from tratree_data.system.limits import interrupted_after
+from tratree_data.system.parquet_sizes import trouble_of_file
 
 if TYPE_CHECKING:  # it imports pandas, and a query needs neither
     import pyarrow.dataset as ds
 
-PARQUET_ENDS_WITH = b"PAR1"
 CHECKED_AT_ONCE = 16
 """Files of a bucket whose ends are fetched at the same time."""
 MAY_BE_MISSING = LATER_SCORES
@@ -121,7 +119,7 @@ class Store:
                 raise BadInputError(f"{file}, part of {table}, {trouble}.\nNext: restore it from a copy of the {kind}{again}")
 
     def _trouble_of(self, address: str) -> str:
-        return _trouble(lambda: self._opened_by.open(address))
+        return trouble_of_file(lambda: self._opened_by.open(address))
 
     def version(self, table: str) -> int:
         self.need(table)
@@ -171,7 +169,7 @@ class Store:
         try:
             self._define(query)
             cursor = self.session.cursor()
-            with interrupted_after(time_limit, cursor):
+            with interrupted_after(time_limit, cursor.interrupt):
                 relation = cursor.sql(query, params=dict(parameters)) if parameters else cursor.sql(query)
                 if relation is None:
                     return pa.table({})
@@ -277,19 +275,6 @@ class Store:
             self.session.execute(f"COMMENT ON COLUMN {table}.{column} IS {quote(comment)}")
 
 
-@contextmanager
-def interrupted_after(seconds: float | None, connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    if seconds is None:
-        yield
-        return
-    timer = Timer(seconds, connection.interrupt)
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-
-
 def open_store(path: str | Place, versions: Mapping[str, int] | None = None) -> Store:
     """A dataset as it is now, or with some tables at the named versions."""
     folder = place(path)
@@ -318,55 +303,6 @@ def _refuse_what_is_no_dataset(folder: Path) -> None:
         raise NotFoundError(f"No such folder: {folder}.\nNext: tratree import FILE {quoted(folder)}, or tratree run demo {quoted(folder)}")
     if folder.is_file():
         raise BadInputError(f"{folder} is a file, but a dataset is a folder.\nNext: tratree import {quoted(folder)} DIR")
-
-
-def versions_read(store: Store, tables: Sequence[str]) -> dict[str, int]:
-    """The versions of what a stage reads, for its lineage: these tables, and scores that were given later, if there are any."""
-    return {table: store.version(table) for table in dict.fromkeys([*tables, *(LATER_SCORES if store.has(*LATER_SCORES) else ())])}
-
-
-def is_current(store: Store, stage: str, writes: Sequence[str], settings: Mapping[str, Any], reads: Mapping[str, int]) -> bool:
-    """Whether the stage's last commit had these settings and inputs, and its tables are still there."""
-    if not all(store.has(table) for table in writes):
-        return False
-    lineage = last_lineage(store, stage, writes[-1])
-    return lineage is not None and same_settings(lineage.settings, settings) and lineage.reads == dict(reads)
-
-
-def last_lineage(store: Store, stage: str, table: str) -> Lineage | None:
-    """The lineage of the newest visible commit that `stage` made to `table`."""
-    if not store.has(table):
-        return None
-    source = store.sources[table]
-    if source.lineage is not None and source.lineage.stage == stage:
-        return source.lineage
-    for version, lineage in Tables(store.path).lineages(table):
-        if version < source.version and lineage is not None and lineage.stage == stage:
-            return lineage
-    return None
-
-
-def same_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    return bool(_given(before) == _given(now))
-
-
-def _given(settings: Mapping[str, Any]) -> Any:
-    """As the log holds them, without those that are None: a setting that older code did not know is None where it changes nothing."""
-    return json.loads(json.dumps({name: value for name, value in settings.items() if value is not None}))
-
-
-def _trouble(open_file: Callable[[], ReadFile]) -> str:
-    """What is wrong with a Parquet file, '' if it is whole."""
-    try:
-        file = open_file()
-        file.seek(max(file.size() - len(PARQUET_ENDS_WITH), 0))
-        return declares_too_much(file) if file.read() == PARQUET_ENDS_WITH else "is truncated or not a Parquet file"
-    except FileNotFoundError:
-        return "is gone"
-    except PermissionError:
-        return "may not be read by you"
-    except (OSError, pa.ArrowException):
-        return "is truncated or not a Parquet file"
 
 
 def _explain_absence(store: Store, table: str) -> str:

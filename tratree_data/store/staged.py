@@ -23,7 +23,9 @@ from tratree_data.store.parquet_files import SCRATCH, new_file, write_parquet
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema, check, empty_table
 from tratree_data.store.writer import INTACT
+from tratree_data.system.engine import is_cluster
 from tratree_data.system.scratch import scratch_folder
+from tratree_data.system.settings import Engine
 
 BYTES_PER_FILE = 128 * 2**20
 
@@ -45,9 +47,9 @@ def work_folder(directory: str | Place) -> Iterator[Path]:
 
 
 @contextmanager
-def sorting_folder(store: Store, engine: str) -> Iterator[Place | None]:
+def sorting_folder(store: Store, engine: Engine) -> Iterator[Place | None]:
     """Where workers of other machines find what was sorted for them: in the dataset's bucket. What is in it goes at the end."""
-    if engine != "ray" or not isinstance(store.path, BucketPath):
+    if not is_cluster(engine) or not isinstance(store.path, BucketPath):
         yield None
         return
     try:

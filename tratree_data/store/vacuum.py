@@ -15,12 +15,13 @@ from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.results import StageResult
 from tratree_data.store.buckets import BucketPath, list_below
 from tratree_data.store.compact import compact
+from tratree_data.store.delta_tables import undo_leftovers
 from tratree_data.store.locations import Place, parquet_files_in
 from tratree_data.store.log import Tables, files_of, read_actions
 from tratree_data.store.parquet_files import SCRATCH, is_ours
 from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import table_names
-from tratree_data.store.writer import undo_leftovers, writing
+from tratree_data.store.writer import writing
 from tratree_data.system.safe_paths import plain_files_below
 
 SECONDS_PER_DAY = 86_400

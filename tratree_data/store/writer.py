@@ -16,12 +16,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties
-from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import DeltaError
 from deltalake.transaction import AddAction
 
@@ -29,20 +28,18 @@ from tratree_data.errors import BadInputError, StoreBusyError, TratreeError, unw
 from tratree_data.stages import COLLECTED
 from tratree_data.store.bucket_errors import comes_from_client, explain
 from tratree_data.store.buckets import BucketPath, entries_of
+from tratree_data.store.delta_tables import create_table, table_for_commit
 from tratree_data.store.lease import confirm_lease, leased
-from tratree_data.store.locations import Place, delta_address, is_far, open_parquet, place, size_at, sync
-from tratree_data.store.log import LINEAGE_KEY, Lineage, Tables, delta_tables, files_of, read_lineage
+from tratree_data.store.locations import Place, is_far, open_parquet, place, size_at, sync
+from tratree_data.store.log import LINEAGE_KEY, Lineage, Tables, delta_tables, read_lineage
 from tratree_data.store.parquet_files import SCRATCH, new_file, write_parquet
 from tratree_data.store.reader import Store, open_store
-from tratree_data.store.schemas import arrow_schema, check, table_names, table_schema
+from tratree_data.store.schemas import arrow_schema, check, table_names
 from tratree_data.system.safe_paths import inside, need_local, open_lock_file
 
 ROWS_PER_FILE = 1_000_000
 INTACT = "What was there before is intact."
 DISK_TROUBLES = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
-CONSTRAINT = "delta.constraints."
-COMMITS_PER_CHECKPOINT = 10
-"""Opening a table reads its log from the last checkpoint on; Delta's own 100 makes that three times as slow."""
 Rows: TypeAlias = pa.Table | Iterable[pa.Table] | Sequence[Place]
 """What can be committed: a table, tables one after the other, or Parquet files already written, which are moved into place."""
 
@@ -157,10 +154,10 @@ def commit(
         files = {table: _write_files(folder, table, rows) for table, rows in tables.items()}
         with _uninterrupted():
             for table in [table for table in tables if table not in opened.names]:
-                _create(opened, table)  # all before the first commit, so that a folder that is missing later was removed by hand
+                create_table(opened, table)  # all before the first commit, so that a folder that is missing later was removed by hand
             for table in tables:
                 keep = append or (replace_trees is not None and "tree_id" in arrow_schema(table).names)
-                delta = _table_for_commit(opened, table, keep)
+                delta = table_for_commit(opened, table, keep)
                 if replace_trees and keep:
                     delta.delete(f"tree_id IN ({', '.join(repr(tree) for tree in replace_trees)})")
                 writes[table] = delta.version() + 1
@@ -236,79 +233,6 @@ def _need_collected(opened: Tables) -> None:
                 f"{missing} is missing, and {there} contains the other half of its rows.\n"
                 f"Next: restore it from a copy, or remove {there} too, then import or explore again"
             )
-
-
-def _table_for_commit(opened: Tables, table: str, keep: bool) -> DeltaTable:
-    """What a killed process left behind is undone where the table's rows are kept."""
-    if keep:
-        _add_columns(opened, table)
-    elif not _fits(opened.writable(table), table):
-        _create(opened, table, mode="overwrite")
-    _constrain(opened.writable(table), table)
-    if keep:
-        undo_leftovers(opened, table)
-    return opened.writable(table)
-
-
-def _fits(delta: DeltaTable, table: str) -> bool:
-    """Whether Delta has the columns of today's schema, and no others; also those of messages."""
-    return _columns(delta) == {field.name: field.type for field in DeltaSchema.from_arrow(arrow_schema(table)).fields}
-
-
-def _columns(delta: DeltaTable) -> dict[str, Any]:
-    return {field.name: field.type for field in delta.schema().fields}
-
-
-def _add_columns(opened: Tables, table: str) -> None:
-    """A table made before a column was added gets it; its files then read as NULL there, for other tools too.
-
-    Constraints are named by their place, so all are dropped first; a kill in between leaves columns or constraints that are missing still.
-    """
-    delta = opened.writable(table)
-    known = {field.name for field in delta.schema().fields}
-    added = [field for field in arrow_schema(table) if field.name not in known]
-    if added:
-        for name in _constraint_names(delta):
-            delta.alter.drop_constraint(name)
-        delta.alter.add_columns(DeltaSchema.from_arrow(pa.schema(added)).fields)
-        opened.refresh(table)
-
-
-def _constraint_names(delta: DeltaTable) -> set[str]:
-    return {name.removeprefix(CONSTRAINT) for name in delta.metadata().configuration if name.startswith(CONSTRAINT)}
-
-
-def undo_leftovers(opened: Tables, table: str) -> None:
-    """What a killed process committed to this table, but not to the last one of its commit, goes."""
-    delta = opened.writable(table)
-    source = opened.visible(table)
-    if source is None and delta.file_uris():
-        delta.restore(min(number for number, lineage in opened.lineages(table) if lineage is not None) - 1)
-    elif source is not None and set(source.files) != set(files_of(opened.folder, table, delta)):
-        delta.restore(source.number)
-
-
-def _create(opened: Tables, table: str, mode: Literal["ignore", "overwrite"] = "ignore") -> None:
-    schema = table_schema(table)
-    address, options = delta_address(opened.folder / table)
-    DeltaTable.create(
-        address,
-        schema=schema.arrow,
-        name=table,
-        description=schema.comment,
-        mode=mode,
-        storage_options=options,
-        configuration={"delta.checkpointInterval": str(COMMITS_PER_CHECKPOINT)},
-    )
-    opened.refresh(table)
-
-
-def _constrain(delta: DeltaTable, table: str) -> None:
-    """What other writers must keep; a process may have been killed right after it made the table."""
-    there = _constraint_names(delta)
-    missing = {name: f"({expression}) IS NOT FALSE" for name, expression in table_schema(table).checks.items() if name not in there}
-    if missing:
-        delta.alter.add_constraint(missing)
 
 
 def _commit_files(delta: DeltaTable, table: str, files: Sequence[Place], lineage: Lineage, append: bool, folder: Place) -> None:

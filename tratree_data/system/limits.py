@@ -1,9 +1,9 @@
-"""Limits that the operating system keeps, for a call inside a library that nothing else can interrupt or count the memory of."""
+"""Limits of time and memory, also those that only the operating system can keep: for a call inside a library that nothing else stops."""
 
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 GRACE = 20.0
@@ -58,3 +58,17 @@ def process_ended_after(seconds: float, message: str) -> Iterator[None]:
 def _end(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
     os._exit(2)
+
+
+@contextmanager
+def interrupted_after(seconds: float | None, interrupt: Callable[[], object]) -> Iterator[None]:
+    """Calls `interrupt` from another thread if the block takes longer."""
+    if seconds is None:
+        yield
+        return
+    timer = threading.Timer(seconds, interrupt)
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -1,9 +1,13 @@
-"""What a Parquet file says that it holds, compared with its size: a file of a kilobyte may declare terabytes."""
+"""Whether a Parquet file is whole, and what it says that it holds, compared with its size: a file of a kilobyte may declare terabytes."""
 
+from collections.abc import Callable
 from typing import Any
+
+import pyarrow as pa
 
 from tratree_data.errors import BadInputError
 
+ENDS_WITH = b"PAR1"
 HARMLESS_BYTES = 2**30
 """Below this a file is read, however well it is compressed."""
 BYTES_PER_CELL = 4
@@ -31,3 +35,17 @@ def refuse_too_much(file: Any, name: object) -> None:
     if trouble:
         raise BadInputError(f"{name} {trouble}.\nNext: write it again in a tool that you trust, or leave it out")
     file.seek(0)
+
+
+def trouble_of_file(open_file: Callable[[], Any]) -> str:
+    """What is wrong with a Parquet file, '' if it is whole."""
+    try:
+        file = open_file()
+        file.seek(max(file.size() - len(ENDS_WITH), 0))
+        return declares_too_much(file) if file.read() == ENDS_WITH else "is truncated or not a Parquet file"
+    except FileNotFoundError:
+        return "is gone"
+    except PermissionError:
+        return "may not be read by you"
+    except (OSError, pa.ArrowException):
+        return "is truncated or not a Parquet file"

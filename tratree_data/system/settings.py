@@ -45,8 +45,10 @@ class Setting:
     """The heading under which `--help` lists the option, in verbs that have many."""
 
 
+Engine = Literal["local", "ray"]
+"""Where stages may run; system/engine.py has how."""
 EngineSetting = Annotated[
-    Literal["local", "ray"],
+    Engine,
     Setting("local (this machine) or ray (the cluster that RAY_ADDRESS names, or this machine).", recorded=False),
 ]
 WorkersSetting = Annotated[
@@ -71,6 +73,14 @@ class Settings:
     def recorded(self) -> dict[str, Any]:
         """What the rows depend on, as the lineage keeps it."""
         return {name: getattr(self, name) for name, (_, setting) in field_kinds(type(self)).items() if setting.recorded}
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings(Settings):
+    """Of a verb with no other settings."""
+
+    engine: EngineSetting = "local"
+    workers: WorkersSetting = None
 
 
 def field_kinds(settings: type) -> dict[str, tuple[Any, Setting]]:

@@ -23,8 +23,9 @@ from tratree_data.environments.worker import Worker
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError, quoted
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
+from tratree_data.store.freshness import is_current, versions_read
 from tratree_data.store.queries import query
-from tratree_data.store.reader import Store, is_current, open_store, versions_read
+from tratree_data.store.reader import Store, open_store
 from tratree_data.store.schemas import empty_table, table_from_rows
 from tratree_data.store.staged import dropped_rows
 from tratree_data.store.writer import commit, with_dropped, writing

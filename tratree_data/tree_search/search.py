@@ -18,8 +18,9 @@ from tratree_data.errors import quoted
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
 from tratree_data.store.by_chunk import Add, is_alone, run_by_chunk
+from tratree_data.store.freshness import is_current, versions_read
 from tratree_data.store.growth import dropped_and_unchanged, grown_since, growth_notes
-from tratree_data.store.reader import is_current, open_store, versions_read
+from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import arrow_schema
 from tratree_data.store.staged import StagedFiles, dropped_rows
 from tratree_data.store.tree_arrays import Ints, TreeArrays, advantages, numbers, offsets_of, positions

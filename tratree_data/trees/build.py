@@ -17,13 +17,15 @@ import pyarrow.compute as pc
 from tratree_data.errors import TratreeError
 from tratree_data.results import StageResult
 from tratree_data.store.by_chunk import Add, is_alone, run_by_chunk
+from tratree_data.store.freshness import is_current, last_lineage, versions_read
 from tratree_data.store.outcomes import read_outcomes, store_as_read
-from tratree_data.store.reader import Store, is_current, last_lineage, open_store, versions_read
+from tratree_data.store.reader import Store, open_store
 from tratree_data.store.staged import StagedFiles, sorting_folder, work_folder
 from tratree_data.store.tree_chunks import StepChunk, plan_step_chunks, read_step_chunk
 from tratree_data.store.writer import commit, writing
+from tratree_data.system.engine import is_cluster
 from tratree_data.system.progress import progress
-from tratree_data.system.settings import takes
+from tratree_data.system.settings import Engine, takes
 from tratree_data.trees.audit import calibrate
 from tratree_data.trees.built_with import TABLES, BuiltWith, count_merges
 from tratree_data.trees.embed import Cache, StoredVectors, cache_here, is_stored, keep_vectors, load_cache, stored_vectors
@@ -59,8 +61,8 @@ class Built:
 def build(directory: str | Path, settings: BuildSettings) -> StageResult:
     """Merges all rollouts of the dataset into trajectory trees.
 
-    `embedder` is exact, lexical, minilm, or any sentence-transformers model; auto takes minilm where it is installed, else lexical, or
-    exact where `normalise` has learned from the log what is noise.
+    `embedder` is one of embedders.py or any sentence-transformers model; auto takes minilm where it is installed, else lexical, or exact
+    where `normalise` has learned from the log what is noise.
     `normalise` and `normalise_actions` name presets or patterns; 'auto' among them adds what the log itself suggests (learning.py).
     `min_similarity` is a cosine, 'auto' to calibrate it on this dataset (docs/trees.md), or None for the embedder's own default.
     """
@@ -156,12 +158,10 @@ def _build_chunks(
             yield replace(built, vectors={})
 
 
-def _engine_for(settings: BuildSettings, chunks: int, steps: int, kept: bool) -> tuple[Literal["local", "threads", "ray"], int | None]:
+def _engine_for(settings: BuildSettings, chunks: int, steps: int, kept: bool) -> tuple[Engine | Literal["threads"], int | None]:
     """Threads where that is quicker than processes; one process for a sentence model, which uses all cores, unless more are asked for."""
-    if settings.engine == "ray":
-        return "ray", settings.workers
-    if settings.workers or kept or chunks == 1:
-        return "local", settings.workers
+    if is_cluster(settings.engine) or settings.workers or kept or chunks == 1:
+        return settings.engine, settings.workers
     return ("local", os.cpu_count()) if steps >= PROCESSES_FROM_STEPS else ("threads", None)
 
 

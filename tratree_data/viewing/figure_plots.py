@@ -3,7 +3,6 @@
 Colours come from the scale of values (orange, grey, blue), which colour-blind readers can distinguish; lines also differ in style.
 """
 
-from collections.abc import Callable
 from itertools import cycle
 from typing import Any
 
@@ -195,15 +194,6 @@ def _whole_numbers(axes: Any) -> None:
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-
-
-PLOTS: dict[str, Callable[[pa.Table], Any]] = {
-    "scores": plot_scores,
-    "attempts": plot_attempts,
-    "quality": plot_quality,
-    "sweep": plot_sweep,
-    "steps": plot_steps,
-}
 
 
 def plot_tree(picture: Picture) -> Any:

@@ -4,6 +4,8 @@ Each figure is the plot of a table, which is computed from the dataset or read f
 (`tratree stats --attempts 3-10 --format csv`), so that a figure can be redrawn without the dataset.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import comb, sqrt
 from pathlib import Path, PosixPath
 from typing import Any
@@ -18,21 +20,13 @@ from tratree_data.store.reader import Store
 from tratree_data.store.release import open_dataset
 from tratree_data.system.parquet_sizes import refuse_too_much
 from tratree_data.system.safe_paths import need_local
-from tratree_data.viewing.figure_plots import PLOTS, for_paper, plot_tree
+from tratree_data.viewing.figure_plots import for_paper, plot_attempts, plot_quality, plot_scores, plot_steps, plot_sweep, plot_tree
 from tratree_data.viewing.shown_trees import find_tree, read_tasks, read_tree, sample_tree
 from tratree_data.viewing.state_drawing import plot_states, read_state_graph
 from tratree_data.viewing.tree_shapes import draw_tree_svg, picture_svg, tree_picture
 
-FIGURES = {
-    "scores": "how many rollouts have which score",
-    "attempts": "the best score of k attempts, for each k",
-    "quality": "breadth, depth, divergences and merging with more attempts",
-    "sweep": "nodes, merges and divergences at each similarity threshold",
-    "steps": "the mean score earned by each step, per model; DIR,DIR compares datasets",
-    "tree": "the tree of a task (--task)",
-    "states": "the state graph of a task (--task), after tratree states DIR",
-}
-"""What each figure shows."""
+PICTURES = {"tree": "the tree of a task (--task)", "states": "the state graph of a task (--task), after tratree states DIR"}
+"""Figures of one task, and what each shows; `FIGURES`, below, has those of a whole dataset."""
 STYLES = ("page", "paper")
 SUFFIXES = (".svg", ".png", ".pdf")
 BINS = 20
@@ -66,8 +60,8 @@ def figure(
     """
     if style not in STYLES:
         raise BadInputError(f"Unknown style {style!r}.{suggest(style, STYLES)}\nNext: --style {STYLES[1]}")
-    if name not in FIGURES:
-        raise NotFoundError(f"Unknown figure {name!r}.{suggest(name, FIGURES)}")
+    if name not in (*FIGURES, *PICTURES):
+        raise NotFoundError(f"Unknown figure {name!r}.{suggest(name, (*FIGURES, *PICTURES))}")
     path = need_local(out, "a figure") if out is not None else Path(f"{name}.svg")
     if path.suffix not in SUFFIXES:
         raise BadInputError(f"{path} must end in {', '.join(SUFFIXES)}.\nNext: --out {path.stem}.svg")
@@ -79,28 +73,47 @@ def figure(
             _save(_draw_states(open_dataset(directory), task), path, style)
         else:
             rows = read_table(table) if table is not None and not isinstance(table, pa.Table) else table
-            _save(PLOTS[name](rows if rows is not None else make_table(directory, name)), path, style)
+            _save(FIGURES[name].plot(rows if rows is not None else make_table(directory, name)), path, style)
     except OSError as error:
         raise BadInputError(f"{path} cannot be written: {error.strerror}.\nNext: choose a writable place with --out") from error
     return Figure(path)
 
 
+def shown_by_figures() -> dict[str, str]:
+    """{figure: what it shows}"""
+    return {name: figure.shows for name, figure in FIGURES.items()} | PICTURES
+
+
 def make_table(directory: str | Path, name: str) -> pa.Table:
     """The table that a figure shows."""
-    if name == "steps":
-        return step_table(str(directory).split(","))
-    if name == "quality":
-        from tratree_data.trees.stats import stats_by_attempts
+    return FIGURES[name].table(str(directory))
 
-        most = max(read_tasks(open_dataset(directory)).column("attempts").to_pylist(), default=1)
-        return stats_by_attempts(directory, range(1, min(most, MOST_ATTEMPTS) + 1))
-    if name == "sweep":
-        from tratree_data.trees.audit import audit
 
-        return audit(directory, calls=0).sweep
+def _score_table(directory: str) -> pa.Table:
+    return score_table(_with_rollouts(directory))
+
+
+def _attempt_table(directory: str) -> pa.Table:
+    return attempt_table(_with_rollouts(directory))
+
+
+def _with_rollouts(directory: str) -> Store:
     store = open_dataset(directory)
     store.need("rollouts")
-    return score_table(store) if name == "scores" else attempt_table(store)
+    return store
+
+
+def _quality_table(directory: str) -> pa.Table:
+    from tratree_data.trees.stats import stats_by_attempts
+
+    most = max(read_tasks(open_dataset(directory)).column("attempts").to_pylist(), default=1)
+    return stats_by_attempts(directory, range(1, min(most, MOST_ATTEMPTS) + 1))
+
+
+def _sweep_table(directory: str) -> pa.Table:
+    from tratree_data.trees.audit import audit
+
+    return audit(directory, calls=0).sweep
 
 
 def score_table(store: Store) -> pa.Table:
@@ -114,9 +127,9 @@ def score_table(store: Store) -> pa.Table:
     )
 
 
-def step_table(directories: list[str]) -> pa.Table:
-    """What was earned by each step: for every model of one dataset, or for several datasets by the names of their folders."""
-    tables = []
+def step_table(named: str) -> pa.Table:
+    """What was earned by each step: for every model of one dataset, or for several ("DIR,DIR") by the names of their folders."""
+    tables, directories = [], named.split(",")
     for directory in directories:
         store = open_dataset(directory)
         store.need("rollouts", "steps")
@@ -163,6 +176,24 @@ def _interval(values: list[float]) -> tuple[float, float]:
     if len(values) < 2:
         return mean, 0.0
     return mean, 1.96 * sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1) / len(values))
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a dataset: the plot of a table that is made from it."""
+
+    shows: str
+    table: Callable[[str], pa.Table]
+    plot: Callable[[pa.Table], Any]
+
+
+FIGURES = {
+    "scores": Figure("how many rollouts have which score", _score_table, plot_scores),
+    "attempts": Figure("the best score of k attempts, for each k", _attempt_table, plot_attempts),
+    "quality": Figure("breadth, depth, divergences and merging with more attempts", _quality_table, plot_quality),
+    "sweep": Figure("nodes, merges and divergences at each similarity threshold", _sweep_table, plot_sweep),
+    "steps": Figure("the mean score earned by each step, per model; DIR,DIR compares datasets", step_table, plot_steps),
+}
 
 
 def read_table(path: str | Path) -> pa.Table:

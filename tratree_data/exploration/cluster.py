@@ -1,4 +1,4 @@
-"""Exploration under Ray: the same function per share of the plan, on a running cluster or one started here.
+"""Exploration on a cluster: the same function for each share of the plan.
 
 Each worker is an actor with agents and environments of its own: a model in process is loaded once per worker. Rollouts come back to the
 driver, which commits them. A share whose worker dies is played again; a share that kills its worker each time is played one attempt
@@ -15,7 +15,9 @@ from itertools import islice
 from tratree_data.exploration.episode import Attempt, Finished
 from tratree_data.exploration.player_process import record_death
 from tratree_data.exploration.pool import ATTEMPTS_PER_MESSAGE, HEARTBEAT_SECONDS, EpisodePool, EpisodeSettings, Results, is_computed
-from tratree_data.system.engine import RayActors, ray_session
+from tratree_data.system.engine import run_actors
+from tratree_data.system.ray_cluster import RayActors
+from tratree_data.system.settings import Engine
 
 DEATHS_PER_SHARE = 2
 EPISODES_PER_PLAYER = 4
@@ -37,11 +39,12 @@ def make_player(settings: EpisodeSettings) -> Callable[[Share], list[Finished]]:
     return lambda share: [finished for finished in pool.play(share.attempts) if finished is not None]
 
 
-def play_under_ray(settings: EpisodeSettings, attempts: Iterable[Attempt], workers: int | None, stop: threading.Event) -> Results:
+def play_on_cluster(
+    engine: Engine, settings: EpisodeSettings, attempts: Iterable[Attempt], workers: int | None, stop: threading.Event
+) -> Results:
     """Attempts, as soon as their shares come back."""
     needs_gpu = any(agent.name in IN_PROCESS_MODELS for agent in settings.agents)
-    with ray_session(workers) as ray:
-        actors: RayActors[Share, list[Finished]] = RayActors(ray, partial(make_player, settings), workers, needs_gpu)
+    with run_actors(engine, partial(make_player, settings), workers, needs_gpu) as actors:
         yield from _play_shares(actors, settings, attempts, stop)
 
 
