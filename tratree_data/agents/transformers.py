@@ -47,10 +47,7 @@ class TransformersAgent:
     def act(self, requests: list[Request]) -> list[Response]:
         self._load()
         prompts = [self._tokens(request) for request in requests]
-        answers: list[Response | None] = [
-            Response("", "", "", len(prompt), 0, stop_reason="context_overflow") if len(prompt) >= self.window else None
-            for prompt in prompts
-        ]
+        answers = answers_without_room(prompts, self.window)
         open_rows = sorted((i for i, answer in enumerate(answers) if answer is None), key=lambda i: len(prompts[i]))
         for start in range(0, len(open_rows), self.batch):
             rows = open_rows[start : start + self.batch]
@@ -202,6 +199,11 @@ def prompt_tokens(request: Request, tokenizer: Any, template: str | None = None)
     )
     tokens: list[int] = tokenizer(text, add_special_tokens=False)["input_ids"]
     return tokens
+
+
+def answers_without_room(prompts: list[list[int]], window: int) -> list[Response | None]:
+    """The answer to each prompt that fills the window, after which a model cannot say anything; None for the others."""
+    return [Response("", "", "", len(prompt), 0, stop_reason="context_overflow") if len(prompt) >= window else None for prompt in prompts]
 
 
 def response_of_tokens(written: list[int], tokenizer: Any, calls_tools: bool, **facts: Any) -> Response:

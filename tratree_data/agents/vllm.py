@@ -6,7 +6,7 @@ Every prompt of an episode begins with the previous one, so the prefix cache sav
 from typing import Any
 
 from tratree_data.agents import SAMPLING, Request, Response, needs_tools, parse_response, response_of_message
-from tratree_data.agents.transformers import chat_template_of, prompt_tokens
+from tratree_data.agents.transformers import answers_without_room, chat_template_of, prompt_tokens
 from tratree_data.errors import BadInputError, missing_package
 from tratree_data.models.find import need_model
 from tratree_data.models.tool_calls import need_tools, parse_message
@@ -29,10 +29,7 @@ class VLLMAgent:
         from vllm import SamplingParams
 
         prompts = [self._tokens(request) for request in requests]
-        answers: list[Response | None] = [
-            Response("", "", "", len(prompt), 0, stop_reason="context_overflow") if len(prompt) >= self.window else None
-            for prompt in prompts
-        ]
+        answers = answers_without_room(prompts, self.window)
         rows = [i for i, answer in enumerate(answers) if answer is None]
         settings = []
         for i in rows:

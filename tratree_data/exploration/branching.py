@@ -16,7 +16,7 @@ import pyarrow.dataset as ds
 
 from tratree_data.agents import Step
 from tratree_data.errors import BadInputError
-from tratree_data.exploration.episode import Branch
+from tratree_data.exploration.attempt import Branch
 from tratree_data.files import file_names
 from tratree_data.store.queries import query, query_or_text
 from tratree_data.store.reader import Store

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 
-from tratree_data.exploration.episode import Attempt, Finished
+from tratree_data.exploration.attempt import Attempt, Finished
 from tratree_data.exploration.player_process import record_death
 from tratree_data.exploration.pool import ATTEMPTS_PER_MESSAGE, HEARTBEAT_SECONDS, EpisodePool, EpisodeSettings, Results, is_computed
 from tratree_data.system.engine import run_actors

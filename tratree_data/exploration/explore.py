@@ -17,9 +17,9 @@ import pyarrow as pa
 from tratree_data.agents import parse_specification
 from tratree_data.environments import EnvironmentChoice, EnvironmentHooks, environment_class, is_adapted, is_environment
 from tratree_data.errors import BadInputError, TratreeError, quoted, wrong_order
+from tratree_data.exploration.attempt import FAILURES, Attempt, Branch, Finished, Limits
 from tratree_data.exploration.branching import branch_points
 from tratree_data.exploration.cluster import play_on_cluster
-from tratree_data.exploration.episode import FAILURES, Attempt, Branch, Finished, Limits
 from tratree_data.exploration.live import Live
 from tratree_data.exploration.planning import Schedule, choose_tasks, forget_failed, plan, plan_branches, planned_attempts, without_done
 from tratree_data.exploration.player_process import play_in_processes

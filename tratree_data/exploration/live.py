@@ -7,7 +7,7 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tratree_data.exploration.episode import FAILURES, Finished
+from tratree_data.exploration.attempt import FAILURES, Finished
 from tratree_data.system.plain_text import shorten
 
 REDRAW_SECONDS = 0.25

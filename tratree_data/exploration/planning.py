@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 from tratree_data.agents import AgentHooks, AgentSpecification, make_agent
 from tratree_data.environments.exploration_options import recorded_limits
 from tratree_data.errors import BadInputError
+from tratree_data.exploration.attempt import FAILURES, Attempt, Branch, Limits
 from tratree_data.exploration.branching import BranchPoint
-from tratree_data.exploration.episode import FAILURES, Attempt, Branch, Limits
 from tratree_data.exploration.pool import EpisodeSettings, open_environment
 from tratree_data.ids import rollout_id
 from tratree_data.store.reader import Store

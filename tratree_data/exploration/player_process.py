@@ -7,7 +7,8 @@ from multiprocessing.connection import Connection
 from tratree_data.agents import make_agent
 from tratree_data.environments import make_environment
 from tratree_data.errors import TratreeError
-from tratree_data.exploration.episode import Attempt, Finished, rollout_row
+from tratree_data.exploration.attempt import Attempt, Finished
+from tratree_data.exploration.episode import rollout_row
 from tratree_data.exploration.pool import ATTEMPTS_PER_MESSAGE, EpisodePlayer, EpisodeSettings, Results, SharedAgents, in_threads
 from tratree_data.system.workers import Child
 

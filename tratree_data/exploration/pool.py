@@ -25,7 +25,8 @@ from tratree_data.environments import (
     environment_class,
     make_environment,
 )
-from tratree_data.exploration.episode import Attempt, Finished, Limits, play
+from tratree_data.exploration.attempt import Attempt, Finished, Limits
+from tratree_data.exploration.episode import play
 
 BATCH_WAIT_SECONDS = 0.02
 Results = Generator[Finished | None, None, None]

@@ -9,13 +9,12 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from tratree_data.errors import StoreBusyError
 from tratree_data.store.buckets import BucketPath, put_if_absent
@@ -23,7 +22,7 @@ from tratree_data.store.lease import confirm_lease
 from tratree_data.store.locations import Place, open_parquet, place, size_at, sync
 from tratree_data.store.log import LINEAGE_KEY, Lineage, Tables
 from tratree_data.store.log_mirror import LOG
-from tratree_data.store.schemas import arrow_schema, with_columns
+from tratree_data.store.row_groups import read_files
 from tratree_data.store.staged import StagedFiles
 
 LARGE = 32 * 2**20
@@ -52,7 +51,7 @@ def compact(folder: Place, *, dry_run: bool = False) -> tuple[int, int]:
             after += large_files(sum(sizes[:count]))
             continue
         with StagedFiles(folder, _memory_of_a_file(source.files[0], sizes[0])) as parts:
-            for rows in _rows(table, source.files[:count]):
+            for rows in read_files(table, source.files[:count]):
                 parts.add(table, rows)
             new = parts.files(table)
             lineage = replace(source.lineage, rows_of=source.version)
@@ -79,15 +78,6 @@ def _memory_of_a_file(file: str, size: int) -> int:
         first = next(parquet.iter_batches(), None)
         taken = first.nbytes * parquet.metadata.num_rows / max(first.num_rows, 1) if first is not None else 0
     return min(MOST_MEMORY, max(LARGE, int(LARGE * taken / max(size, 1))))
-
-
-def _rows(table: str, files: Sequence[str]) -> Iterator[pa.Table]:
-    names = arrow_schema(table).names
-    for file in files:
-        with open_parquet(file) as parquet:
-            there = [name for name in names if name in parquet.schema_arrow.names]
-            for batch in parquet.iter_batches(columns=there):
-                yield with_columns(table, pa.Table.from_batches([batch]), names)
 
 
 def _replace(opened: Tables, table: str, gone: Sequence[tuple[str, int]], new: Sequence[Place], lineage: Lineage) -> None:

@@ -19,7 +19,8 @@ from tratree_data.store.locations import open_parquet
 from tratree_data.store.log import Lineage, Source, Tables
 from tratree_data.store.outcomes import later_scores
 from tratree_data.store.reader import Store
-from tratree_data.store.schemas import arrow_schema, with_columns
+from tratree_data.store.row_groups import read_files
+from tratree_data.store.schemas import arrow_schema
 
 ALL_FROM = 0.3
 """From this share of changed trees on, working on all is cheaper than replacing some."""
@@ -136,7 +137,8 @@ def _differing_keys(table: str, gone: Sequence[str], came: Sequence[str]) -> pa.
         return pc.unique(pa.chunked_array(values, pa.string())).cast(pa.string()) if values else pa.array([], pa.string())
     with duckdb.connect() as connection:
         for name, files in (("gone", gone), ("came", came)):
-            connection.register(name, pa.RecordBatchReader.from_batches(arrow_schema(table), _batches_of(table, files)))
+            batches = (batch for rows in read_files(table, files) for batch in rows.to_batches())
+            connection.register(name, pa.RecordBatchReader.from_batches(arrow_schema(table), batches))
         rows = connection.sql(
             f"WITH compared AS (SELECT {key} AS key, hash(r) AS content, 1 AS number FROM gone AS r "
             f"UNION ALL SELECT {key}, hash(r), -1 FROM came AS r) "
@@ -148,15 +150,6 @@ def _differing_keys(table: str, gone: Sequence[str], came: Sequence[str]) -> pa.
 def _column_of(file: str, name: str) -> pa.Array:
     with open_parquet(file) as parquet:
         return pc.unique(parquet.read(columns=[name])[name].cast(pa.string()))
-
-
-def _batches_of(table: str, files: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    names = arrow_schema(table).names
-    for file in files:
-        with open_parquet(file) as parquet:
-            there = [name for name in names if name in parquet.schema_arrow.names]
-            for batch in parquet.iter_batches(columns=there):
-                yield from with_columns(table, pa.Table.from_batches([batch]), names).to_batches()
 
 
 def dropped_and_unchanged(

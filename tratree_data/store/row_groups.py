@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.store.locations import open_parquet
+from tratree_data.store.schemas import arrow_schema, with_columns
 from tratree_data.store.tree_arrays import Ints
 
 BYTES_PER_CHUNK = 256 << 20
@@ -138,3 +139,13 @@ def read_place(group: RowGroup, rows: int, columns: Sequence[str], batch_rows: i
             rows -= batch.num_rows
             if rows <= 0:
                 return
+
+
+def read_files(table: str, files: Sequence[str]) -> Iterator[pa.Table]:
+    """All rows of some files, a batch at a time, with today's columns."""
+    names = arrow_schema(table).names
+    for file in files:
+        with open_parquet(file) as parquet:
+            there = [name for name in names if name in parquet.schema_arrow.names]
+            for batch in parquet.iter_batches(columns=there):
+                yield with_columns(table, pa.Table.from_batches([batch]), names)

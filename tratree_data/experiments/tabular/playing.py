@@ -16,7 +16,8 @@ import torch
 from tratree_data.environments.galley import ACTIONS, Galley
 from tratree_data.experiments.tabular.batch import MOST_STEPS, Array, Kitchens, text_of_code
 from tratree_data.experiments.tabular.networks import Weights, chance, log_policy
-from tratree_data.exploration.episode import Attempt, Limits, rollout_row
+from tratree_data.exploration.attempt import Attempt, Limits
+from tratree_data.exploration.episode import rollout_row
 from tratree_data.exploration.settings import ExploreSettings
 from tratree_data.ids import rollout_id
 from tratree_data.store.rollout_writer import RolloutWriter

@@ -14,8 +14,8 @@ import numpy as np
 
 from tratree_data.environments.galley import SPLITS, Galley
 from tratree_data.experiments.tabular.batch import Kitchens
+from tratree_data.exploration.attempt import Attempt
 from tratree_data.exploration.branching import BranchPoint, choose_nodes, points_of_nodes
-from tratree_data.exploration.episode import Attempt
 from tratree_data.exploration.settings import ExploreSettings
 from tratree_data.ids import rollout_id
 from tratree_data.store.reader import Store, open_store
