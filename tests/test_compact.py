@@ -83,7 +83,7 @@ def test_a_dataset_grows_on(small: Path) -> None:
     assert open_store(small).count("rollouts") == COUNT
 
 
-@pytest.mark.parametrize("call", ["_put", "os.link", "_rows"])
+@pytest.mark.parametrize("call", ["_put", "os.link", "read_files"])
 def test_a_kill_changes_no_row_and_the_same_command_finishes(small: Path, call: str) -> None:
     """Killed after the first table, before its entry has its name, and while rows are copied."""
     before, named = rows(small), versions(small)
