@@ -179,7 +179,7 @@ def _interval(values: list[float]) -> tuple[float, float]:
 
 
 @dataclass(frozen=True)
-class Figure:
+class Plotted:
     """A figure of a dataset: the plot of a table that is made from it."""
 
     shows: str
@@ -188,11 +188,11 @@ class Figure:
 
 
 FIGURES = {
-    "scores": Figure("how many rollouts have which score", _score_table, plot_scores),
-    "attempts": Figure("the best score of k attempts, for each k", _attempt_table, plot_attempts),
-    "quality": Figure("breadth, depth, divergences and merging with more attempts", _quality_table, plot_quality),
-    "sweep": Figure("nodes, merges and divergences at each similarity threshold", _sweep_table, plot_sweep),
-    "steps": Figure("the mean score earned by each step, per model; DIR,DIR compares datasets", step_table, plot_steps),
+    "scores": Plotted("how many rollouts have which score", _score_table, plot_scores),
+    "attempts": Plotted("the best score of k attempts, for each k", _attempt_table, plot_attempts),
+    "quality": Plotted("breadth, depth, divergences and merging with more attempts", _quality_table, plot_quality),
+    "sweep": Plotted("nodes, merges and divergences at each similarity threshold", _sweep_table, plot_sweep),
+    "steps": Plotted("the mean score earned by each step, per model; DIR,DIR compares datasets", step_table, plot_steps),
 }
 
 
