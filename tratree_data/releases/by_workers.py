@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import polars as pl
 
@@ -30,8 +30,9 @@ from tratree_data.store.query_files import STAGE_MEMORY
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.staged import work_folder
 from tratree_data.store.writer import writing
-from tratree_data.system.engine import run_each
+from tratree_data.system.engine import is_cluster, run_each
 from tratree_data.system.scratch import scratch_folder
+from tratree_data.system.settings import Engine
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -94,11 +95,11 @@ class Written:
 class Workers:
     """How many, and where."""
 
-    engine: Literal["local", "ray"] = "local"
+    engine: Engine = "local"
     count: int | None = None
 
     def run(self, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[Result]:
-        return run_each(function, items, engine="processes" if self.engine == "local" else "ray", workers=self.count)
+        return run_each(function, items, engine=self.engine, workers=self.count)
 
 
 def number_by_workers(store: Store, redactor: Redactor, workers: Workers) -> None:
@@ -163,7 +164,7 @@ def write_one_table(work: Writing) -> Written:
 @contextmanager
 def _waiting_place(store: Store, folder: Path, workers: Workers) -> Iterator[Place]:
     """Where workers write: the release's own folder, or, for those of other machines, a place in the dataset that nobody else writes to."""
-    if workers.engine != "ray":
+    if not is_cluster(workers.engine):
         yield folder
         return
     with writing(store.path), work_folder(store.path):
