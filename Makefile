@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= auto
 
-.PHONY: demo test test-slow test-all test-vllm test-adapters lint docs notebooks wheel mutants kills clean
+.PHONY: demo test test-slow test-all test-vllm test-adapters lint docs notebooks picture wheel mutants kills clean
 
 demo: $(VENV)/.demo
 	$(BIN)/tratree run demo demo
@@ -56,6 +56,11 @@ docs: $(VENV)/.test
 # Runs the notebooks in docs/notebooks/ and saves what they display.
 notebooks: $(VENV)/.test
 	PYTHONPATH=tests $(BIN)/python -m helpers.notebooks
+
+# The picture on the README's first screen, light and dark, in Chromium.
+picture: $(VENV)/.test
+	$(BIN)/tratree run demo demo
+	PYTHONPATH=tests $(BIN)/python -m helpers.picture demo
 
 wheel: $(VENV)/.test
 	$(BIN)/python -m build

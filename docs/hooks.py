@@ -43,7 +43,7 @@ def notebook_parts(cell: dict[str, Any]) -> Iterator[str]:
 
 def on_page_read_source(page: Any, config: Any) -> str | None:
     if page.file.src_path == "index.md":
-        return (ROOT / "README.md").read_text(encoding="utf-8")
+        return (ROOT / "README.md").read_text(encoding="utf-8").replace('="docs/', '="')
     if page.file.src_path == "reference.md":
         return (ROOT / "docs/reference.md").read_text(encoding="utf-8") + reference()
     return None

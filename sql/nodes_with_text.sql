@@ -4,9 +4,10 @@ WITH fields AS (
     FROM nodes
     WHERE contains(lower(observation), lower($text)) OR contains(lower(thought), lower($text)) OR contains(lower(action), lower($text))
 )
-SELECT tree_id, node_id, field, words[greatest(1, strpos(lower(words), lower($text)) - 60):strpos(lower(words), lower($text)) + len($text) + 60] AS words
-FROM fields
-WHERE contains(lower(words), lower($text))
+SELECT tree_id, node_id, field,
+    CASE WHEN found > 61 THEN '… ' ELSE '' END || words[greatest(1, found - 60):found + len($text) + 59] || CASE WHEN found + len($text) + 59 < len(words) THEN ' …' ELSE '' END AS words
+FROM (SELECT *, strpos(lower(words), lower($text)) AS found FROM fields)
+WHERE found > 0
 QUALIFY place = min(place) OVER (PARTITION BY node_id)
 ORDER BY place, tree_id, depth, node_id
 LIMIT $limit

@@ -85,7 +85,7 @@ BAD = {
                    line(success="yes"), line(trajectory_id=[1]),
                    line(steps=[{"observation": 1, "action": "a"}]), line(steps=[{"observation": "o", "action": None}])],
     "missing_field": [line("  "), {}, line(steps=[{"observation": "o"}]), line(steps=[{"action": "a"}]),
-                      *({k: v for k, v in line().items() if k != left_out} for left_out in line())],
+                      *({k: v for k, v in line().items() if k != left_out} for left_out in line() if left_out != "reward")],
     "empty_steps": [line(steps=[])],
     "score_out_of_range": [line(reward=1.01), line(reward=-0.1)],
     "score_not_finite": [line(reward=float("nan")), line(reward=float("inf")), line(reward=10**400)],
@@ -554,3 +554,11 @@ def test_the_settings_name_every_format():
     from tratree_data.importers.formats import FORMATS
 
     assert get_args(Format) == (AUTO, *FORMATS)
+
+
+def test_a_log_without_rewards_is_read_and_has_no_scores(tmp_path: Path) -> None:
+    row = {"task_id": "t", "env": "e", "instruction": "Go.", "steps": [{"observation": "o", "action": "a"}]}
+    (tmp_path / "log.jsonl").write_text(json.dumps(row) + "\n")
+    result = import_log(tmp_path / "d", tmp_path / "log.jsonl")
+    assert result.counts["rollouts"] == 1
+    assert "Scores: 0 of 1 rollouts" in result.notes

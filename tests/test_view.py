@@ -535,6 +535,8 @@ def test_what_is_not_there_yet_is_said(browser: Any, tmp_path: Path) -> None:
         visit.page.evaluate("location.hash = '#tree=0000000000000000'")
         visit.page.wait_for_selector("#loading:not([hidden])")
         assert "not in the page" in visit.text("#loading")
+        visit.page.click("#loading a")
+        visit.page.wait_for_selector("#overview:not([hidden])")
 
 
 @needs_chromium

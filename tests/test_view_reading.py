@@ -186,6 +186,32 @@ def test_a_served_page_follows_its_dataset_and_keeps_its_place(browser: Any, gro
         assert visit.page.is_hidden("#news")
 
 
+def test_two_agents_are_compared_by_their_names(browser: Any, tmp_path: Path) -> None:
+    """Attempts are numbered by agent; figures of one are named in the singular, and a hit says where its text was cut."""
+    log = tmp_path / "log.jsonl"
+    rows = [
+        {"task_id": "t" * 300, "env": "e", "instruction": "Go.", "agent": agent, "reward": reward,
+         "steps": [{"observation": "start", "action": f"go {agent}"}]}
+        for agent, reward in (("ada", 1.0), ("bob", 0.0))
+    ]  # fmt: skip
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    import_log(tmp_path / "d", log)
+    build(tmp_path / "d", embedder="exact")
+    store = open_store(tmp_path / "d")
+    first, second = store.sql("SELECT rollout_id FROM rollouts ORDER BY agent")["rollout_id"].to_pylist()
+    tree = store.sql("SELECT min(tree_id) AS id FROM rollouts")["id"][0].as_py()
+    address = view(tmp_path / "d", out=tmp_path / "d.html").path.as_uri()
+    with Visit(browser, address) as visit:
+        assert visit.page.locator(".task-name").first.bounding_box()["height"] < 60
+        visit.page.fill("#overview input", "bob")
+        visit.page.press("#overview input", "Enter")
+        visit.page.wait_for_selector(".hit-row")
+        assert visit.text(".hit-row .label") == "go bob"
+    with Visit(browser, f"{address}#tree={tree}&tab=rollouts&rollout={first}&with={second}") as visit:
+        visit.page.wait_for_selector("#compare[open]")
+        assert "Attempt 0 of ada, attempt 1 of bob" in visit.text("#compare")
+
+
 def test_a_served_page_follows_a_running_exploration(browser: Any, tmp_path: Path) -> None:
     arguments = ["webshop", str(tmp_path / "shop"), "--agent", "scripted:skill=0.5", "--attempts", "40", "--tasks", "6"]
     command = [sys.executable, "-m", "tratree_data.cli", "explore", *arguments, "--commit-seconds", "0", "--commit-rollouts", "5"]

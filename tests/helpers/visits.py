@@ -12,8 +12,8 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not in
 class Visit:
     """A page, with everything that went wrong on it."""
 
-    def __init__(self, browser: Any, address: str, width: int = 1280, height: int = 860, scheme: str = "light") -> None:
-        self.page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme)
+    def __init__(self, browser: Any, address: str, width: int = 1280, height: int = 860, scheme: str = "light", scale: float = 1) -> None:
+        self.page = browser.new_page(viewport={"width": width, "height": height}, color_scheme=scheme, device_scale_factor=scale)
         self.problems: list[str] = []
         self.requests: list[str] = []
         self.page.on("console", lambda message: self.problems.append(message.text) if message.type in {"error", "warning"} else None)

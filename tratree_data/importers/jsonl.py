@@ -1,8 +1,9 @@
 """Our own plain format: one trajectory a line.
 
-    {"task_id", "env", "trajectory_id"?, "instruction", "reward", "success"?, "steps": [{"observation", "thought"?, "action"}]}
+    {"task_id", "env", "trajectory_id"?, "instruction", "reward"?, "success"?, "steps": [{"observation", "thought"?, "action"}]}
 
-`reward` is from 0 to 1 or null. More keys are welcome; those that name a column of `rollouts` or `steps` are read.
+`reward` is from 0 to 1; a trajectory without it, or with null, has no score.
+More keys are welcome; those that name a column of `rollouts` or `steps` are read.
 """
 
 from collections.abc import Iterator
@@ -35,7 +36,7 @@ def parse(options: Options, where: str, value: Any) -> Record:
         prompt=log_records.optional_text(line.get("prompt"), "prompt"),
         agent=log_records.optional_text(line.get("agent"), "agent"),
         model=log_records.optional_text(line.get("model"), "model") or None,
-        reward=log_records.number(log_records.need(line, "reward"), "reward"),
+        reward=log_records.number(line.get("reward"), "reward"),
         success=log_records.truth(line.get("success"), "success"),
         steps=[_step(step, f"steps[{i}]") for i, step in enumerate(steps)],
         end_observation=log_records.optional_text(line.get("end_observation"), "end_observation"),

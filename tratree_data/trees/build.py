@@ -212,7 +212,7 @@ def _notes(done: Iterable[Built], model: Embedder | None, threshold: float, chan
             f"{model.name}, cosine ≥ {threshold:g}: {totals['embedded']:,} observations embedded, {totals['cached']:,} from the cache, "
             f"{totals['merged_by_similarity']:,} steps merged by similarity"
         )
-        if totals["embedding_seconds"] > 1:
+        if totals["embedded"] > totals["embedding_seconds"] > 1:
             notes.append(f"{totals['embedded'] / totals['embedding_seconds']:.0f} observations embedded per second")
     if totals["merged_as_normalised"]:
         notes.append(f"{totals['merged_as_normalised']:,} steps merged because their normalised texts are equal: tratree sql DIR merges")

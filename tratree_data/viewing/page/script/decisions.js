@@ -38,7 +38,7 @@ function showDecisions(model, i) {
   const body = byId('side-body');
   body.replaceChildren(
     element('p', { class: 'soft lead-in' }, all.length
-      ? `${plural(all.length, 'decision')} that ${all.length === 1 ? 'changes' : 'change'} the score, the best supported difference first. N and P go to the next and the previous one.`
+      ? `${plural(all.length, 'decision')} that ${all.length === 1 ? 'changes' : 'change'} the score${all.length === 1 ? '.' : ', the best supported difference first. N and P go to the next and the previous one.'}`
       : 'No actions of this tree lead to different scores.'),
     ...(here >= 0 ? [decisionDetail(model, all[here])] : []),
     element('div', {}, rows));

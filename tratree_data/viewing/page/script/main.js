@@ -24,9 +24,9 @@ function go(change) {
   followAddress();
 }
 
-function message(text) {
+function message(text, ...more) {
   const node = byId('loading');
-  node.replaceChildren(element('span', { class: 'text' }, text));
+  node.replaceChildren(element('span', { class: 'text' }, text), ' ', ...more);
   node.hidden = false;
   byId('tree').hidden = true;
   byId('overview').hidden = true;
@@ -49,7 +49,7 @@ async function followAddress() {
     let model = null;
     try { model = await loadTree(place.tree); } catch (error) { message(error.message); return; }
     if (placeFromAddress().tree !== place.tree) return;
-    if (!model) { message('This tree is not in the page. To see all trees: tratree view DIR --serve'); return; }
+    if (!model) { message('This tree is not in the page. To see all trees: tratree view DIR --serve', element('a', { href: '#' }, 'All tasks')); return; }
     current.model = model;
     const task = current.overview.tasks.find((known) => known.tree_id === place.tree);
     document.title = task ? `${task.task_id} · ${settings.name}` : settings.name;

@@ -60,7 +60,7 @@ function showOverview(overview) {
 function unscoredPanel() {
   return element('section', { class: 'panel unscored' }, element('h2', {}, 'No scores yet'),
     element('p', { class: 'hint' }, 'Nothing says how well these rollouts did, so actions cannot be compared. Scores can come from a file, from checks of what happened, or from your own labels:'),
-    element('p', {}, element('code', {}, 'tratree score DIR --help')));
+    element('p', {}, element('code', {}, 'tratree score DIR --with scores.csv')));
 }
 
 function histogramPanel(overview, mean) {
@@ -122,7 +122,7 @@ function qualityPanel(quality) {
   return element('section', { class: 'panel' }, element('h2', {}, 'Quality of the trees'), element('dl', { class: 'facts' },
     fact('Breadth', number(quality.breadth), 'nodes at the widest level (diversity)'),
     fact('Depth', number(quality.depth), 'steps to the deepest node (representativeness)'),
-    fact('Divergences per tree', number(quality.divergences_per_tree), `decisions that change the score (informativeness), with a spread of ${number(quality.spread)}`),
+    fact('Divergences per tree', number(quality.divergences_per_tree), `decisions that change the score (informativeness)${quality.spread === null ? '' : `, with a spread of ${number(quality.spread)}`}`),
     fact('Steps per node', number(quality.steps_per_node), 'steps merged into one node')));
 }
 
@@ -193,7 +193,7 @@ function hitList(overview) {
   if (!list.found || !list.found.hits.length) return [];
   const tasks = new Map(overview.tasks.map((task) => [task.tree_id, task]));
   const rows = list.found.hits.slice(0, MOST_HITS).map((hit) => {
-    const label = element('span', { class: 'label', dir: 'auto' }, `… ${oneLine(hit.words)} …`);
+    const label = element('span', { class: 'label', dir: 'auto' }, oneLine(hit.words));
     markIn(label, list.text);
     return element('a', { class: 'hit-row', href: `#${new URLSearchParams({ tree: hit.tree_id, node: hit.node_id, find: list.text.trim() })}` }, element('b', {}, tasks.get(hit.tree_id)?.task_id || hit.tree_id), element('span', { class: 'soft' }, hit.field), label);
   });

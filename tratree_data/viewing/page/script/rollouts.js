@@ -15,6 +15,12 @@ function rolloutName(model, i) {
   return { attempt: `Attempt ${model.data.rollouts.attempt[i]}`, who: oneLine(who) };
 }
 
+/* Attempts are numbered by agent, so two agents have the same numbers. */
+function bothNames(model, first, second) {
+  const [a, b] = [rolloutName(model, first), rolloutName(model, second)];
+  return a.who === b.who ? [a.attempt, b.attempt] : [a, b].map(({ attempt, who }) => `${attempt} of ${who}`);
+}
+
 const filtering = () => Object.keys(ROLLOUT_FILTERS).some((name) => current.place[name]);
 const isListed = (model, i) => Object.entries(ROLLOUT_FILTERS).every(([name, [, of]]) => !current.place[name] || of(model, i) === current.place[name]);
 
@@ -119,7 +125,8 @@ function showSideBySide(model, first, second) {
   };
   const same = shared ? element('details', { class: 'shared' }, element('summary', {}, `The same ${plural(shared, 'step')} before`), rolloutTurns(model, first, 0, shared)) : null;
   const body = element('div', { class: 'dialog-body' }, same, element('div', { class: 'sides' }, column(first), column(second)));
-  addSideTabs(body, [first, second].map((number) => `${rolloutName(model, number).attempt}${rollouts.score[number] === null ? '' : `, ${score(rollouts.score[number])}`}`));
-  openDialog(`Attempts ${rollouts.attempt[first]} and ${rollouts.attempt[second]}`, shared ? `they diverge after step ${shared}` : 'different from the first step on', [],
+  const names = bothNames(model, first, second);
+  addSideTabs(body, [first, second].map((number, side) => `${names[side]}${rollouts.score[number] === null ? '' : `, ${score(rollouts.score[number])}`}`));
+  openDialog(`${names[0]}, ${names[1].replace('Attempt', 'attempt')}`, shared ? `they diverge after step ${shared}` : 'different from the first step on', [],
     body);
 }

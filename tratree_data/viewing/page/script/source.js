@@ -33,6 +33,8 @@ const MOST_HITS = 100;
 const AROUND = 60;
 const FIELDS = ['action', 'thought', 'observation'];
 
+const wordsAround = (text, from, to) => `${from > AROUND ? '… ' : ''}${text.slice(Math.max(0, from - AROUND), to + AROUND)}${to + AROUND < text.length ? ' …' : ''}`;
+
 /* Where the steps contain a text: the trees, and the first nodes with the words around it. */
 async function searchSteps(text, treeIds) {
   if (settings.served) return ask(`api/search?text=${encodeURIComponent(text)}`);
@@ -48,7 +50,7 @@ async function searchSteps(text, treeIds) {
       const field = FIELDS.find((name) => places[tree.nodes[name][i]] >= 0);
       if (!field) return;
       const [whole, at] = [tree.texts[tree.nodes[field][i]], places[tree.nodes[field][i]]];
-      found.hits.push({ tree_id: treeId, node_id: nodeId, field, words: whole.slice(Math.max(0, at - AROUND), at + wanted.length + AROUND) });
+      found.hits.push({ tree_id: treeId, node_id: nodeId, field, words: wordsAround(whole, at, at + wanted.length) });
     });
   }
   found.hits = found.hits.sort((a, b) => FIELDS.indexOf(a.field) - FIELDS.indexOf(b.field)).slice(0, MOST_HITS);

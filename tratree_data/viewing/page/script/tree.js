@@ -91,7 +91,7 @@ function fillLegend() {
 
 function showHeading(model, task) {
   const { data } = model;
-  const figure = (name, value) => term(name, value);
+  const figure = (name, value) => element('div', {}, element('dt', {}, word(name, value === '1' ? name.replace(/s$/u, '') : name)), element('dd', {}, value));
   const instruction = written('p', 'instruction', textOf(model, 'observation', 0));
   instruction.addEventListener('click', () => { instruction.classList.toggle('open'); stage.redraw(); });
   const figures = [figure('rollouts', count(data.rollouts.id.length)), figure('nodes', count(data.node_count)), ...(model.scored ? [figure('mean score', score(meanOf(model, 0)))] : [figure('score', 'none')])];
