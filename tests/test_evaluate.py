@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from tratree_data.errors import BadInputError, NotFoundError
+from tratree_data.evaluation import significance
 from tratree_data.evaluation.compare import compare, describe
 from tratree_data.evaluation.evaluate import agent_specification, evaluate, summarise
 from tratree_data.evaluation.significance import (
@@ -162,6 +163,16 @@ def test_the_runs_that_a_difference_needs() -> None:
     found = [p_over_runs([{run: value} for run, value in enumerate(generator.normal(0.03, 0.075, needed))]) < 0.05 for _ in range(400)]
     assert 0.72 < np.mean(found) < 0.88
     assert runs_needed(Spread(1e-6, 0.02**2, 5, 40), 0.03) is None, "the tasks alone are too few"
+    assert runs_needed(Spread(1e-12, 0.0, 5, 400), 0.03) == 2, "two runs can be enough"
+
+
+def test_as_many_runs_as_are_tried_can_be_the_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    spread = Spread(0.075**2 / 5, 0.0, 5, 400)
+    needed = runs_needed(spread, 0.03)
+    monkeypatch.setattr(significance, "MOST_RUNS", needed)
+    assert runs_needed(spread, 0.03) == needed
+    monkeypatch.setattr(significance, "MOST_RUNS", (needed or 0) - 1)
+    assert runs_needed(spread, 0.03) is None
 
 
 def test_holm_multiplies_the_smallest_by_the_number_of_comparisons() -> None:
