@@ -298,3 +298,33 @@ def test_links_and_bombs_in_archives_are_refused(tmp_path: Path) -> None:
     for name, why in (("link.tar", "it is a link"), ("bomb.zip", "bomb"), ("bomb.tar.gz", "bomb")):
         with pytest.raises(BadInputError, match=why):
             import_log(tmp_path / "d", tmp_path / name)
+
+
+ANSWERED = {
+    "list": lambda t, r: {"prompt": messages(t, r)[:2], "completion": messages(t, r)[2:], "reward": r, "task_id": t},
+    "message": lambda t, r: {
+        "request": {"messages": messages(t, r)[:4], "model": "m"},
+        "response": {"choices": [{"message": messages(t, r)[4]}]},
+    },
+    "text": lambda t, r: {"context": {"turns": messages(t, r)[:4]}, "response": messages(t, r)[4]["content"]},
+    "texts": lambda t, r: {"step": 7, "input": f"Fix {t}.", "output": messages(t, r)[4]["content"], "score": r},
+}
+
+
+@pytest.mark.parametrize("kind", ANSWERED)
+def test_an_answer_beside_its_request_is_the_last_turn(tmp_path: Path, kind: str) -> None:
+    import_log(tmp_path / "d", lines(tmp_path / "log.jsonl", [ANSWERED[kind](t, r) for t, r in TASKS]))
+    query = (
+        "SELECT arg_max(action, step) AS action, instruction FROM steps JOIN rollouts USING (rollout_id) GROUP BY rollout_id, instruction"
+    )
+    found = open_store(tmp_path / "d").sql(f"{query} GROUP BY rollout_id").to_pylist()
+    assert sorted(row["action"] for row in found) == sorted(f"Done with {t} ({r})." for t, r in TASKS)
+    assert all(row["instruction"] == f"Fix {row['action'].split()[2]}." for row in found)
+
+
+def test_what_is_beside_a_column_is_kept(tmp_path: Path) -> None:
+    import_log(
+        tmp_path / "d", lines(tmp_path / "log.jsonl", records(result=lambda r: {"reward": r, "cost": {"usd": 2}}, cfg={"model": "m"}))
+    )
+    row = open_store(tmp_path / "d").sql("SELECT metadata FROM rollouts LIMIT 1").to_pylist()[0]
+    assert json.loads(row["metadata"]) == {"result": {"cost": {"usd": 2}}}

@@ -4,7 +4,7 @@ A list is one if every element of it reads as a message and an assistant is amon
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
@@ -18,19 +18,24 @@ LOOKED_AT = 4
 MESSAGES_READ = 60
 MOST_PLACES = 200
 ENOUGH = 0.5
+ANSWERS = ("completion", "response", "output", "generation", "model_output", "model_response", "assistant", "reply", "output_text")
+REQUESTS = ("prompt", "input", "query", "request", "user", "input_text")
 UNSPEAKABLE = set(".[]*")
 """Characters that a path cannot name."""
 
 
-def conversations_in(records: Sequence[Any], is_whole: bool) -> dict[Path, list[list[Any]]]:
+def conversations_in(
+    records: Sequence[Any], is_whole: bool, fits: Callable[[list[Any]], bool] | None = None
+) -> dict[Path, list[list[Any]]]:
     """Places of lists that read as conversations in most records that have them, with the lists."""
+    fits = fits or _is_conversation
     found: dict[Path, list[list[Any]]] = defaultdict(list)
     misread: Counter[Path] = Counter()
     for record in records:
         for path, value in _lists(record, (), is_whole):
             if len(found) + len(misread) > MOST_PLACES:
                 break
-            if _is_conversation(value):
+            if fits(value):
                 found[path].append(value)
             else:
                 misread[path] += 1
@@ -80,12 +85,28 @@ def _last_of_growing(value: list[Any], path: Path, nested: list[tuple[Path, list
 
 
 def _is_conversation(value: list[Any]) -> bool:
-    items = [unpacked(item) for item in value[:MESSAGES_READ]]
+    roles = roles_in(value)
+    return "assistant" in roles and bool({*roles} & {"user", "system", "developer"})
+
+
+def is_request(value: list[Any]) -> bool:
+    """Messages that an agent has not answered."""
+    roles = roles_in(value)
+    return "user" in roles and roles[-1] != "assistant"
+
+
+def is_answer(value: Any) -> bool:
+    """A message, or messages, of the assistant, with results of its calls."""
+    roles = roles_in(value if isinstance(value, list) else [value])
+    return bool(roles) and roles[0] == "assistant" and not {*roles} & {"user", "system", "developer"}
+
+
+def roles_in(value: Sequence[Any]) -> list[str]:
+    """Who speaks in the list; nobody if it is not a list of messages."""
     try:
-        roles = {message["role"] for message in read_history(items, "it")}
+        return [message["role"] for message in read_history([unpacked(item) for item in value[:MESSAGES_READ]], "it")]
     except (Unusable, RecursionError):
-        return False
-    return "assistant" in roles and bool(roles & {"user", "tool", "system", "developer"})
+        return []
 
 
 def choose_place(places: dict[Path, list[list[Any]]]) -> tuple[Path, list[Path]]:
@@ -133,8 +154,41 @@ def around(record: Any, rows: Path) -> list[list[Any]]:
 
 
 def request_in(history: Any) -> str:
+    """What the user asked first."""
+    if isinstance(history, str):
+        return history
     try:
         said = read_history(history[:MESSAGES_READ], "it")
     except (Unusable, RecursionError):
         return ""
     return next((message["content"] or "" for message in said if message["role"] == "user"), "")
+
+
+def answer_place(rows: Sequence[Any]) -> Path:
+    """Where in the rows the answer to a request is; () if it is nowhere, or in two places that differ."""
+    found: dict[Path, list[Any]] = defaultdict(list)
+    for row in rows:
+        for path, value in _answers(row, ()):
+            found[path].append(value)
+    whole = {path: values for path, values in found.items() if len(values) == len(rows)}
+    for kind in (list, dict, str):
+        of_kind = {path: values for path, values in whole.items() if all(isinstance(value, kind) for value in values)}
+        if of_kind:
+            first = min(of_kind, key=lambda path: (len(path), path))
+            return first if all(values == of_kind[first] for values in of_kind.values()) else ()
+    return ()
+
+
+def _answers(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
+    value = unpacked(value)
+    for name, item in value.items() if isinstance(value, dict) and len(path) < LOOKED_AT else ():
+        inner, place = unpacked(item), (*path, name)
+        if not name or UNSPEAKABLE & set(name):
+            continue
+        is_text = name.lower() in ANSWERS and isinstance(inner, str) and inner != ""
+        if is_text or (isinstance(inner, list | dict) and inner and is_answer(inner)):
+            yield place, inner
+        elif name == "choices" and isinstance(inner, list) and len(inner) == 1:
+            yield from _answers(inner[0], (*place, "[0]"))
+        else:
+            yield from _answers(inner, place)

@@ -13,6 +13,7 @@ from tratree_data.importers.conversations import CONTENTS
 from tratree_data.importers.conversations import ROLES as SPEAKING
 from tratree_data.importers.dialects import TOOL_ROLES, read_messages
 from tratree_data.importers.framework_messages import DIALECTS
+from tratree_data.importers.json_columns import unpacked
 from tratree_data.importers.log_records import Unusable
 from tratree_data.messages import json_text
 
@@ -139,3 +140,13 @@ def instruction_text(value: Any) -> str | None:
         texts = [part if isinstance(part, str) else log_records.at(part, "text") for part in value]
         return "\n".join(texts) if texts and all(isinstance(text, str) for text in texts) else None
     return value if isinstance(value, str) else None
+
+
+def answers_in(value: Any) -> list[Any]:
+    """What an agent answered, as messages: a text, a message, or a list of them."""
+    value = unpacked(value)
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return [{"role": "assistant", "content": value}]
+    return value if isinstance(value, list) else [value]

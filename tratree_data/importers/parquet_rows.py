@@ -1,8 +1,8 @@
 """Tables (Parquet, CSV, SQLite), JSON with named columns, and Hub datasets (hub:org/name[:config][@revision]), one trajectory per row.
 
 `columns` says which column is which of ours ('task_id=question_id'); a column that already has our name needs no word, unless the columns
-were found by looking (path_guess.py). A row holds `steps` (as in jsonl) or `messages`, as a list or as JSON text; or it is one message
-(message_rows.py). A column is also a path (json_columns.py).
+were found by looking (path_guess.py). A row holds `steps` (as in jsonl) or `messages`, as a list or as JSON text, with what the agent
+answered to them if that is elsewhere (`completion`); or it is one message (message_rows.py). A column is also a path (json_columns.py).
 """
 
 import json
@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 from tratree_data.errors import BadInputError, suggest
 from tratree_data.importers import jsonl, log_records, openai_messages
 from tratree_data.importers.chat import Message
-from tratree_data.importers.histories import instruction_text, read_history
+from tratree_data.importers.histories import answers_in, instruction_text, read_history
 from tratree_data.importers.hub_files import HUB
-from tratree_data.importers.json_columns import ABSENT, ROWS, Columns, json_rows, parse_columns, step
+from tratree_data.importers.json_columns import ABSENT, ROWS, Columns, json_rows, parse_columns, step, unpacked
 from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Item, KeyWatch, Options, Problem, Record, Unusable
 from tratree_data.importers.message_rows import conversations_of
@@ -28,7 +28,7 @@ from tratree_data.system.parquet_sizes import refuse_too_much
 ROWS_PER_BATCH = 64
 OURS = (
     "task_id", "env", "trajectory_id", "split", "agent", "model", "prompt", "instruction", "reward", "success",
-    "end_observation", "end_reason", "steps", "messages", "tools", "role", "content",
+    "end_observation", "end_reason", "steps", "messages", "completion", "tools", "role", "content",
 )  # fmt: skip
 READ = {*OURS, *openai_messages.LOGS, *openai_messages.KNOWN, "system", "info"}
 """Names that mean something to the readers of a row."""
@@ -109,13 +109,30 @@ def _parse_json(file: LogFile, options: Options, columns: Columns, where: str, r
     beside = {}
     if options.only_columns:
         beside = {name: entry.pop(name) for name in READ & set(entry) - set(columns.paths) - {"messages", "steps"}}
-    inner = {path[len(columns.rows)] for path in columns.paths.values() if len(path) > len(columns.rows)}
-    record = _record(file, options, where, {name: value for name, value in entry.items() if name in OURS or name not in inner})
-    record.metadata |= {name: value for name, value in beside.items() if name not in inner and value not in (None, "", [], {})}
+    for path in columns.paths.values():
+        below = path[len(columns.rows) :]
+        for whole in (entry, beside) if below else ():
+            if below[0] in whole and (whole is beside or below[0] not in columns.paths):
+                rest = _without(whole[below[0]], below[1:])
+                whole |= {below[0]: rest}
+    record = _record(file, options, where, {name: value for name, value in entry.items() if value is not None or name in OURS})
+    record.metadata |= {name: value for name, value in beside.items() if value not in (None, "", [], {})}
     return record
 
 
+def _without(value: Any, path: tuple[str, ...]) -> Any:
+    """What is beside the place that the path leads to; None if that is nothing."""
+    if not path or not isinstance(value, dict):
+        return None
+    rest = {name: item for name, item in value.items() if name != path[0]}
+    inner = _without(value.get(path[0]), path[1:])
+    return (rest if inner is None else rest | {path[0]: inner}) or None
+
+
 def _record(file: LogFile, options: Options, where: str, entry: dict[str, Any]) -> Record:
+    answer = entry.pop("completion", None)
+    if answer is not None and isinstance(entry.get("messages"), str) and unpacked(entry["messages"]) is entry["messages"]:
+        entry["messages"] = [{"role": "user", "content": entry["messages"]}]
     for name in ("steps", "messages"):
         if isinstance(entry.get(name), str):
             entry[name] = _from_json(entry[name], name)
@@ -126,7 +143,8 @@ def _record(file: LogFile, options: Options, where: str, entry: dict[str, Any]) 
     if entry.get("messages") is None:
         raise Unusable("missing_field", "no column steps or messages; name one with --column messages=THEIRS")
     prompt = instruction_text(entry.pop("prompt", None))
-    return openai_messages.parse(file, options, where, entry, lambda log, name: with_prompt(read_history(log, name), prompt))
+    answers = answers_in(answer)
+    return openai_messages.parse(file, options, where, entry, lambda log, name: with_prompt(read_history([*log, *answers], name), prompt))
 
 
 def with_prompt(spoken: list[Message], prompt: str | None) -> list[Message]:

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tratree_data.importers.conversation_places import around, choose_place, conversations_in, walk
+from tratree_data.importers.conversation_places import REQUESTS, answer_place, around, choose_place, conversations_in, is_request, walk
 from tratree_data.importers.histories import speaker_of
-from tratree_data.importers.json_columns import ABSENT, path_text, rows_of, unpacked
+from tratree_data.importers.json_columns import ABSENT, Path, path_text, rows_of, unpacked
 from tratree_data.importers.run_facts import (
     ENVIRONMENTS,
     MODELS,
@@ -45,7 +45,7 @@ class Guess:
 
     def said(self) -> str:
         """What was understood, in one line."""
-        names = {"reward": "score", "task_id": "task", "trajectory_id": "run", "prompt": "system message", "env": "environment"}
+        names = {"reward": "score", "task_id": "task", "trajectory_id": "run", "prompt": "system message", "completion": "answer"}
         rows = "a message a row" if "content" in self.columns else f"messages at `{self.columns['messages']}`"
         shown = [(names.get(ours, ours), path) for ours, path in self.columns.items() if ours not in ("messages", "success")]
         return "; ".join([rows, *(f"{ours} from `{path}`" for ours, path in shown)])
@@ -56,16 +56,40 @@ def guess_columns(records: Sequence[Any], is_whole: bool = False) -> Guess | Non
     records = [unpacked(record) for record in records]
     places = conversations_in(records, is_whole)
     if not places:
-        return guess_rows(records)
+        return guess_rows(records) or _guess_answers(records, is_whole)
     best, rivals = choose_place(places)
     if rivals:
         return Guess({}, choices=[path_text(path) for path in (best, *rivals)])
-    messages = path_text(best)
-    rows = rows_of(best)
-    facts = facts_of([row for record in records for row in around(record, rows)], best, rows)
+    return _with_facts(records, best, _answer_to(records, best) if sum(map(is_request, places[best])) > len(places[best]) / 2 else ())
+
+
+def _with_facts(records: Sequence[Any], best: Path, answer: Path) -> Guess:
+    messages, prefix = path_text(best), rows_of(best)
+    facts = facts_of([row for record in records for row in around(record, prefix)], best, prefix)
     histories = [found for record in records for _, found in walk(record, best)]
     scores = guess_scores(facts, messages)
-    return Guess({"messages": messages} | scores.columns | columns_beside(facts, histories, messages), scores.doubts, scores.scale)
+    columns = {"messages": messages} | ({"completion": path_text(answer)} if answer else {})
+    return Guess(columns | scores.columns | columns_beside(facts, histories, messages), scores.doubts, scores.scale)
+
+
+def _answer_to(records: Sequence[Any], best: Path) -> Path:
+    """Where what the agent said last is, if it is beside the messages."""
+    prefix = rows_of(best)
+    place = answer_place([row[-1] for record in records for row in around(record, prefix)])
+    return (*prefix, *place) if place else ()
+
+
+def _guess_answers(records: Sequence[Any], is_whole: bool) -> Guess | None:
+    """Requests as messages or as text, with their answers beside them."""
+    places = conversations_in(records, is_whole, is_request)
+    if places:
+        best, rivals = choose_place(places)
+        answer = () if rivals else _answer_to(records, best)
+        return _with_facts(records, best, answer) if answer else None
+    rows = [record for record in records if isinstance(record, dict)]
+    asked = next((name for name in REQUESTS if all(isinstance(row.get(name), str) and row[name] for row in rows)), "")
+    answer = answer_place(rows) if asked and len(rows) == len(records) else ()
+    return _with_facts(records, (asked,), answer) if answer else None
 
 
 def guess_rows(records: Sequence[Any], prefix: str = "") -> Guess | None:
