@@ -300,6 +300,8 @@ def test_links_and_bombs_in_archives_are_refused(tmp_path: Path) -> None:
             import_log(tmp_path / "d", tmp_path / name)
 
 
+LAST = """SELECT arg_max(action, step) AS action, any_value(instruction) AS instruction
+    FROM steps JOIN rollouts USING (rollout_id) GROUP BY rollout_id"""
 ANSWERED = {
     "list": lambda t, r: {"prompt": messages(t, r)[:2], "completion": messages(t, r)[2:], "reward": r, "task_id": t},
     "message": lambda t, r: {
@@ -314,10 +316,7 @@ ANSWERED = {
 @pytest.mark.parametrize("kind", ANSWERED)
 def test_an_answer_beside_its_request_is_the_last_turn(tmp_path: Path, kind: str) -> None:
     import_log(tmp_path / "d", lines(tmp_path / "log.jsonl", [ANSWERED[kind](t, r) for t, r in TASKS]))
-    query = (
-        "SELECT arg_max(action, step) AS action, instruction FROM steps JOIN rollouts USING (rollout_id) GROUP BY rollout_id, instruction"
-    )
-    found = open_store(tmp_path / "d").sql(f"{query} GROUP BY rollout_id").to_pylist()
+    found = open_store(tmp_path / "d").sql(LAST).to_pylist()
     assert sorted(row["action"] for row in found) == sorted(f"Done with {t} ({r})." for t, r in TASKS)
     assert all(row["instruction"] == f"Fix {row['action'].split()[2]}." for row in found)
 
@@ -328,3 +327,63 @@ def test_what_is_beside_a_column_is_kept(tmp_path: Path) -> None:
     )
     row = open_store(tmp_path / "d").sql("SELECT metadata FROM rollouts LIMIT 1").to_pylist()[0]
     assert json.loads(row["metadata"]) == {"result": {"cost": {"usd": 2}}}
+
+
+@pytest.mark.parametrize("odd", [None, 0, True, {}, "text", [3]])
+def test_a_conversation_of_another_type_is_left_out(tmp_path: Path, odd: Any) -> None:
+    rows = records()
+    rows[1]["log"] = odd
+    assert import_log(tmp_path / "d", lines(tmp_path / "log.jsonl", rows)).counts["rollouts"] == 3
+
+
+def test_a_damaged_database_is_refused(tmp_path: Path) -> None:
+    path = database(tmp_path)
+    path.write_bytes(path.read_bytes().replace(b"CREATE TABLE chats", b"CREATE TABLE \xd8\xff\xfets"))
+    with pytest.raises(BadInputError, match="SQLite"):
+        import_log(tmp_path / "d", path)
+
+
+def test_chosen_and_rejected_answers_are_two_conversations() -> None:
+    found = guess_columns(
+        [{"chosen": messages(t, r), "rejected": [*messages(t, r)[:4], {"role": "assistant", "content": "no"}]} for t, r in TASKS]
+    )
+    assert found is not None
+    assert [*found.choices] == ["chosen", "rejected"]
+
+
+def test_every_leaf_of_a_graph_of_messages_is_a_rollout(tmp_path: Path) -> None:
+    said = [
+        (None, "system", ""),
+        (0, "user", "Fix it."),
+        (1, "assistant", "How?"),
+        (2, "user", "So."),
+        (3, "assistant", "Done."),
+        (1, "assistant", "No."),
+    ]
+    nodes = {
+        f"n{i}": {
+            "parent": None if parent is None else f"n{parent}",
+            "message": {"author": {"role": role}, "content": {"content_type": "text", "parts": [text]}},
+        }
+        for i, (parent, role, text) in enumerate(said)
+    }
+    (tmp_path / "conversations.json").write_text(json.dumps([{"id": "c1", "title": "t", "mapping": nodes, "current_node": "n5"}]))
+    import_log(tmp_path / "d", tmp_path / "conversations.json")
+    found = (
+        open_store(tmp_path / "d")
+        .sql("SELECT list(action ORDER BY step) AS actions FROM steps GROUP BY rollout_id ORDER BY actions")
+        .to_pylist()
+    )
+    assert [row["actions"] for row in found] == [["How?", "Done."], ["No."]]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_steps_without_messages_keep_the_order_of_their_keys(tmp_path: Path, before: bool) -> None:
+    steps = [{"observation": "start", "thought": "hm", "action": "go"}, {"observation": "hall", "thought": "", "action": "stop"}]
+    if not before:
+        steps = [{key: step[key] for key in ("thought", "action", "observation")} for step in steps]
+    import_log(tmp_path / "d", lines(tmp_path / "log.jsonl", [{"task_id": "t1", "success": True, "trajectory": steps}]))
+    found = open_store(tmp_path / "d").sql("SELECT observation, thought, action FROM steps ORDER BY step").to_pylist()
+    assert [row["action"] for row in found] == ["go", "stop"]
+    assert [row["observation"] for row in found] == (["start", "hall"] if before else ["", "start"])
+    assert open_store(tmp_path / "d").sql("SELECT score, task_id FROM rollouts").to_pylist() == [{"score": 1.0, "task_id": "t1"}]

@@ -11,6 +11,7 @@ from typing import Any
 from tratree_data.importers.histories import read_history
 from tratree_data.importers.json_columns import ABSENT, EACH, MEMBERS, Path, rows_of, step, unpacked
 from tratree_data.importers.log_records import Unusable
+from tratree_data.importers.message_graphs import branches_of, is_graph
 
 DEEPEST = 8
 LOOKED_AT = 4
@@ -51,6 +52,8 @@ def _lists(value: Any, path: Path, is_whole: bool) -> Iterator[tuple[Path, list[
             yield path, value
         nested = [found for item in value[:LOOKED_AT] for found in _lists(item, (*path, EACH), False)]
         yield from _last_of_growing(value, path, nested)
+    elif is_graph(value):
+        yield path, branches_of(value)[-1][1]
     elif isinstance(value, dict):
         if is_whole and _is_map(value):
             for item in list(value.values())[:LOOKED_AT]:
@@ -118,12 +121,12 @@ def choose_place(places: dict[Path, list[list[Any]]]) -> tuple[Path, list[Path]]
 
 
 def _is_within(some: list[list[Any]], others: list[list[Any]]) -> bool:
-    """Whether the conversations are parts, or copies, of others."""
+    """Whether all that is said in some conversations is said in the others, too."""
     texts = [
         {repr(sorted(map(str, message.values()))) for message in found if isinstance(message, dict)}
         for found in (chain.from_iterable(some), chain.from_iterable(others))
     ]
-    return len(texts[0] & texts[1]) >= ENOUGH * len(texts[0])
+    return texts[0] <= texts[1]
 
 
 def walk(value: Any, path: Path) -> Iterator[tuple[Any, Any]]:
@@ -155,10 +158,10 @@ def around(record: Any, rows: Path) -> list[list[Any]]:
 
 def request_in(history: Any) -> str:
     """What the user asked first."""
-    if isinstance(history, str):
-        return history
+    if not isinstance(history, list):
+        return history if isinstance(history, str) else ""
     try:
-        said = read_history(history[:MESSAGES_READ], "it")
+        said = read_history(history[:LOOKED_AT], "it")
     except (Unusable, RecursionError):
         return ""
     return next((message["content"] or "" for message in said if message["role"] == "user"), "")

@@ -31,6 +31,10 @@ ROLES = {name: name if name in ("tool", "developer") else role for name, role in
 ROLES |= dict.fromkeys(TOOL_ROLES, "tool")
 ACTS = ("tool_calls", "function_call", "toolCalls")
 SHARE = 0.5
+ACTIONS = ("action", "act", "action_text", "command")
+OBSERVATIONS = ("observation", "obs", "observation_text")
+THOUGHTS = ("thought", "thoughts", "reasoning", "think")
+"""Of a log with a step a record, instead of messages."""
 
 
 def read_history(value: Any, name: str) -> list[Message]:
@@ -42,7 +46,8 @@ def read_history(value: Any, name: str) -> list[Message]:
         return [said for i, entry in entries for said in read_messages(entry, f"{name}[{i}]")]
     spoken = []
     for i, item in enumerate(history):
-        for entry in as_openai(log_records.mapping(item, f"{name}[{i}]")):
+        known = log_records.mapping(item, f"{name}[{i}]")
+        for entry in _read_step(known) or as_openai(known):
             spoken += read_messages(entry, f"{name}[{i}]")
     return spoken
 
@@ -52,6 +57,20 @@ def _dialect_of(history: list[Any]) -> str | None:
     found = Counter(name for item in history if isinstance(item, dict) for name, (is_one, _) in DIALECTS.items() if is_one(item))
     name, times = found.most_common(1)[0] if found else ("", 0)
     return name if times > SHARE * len(history) else None
+
+
+def _read_step(entry: JSON) -> Iterator[JSON] | None:
+    """A step of a log that has no messages: what was done, and what was seen before or after it, as the order of its keys says."""
+    act = next((key for key in ACTIONS if isinstance(entry.get(key), str)), None)
+    seen = next((key for key in OBSERVATIONS if isinstance(entry.get(key), str)), None)
+    if act is None or seen is None or speaker_of(entry)[1] is not None:
+        return None
+    thought = next((key for key in THOUGHTS if isinstance(entry.get(key), str)), None)
+    rest = {key: item for key, item in entry.items() if key not in (act, seen, thought)}
+    said = {**rest, "role": "assistant", "content": entry[act], **_thoughts([entry[thought]] if thought and entry[thought] else [])}
+    heard = [{"role": "user", "content": entry[seen]}] if entry[seen] else []
+    is_before = list(entry).index(seen) < list(entry).index(act)
+    return iter([*heard, said] if is_before else [said, *heard])
 
 
 def as_openai(entry: JSON) -> Iterator[JSON]:

@@ -20,6 +20,7 @@ from tratree_data.importers.hub_files import HUB
 from tratree_data.importers.json_columns import ABSENT, ROWS, Columns, json_rows, parse_columns, step, unpacked
 from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Item, KeyWatch, Options, Problem, Record, Unusable
+from tratree_data.importers.message_graphs import graph_rows
 from tratree_data.importers.message_rows import conversations_of
 from tratree_data.importers.scores_in_logs import reward_of, truth_of
 from tratree_data.messages import INSTRUCTING
@@ -46,6 +47,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     found = json_rows(file, columns, rows)
     if "content" in columns.paths:
         found = conversations_of(found)
+    found = graph_rows(found)
     return log_records.each(found, lambda where, row: _parse_json(file, options, columns, where, row))
 
 

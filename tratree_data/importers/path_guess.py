@@ -6,7 +6,7 @@ which parquet_rows.py reads.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tratree_data.importers.conversation_places import REQUESTS, answer_place, around, choose_place, conversations_in, is_request, walk
@@ -90,6 +90,14 @@ def _guess_answers(records: Sequence[Any], is_whole: bool) -> Guess | None:
     asked = next((name for name in REQUESTS if all(isinstance(row.get(name), str) and row[name] for row in rows)), "")
     answer = answer_place(rows) if asked and len(rows) == len(records) else ()
     return _with_facts(records, (asked,), answer) if answer else None
+
+
+def below(prefix: str, guess: Guess | None) -> Guess | None:
+    """The same with paths that begin further up."""
+    if guess is None:
+        return None
+    columns = {ours: prefix + path for ours, path in guess.columns.items()}
+    return replace(guess, columns=columns, choices=[prefix + path for path in guess.choices])
 
 
 def guess_rows(records: Sequence[Any], prefix: str = "") -> Guess | None:

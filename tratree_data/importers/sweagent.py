@@ -21,6 +21,7 @@ from tratree_data.importers.packed_files import plain_name
 from tratree_data.importers.sweagent_calls import NamedMessage, has_calls, messages_with_calls
 from tratree_data.importers.swebench import reported_score
 
+MARKS = {"info", "history", "environment"}
 ENDINGS = (".traj", ".traj.json")
 LISTS = ("trajectory", "history", "messages", "attempts")
 LARGE = ("query", "messages", "state")
@@ -84,6 +85,8 @@ def _parse(file: LogFile, options: Options, where: str, value: Any) -> Record:
     run = log_records.mapping(value, "the run")
     info = log_records.mapping(run.get("info") or {}, "info")
     mini = log_records.optional_text(run.get("trajectory_format"), "trajectory_format").startswith(MINI)
+    if not (mini or run.keys() & MARKS or plain_name(file.path.name).endswith(ENDINGS)):
+        raise Unusable("other_format", f"the run has none of {', '.join(sorted(MARKS))}, which SWE-agent writes")
     spoken = _messages(run, "messages" if mini else "history")
     settings = _settings(run)
     task = _task(file, run, settings)

@@ -16,6 +16,7 @@ from tratree_data.importers.log_records import Item, Problem, Unusable
 from tratree_data.importers.packed_files import plain_name
 
 SQLITE_MAGIC = b"SQLite format 3\0"
+DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError, OverflowError)
 CSV_ENDINGS = {".csv": ",", ".tsv": "\t"}
 LONGEST_CELL = 32 * 2**20
 SQLITE_STEPS = 2_000_000_000
@@ -57,7 +58,7 @@ def table_names(file: LogFile) -> list[str]:
     try:
         with closing(_open(file)) as database:
             return sorted(_columns(database))
-    except sqlite3.Error:
+    except DATABASE_ERRORS:
         return []
 
 
@@ -79,7 +80,7 @@ def sqlite_rows(file: LogFile, table: str) -> Iterator[Item]:
                     if owner is not None:
                         found.setdefault(stem, {name: cell for name in owner.keys() if (cell := _cell(owner[name])) is not None})  # noqa: SIM118
                 yield f"{file.name}:{number}", found
-    except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
+    except DATABASE_ERRORS as error:
         where = f"{file.name}:{number + 1}"
         yield where, Problem(where, "unreadable", f"the database is unreadable from here on: {error}")
 

@@ -18,7 +18,7 @@ from tratree_data.importers.log_files import READ_ERRORS, JsonStream, LogFile, i
 from tratree_data.importers.log_records import Options, Problem, Unusable
 from tratree_data.importers.packed_files import plain_name
 from tratree_data.importers.parquet_rows import parquet_rows
-from tratree_data.importers.path_guess import Guess, guess_columns, guess_rows
+from tratree_data.importers.path_guess import Guess, below, guess_columns, guess_rows
 from tratree_data.importers.table_rows import csv_rows, delimiter_of, is_sqlite, sqlite_rows, table_names
 
 SAMPLE_RECORDS = 40
@@ -93,14 +93,12 @@ def _guess(files: Sequence[LogFile]) -> Guess | None:
     if delimiter_of(some[0]):
         rows = _values(csv_rows(some[0]))
         return guess_rows(rows) or guess_columns(rows[:SAMPLE_RECORDS])
-    samples = [sample for file in some if (sample := _sample(file))]
+    samples = [sample for file in some if (sample := _sample(file, SAMPLE_RECORDS))]
     is_whole = all(map(is_one_object, some)) and not any(plain_name(file.path.name).endswith((".jsonl", ".ndjson")) for file in some)
     records = [value for sample in samples for value in sample]
-    return guess_rows(records) if _are_messages(records) else guess_columns(records[:SAMPLE_ROWS], is_whole)
-
-
-def _are_messages(records: Sequence[Any]) -> bool:
-    return bool(records) and guess_rows(records) is not None
+    if guess_rows(records) is None:
+        return guess_columns(records, is_whole) if records else None
+    return guess_rows([value for file in some for value in _sample(file, SAMPLE_ROWS)])
 
 
 def _guess_database(file: LogFile) -> Guess | None:
@@ -108,26 +106,26 @@ def _guess_database(file: LogFile) -> Guess | None:
     found: list[tuple[int, Guess]] = []
     for table in table_names(file):
         rows = _values(sqlite_rows(file, table))
-        guess = guess_rows(rows, f"{table}[].") or guess_columns([{table: rows[:SAMPLE_RECORDS]}])
+        guess = guess_rows(rows, f"{table}[].") or (below(f"{table}[].", guess_columns(rows[:SAMPLE_RECORDS])) if rows else None)
         if guess is not None:
             found.append((len(rows), guess))
     return max(found, key=lambda item: item[0])[1] if found else None
 
 
-def _values(items: Iterator[Any]) -> list[Any]:
-    return [value for _, value in islice(items, SAMPLE_ROWS) if not isinstance(value, Problem)]
+def _values(items: Iterator[Any], most: int = SAMPLE_ROWS) -> list[Any]:
+    return [value for _, value in islice(items, most) if not isinstance(value, Problem)]
 
 
-def _sample(file: LogFile) -> list[Any]:
+def _sample(file: LogFile, most: int) -> list[Any]:
     """The first records; of a file that is one big object, the object with the beginnings of its lists."""
     if file.path.name.endswith(".parquet"):
-        return _values(parquet_rows(file))[:SAMPLE_RECORDS]
+        return _values(parquet_rows(file), most)
     size = file.path.stat().st_size if file.path.is_file() else 0
     if size > SAMPLE_BYTES and not is_line_of_json(file):
         shortened = _shortened(file)
         if shortened is not None:
             return [shortened]
-    return _values(json_records(replace(file, end=SAMPLE_BYTES)))
+    return _values(json_records(replace(file, end=SAMPLE_BYTES)), most)
 
 
 def _shortened(file: LogFile) -> Mapping[str, Any] | None:
