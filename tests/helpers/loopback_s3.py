@@ -45,11 +45,20 @@ class LoopbackS3:
             return bytes(answer.read())
 
     def fault(
-        self, kind: str, path: str = "", *, method: str = "", every: int = 1, times: int = 10**9, code: str = "InternalError"
+        self,
+        kind: str,
+        path: str = "",
+        *,
+        method: str = "",
+        after: int = 0,
+        every: int = 1,
+        times: int = 10**9,
+        code: str = "InternalError",
     ) -> None:
-        """What happens to requests whose path matches: a status to answer, 'cut' (close the connection), 'late cut' (do it, then close), or
-        'unconditional' (as a server that does not know conditions)."""
-        self._send("POST", CONTROL, {"kind": kind, "path": path, "method": method, "every": every, "times": times, "code": code})
+        """What happens to requests whose path matches, after the first few: a status to answer, 'cut' (close the connection), 'late cut'
+        (do it, then close), or 'unconditional' (as a server that does not know conditions)."""
+        rule = {"kind": kind, "path": path, "method": method, "after": after, "every": every, "times": times, "code": code}
+        self._send("POST", CONTROL, rule)
 
     def whole(self) -> None:
         """No faults, and no requests so far."""
@@ -95,7 +104,7 @@ class _Application:
         kind = self._kind(method, path)
         if kind.isdigit():
             environment["wsgi.input"].read(int(environment.get("CONTENT_LENGTH") or 0))
-            start(f"{kind} No", [("Content-Type", "application/xml")])
+            start(f"{kind} No", [("Content-Type", "application/xml"), ("Retry-After", "1")])
             return [ERROR.format(self.rule["code"]).encode()]
         if kind == "unconditional":
             environment.pop("HTTP_IF_NONE_MATCH", None)
@@ -121,7 +130,8 @@ class _Application:
         if not rule or rule["method"] not in ("", method) or not re.search(rule["path"], path):
             return ""
         rule["met"] = rule.get("met", 0) + 1
-        return str(rule["kind"]) if rule["met"] % rule["every"] == 0 and rule["met"] <= rule["times"] * rule["every"] else ""
+        met = rule["met"] - rule["after"]
+        return str(rule["kind"]) if met > 0 and met % rule["every"] == 0 and met <= rule["times"] * rule["every"] else ""
 
 
 def serve() -> None:
