@@ -11,15 +11,15 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.trees.differences import differences
+from tratree_data.trees.json_differences import text_differences
 from tratree_data.trees.normalise import normalise, parse_rules
 from tratree_data.trees.siblings import Log, Testimony, Witness, named_in
 from tratree_data.trees.texts import one_array
 from tratree_data.trees.tree import build_tree
 
 PRESETS = (
-    "cd-prefix", "working-directory", "temporary-names", "identifiers", "timestamps", "argument-order", "quoting", "white-space",
-    "letter-case",
+    "comment-lines", "cd-prefix", "working-directory", "temporary-names", "identifiers", "timestamps", "argument-order", "quoting",
+    "white-space", "letter-case",
 )  # fmt: skip
 ANSWERS_ANYTHING = 5
 """From so many different actions on, a short observation that follows them says nothing about any of them."""
@@ -93,7 +93,7 @@ class ActionLog(Log):
     def _values(self, a: int, b: int) -> tuple[set[str], set[str]]:
         """In which words the two actions differ: what the answers may echo."""
         texts: pa.Array = self.texts
-        places = differences(texts[self.text[a]].as_py(), texts[self.text[b]].as_py())
+        places = text_differences(texts[self.text[a]].as_py(), texts[self.text[b]].as_py())
         if not places:
             return set(), set()
         return (

@@ -24,7 +24,8 @@ START, END = r"\A", r"\z"
 LINE, LINE_START, LINE_END, INNER = "line", "line start", "line end", "inner"
 """The anchors of a segment that is a line of its own, of one at an edge of a line, and of one within."""
 INNER_WORDS = 2
-"""Fixed words that a segment within a line needs: it has no other mark."""
+"""Fixed words that a segment within a line needs, if nothing else marks it off."""
+MARKED = re.compile(r"\([^()\n]+\)|\[[^\[\]\n]+\]|<[^<>\n]+>|\*[^*\n]+\*")
 WORDS = 12
 """Tokens that a slot's value has at most."""
 GAP = 2
@@ -48,13 +49,24 @@ class Segment:
     template: tuple[str, ...]  # one pattern per token
 
 
+@dataclass(frozen=True, order=True)
+class Field:
+    """A key of JSON that is ignored, or a list whose order is (json_parts.py)."""
+
+    kind: str
+    path: str
+
+
+Cause = Slot | Segment | Field
+
+
 @dataclass(frozen=True)
 class Difference:
     """One place in which two texts differ, and the rules (any of them suffices) that would see through it."""
 
     left: str
     right: str
-    causes: tuple[Slot | Segment, ...]
+    causes: tuple[Cause, ...]
     parts: tuple[int, ...] = ()
     """Of a span, which joins neighbouring places of one line: their numbers."""
 
@@ -133,7 +145,7 @@ def _explain(left: Sequence[str], right: Sequence[str], a: tuple[int, int], b: t
         yield Difference("".join(ours), "".join(theirs), slots if is_word else (*segments, *slots))
         return
     side, span = (left, a) if ours else (right, b)
-    alone = _segments(side, *span)
+    alone = _segments(side, *span, is_added=True)
     if not alone:
         yield Difference("".join(ours), "".join(theirs), ())
     for segment in alone:
@@ -171,15 +183,15 @@ def _context(nearest: list[str], edge: str) -> tuple[str, str]:
     return "".join(taken[::-1]), "".join(taken)
 
 
-def _segments(tokens: Sequence[str], start: int, end: int) -> list[Segment]:
-    """The segments that these tokens consist of; none where too little marks them off."""
+def _segments(tokens: Sequence[str], start: int, end: int, *, is_added: bool = False) -> list[Segment]:
+    """The segments that these tokens, which may be `added` in one text, consist of; none where too little marks them off."""
     region = list(tokens[start:end])
     before, after = tokens[start - 1] if start else "\n", tokens[end] if end < len(tokens) else "\n"
     if region[0] == "\n" and after == "\n" and len(region) > 1:
         region, before = region[1:], "\n"
     elif region[-1] == "\n" and before == "\n":
         region, after = region[:-1], "\n"
-    if before == after == "\n" and region and (len(tokens) > end or start):
+    if before == after == "\n" and region:
         return [Segment(LINE, _template(line)) for line in _lines(region) if line]
     if start == 0:
         return [Segment(START, _template(tokens[start:end]))]
@@ -188,7 +200,8 @@ def _segments(tokens: Sequence[str], start: int, end: int) -> list[Segment]:
     if before == "\n" or after == "\n":
         return [Segment(LINE_START if before == "\n" else LINE_END, _template(tokens[start:end]))]
     inner = Segment(INNER, _template(tokens[start:end]))
-    return [inner] if sum(pattern.isalpha() for pattern in inner.template) >= INNER_WORDS else []
+    words = sum(pattern.isalpha() for pattern in inner.template)
+    return [inner] if words >= INNER_WORDS or (is_added and MARKED.fullmatch("".join(tokens[start:end]).strip())) else []
 
 
 def _template(tokens: Sequence[str]) -> tuple[str, ...]:

@@ -40,6 +40,8 @@ class Futures:
             shared = {self.pairs[n].group for n in beside}
             by_rule, others = {n for n in by_rule if self.pairs[n].group in shared}, beside
         ours, theirs = self._agreements(by_rule), self._agreements(others)
+        if len(beside) < 4 * ENOUGH and not self.log.needs_next:  # other decisions have other futures
+            theirs |= {name: heard for name, heard in self._agreements(beside).items() if name != "scores"}
         unlike = self._agreements({n for n in apart if self.pairs[n].group in decisions})
         if self.log.needs_next and ours["next observations"][1] < ENOUGH:
             return Verdict(1.0, f"{ours['next observations'][1]} next observations say anything about it, and {ENOUGH} are needed")

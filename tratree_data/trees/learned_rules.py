@@ -12,20 +12,18 @@ for one of them is accepted if it passes four tests, which docs/trees.md explain
 Rules are learned in rounds, because every merge uncovers siblings below it.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
-from tratree_data.trees.differences import Difference, Segment, Slot, differences, tokens_of, values_pattern
+from tratree_data.trees.differences import Cause, Difference, Slot, tokens_of
 from tratree_data.trees.futures import Futures
+from tratree_data.trees.json_differences import text_differences
+from tratree_data.trees.repeated import THIN, repeated_groups
+from tratree_data.trees.screening import ENOUGH_DECISIONS, ENOUGH_TEXTS, Candidate, Suggestion, reason_against_values, screen, suggestion_of
 from tratree_data.trees.siblings import Log, Pair, pairs_of
-from tratree_data.trees.slots import Occurrences, is_referred_to, segment_rule, slot_rule
+from tratree_data.trees.slots import Occurrences
 
 ROUNDS = 6
 ENOUGH_PAIRS = 5
-ENOUGH_DECISIONS = 2
-ENOUGH_TEXTS = 3
-"""Different remaining texts that a segment comes with."""
 COMPARED_CHARACTERS = 30_000_000
 """What the token diffs of one round may read."""
 VALUES = ("timestamps", "durations", "temporary-names", "identifiers")
@@ -33,43 +31,17 @@ VALUES = ("timestamps", "durations", "temporary-names", "identifiers")
 SAME_WORDS = ("terminal-codes", "key-order")
 
 
-@dataclass
-class Suggestion:
-    """A rule, what speaks for it, and the reason why it was left out, if it was."""
-
-    rule: str
-    pairs: int
-    decisions: int
-    examples: tuple[tuple[str, str], ...]
-    futures: str = ""
-    rejected: str = ""
-    merges: int = 0
-    """Steps that join a node because of this rule, all others applied."""
-
-
-@dataclass
-class Candidate:
-    cause: Slot | Segment | str  # a preset's name for whole texts
-    values: Counter[str] = field(default_factory=Counter)
-    pairs: set[int] = field(default_factory=set)
-    places: set[tuple[int, int]] = field(default_factory=set)  # (pair, number of its difference)
-    decisions: set[int] = field(default_factory=set)
-    texts: set[str] = field(default_factory=set)
-    examples: dict[tuple[str, str], None] = field(default_factory=dict)
-    rule: str = ""
-    is_span: bool = False  # a place of several words
-    few_values: int = 0  # how many, if so few as a state may have
-
-
 def learn(log: Log, given: Sequence[str] = ()) -> list[Suggestion]:
     """Accepted rules in the order in which they apply, then those that were left out; `given` rules apply before all of them."""
     accepted: list[Suggestion] = []
     rejected: dict[str, Suggestion] = {}
+    repeated = False
     for _ in range(ROUNDS):
-        found, refused = _learn_once(log, [*given, *(suggestion.rule for suggestion in accepted)])
+        found, refused = _learn_once(log, [*given, *(suggestion.rule for suggestion in accepted)], repeated=repeated)
         rejected.update((suggestion.rule, suggestion) for suggestion in refused)
-        if not found:
+        if not found and (repeated or log.presets_first):
             break
+        repeated |= not found
         accepted += found
     accepted, superfluous = _prune(log, given, accepted)
     chosen = {suggestion.rule for suggestion in (*accepted, *superfluous)}
@@ -89,10 +61,19 @@ def _prune(log: Log, given: Sequence[str], accepted: list[Suggestion]) -> tuple[
     return accepted, superfluous
 
 
-def _learn_once(log: Log, rules: Sequence[str], without: frozenset[str] = frozenset()) -> tuple[list[Suggestion], list[Suggestion]]:
+def _learn_once(
+    log: Log, rules: Sequence[str], without: frozenset[str] = frozenset(), *, repeated: bool = False
+) -> tuple[list[Suggestion], list[Suggestion]]:
+    """`repeated`: where attempts share too little, what the same action led to at other places of a task is evidence too."""
     groups = log.groups(rules)
+    siblings = len(groups)
     texts = log.normalised(rules)
     pairs = list(pairs_of(groups, _numbered(log, texts)))
+    if repeated:
+        if len(pairs) >= THIN:
+            return [], []
+        groups = [*groups, *repeated_groups(log)]
+        pairs = list(pairs_of(groups, _numbered(log, texts)))
     against: list[Suggestion] = []
     if log.presets_first:
         passed, against = _judge(log, rules, _whole_texts(log, rules, [], pairs), [], pairs)
@@ -102,13 +83,13 @@ def _learn_once(log: Log, rules: Sequence[str], without: frozenset[str] = frozen
     texts = log.normalised([*rules, *(candidate.rule for candidate in notation)])
     found = _compare(log, texts, _numbered(log, texts), pairs)
     candidates = [candidate for candidate in _candidates(found, pairs) if len(candidate.pairs) >= ENOUGH_PAIRS]
-    kept, also_refused = _screen(log, texts, groups, candidates)
+    kept, also_refused = screen(log, texts, groups, candidates, pairs, siblings)
     kept = [*notation, *kept]
     kept += [] if log.presets_first else _whole_texts(log, rules, [candidate.rule for candidate in kept], pairs)
     passed, refused = _judge(log, rules, kept, [*against, *refused, *also_refused], pairs)
     failed = {suggestion.rule for suggestion in refused} & {candidate.rule for candidate in notation}
     if failed:  # what was learned beside it was learned from texts that it had rewritten
-        again, also_refused = _learn_once(log, rules, without | failed)
+        again, also_refused = _learn_once(log, rules, without | failed, repeated=repeated)
         return again, [*refused, *also_refused]
     return passed, refused
 
@@ -135,9 +116,9 @@ def _notation(
                 candidate.examples.setdefault((texts[a], texts[b]))
         if len(candidate.pairs) < ENOUGH_PAIRS or len(candidate.decisions) < ENOUGH_DECISIONS:
             continue
-        reason = _reason_against_values(log, candidate, Occurrences(preset, texts), groups) if preset in VALUES else ""
+        reason = reason_against_values(log, candidate, Occurrences(preset, texts), groups) if preset in VALUES else ""
         if reason:
-            refused.append(_suggestion(candidate, rejected=reason))
+            refused.append(suggestion_of(candidate, rejected=reason))
         else:
             kept.append(candidate)
             texts = rewritten
@@ -151,9 +132,9 @@ def _closer(a: str, b: str, new_a: str, new_b: str, same_words: bool) -> bool:
     return len(set(tokens_of(a)) ^ set(tokens_of(b))) > len(set(tokens_of(new_a)) ^ set(tokens_of(new_b)))
 
 
-def _compare(log: Log, texts: Sequence[str], same: Sequence[int], pairs: Sequence[Pair]) -> dict[int, list[Difference]]:
+def _compare(log: Log, texts: Sequence[str], same: Sequence[int], pairs: Sequence[Pair]) -> dict[int, Sequence[Difference]]:
     """{number of a pair: where its texts differ}, of differing pairs whose texts can be compared."""
-    known: dict[tuple[str, str], list[Difference] | None] = {}
+    known: dict[tuple[str, str], Sequence[Difference] | None] = {}
     found, read = {}, 0
     for n, pair in enumerate(pairs):
         if same[pair.a] == same[pair.b]:
@@ -163,15 +144,15 @@ def _compare(log: Log, texts: Sequence[str], same: Sequence[int], pairs: Sequenc
             read += len(key[0]) + len(key[1])
             if read > COMPARED_CHARACTERS:
                 break
-            known[key] = differences(*key)
+            known[key] = text_differences(*key)
         places = known[key]
         if places is not None:
             found[n] = places
     return found
 
 
-def _candidates(found: dict[int, list[Difference]], pairs: Sequence[Pair]) -> list[Candidate]:
-    made: dict[Slot | Segment, Candidate] = {}
+def _candidates(found: dict[int, Sequence[Difference]], pairs: Sequence[Pair]) -> list[Candidate]:
+    made: dict[Cause, Candidate] = {}
     for n, places in found.items():
         for number, place in enumerate(places):
             is_word = len(tokens_of(place.left)) == len(tokens_of(place.right)) == 1
@@ -187,66 +168,12 @@ def _candidates(found: dict[int, list[Difference]], pairs: Sequence[Pair]) -> li
     return [made[cause] for cause in sorted(made, key=lambda cause: (type(cause).__name__, str(cause)))]
 
 
-def _forms(cause: Slot | Segment) -> Iterable[Slot | Segment]:
+def _forms(cause: Cause) -> Iterable[Cause]:
     """The cause itself and, of a slot, the more general ones that know only one side."""
     yield cause
     if isinstance(cause, Slot):
         yield Slot(cause.left, "")
         yield Slot("", cause.right)
-
-
-def _screen(
-    log: Log, texts: Sequence[str], groups: Sequence[Sequence[int]], candidates: Sequence[Candidate]
-) -> tuple[list[Candidate], list[Suggestion]]:
-    """Those that pass support, variation and references, with their rules; slots in their most general form that passes."""
-    kept, refused = [], []
-    covered: set[tuple[int, int]] = set()
-    state: set[tuple[int, int]] = set()  # places whose values belong to the state, so that no wider slot may swallow them
-    order = sorted(
-        candidates,
-        key=lambda c: (c.is_span, isinstance(c.cause, Slot) and bool(c.cause.left and c.cause.right), -len(c.pairs), str(c.cause)),
-    )
-    for candidate in order:
-        if candidate.is_span and candidate.places & state:
-            continue
-        reason = _reason_against(log, texts, groups, candidate)
-        if not candidate.rule:
-            continue
-        is_general = isinstance(candidate.cause, Slot) and not (candidate.cause.left and candidate.cause.right)
-        if reason and not is_general:
-            refused.append(_suggestion(candidate, rejected=reason))
-            state |= candidate.places if isinstance(candidate.cause, Slot) and len(candidate.decisions) >= ENOUGH_DECISIONS else set()
-        elif not reason and not (isinstance(candidate.cause, Slot) and candidate.places <= covered):
-            kept.append(candidate)
-            covered |= candidate.places if isinstance(candidate.cause, Slot) else set()
-    return sorted(kept, key=lambda candidate: isinstance(candidate.cause, Slot)), refused  # segments apply before slots within them
-
-
-def _reason_against(log: Log, texts: Sequence[str], groups: Sequence[Sequence[int]], candidate: Candidate) -> str:
-    cause = candidate.cause
-    if isinstance(cause, Segment):
-        candidate.rule = segment_rule(cause)
-        if not candidate.rule:
-            return "too general"
-        others = len(candidate.decisions)
-        return "" if others >= ENOUGH_TEXTS else f"it comes at {others} decisions only, and {ENOUGH_TEXTS} are needed"
-    assert isinstance(cause, Slot)
-    values = {value for value in candidate.values if value}
-    pattern = values_pattern(values, left=cause.left, right=cause.right)
-    if pattern is None:
-        return ""
-    candidate.rule = slot_rule(cause, pattern)
-    if len(candidate.decisions) < ENOUGH_DECISIONS:
-        return f"it comes at {len(candidate.decisions)} decision only, and {ENOUGH_DECISIONS} are needed"
-    return _reason_against_values(log, candidate, Occurrences(candidate.rule, texts), groups)
-
-
-def _reason_against_values(log: Log, candidate: Candidate, occurrences: Occurrences, groups: Sequence[Sequence[int]]) -> str:
-    rate, count = occurrences.variation(log.text, groups)
-    if rate < log.variation:
-        return f"the values differ in {rate:.0%} of {count:,} pairs of siblings only, so they belong to the state"
-    candidate.few_values = occurrences.few(log.text)
-    return is_referred_to(occurrences, log)
 
 
 def _whole_texts(log: Log, rules: Sequence[str], learned: Sequence[str], pairs: Sequence[Pair]) -> list[Candidate]:
@@ -290,12 +217,7 @@ def _judge(
         worst = max(verdicts, key=lambda verdict: (verdict[0].shortfall, str(verdict[1].cause)))
         if worst[0].shortfall <= 0:
             passed = [(verdict, candidate, by_rule) for verdict, candidate, by_rule in verdicts if by_rule]
-            return [_suggestion(candidate, futures=verdict.words) for verdict, candidate, _ in passed], refused
+            return [suggestion_of(candidate, futures=verdict.words) for verdict, candidate, _ in passed], refused
         kept.remove(worst[1])
-        refused.append(_suggestion(worst[1], futures=worst[0].words, rejected=f"what comes next disagrees: {worst[0].words}"))
+        refused.append(suggestion_of(worst[1], futures=worst[0].words, rejected=f"what comes next disagrees: {worst[0].words}"))
     return [], refused
-
-
-def _suggestion(candidate: Candidate, *, futures: str = "", rejected: str = "") -> Suggestion:
-    examples = tuple(list(candidate.examples)[:3])
-    return Suggestion(candidate.rule, len(candidate.pairs), len(candidate.decisions), examples, futures, rejected)

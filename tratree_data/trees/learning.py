@@ -7,11 +7,14 @@ known about the other, until nothing changes.
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tratree_data.store.reader import Store
 from tratree_data.trees.action_siblings import ActionLog
-from tratree_data.trees.learned_rules import Suggestion, learn
+from tratree_data.trees.json_parts import IGNORE_KEY, leaves_of
+from tratree_data.trees.learned_rules import learn
 from tratree_data.trees.normalise import parse_rules
+from tratree_data.trees.screening import Suggestion
 from tratree_data.trees.settings import AUTO
 from tratree_data.trees.siblings import Log, read_tables
 
@@ -19,6 +22,11 @@ SAMPLED_TREES = 200
 TURNS = 3
 NAMES = ("temporary-names", "identifiers")
 """Presets that actions are seen through when observations are learned first: what only these name does not refer to a state."""
+
+SAMPLED_CALLS = 5_000
+ENOUGH_CALLS = 20
+OWN = 0.7
+"""Share of different values from which on a key's values are an agent's own words, as long as nothing else is known."""
 
 Learned = tuple[list[Suggestion], list[Suggestion]]
 
@@ -44,13 +52,24 @@ def learn_both(
     for turn in range(TURNS if observations and actions else 1):
         before = _accepted(seen), _accepted(done)
         if observations:
-            names = NAMES if actions and not turn else ()
+            names = (*NAMES, *_own_words(steps)) if actions and not turn else ()
             seen = learn(Log(rollouts, steps, [*action_rules, *_accepted(done), *names]), rules)
         if actions:
             done = learn(ActionLog(rollouts, steps, action_rules=(), rules=[*rules, *_accepted(seen)]), action_rules)
         if turn and (_accepted(seen), _accepted(done)) == before:
             break
     return seen, done
+
+
+def _own_words(steps: pa.Table) -> list[str]:
+    """Rules for the keys of calls that hold something else nearly every time, such as the reasons that an agent gives."""
+    values: dict[str, list[str]] = {}
+    for call in pc.unique(steps["action"]).to_pylist()[:SAMPLED_CALLS]:
+        for path, value in leaves_of(call):
+            values.setdefault(path, []).append(value)
+    return [
+        f"{IGNORE_KEY}:{path}" for path, held in sorted(values.items()) if len(held) >= ENOUGH_CALLS and len(set(held)) > OWN * len(held)
+    ]
 
 
 def _accepted(suggestions: Sequence[Suggestion]) -> list[str]:

@@ -1,11 +1,14 @@
 """The preset `list-order`: lists are equal whatever the order of their items, and texts whatever the order of their lines.
 
-Only the order of whole items is ignored: "a knife 3, a fork 1" equals "a fork 1, a knife 3", never "a knife 1, a fork 3".
+Only the order of whole items is ignored: "a knife 3, a fork 1" equals "a fork 1, a knife 3", never "a knife 1, a fork 3". Texts that
+contain JSON objects are left alone: `list-order:PATH` is for their lists (json_parts.py).
 """
 
 import re
 
 import pyarrow as pa
+
+from tratree_data.trees.json_parts import has_objects
 
 ITEM = r"(?:[^,;:.!?\n\[\](){}]|[.:](?=\w))+"
 """Without the marks at which sentences end, but for those within a word: README.md, 10:30."""
@@ -21,6 +24,8 @@ def sort_lists(texts: pa.Array) -> pa.Array:
 
 
 def sort_text(text: str) -> str:
+    if has_objects(text):
+        return text
     return "\n".join(sorted(LIST.sub(_sort_items, text).split("\n")))
 
 

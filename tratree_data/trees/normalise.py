@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from tratree_data.errors import BadInputError, suggest
 from tratree_data.trees.argument_order import sort_arguments, sort_keys
+from tratree_data.trees.json_parts import CHANGES, key_rule
 from tratree_data.trees.list_order import sort_lists
 
 Rule = Callable[[pa.Array], pa.Array]
@@ -54,6 +55,7 @@ PATTERNS: dict[str, tuple[tuple[str, str], ...]] = {
         (r"<shellId: \d+", "<shellId"),
     ),
     "quoting": ((r"\\?[\"'`]", "'"),),
+    "comment-lines": ((r"(?m)^[ \t]*#(?:[^!\n][^\n]*)?\n", ""),),
     "cd-prefix": ((r"\bcd +[^;&|]+?\s*&&\s*", ""),),
     "working-directory": ((rf"(^|[\s\"'=:(])(?:/(?:{WORKPLACES})(?:/[\w.@-]+)?/|\./|\$PWD/)", r"\1"),),
     "temporary-names": (
@@ -83,6 +85,9 @@ def parse_rules(rules: Sequence[str]) -> list[Rule]:
 def parse_rule(rule: str) -> tuple[Rule, ...]:
     if rule in PRESETS:
         return PRESETS[rule]
+    kind, _, path = rule.partition(":")
+    if kind in CHANGES and path and "=>" not in path:
+        return (key_rule(kind, path),)
     pattern, arrow, replacement = rule.partition("=>")
     if not arrow:
         raise BadInputError(f"Unknown normaliser {rule!r}.{suggest(rule, PRESETS)}\nNext: name a preset, or write PATTERN=>REPLACEMENT")

@@ -46,6 +46,7 @@ class Log:
     actions: list[str] = field(init=False)
     rollout: list[int] = field(init=False)
     last: list[int] = field(init=False)  # [rollouts] the row after its last
+    trees: list[str] = field(init=False)  # [rollouts]
     scores: list[float | None] = field(init=False)  # [rollouts]
     presets: Sequence[str] = field(init=False, default=WHOLE_TEXT)
     """Presets that are tried on whole texts."""
@@ -77,6 +78,7 @@ class Log:
         self.steps = self.steps.set_column(place, "action", compared)
         self.actions = compared.to_pylist()
         self.scores = self.rollouts["score"].to_pylist()
+        self.trees = self.rollouts["tree_id"].to_pylist()
         self.last = first[1:].tolist()
         self.rollout = [number for number, count in enumerate((first[1:] - first[:-1]).tolist()) for _ in range(count)]
         self.next_text = [*self.text[1:], NO_TEXT]

@@ -9,8 +9,8 @@ import pyarrow as pa
 from tratree_data.errors import quoted
 from tratree_data.store.release import open_dataset
 from tratree_data.trees.built_with import last_settings
-from tratree_data.trees.learned_rules import Suggestion
 from tratree_data.trees.learning import SAMPLED_TREES, learn_rules
+from tratree_data.trees.screening import Suggestion
 
 COLUMNS = pa.schema(
     [
