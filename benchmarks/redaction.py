@@ -25,6 +25,7 @@ import redaction_blind
 import redaction_blind_fifth
 import redaction_blind_fourth
 import redaction_blind_second
+import redaction_blind_sixth
 import redaction_blind_third
 from redaction_blind import SEED, Case, cases, parts_left
 from redaction_reference import apply_every_rule
@@ -43,6 +44,7 @@ BLIND = {
     "third": redaction_blind_third,
     "fourth": redaction_blind_fourth,
     "fifth": redaction_blind_fifth,
+    "sixth": redaction_blind_sixth,
 }
 SETS = {name: (module.SECRETS, module.LOOKALIKES) for name, module in BLIND.items()}
 DATA = Path(__file__).parents[2] / "shared/data"

@@ -94,6 +94,9 @@ def test_rules_and_column_names_are_printed_safely(tmp_path: Path, monkeypatch: 
         code, printed = run("sql", "d", f"SELECT 1 AS \"{ESCAPES}\", '{ESCAPES}' AS b", "--format", format)
         assert (code, OBEYED & set(printed)) == (0, set())
     assert json.loads(printed)["b"] == ESCAPES
+    invisible = "\u061c\u00ad\U000e0041\ufff9"
+    code, printed = run("sql", "d", f"SELECT '{invisible}' AS b", "--format", "json")
+    assert (printed.isascii(), json.loads(printed)["b"]) == (True, invisible)
 
 
 def test_a_message_quotes_at_most_a_little_of_a_huge_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from helpers.secret_corpus import look_alikes, secrets
 from helpers.shared_data import SHARED, needs_shared
 from helpers.shop import build_all, import_rows, trajectories
 
-from benchmarks import redaction_blind_fifth, redaction_blind_fourth, redaction_blind_third
+from benchmarks import redaction_blind_fifth, redaction_blind_fourth, redaction_blind_sixth, redaction_blind_third
 from benchmarks.redaction_blind import LOOKALIKES, cases, parts_left
 from benchmarks.redaction_blind import SECRETS as REDACTION_BLIND
 from benchmarks.redaction_reference import apply_every_rule
@@ -448,7 +448,28 @@ def test_the_secrets_of_a_set_that_was_once_held_back_are_found_and_its_look_ali
         "the key is missing_in_the_configuration_file",
         "Set PYTHONPATH to /srv/app1",
         '"value": "a1b2c3d4e5f6a7b8", "label": "Colour"',
+        "The user forgot login and password reset failed",
+        "queue.bind(exchange='x', routing_key='orders.created.v2')",
+        "socket.connect('127.0.0.1', 'orders', 'fast')",
+        "let token: String = next_token(input)?;",
+        "password: str = Field(min_length=12)",
+        "$ cat api/keys.py\nimport secrets_of_the_trade2",
+        "[::1]:8080 GET /index.html:12",
+        "config.secret.key is read from vault:kv2",
+        "exit code is 137",
     ],
 )
 def test_what_only_looks_like_the_newer_rules_stays(text: str) -> None:
     assert Redactor(load_rules()).redact_text(text, "here") == text
+
+
+def test_of_the_sixth_set_only_the_places_that_are_documented_are_missed() -> None:
+    rules = load_rules()
+    missed = []
+    for case in cases(redaction_blind_sixth.SECRETS, redaction_blind_sixth.LOOKALIKES):
+        after = Redactor(rules).redact_text(case.text, "here")
+        if case.secret is None:
+            assert after == case.text
+        elif parts_left(case, after) and any(map(str.isdigit, case.secret)):
+            missed.append(case.text)
+    assert {text.split()[0] for text in missed} <= {"|", "auth-user-pass"}, missed

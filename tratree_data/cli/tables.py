@@ -1,5 +1,6 @@
 """Prints tables to a terminal or a pipe: aligned text, JSON lines, CSV or Parquet. Untrusted text is shown, never interpreted."""
 
+import json
 import os
 import re
 import shutil
@@ -21,7 +22,7 @@ PIPED_WIDTH = 160
 CALL_WIDTH = 140
 SHORT_TEXT = 20
 GAP = 2
-UNPRINTABLE = re.compile(r"[\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+UNPRINTABLE = re.compile("[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\U000e0000-\U000e007f]")
 
 
 def print_table(table: pa.Table, format: str) -> None:
@@ -169,7 +170,7 @@ def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _escaped(text: str) -> str:
     """The same JSON without what a terminal may obey: JSON itself escapes only the first 32 characters."""
-    return UNPRINTABLE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def _csv(table: pa.Table) -> str:
