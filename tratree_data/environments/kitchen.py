@@ -100,13 +100,13 @@ class Kitchen:
         """Games that differ, found once per process."""
         with_gold = Kitchen()
         if not Kitchen.known:
-            seen: set[tuple[str, ...]] = set()
+            seen: set[tuple[str, str]] = set()
             found: dict[str, list[str]] = {}
             for split, (fold, seeds) in SEEDS.items():
                 found[split] = []
                 for number in seeds:
                     with_gold._generate(f"{fold}/{number}", gold=True)
-                    game = (with_gold._observation(), *map(str, with_gold.game.getGoldActionSequence()))
+                    game = (with_gold._observation(), str(with_gold.game.getGoldActionSequence().toString()))
                     if game not in seen:
                         seen.add(game)
                         found[split].append(f"{fold}/{number}")
