@@ -626,6 +626,19 @@ def test_a_cluster_that_does_not_answer_is_reported_at_once(monkeypatch: pytest.
         list(run_each(abs, [1], engine="ray"))
 
 
+def test_a_cluster_that_does_not_start_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine that is too busy, where Ray raises a plain Exception."""
+    ray = pytest.importorskip("ray", reason="needs the extra 'ray'")
+
+    def time_out(**_: object) -> None:
+        raise Exception("The current node timed out during startup. This could happen because the GCS has become overloaded.")
+
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(ray, "init", time_out)
+    with pytest.raises(TratreeError, match=r"^Ray could not start: The current node timed out during startup\.\nNext: .*--engine local$"):
+        list(run_each(abs, [1], engine="ray"))
+
+
 def test_a_head_of_ray_that_dies_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Before Ray ends the process."""
     monkeypatch.setattr(ray_cluster, "LOOK_SECONDS", 0)

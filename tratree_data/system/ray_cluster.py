@@ -132,6 +132,11 @@ def ray_session(workers: int | None) -> Iterator[Any]:
             raise TratreeError(
                 f"Ray found no cluster (RAY_ADDRESS={address}).\nNext: ray start --head, or export RAY_ADDRESS=HOST:PORT, or --engine local"
             ) from error
+        except Exception as error:  # Ray has no class of its own for this
+            why = str(error).partition(". ")[0] or type(error).__name__
+            raise TratreeError(
+                f"Ray could not start: {why}.\nNext: the same command when this machine is less busy, or --engine local"
+            ) from error
     try:
         yield ray
     except HeadGoneError:
