@@ -222,6 +222,7 @@ def records(**beside: Any) -> list[dict[str, Any]]:
         {"usage": {"reward": 1}},
         {"score": "good"},
         {"steps": [{"score": 1}]},
+        {"tests": {"passed": 1, "failed": 2}},
     ],
 )
 def test_a_doubtful_score_is_none(beside: dict[str, Any]) -> None:
@@ -387,3 +388,10 @@ def test_steps_without_messages_keep_the_order_of_their_keys(tmp_path: Path, bef
     assert [row["action"] for row in found] == ["go", "stop"]
     assert [row["observation"] for row in found] == (["start", "hall"] if before else ["", "start"])
     assert open_store(tmp_path / "d").sql("SELECT score, task_id FROM rollouts").to_pylist() == [{"score": 1.0, "task_id": "t1"}]
+
+
+def test_a_file_of_conversations_by_task_is_read(tmp_path: Path) -> None:
+    (tmp_path / "log.json").write_text(json.dumps({t: messages(t, r) for t, r in TASKS[1:]}))
+    import_log(tmp_path / "d", tmp_path / "log.json")
+    found = open_store(tmp_path / "d").sql("SELECT task_id, step_count FROM rollouts ORDER BY task_id").to_pylist()
+    assert found == [{"task_id": t, "step_count": 2} for t, _ in TASKS[1:]]

@@ -66,6 +66,8 @@ def _lists(value: Any, path: Path, is_whole: bool) -> Iterator[tuple[Path, list[
 
 def _is_map(value: dict[str, Any]) -> bool:
     """An object whose members are records under their ids, as their equal keys show."""
+    if len(value) > 2 and all(isinstance(member, list) and member and isinstance(member[0], dict) for member in value.values()):
+        return all(map(_is_conversation, list(value.values())[:LOOKED_AT]))
     members = [set(member) for member in value.values() if isinstance(member, dict)]
     if len(members) <= 2 or len(members) < len(value):
         return False

@@ -130,7 +130,8 @@ def _named(seen: tuple[Any, ...], names: Path, columns: Columns) -> dict[str, An
         shared = 0
         while shared < len(columns.rows) and path[: shared + 1] == columns.rows[: shared + 1] and shared + 1 <= len(path):
             shared += 1
-        value = names[shared - 1] if path[-1] == MEMBERS and shared == len(path) else seen[shared]
+        is_name = path[-1] == MEMBERS and shared == len(path) and ours != "messages"
+        value = names[shared - 1] if is_name else seen[shared]
         for part in path[shared:]:
             value = step(value, part)
         if value is not ABSENT:

@@ -22,6 +22,7 @@ NOT_ABOUT_THE_RUN = {
 }  # fmt: skip
 ENVELOPES = {"data", "payload", "response", "body", "result"}
 """What a server's answer is wrapped in: its `success` is about the request."""
+COUNTS = {"failed", "total", "errors", "skipped", "num_failed", "num_total"}
 LIMITS = ("max_score", "max_reward", "out_of", "total_points", "max_points", "max")
 TASKS = (
     "task_id", "taskid", "instance_id", "problem_id", "question_id", "example_id", "scenario_id", "case_id", "test_id", "prompt_id",
@@ -69,7 +70,7 @@ def _candidates(facts: Names, names: Sequence[str], messages: str) -> dict[str, 
         if not on_the_way or on_the_way[-1] not in names or NOT_ABOUT_THE_RUN & set(on_the_way):
             continue
         is_envelope = names_in(messages)[:1] and names_in(messages)[0] in ENVELOPES and len(on_the_way) == 1
-        if is_envelope or not (path.startswith(top) if top else True):
+        if is_envelope or _is_count(facts, path) or not (path.startswith(top) if top else True):
             continue
         try:
             scores = [
@@ -83,6 +84,13 @@ def _candidates(facts: Names, names: Sequence[str], messages: str) -> dict[str, 
         if scores.count(None) < len(scores):
             found[path] = scores
     return found
+
+
+def _is_count(facts: Names, path: str) -> bool:
+    """Whether it says how many passed, as other counts beside it show."""
+    beside = {names_in(other)[-1] for other in facts if other.rpartition(".")[0] == path.rpartition(".")[0] and names_in(other)}
+    is_number = any(isinstance(value, int | float) and not isinstance(value, bool) for value in facts[path])
+    return is_number and bool(beside & COUNTS)
 
 
 def _truth(value: Any, names: Sequence[str]) -> bool | None:
