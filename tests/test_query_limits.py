@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from helpers.small import make_store, tables
 
-from tratree_data.store.query_files import spill_folder
-from tratree_data.system.limits import memory_limited
+from tratree_data.system.limits import memory_limited, spill_folder
 
 ENDLESS = "SELECT jaro_similarity(repeat('a', 3000000), repeat('ba', 3000000))"
 HUGE = "SELECT sum(length(x)) FROM (SELECT unnest([repeat(i::VARCHAR, 4000000000) FOR i IN [1, 2, 3, 4, 5, 6, 7, 8, 9]]) AS x)"

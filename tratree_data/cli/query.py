@@ -77,9 +77,8 @@ def sql(
     """
     from tratree_data.cli.tables import print_table
     from tratree_data.store.queries import query_or_text
-    from tratree_data.store.query_files import memory_for_queries
     from tratree_data.store.release import open_dataset
-    from tratree_data.system.limits import GRACE, memory_limited, process_ended_after
+    from tratree_data.system.limits import GRACE, memory_for_queries, memory_limited, process_ended_after
 
     too_long = f"tratree: The query took longer than {time_limit:g} s and was stopped.\nNext: ask for fewer rows or shorter texts"
     with memory_limited(memory_for_queries()):

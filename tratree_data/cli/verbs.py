@@ -11,7 +11,6 @@ from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 
 import typer
-from rich.markup import escape
 
 from tratree_data.cli.typer_start import spare_pydantic
 from tratree_data.results import StageResult
@@ -73,6 +72,8 @@ def options(
 
 def report(result: StageResult) -> None:
     """Prints on stderr what a stage did."""
+    from rich.markup import escape
+
     heading, *notes = str(result).split("\n")
     messages.print(f"[bold]{result.stage}[/bold]{escape(heading.removeprefix(result.stage))}", soft_wrap=True)
     for note in notes:

@@ -26,11 +26,11 @@ from tratree_data.store.locations import Place
 from tratree_data.store.log import Source
 from tratree_data.store.manifest import Shard
 from tratree_data.store.parquet_files import SCRATCH
-from tratree_data.store.query_files import STAGE_MEMORY
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.staged import work_folder
 from tratree_data.store.writer import writing
 from tratree_data.system.engine import is_cluster, run_each
+from tratree_data.system.limits import STAGE_MEMORY
 from tratree_data.system.scratch import scratch_folder
 from tratree_data.system.settings import Engine
 

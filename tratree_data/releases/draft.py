@@ -29,9 +29,9 @@ from tratree_data.store.locations import Place, read_plain
 from tratree_data.store.log import Lineage
 from tratree_data.store.manifest import CHECKSUMS, DROPPED, MANIFEST, Shard, file_hash, read_checksums, read_manifest, release_store
 from tratree_data.store.parquet_files import write_parquet
-from tratree_data.store.query_files import STAGE_MEMORY
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import FORMAT_VERSION
+from tratree_data.system.limits import STAGE_MEMORY
 from tratree_data.system.safe_paths import is_plain_file
 
 WARNING = "Rules do not find every secret, and code and texts in sessions may be proprietary: publish only what you may."

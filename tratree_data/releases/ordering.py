@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from tratree_data.errors import BadInputError
 from tratree_data.files import read_text
-from tratree_data.store.query_files import STAGE_MEMORY
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema, table_schema
+from tratree_data.system.limits import STAGE_MEMORY
 
 CHUNK_BYTES = 256 * 2**20
 SPILL_BYTES = 32 * 2**20

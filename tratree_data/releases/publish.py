@@ -24,9 +24,9 @@ from tratree_data.releases.version_numbers import check_newer, check_not_withdra
 from tratree_data.results import StageResult
 from tratree_data.store.buckets import is_address
 from tratree_data.store.locations import place
-from tratree_data.store.query_files import STAGE_MEMORY
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.release import HUB, names_release, refuse_address
+from tratree_data.system.limits import STAGE_MEMORY
 from tratree_data.system.settings import takes
 
 LISTED = 10

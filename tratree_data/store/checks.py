@@ -12,11 +12,11 @@ from tratree_data.store.by_chunk import is_alone, need_reachable
 from tratree_data.store.locations import place
 from tratree_data.store.purges import MARK, begun_purge
 from tratree_data.store.queries import check_names
-from tratree_data.store.query_files import STAGE_MEMORY
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.release import corrupt_files, names_release, open_dataset
 from tratree_data.store.schemas import table_names, table_schema
 from tratree_data.system.engine import run_each
+from tratree_data.system.limits import STAGE_MEMORY
 from tratree_data.system.progress import progress
 from tratree_data.system.settings import EngineSettings, takes
 

@@ -3,7 +3,7 @@
 import os
 import stat
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # a query needs neither it nor the file systems that it impor
     import pyarrow.parquet as pq
 
 Place: TypeAlias = Path | BucketPath
+QUERY_PROTOCOL = "dataset"
 READ_AT_THE_END = 64 * 2**10
 """Where the footer of a Parquet file is: mostly one request finds all of it."""
 
@@ -33,6 +34,11 @@ def is_far(folder: Place) -> bool:
 def below(folder: Place, name: str | Path) -> Place:
     """`folder / name`; on this machine no part of it may be a link."""
     return folder / name if isinstance(folder, BucketPath) else inside(folder, name)
+
+
+def query_addresses(table: str, files: Sequence[str]) -> list[str]:
+    """The files of a table as a query names them: under names that do not reveal where the dataset is."""
+    return [f"{QUERY_PROTOCOL}://{table}/{i}.parquet" for i in range(len(files))]
 
 
 def size_at(file: Place) -> int:

@@ -9,19 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from fsspec import AbstractFileSystem
 
 from tratree_data.errors import BadInputError, TratreeError
 from tratree_data.store.buckets import is_address
-from tratree_data.store.locations import open_for_reading, read_ended
+from tratree_data.store.locations import QUERY_PROTOCOL, open_for_reading, query_addresses, read_ended
 
-PROTOCOL = "dataset"
-MEMORY_SHARE = 0.6
-STAGE_MEMORY = 2**30
-"""Bytes that a stage's own queries may use, so that its memory does not grow with the dataset; the rest goes to the disk."""
 ENDS_KEPT = 512
 """Of a bucket's files, at most 64 KiB each."""
 
@@ -29,19 +24,19 @@ ENDS_KEPT = 512
 class QueryFiles(AbstractFileSystem):  # type: ignore[misc]
     """File i of a table is called `dataset://table/i.parquet`."""
 
-    protocol = PROTOCOL
+    protocol = QUERY_PROTOCOL
     cachable = False
     trouble: TratreeError | None = None
     """What went wrong on the way to a file, in our words: DuckDB does not pass errors on."""
 
     def __init__(self, files: Mapping[str, tuple[str, ...]]) -> None:
         super().__init__()
-        self.paths = {f"{table}/{i}.parquet": path for table, paths in files.items() for i, path in enumerate(paths)}
+        self.paths = {
+            self._strip_protocol(address): path
+            for table, paths in files.items()
+            for address, path in zip(query_addresses(table, paths), paths, strict=True)
+        }
         self._end_of = lru_cache(ENDS_KEPT)(read_ended)
-
-    def addresses(self, table: str) -> list[str]:
-        """The files of a table as a query names them."""
-        return [f"{PROTOCOL}://{name}" for name in self.paths if name.startswith(f"{table}/")]
 
     def info(self, path: str, **_: Any) -> dict[str, Any]:
         name = self._strip_protocol(path)
@@ -93,13 +88,3 @@ class QueryFiles(AbstractFileSystem):  # type: ignore[misc]
                 return read_at(begin, length)
 
         return remembering
-
-
-def memory_for_queries() -> int:
-    """Bytes that a query may use: a share of the machine's memory."""
-    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * MEMORY_SHARE)
-
-
-def spill_folder(temporary: str) -> Path:
-    """Where DuckDB puts what does not fit into memory; it makes the folder when it needs it, and removes it. Nobody can guess its name."""
-    return Path(temporary) / f"tratree-query-{os.getpid()}-{os.urandom(8).hex()}"

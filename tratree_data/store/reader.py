@@ -20,9 +20,8 @@ import pyarrow as pa
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError, quoted, suggest
 from tratree_data.files import read_text
 from tratree_data.stages import COLLECTED, LATER_SCORES, STAGES, command_for
-from tratree_data.store.locations import Place, is_far, place
+from tratree_data.store.locations import Place, is_far, place, query_addresses
 from tratree_data.store.log import Source, Tables, delta_tables
-from tratree_data.store.query_files import QueryFiles, memory_for_queries, spill_folder
 from tratree_data.store.schemas import (
     arrow_schema,
     changed_since,
@@ -34,11 +33,13 @@ from tratree_data.store.schemas import (
     table_schema,
 )
 from tratree_data.store.views import create_views, mentions, tables_behind, view_names, views_for
-from tratree_data.system.limits import interrupted_after
+from tratree_data.system.limits import interrupted_after, memory_for_queries, spill_folder
 from tratree_data.system.parquet_sizes import trouble_of_file
 
-if TYPE_CHECKING:  # it imports pandas, and a query needs neither
+if TYPE_CHECKING:  # a query without tables needs neither
     import pyarrow.dataset as ds
+
+    from tratree_data.store.query_files import QueryFiles
 
 CHECKED_AT_ONCE = 16
 """Files of a bucket whose ends are fetched at the same time."""
@@ -188,6 +189,8 @@ class Store:
 
     def _trouble(self) -> TratreeError | None:
         """What went wrong far away, in our words: DuckDB makes a text with a traceback of it."""
+        if self.filesystem is None and "_query_files" not in vars(self):  # no query has opened a file yet
+            return None
         trouble: TratreeError | None = self._opened_by.trouble
         self._opened_by.trouble = None
         return trouble
@@ -209,7 +212,6 @@ class Store:
         session = duckdb.connect(
             config={"memory_limit": f"{self._memory() // 2**20}MiB", "temp_directory": str(spill_folder(gettempdir()))}
         )
-        session.register_filesystem(self._opened_by)
         self._add_lineage(session)
         session.execute("SET allowed_paths = $paths", {"paths": [file for table in self.sources for file in self.addresses(table)]})
         session.execute("SET enable_external_access = false")
@@ -218,8 +220,16 @@ class Store:
         return session
 
     @cached_property
+    def _reading_session(self) -> duckdb.DuckDBPyConnection:
+        """The session with the file system through which it reads; that takes long to load, and a query without tables needs none."""
+        self.session.register_filesystem(self._opened_by)
+        return self.session
+
+    @cached_property
     def _query_files(self) -> "QueryFiles | None":
         """The dataset's files, for reading only; those of a release on the Hub are opened by its own file system, which only reads."""
+        from tratree_data.store.query_files import QueryFiles
+
         return QueryFiles({table: source.files for table, source in self.sources.items()}) if self.filesystem is None else None
 
     @property
@@ -229,7 +239,8 @@ class Store:
 
     def addresses(self, table: str) -> Sequence[str]:
         """The table's files as a query names them."""
-        return self.sources[table].files if self._query_files is None else self._query_files.addresses(table)
+        files = self.sources[table].files
+        return files if self.filesystem is not None else query_addresses(table, files)
 
     def _add_lineage(self, session: duckdb.DuckDBPyConnection) -> None:
         """What made each table, beside the tables themselves: with which settings, from which versions of what."""
@@ -270,7 +281,9 @@ class Store:
         if not files:
             self.session.execute(create_statement(table))
             return
-        self.session.execute(f"CREATE OR REPLACE {'TABLE' if self.held else 'VIEW'} {table} AS SELECT * FROM {scan_sql(table, files)}")
+        self._reading_session.execute(
+            f"CREATE OR REPLACE {'TABLE' if self.held else 'VIEW'} {table} AS SELECT * FROM {scan_sql(table, files)}"
+        )
         for column, comment in table_schema(table).comments.items():
             self.session.execute(f"COMMENT ON COLUMN {table}.{column} IS {quote(comment)}")
 

@@ -5,12 +5,18 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 GRACE = 20.0
 """Seconds that a query has to end after it was interrupted, with the dataset opened before it and the answer written after it."""
 ADDRESSES = 4 * 2**30
 ADDRESSES_PER_CORE = 128 * 2**20
 """Address space that libraries and threads reserve without using it."""
+
+
+MEMORY_SHARE = 0.6
+STAGE_MEMORY = 2**30
+"""Bytes that a stage's own queries may use, so that its memory does not grow with the dataset; the rest goes to the disk."""
 
 
 def limit_memory(size: int) -> tuple[int, int] | None:
@@ -72,3 +78,13 @@ def interrupted_after(seconds: float | None, interrupt: Callable[[], object]) ->
         yield
     finally:
         timer.cancel()
+
+
+def memory_for_queries() -> int:
+    """Bytes that a query may use: a share of the machine's memory."""
+    return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * MEMORY_SHARE)
+
+
+def spill_folder(temporary: str) -> Path:
+    """Where DuckDB puts what does not fit into memory; it makes the folder when it needs it, and removes it. Nobody can guess its name."""
+    return Path(temporary) / f"tratree-query-{os.getpid()}-{os.urandom(8).hex()}"
