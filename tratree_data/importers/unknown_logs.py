@@ -4,14 +4,13 @@ A reader for a layout that many tools share (a list of messages) reads the names
 what was found by looking (path_guess.py) counts.
 """
 
-import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tratree_data.errors import BadInputError
+from tratree_data.errors import BadInputError, quoted
 from tratree_data.importers import openai_messages
 from tratree_data.importers.formats import GENERIC, Unrecognised, detect_format
 from tratree_data.importers.log_files import READ_ERRORS, JsonStream, LogFile, is_line_of_json, is_one_object, json_records
@@ -66,16 +65,16 @@ def _says_more(format: str, guess: Guess) -> bool:
 
 def _settled(guess: Guess, path: str | Path, directory: str | Path, options: Options) -> tuple[str, Options, str]:
     """What the user has to decide is asked for, with the command that says it."""
-    command = f"tratree import {shlex.quote(str(path))} {shlex.quote(str(directory))}"
+    command = f"tratree import {quoted(path)} {quoted(directory)}"
     if guess.choices:
         places = " and ".join(f"`{place}`" for place in guess.choices)
-        ways = "\nor: ".join(f"{command} --column {shlex.quote(f'messages={place}')}" for place in guess.choices)
+        ways = "\nor: ".join(f"{command} --column {quoted(f'messages={place}')}" for place in guess.choices)
         raise BadInputError(f"{path} holds different conversations, at {places}.\nNext: {ways}")
     if guess.scale is not None and options.score_scale is None and not options.clamp_scores and not options.mapped_rewards:
         low, high = guess.scale
         place = guess.columns["reward"]
         others = " ".join(
-            f"--column {shlex.quote(f'{ours}={theirs}')}" for ours, theirs in guess.columns.items() if ours not in ("reward", "success")
+            f"--column {quoted(f'{ours}={theirs}')}" for ours, theirs in guess.columns.items() if ours not in ("reward", "success")
         )
         raise BadInputError(
             f"{path}: the scores at `{place}` go to {high:g}, and a score is from 0 to 1.\n"
