@@ -122,7 +122,7 @@ def test_the_card_says_what_acted_where_and_whom_to_cite(release: Path) -> None:
     head = yaml.safe_load(text.split("\n---\n")[0].removeprefix("---\n"))
     assert head["language"] == ["en"]
     assert "arxiv:2507.18858" in head["tags"]
-    assert "What acted: 8 rollouts by agents whose models the logs do not name (imported); 4 rollouts by models (gpt-toy)." in text
+    assert "What acted: 8 rollouts by agents whose models the logs do not name; 4 rollouts by models (gpt-toy)." in text
     assert "**toyshop**. A shop for toys." in text
     assert "Shoes, bought by toys." in text
     cited = re.search(r"```bibtex\n(@misc.*?)```", text, re.DOTALL)
@@ -258,3 +258,33 @@ def test_on_the_hub_card_and_croissant_name_the_version(release: Path, tmp_path:
     assert metadata.url == "https://huggingface.co/datasets/org/toys"
     assert metadata.file_objects[0].content_url == "https://huggingface.co/datasets/org/toys/tree/v1.0.0"
     assert {files.contained_in[0] for files in metadata.file_sets} == {"repository"}
+
+
+def test_a_card_without_scores_claims_neither_successes_nor_failures(tmp_path: Path) -> None:
+    row = {"task_id": "t", "env": "e", "instruction": "Go.", "steps": [{"observation": "o", "action": "a"}]}
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row | {"trajectory_id": name}) + "\n" for name in "ab"))
+    import_log(tmp_path / "d", tmp_path / "log.jsonl")
+    build(tmp_path / "d", embedder="exact")
+    publish(tmp_path / "d", tmp_path / "r", version="1.0.0")
+    text = card_of(tmp_path / "r")
+    assert "2 attempts of agents at 1 task, merged into 1 tree of" in text
+    assert "by agents whose models the logs do not name. Version" in text
+    assert "No rollout has a score" in text
+    assert "never solved?" not in text
+    assert "successes and failures alike" not in text
+    assert "by imported" not in text
+
+
+def test_the_card_shows_a_pair_that_differs_in_more_than_punctuation(tmp_path: Path) -> None:
+    actions = {"a": ("I'm sorry.", 1.0), "b": ("I’m sorry!", 0.0), "c": ("Done.", 0.9)}
+    rows = [
+        {"task_id": task, "env": "e", "instruction": "Go.", "reward": reward, "steps": [{"observation": "o", "action": action}]}
+        for task, names in (("one", "ab"), ("two", "bc"))
+        for action, reward in (actions[name] for name in names)
+    ]
+    (tmp_path / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    import_log(tmp_path / "d", tmp_path / "log.jsonl")
+    build(tmp_path / "d", embedder="exact")
+    pairs(tmp_path / "d", kinds=["step"])
+    publish(tmp_path / "d", tmp_path / "r", version="1.0.0")
+    assert "A preference pair of kind `step`, from e, task two" in card_of(tmp_path / "r")

@@ -74,8 +74,8 @@ def test_a_dataset_grows_on(small: Path) -> None:
     vacuum(small, 0)
     with writing(small):
         append(small, COUNT)
-    assert "1 trees rebuilt, the others unchanged" in build(small, embedder="exact").notes
-    assert "1 trees are new or changed, the others were kept" in search(small).notes
+    assert "1 tree rebuilt, the others unchanged" in build(small, embedder="exact").notes
+    assert "1 tree new or changed, the others kept" in search(small).notes
     assert open_store(small).read("rollouts")["task_id"].to_pylist() == [f"task {number}" for number in range(COUNT, -1, -1)]
     tree = open_store(small).read("rollouts")["tree_id"][0].as_py()
     with writing(small):

@@ -172,7 +172,7 @@ def test_delete_takes_everything_of_a_task(dataset, tmp_path):
     assert before
     shutil.copy(before[0], before[0].with_name("part-00000000000000000000000000000000.parquet"))
     report = delete(copy, ["task-1"], purge=True)
-    assert report.notes[0] == "1 tasks with 4 rollouts deleted"
+    assert report.notes[0] == "1 task with 4 rollouts deleted"
     store = open_store(copy)
     for table in store.sources:
         if "tree_id" in store.read(table).column_names:

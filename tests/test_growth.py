@@ -134,11 +134,11 @@ def test_only_what_changed_is_worked_on_and_only_its_files_are_new(tmp_path: Pat
     add(directory, attempts(chance, [100, 101], 1000))
     notes = work(directory)
     for stage in ("search", "states", "pairs", "demonstrations"):
-        assert f"{stage}: 2 trees are new or changed, the others were kept" in notes
+        assert f"{stage}: 2 trees new or changed, the others kept" in notes
     for table, files in before.items():
         assert files < set(open_store(directory).sources[table].files), table
     add(directory, attempts(chance, [5], 2000))
-    assert "pairs: 1 trees are new or changed, the others were kept" in work(directory), "a file that Delta rewrote names no other tree"
+    assert "pairs: 1 tree new or changed, the others kept" in work(directory), "a file that Delta rewrote names no other tree"
     assert rows_of(open_store(directory)) == from_scratch(directory, 0.95)
     assert not any("kept" in note for note in work(directory, 0.5) if note.startswith("states")), "other settings, other rows"
 

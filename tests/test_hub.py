@@ -234,7 +234,7 @@ def test_publishing_sends_only_the_shards_that_differ(client, tmp_path):
     removed = next(path for path in client.repository("org/lean").resolve("main")[1] if path.startswith("data/steps/"))
     client.do(remove, "org/lean", removed)
     _, notes = client.do(publish, folder, "org/lean", "1.1.0", license="cc-by-4.0")
-    assert "1 trees are new or changed, the others were not read" in notes
+    assert "1 tree new or changed, the others not read" in notes
     assert removed in client.repository("org/lean").resolve("v1.1.0")[1]
     old, new = (client.repository("org/lean").resolve(tag)[1] for tag in ("v1.0.1", "v1.1.0"))
     assert {path for path in old if path.endswith(".parquet")} < set(new)

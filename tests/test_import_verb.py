@@ -361,7 +361,7 @@ def test_the_command(tmp_path):
     command = [sys.executable, "-m", "tratree_data.cli", "import", str(file), str(tmp_path / "d")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
-    assert "1 rollouts, 2 steps, 0 already there, 1 dropped" in done.stderr
+    assert "1 rollout, 2 steps, 0 already there, 1 dropped" in done.stderr
     assert "a.jsonl:2" in done.stderr
     bad = [*command[:-2], str(write(tmp_path / "bad.jsonl", [b"bad"])), str(tmp_path / "bad")]
     nothing = subprocess.run(bad, capture_output=True, text=True, check=False)
@@ -561,4 +561,4 @@ def test_a_log_without_rewards_is_read_and_has_no_scores(tmp_path: Path) -> None
     (tmp_path / "log.jsonl").write_text(json.dumps(row) + "\n")
     result = import_log(tmp_path / "d", tmp_path / "log.jsonl")
     assert result.counts["rollouts"] == 1
-    assert "Scores: 0 of 1 rollouts" in result.notes
+    assert "Scores: 0 of 1 rollout" in result.notes

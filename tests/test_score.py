@@ -48,8 +48,8 @@ def test_a_table_scores_what_has_no_score_and_every_stage_notices(tmp_path):
     assert open_store(directory).count("pairs") == 0
     result = score(directory, table(tmp_path / "s.csv", {"x0": 1, "x2": 0, "x3": 0.5, "y": 1}))
     assert result.counts == {"scored": 3, "already_there": 0, "without_verdict": 1, "dropped": 0}
-    assert "s.csv: 1 rows match no rollout: y" in result.notes
-    assert "s.csv has no score for 1 rollouts: x1" in result.notes
+    assert "s.csv: 1 row without a rollout: y" in result.notes
+    assert "s.csv has no score for 1 rollout: x1" in result.notes
     assert scores(directory) == {"x0": 1.0, "x1": None, "x2": 0.0, "x3": 0.5}
     assert own(directory) == [None] * 4
     assert stages_out_of_date(open_store(directory)) == ["build", "search", "pairs"]
@@ -72,7 +72,7 @@ def test_few_new_scores_rebuild_their_trees_only(tmp_path):
     import_log(tmp_path / "d", tmp_path / "log.jsonl")
     build(tmp_path / "d")
     score(tmp_path / "d", table(tmp_path / "s.csv", {"x3": 1}))
-    assert "1 trees rebuilt, the others unchanged" in build(tmp_path / "d").notes
+    assert "1 tree rebuilt, the others unchanged" in build(tmp_path / "d").notes
     score(tmp_path / "d", table(tmp_path / "s.csv", {"x3": 0.25}))
     build(tmp_path / "d")
     sums = open_store(tmp_path / "d").sql("SELECT sum(score_sum) AS s FROM nodes WHERE parent_id IS NULL")
@@ -88,7 +88,7 @@ def test_the_logs_own_score_counts_unless_it_is_overridden_and_the_latest_source
     first = table(tmp_path / "a.csv", {"x0": 0, "x1": 0.25})
     result = score(directory, first)
     assert scores(directory) == {"x0": 0.75, "x1": 0.25}
-    assert "1 rollouts have a score of their own, which counts; --override counts these instead" in result.notes
+    assert "1 rollout with a score from the log, which counts; --override counts these instead" in result.notes
     score(directory, table(tmp_path / "b.csv", {"x1": 0.5}))
     assert scores(directory) == {"x0": 0.75, "x1": 0.5}
     score(directory, first, override=True)

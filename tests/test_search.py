@@ -329,7 +329,7 @@ def test_a_grown_dataset_has_only_its_new_trees_searched(tmp_path: Path) -> None
     search(tmp_path / "d")
     grow(tmp_path / "d", tmp_path / "second.jsonl", range(40, 44))
     grown = search(tmp_path / "d")
-    assert "4 trees are new or changed, the others were kept" in grown.notes
+    assert "4 trees new or changed, the others kept" in grown.notes
     grow(tmp_path / "whole", tmp_path / "first.jsonl", range(40))
     grow(tmp_path / "whole", tmp_path / "second.jsonl", range(40, 44))
     whole = search(tmp_path / "whole")

@@ -213,7 +213,7 @@ def test_observations_that_answer_everything_are_no_state(tmp_path: Path) -> Non
     assert SILENT not in store.read("states")["observation"].to_pylist()
     dropped = store.sql("SELECT reason, detail FROM dropped WHERE stage = 'states'").to_pylist()
     assert dropped == [{"reason": "uninformative", "detail": f"8 steps whose observation says nothing about the state, such as {SILENT!r}"}]
-    assert any("1 rollouts without a score" in note for note in report.notes)
+    assert any("1 rollout without a score" in note for note in report.notes)
     assert store.sql("SELECT count(*) AS n FROM step_credits WHERE state_id IS NULL AND method LIKE 'gigpo%'").to_pylist() == [{"n": 6}]
 
 
@@ -238,7 +238,7 @@ def test_normalisers_are_those_of_the_trees_unless_named(tmp_path: Path) -> None
 def test_a_crowd_in_one_state_is_bounded(tmp_path: Path) -> None:
     make_store(tmp_path, *tables([("t", 0, 1.0, [("same", "", f"do {i % 3}") for i in range(20_000)]), ("t", 1, 0.0, [("same", "", "x")])]))
     notes = states(tmp_path, history=("0", "2"), method=METHODS).notes
-    assert notes == ("in 1 tasks most steps are in one state, up to 20,001: --history 1 separates them",)
+    assert notes == ("in 1 task most steps are in one state, up to 20,001: --history 1 separates them",)
     assert open_store(tmp_path).sql("SELECT max(visits) AS n FROM states WHERE history = '0'").to_pylist() == [{"n": 20_001}]
 
 
@@ -246,7 +246,7 @@ def test_cycles_self_loops_and_lonely_attempts_are_reported(tmp_path: Path) -> N
     loop = [("a", "", "stay"), ("a", "", "stay"), ("b", "", "back"), ("a", "", "go"), ("b", "", "end")]
     make_store(tmp_path, *tables([("t", 0, 1.0, loop)]))
     notes = states(tmp_path, method=METHODS).notes
-    assert notes == ("1 tasks have one attempt, so their steps are compared with nothing but each other",)
+    assert notes == ("1 task with one attempt, whose steps are compared with nothing but each other",)
     store = open_store(tmp_path)
     rows = store.sql("SELECT observation, visits, distance FROM states ORDER BY 1").to_pylist()
     assert [tuple(row.values()) for row in rows] == [("a", 3, 2), ("b", 2, 1)]

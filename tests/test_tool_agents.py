@@ -139,7 +139,7 @@ def test_an_agent_whose_answers_cannot_be_carried_out_is_reported_with_the_reaso
 
     result = explore(tmp_path / "data", corridor.Corridor, wrong, attempts=1, tasks=1, max_steps=2)
     assert result.notes[-1] == "2 of 2 actions were invalid, the first '(no action)', and the environment answered: act needs action."
-    assert str(result).splitlines()[0] == "explore: 1 rollouts, 2 steps"
+    assert str(result).splitlines()[0] == "explore: 1 rollout, 2 steps"
     assert result.notes[-1] in str(result)
 
 

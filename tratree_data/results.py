@@ -4,6 +4,11 @@ from dataclasses import dataclass
 from typing import Any
 
 
+def counted(count: int, nouns: str) -> str:
+    """'1 tree', '2,000 trees': a number and what it counts, which is given in the plural."""
+    return f"{count:,} {nouns.removesuffix('s') if count == 1 else nouns}"
+
+
 @dataclass(frozen=True)
 class StageResult:
     """What a stage did; `changed` is False if its inputs and settings were the same as in its last run."""
@@ -15,7 +20,7 @@ class StageResult:
 
     def __str__(self) -> str:
         """As the command line prints it."""
-        counts = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in self.counts.items())
+        counts = ", ".join(counted(count, name.replace("_", " ")) for name, count in self.counts.items())
         heading = f"{self.stage}: {counts}" if self.changed else f"{self.stage}: nothing to do ({counts})"
         return "\n".join([heading, *(f"  {note}" for note in self.notes)])
 

@@ -1,5 +1,12 @@
--- The pair that is easiest to read: one diverging step, the widest margin, the shortest prompt; with the last thing that both sides saw.
-WITH chosen AS (SELECT pair_id FROM pairs ORDER BY kind = 'step' DESC, len(prompt) > 1 DESC, margin DESC, len(prompt), pair_id LIMIT 1)
+-- The pair that is easiest to read: one diverging step, in words and not only in punctuation, the widest margin, the shortest prompt; with the last thing that both sides saw.
+WITH words AS (
+    SELECT pair_id, kind, prompt, margin,
+        regexp_replace(lower(chosen[1]::VARCHAR), '[\p{P}\p{S}\p{Z}]', '', 'g') <> regexp_replace(lower(rejected[1]::VARCHAR), '[\p{P}\p{S}\p{Z}]', '', 'g') AS differ
+    FROM pairs
+),
+chosen AS (
+    SELECT pair_id FROM words ORDER BY kind IN ('step', 'anchor') DESC, kind = 'step' DESC, differ DESC, len(prompt) > 1 DESC, margin DESC, len(prompt), pair_id LIMIT 1
+)
 SELECT
     pairs.environment, pairs.task_id, kind, len(prompt) AS turns, chosen_score, rejected_score,
     prompt[-1] AS prompt, chosen[1] AS chosen, rejected[1] AS rejected,

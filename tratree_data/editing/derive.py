@@ -19,7 +19,7 @@ from tratree_data.environments.exploration_options import exploration_lineage
 from tratree_data.errors import BadInputError, NotFoundError, quoted, suggest
 from tratree_data.files import read_text
 from tratree_data.ids import content_id, tree_id
-from tratree_data.results import StageResult
+from tratree_data.results import StageResult, counted
 from tratree_data.store.locations import Place
 from tratree_data.store.purges import Purge, begin_purge, begun_purge, command_id, end_purge
 from tratree_data.store.reader import Store, open_store
@@ -73,7 +73,7 @@ def split(directory: str | Path, out: str | Path, fractions: Mapping[str, float]
     with _new_dataset(out, store) as folder:
         result = _write(folder, "split", [selection], {"from": [_origin(store)], "fractions": dict(fractions), "by": by, "seed": seed})
     counts = {name: list(chosen.values()).count(name) for name in fractions}
-    return _with_notes(result, (", ".join(f"{name} {count:,} tasks" for name, count in counts.items()),))
+    return _with_notes(result, (", ".join(f"{name} {counted(count, 'tasks')}" for name, count in counts.items()),))
 
 
 def parse_fractions(texts: Sequence[str]) -> dict[str, float]:
@@ -111,7 +111,7 @@ def filter(directory: str | Path, out: str | Path, where: str = "true", *, exclu
     selection = Selection(store, kept.sort_by([(name, "ascending") for name in KEYS]), _whole(every, kept))
     with _new_dataset(out, store) as folder:
         result = _write(folder, "filter", [selection], {"from": [_origin(store)], "where": where} | _excluded(exclude))
-    return _with_notes(result, (f"{every.num_rows - kept.num_rows:,} of {every.num_rows:,} rollouts left out",))
+    return _with_notes(result, (f"{every.num_rows - kept.num_rows:,} of {counted(every.num_rows, 'rollouts')} left out",))
 
 
 def _rollouts_in(path: Path) -> list[str]:
@@ -144,7 +144,7 @@ def delete(directory: str | Path, tasks: Sequence[str], *, environment: str = ""
         if purge:
             remove_unneeded(folder, keep_days=0)
             end_purge(folder)
-    return _with_notes(result, (f"{len(gone):,} tasks with {every.num_rows - kept.num_rows:,} rollouts deleted",))
+    return _with_notes(result, (f"{counted(len(gone), 'tasks')} with {counted(every.num_rows - kept.num_rows, 'rollouts')} deleted",))
 
 
 def _write(

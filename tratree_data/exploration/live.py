@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tratree_data.exploration.attempt import FAILURES, Finished
+from tratree_data.results import counted
 from tratree_data.system.plain_text import shorten
 
 REDRAW_SECONDS = 0.25
@@ -94,7 +95,7 @@ class Live:
         """The run in a few lines."""
         seconds = time.monotonic() - self.started
         before = f"; {self.done_before:,} existed before" if self.done_before else ""
-        lines = [f"{sum(self.ends.values()):,} rollouts in {seconds:.1f} s{before}"]
+        lines = [f"{counted(sum(self.ends.values()), 'rollouts')} in {seconds:.1f} s{before}"]
         if self.scored:
             lines.append(f"{self.successes / self.scored:.1%} solved, mean score {self.score_sum / self.scored:.3f}")
         if self.tokens:

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.importers.log_records import Record, StreamedSteps
+from tratree_data.results import counted
 
 LOW_SCORES = 0.05
 MANY_EMPTY = 0.05
@@ -76,8 +77,9 @@ class ImportSummary:
         if self.log_name:
             yield f"Environment: {self.log_name}, as the log is called, which names none; --environment NAME gives it another name"
         span = f", from {self.lowest:g} to {self.highest:g}" if self.scored else ""
-        yield f"Scores: {self.scored:,} of {self.rollouts:,} rollouts{span}"
-        yield f"Longest rollout: {self.longest:,} steps ({self.longest_source}); empty actions: {self.empty_actions:,} of {self.steps:,}"
+        yield f"Scores: {self.scored:,} of {counted(self.rollouts, 'rollouts')}{span}"
+        longest = f"{counted(self.longest, 'steps')} ({self.longest_source})"
+        yield f"Longest rollout: {longest}; empty actions: {self.empty_actions:,} of {self.steps:,}"
         if self.duplicates:
             yield f"{self.duplicates:,} rollouts are there in another format: kept with duplicate_of, and left out by build"
         yield from self._warnings(dropped)

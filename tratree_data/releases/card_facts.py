@@ -11,6 +11,7 @@ from tratree_data.files import read_text
 from tratree_data.messages import row_text
 from tratree_data.releases.about import About
 from tratree_data.releases.markdown import preformatted
+from tratree_data.results import counted
 from tratree_data.store.manifest import Manifest
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
@@ -27,8 +28,10 @@ ACTORS = {
     "scripted": "scripts ({names}), which are not language models",
     "expert": "experts that know the solution",
     "model": "models ({names})",
-    "unknown": "agents whose models the logs do not name ({names})",
+    "unknown": "agents whose models the logs do not name{names}",
 }
+UNNAMED = "imported"
+"""The agent of rollouts whose log names none."""
 WRITTEN_BY_SCRIPTS = "Scripts wrote the thoughts and actions from templates, not language models; environments wrote the observations."
 WRITTEN_BY_AGENTS = "Agents wrote the thoughts and actions, and environments the observations; nobody has read them all."
 
@@ -41,12 +44,17 @@ def ask(store: Store, name: str) -> list[dict[str, Any]]:
 def actors(store: Store) -> tuple[str, str]:
     """(what acted, who wrote the texts)"""
     rows = ask(store, "card_actors")
-    parts = [f"{row['rollouts']:,} rollouts by {ACTORS[row['actor']].format(names=_names(row['names']))}" for row in rows]
+    parts = [
+        f"{counted(row['rollouts'], 'rollouts')} by {ACTORS[row['actor']].format(names=_names(row['names'], row['actor']))}" for row in rows
+    ]
     only_scripts = {row["actor"] for row in rows} <= {"scripted", "expert"}
     return "; ".join(parts), WRITTEN_BY_SCRIPTS if only_scripts else WRITTEN_BY_AGENTS
 
 
-def _names(names: list[str]) -> str:
+def _names(names: list[str], actor: str) -> str:
+    if actor == "unknown":
+        own = [name for name in names if name != UNNAMED]
+        return f" ({_names(own, 'agent')})" if own else ""
     more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
     return ", ".join(names[:NAMES_SHOWN]) + more
 
@@ -54,7 +62,7 @@ def _names(names: list[str]) -> str:
 def judges(store: Store) -> str:
     """Whose word the scores are."""
     given = ask(store, "card_judges") if store.has("rollout_scores") else []
-    sources = ", ".join(f"{row['source']} ({row['rollouts']:,} rollouts)" for row in given)
+    sources = ", ".join(f"{row['source']} ({counted(row['rollouts'], 'rollouts')})" for row in given)
     own = store.sql("SELECT count(*) AS n FROM rollouts WHERE score IS NOT NULL")["n"][0].as_py()
     words = [f"Scores were given afterwards by {sources}"] if given else []
     words += (
@@ -65,7 +73,7 @@ def judges(store: Store) -> str:
 
 def imported(store: Store) -> str:
     """From which logs the rollouts come; nothing if they were explored."""
-    return ", ".join(f"{row['format']} ({row['rollouts']:,} rollouts)" for row in ask(store, "card_formats"))
+    return ", ".join(f"{row['format']} ({counted(row['rollouts'], 'rollouts')})" for row in ask(store, "card_formats"))
 
 
 def environments(store: Store, about: About) -> list[dict[str, str]]:

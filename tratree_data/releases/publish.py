@@ -21,7 +21,7 @@ from tratree_data.releases.previous import find_previous, take_over
 from tratree_data.releases.settings import PublishSettings
 from tratree_data.releases.target import Target, find_target
 from tratree_data.releases.version_numbers import check_newer, check_not_withdrawn, check_version
-from tratree_data.results import StageResult
+from tratree_data.results import StageResult, counted
 from tratree_data.store.buckets import is_address
 from tratree_data.store.locations import place
 from tratree_data.store.reader import Store, open_store
@@ -62,7 +62,7 @@ def publish(directory: str | Path, settings: PublishSettings) -> StageResult:
                 return StageResult("publish", False, draft.counts(), (note,))
             write_texts(draft, version)
             place.put(folder, version, previous.version if previous else "", draft.kept)
-    notes = (f"{len(grown.trees):,} trees are new or changed, the others were not read",) if grown else ()
+    notes = (f"{counted(len(grown.trees), 'trees')} new or changed, the others not read",) if grown else ()
     return StageResult("publish", True, draft.counts(), (*_notes(draft, target, version), *notes))
 
 

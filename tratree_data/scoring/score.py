@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from tratree_data.errors import BadInputError, quoted
 from tratree_data.messages import messages_of_steps
-from tratree_data.results import StageResult
+from tratree_data.results import StageResult, counted
 from tratree_data.scoring.judge import Judge
 from tratree_data.scoring.settings import ScoreSettings
 from tratree_data.scoring.verdict import Verdict, read_verdict
@@ -198,9 +198,9 @@ class _Scoring:
     def notes(self) -> Iterator[str]:
         table = self.source.table
         if table is not None and table.unmatched:
-            yield f"{table.name}: {len(table.unmatched):,} rows match no rollout: {name_some(table.unmatched)}"
+            yield f"{table.name}: {counted(len(table.unmatched), 'rows')} without a rollout: {name_some(table.unmatched)}"
         if self.unmatched:
-            yield f"{self.source.name} has no score for {len(self.unmatched):,} rollouts: {name_some(self.unmatched)}"
+            yield f"{self.source.name} has no score for {counted(len(self.unmatched), 'rollouts')}: {name_some(self.unmatched)}"
         if self.problems:
             rollout, reason, detail = self.problems[0]
             yield f"{len(self.problems):,} verdicts were not usable, the first, of {rollout}: {reason}, {detail}"
@@ -210,7 +210,7 @@ class _Scoring:
             {"source": self.source.name},
         )
         if own["n"][0].as_py():
-            yield f"{own['n'][0].as_py():,} rollouts have a score of their own, which counts; --override counts these instead"
+            yield f"{counted(own['n'][0].as_py(), 'rollouts')} with a score from the log, which counts; --override counts these instead"
         if self.counts["scored"]:
             yield f"Next: tratree run trees {quoted(self.directory)}, or tratree build {quoted(self.directory)}"
 

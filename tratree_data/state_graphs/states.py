@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.errors import BadInputError
-from tratree_data.results import StageResult
+from tratree_data.results import StageResult, counted
 from tratree_data.stages import stage
 from tratree_data.state_graphs.compared import Compared, Comparing, Facts, read_facts
 from tratree_data.state_graphs.grouping import WHOLE, group
@@ -206,7 +206,7 @@ def _dropped(facts: Facts) -> list[tuple[str, str, str]]:
     examples = facts.table["observation"].take(pa.array(silent[at])).to_pylist()
     names = facts.tree_ids(silent[at]).to_pylist()
     return [
-        (name, "uninformative", f"{count:,} steps whose observation says nothing about the state, such as {text!r}")
+        (name, "uninformative", f"{counted(count, 'steps')} whose observation says nothing about the state, such as {text!r}")
         for name, count, text in zip(names, counts.tolist(), examples, strict=True)
     ]
 
@@ -217,13 +217,15 @@ def _notes(store: Store, unscored: int) -> tuple[str, ...]:
     if silent:
         notes.append(f"{silent:,} tasks have steps whose observation says nothing: SELECT * FROM dropped WHERE stage = 'states'")
     if unscored:
-        notes.append(f"{unscored:,} rollouts without a score have no credit")
+        notes.append(f"{counted(unscored, 'rollouts')} without a score, and so without credit")
     (found,) = query(store, "state_notes", crowd=CROWD).to_pylist()
     if found["merges"]:
         judged = f"of {found['judged']:,} actions taken after both, {found['contradicted']:,} led elsewhere"
         notes.append(f"{found['merges']:,} observations count as a similar one ({judged}): tratree audit DIR, or FROM state_merges")
     if found["lonely"]:
-        notes.append(f"{found['lonely']:,} tasks have one attempt, so their steps are compared with nothing but each other")
+        notes.append(f"{counted(found['lonely'], 'tasks')} with one attempt, whose steps are compared with nothing but each other")
     if found["crowded"]:
-        notes.append(f"in {found['crowded']:,} tasks most steps are in one state, up to {found['most']:,}: --history 1 separates them")
+        notes.append(
+            f"in {counted(found['crowded'], 'tasks')} most steps are in one state, up to {found['most']:,}: --history 1 separates them"
+        )
     return tuple(notes)

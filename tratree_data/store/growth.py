@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.errors import TratreeError
+from tratree_data.results import counted
 from tratree_data.stages import LATER_SCORES
 from tratree_data.store.freshness import last_lineage, same_settings
 from tratree_data.store.locations import open_parquet
@@ -46,7 +47,7 @@ class Growth:
 
 
 def growth_notes(growth: Growth | None) -> tuple[str, ...]:
-    return () if growth is None else (f"{len(growth.trees):,} trees are new or changed, the others were kept",)
+    return () if growth is None else (f"{counted(len(growth.trees), 'trees')} new or changed, the others kept",)
 
 
 def grown_since(store: Store, stage: str, writes: Sequence[str], settings: Mapping[str, Any], reads: Mapping[str, int]) -> Growth | None:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.errors import TratreeError
-from tratree_data.results import StageResult
+from tratree_data.results import StageResult, counted
 from tratree_data.store.by_chunk import Add, is_alone, run_by_chunk
 from tratree_data.store.freshness import is_current, last_lineage, versions_read
 from tratree_data.store.outcomes import read_outcomes, store_as_read
@@ -204,18 +204,18 @@ def _count_trees(store: Store) -> dict[str, int]:
 
 def _notes(done: Iterable[Built], model: Embedder | None, threshold: float, changed: Sequence[str] | None) -> tuple[str, ...]:
     done = list(done)
-    counted = ("steps", "distinct", "embedded", "cached", "merged_by_similarity", "merged_as_normalised", "embedding_seconds")
-    totals = {name: sum(getattr(built, name) for built in done) for name in counted}
-    notes = [f"{totals['steps']:,} steps, {totals['distinct']:,} distinct observations"]
+    summed = ("steps", "distinct", "embedded", "cached", "merged_by_similarity", "merged_as_normalised", "embedding_seconds")
+    totals = {name: sum(getattr(built, name) for built in done) for name in summed}
+    notes = [f"{counted(totals['steps'], 'steps')}, {counted(totals['distinct'], 'distinct observations')}"]
     if model is not None:
         notes.append(
-            f"{model.name}, cosine ≥ {threshold:g}: {totals['embedded']:,} observations embedded, {totals['cached']:,} from the cache, "
-            f"{totals['merged_by_similarity']:,} steps merged by similarity"
+            f"{model.name}, cosine ≥ {threshold:g}: {counted(totals['embedded'], 'observations')} embedded, "
+            f"{totals['cached']:,} from the cache, {counted(totals['merged_by_similarity'], 'steps')} merged by similarity"
         )
         if totals["embedded"] > totals["embedding_seconds"] > 1:
             notes.append(f"{totals['embedded'] / totals['embedding_seconds']:.0f} observations embedded per second")
     if totals["merged_as_normalised"]:
         notes.append(f"{totals['merged_as_normalised']:,} steps merged because their normalised texts are equal: tratree sql DIR merges")
     if changed is not None:
-        notes.append(f"{len(changed):,} trees rebuilt, the others unchanged")
+        notes.append(f"{counted(len(changed), 'trees')} rebuilt, the others unchanged")
     return tuple(notes)

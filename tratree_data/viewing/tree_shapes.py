@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from textwrap import wrap
 from xml.sax.saxutils import escape
 
+from tratree_data.results import counted
 from tratree_data.store.reader import Store
 from tratree_data.system.plain_text import one_line, shorten
 from tratree_data.viewing.colours import FAINT, GREY, INK, LINE, SOFT, STAR, value_colour
@@ -87,7 +88,7 @@ def tree_picture(tree: Tree, rows: int = MOST_ROWS) -> Picture:
     mean = (
         "no scores" if task["mean_score"] is None else f"mean score {task['mean_score']:.2f}, solved {task['solved']} of {task['attempts']}"
     )
-    facts = f"{task['attempts']} rollout{'s' * (task['attempts'] != 1)}, {len(tree.nodes)} nodes, {mean}"
+    facts = f"{counted(task['attempts'], 'rollouts')}, {counted(len(tree.nodes), 'nodes')}, {mean}"
     shapes: list[Shape] = [Words(MARGIN, 30 + 19 * i, line, 14, bold=True) for i, line in enumerate(lines)]
     top = 30 + 19 * len(lines) + 1
     shapes.append(Words(MARGIN, top, facts, 12, FAINT))
