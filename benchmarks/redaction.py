@@ -21,13 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import redaction_blind
-import redaction_blind_fifth
-import redaction_blind_fourth
-import redaction_blind_second
-import redaction_blind_sixth
-import redaction_blind_third
-from redaction_blind import SEED, Case, cases, parts_left
+from held_back_secrets import SETS as HELD_BACK
+from held_back_secrets.making import SEED, Case, cases, parts_left
 from redaction_reference import apply_every_rule
 from webshop import write_scripts
 
@@ -38,15 +33,7 @@ from tratree_data.releases.redaction_rules import Rule, load_rules
 REPEATS = 5
 COPIES = 10
 SAMPLE = 500
-BLIND = {
-    "first": redaction_blind,
-    "second": redaction_blind_second,
-    "third": redaction_blind_third,
-    "fourth": redaction_blind_fourth,
-    "fifth": redaction_blind_fifth,
-    "sixth": redaction_blind_sixth,
-}
-SETS = {name: (module.SECRETS, module.LOOKALIKES) for name, module in BLIND.items()}
+SETS = {name: (module.SECRETS, module.LOOKALIKES) for name, module in HELD_BACK.items()}
 DATA = Path(__file__).parents[2] / "shared/data"
 
 

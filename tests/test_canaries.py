@@ -10,7 +10,8 @@ import pytest
 from helpers.shop import build_all
 from helpers.tool_chats import TOOLS, call, result, says
 
-from benchmarks.redaction_blind import LOOKALIKES, SECRETS, Case, cases, parts_left
+from benchmarks.held_back_secrets.first import LOOKALIKES, SECRETS
+from benchmarks.held_back_secrets.making import Case, cases, parts_left
 from tratree_data import import_log
 from tratree_data.releases.publish import publish
 from tratree_data.releases.redaction import Redactor

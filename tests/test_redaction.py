@@ -13,9 +13,8 @@ from helpers.secret_corpus import look_alikes, secrets
 from helpers.shared_data import SHARED, needs_shared
 from helpers.shop import build_all, import_rows, trajectories
 
-from benchmarks import redaction_blind_fifth, redaction_blind_fourth, redaction_blind_sixth, redaction_blind_third
-from benchmarks.redaction_blind import LOOKALIKES, cases, parts_left
-from benchmarks.redaction_blind import SECRETS as REDACTION_BLIND
+from benchmarks.held_back_secrets import SETS
+from benchmarks.held_back_secrets.making import cases, parts_left
 from benchmarks.redaction_reference import apply_every_rule
 from tratree_data.releases.leaks import find_leaks
 from tratree_data.releases.publish import publish
@@ -224,7 +223,10 @@ def test_looking_first_finds_what_every_rule_finds(seed):
     chance = random.Random(seed)
     change = [str.upper, str.lower, str.swapcase, json.dumps, lambda text: text[chance.randrange(len(text)) :], lambda text: text + "\n"]
     plain = (
-        [case.text for case in cases(REDACTION_BLIND, LOOKALIKES, seed)] + list(SECRETS.values()) + [text for _, text, _ in MORE] + CLEAN
+        [case.text for case in cases(SETS["first"].SECRETS, SETS["first"].LOOKALIKES, seed)]
+        + list(SECRETS.values())
+        + [text for _, text, _ in MORE]
+        + CLEAN
     )
     changed = [chance.choice(change)(text) for text in plain]
     joined = [
@@ -420,9 +422,7 @@ def test_redacted_json_remains_json():
         assert list(json.loads(redacted)) == ["password", "mail"]
 
 
-@pytest.mark.parametrize(
-    "held_back", [redaction_blind_third, redaction_blind_fourth, redaction_blind_fifth], ids=["third", "fourth", "fifth"]
-)
+@pytest.mark.parametrize("held_back", [SETS["third"], SETS["fourth"], SETS["fifth"]], ids=["third", "fourth", "fifth"])
 def test_the_secrets_of_a_set_that_was_once_held_back_are_found_and_its_look_alikes_stay(held_back: ModuleType) -> None:
     examples = list(cases(held_back.SECRETS, held_back.LOOKALIKES))
     rules = load_rules()
@@ -467,7 +467,7 @@ def test_what_only_looks_like_the_newer_rules_stays(text: str) -> None:
 def test_of_the_sixth_set_only_the_places_that_are_documented_are_missed() -> None:
     rules = load_rules()
     missed = []
-    for case in cases(redaction_blind_sixth.SECRETS, redaction_blind_sixth.LOOKALIKES):
+    for case in cases(SETS["sixth"].SECRETS, SETS["sixth"].LOOKALIKES):
         after = Redactor(rules).redact_text(case.text, "here")
         if case.secret is None:
             assert after == case.text
