@@ -212,6 +212,43 @@ def records(**beside: Any) -> list[dict[str, Any]]:
     ]
 
 
+def test_events_that_hold_messages_are_grouped_by_their_session(tmp_path: Path) -> None:
+    calls = [{"id": "c", "type": "function", "function": {"name": "look", "arguments": "{}"}}]
+    said = [
+        {"role": "user", "content": "Find it."},
+        {"role": "assistant", "content": None, "tool_calls": calls},
+        {"role": "tool", "tool_call_id": "c", "content": "a box"},
+        {"role": "assistant", "content": "It is in the box."},
+    ]
+    events = []
+    for run, reward in (("r1", 1), ("r2", 0)):
+        events += [
+            {"session": run, "event": "start", "task_id": "t"},
+            *({"session": run, "event": "message", "payload": it} for it in said),
+        ]
+        events.append({"session": run, "event": "end", "reward": reward, "payload": {"seconds": 3}})
+    log = tmp_path / "events.jsonl"
+    log.write_text("\n".join(map(json.dumps, events)))
+    result = import_log(tmp_path / "d", log)
+    assert any("a message per row; message from `payload`; run from `session`" in note for note in result.notes)
+    store = open_store(tmp_path / "d")
+    assert store.sql("SELECT task_id, score, step_count FROM rollouts ORDER BY score").to_pylist() == [
+        {"task_id": "t", "score": 0.0, "step_count": 2},
+        {"task_id": "t", "score": 1.0, "step_count": 2},
+    ]
+    assert store.sql("SELECT count(*) AS n FROM steps WHERE action LIKE '%look%'").to_pylist() == [{"n": 2}]
+
+
+def test_an_answer_beside_a_conversation_is_not_a_message_per_row(tmp_path: Path) -> None:
+    said = [{"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "2"}]
+    rows = [{"session": f"s{i}", "last": said[i % 2], "log": {"messages": said}, "won": i % 2 == 0} for i in range(4)]
+    log = tmp_path / "runs.jsonl"
+    log.write_text("\n".join(map(json.dumps, rows)))
+    import_log(tmp_path / "d", log)
+    found = open_store(tmp_path / "d").sql("SELECT score, step_count FROM rollouts ORDER BY score").to_pylist()
+    assert found == [{"score": score, "step_count": 1} for score in (0.0, 0.0, 1.0, 1.0)]
+
+
 @pytest.mark.parametrize(
     "beside",
     [

@@ -19,7 +19,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from tratree_data.errors import BadInputError, NotFoundError, quoted, wrong_order
 from tratree_data.importers import hub_files
-from tratree_data.importers.archives import unpacked_archive
+from tratree_data.importers.archives import ARCHIVE_ENDINGS, unpacked_archive
 from tratree_data.importers.beside import Beside
 from tratree_data.importers.formats import ENDINGS as FORMAT_ENDINGS
 from tratree_data.importers.formats import GENERIC, first_record, fitting_formats, read_log
@@ -108,7 +108,9 @@ def options_of(settings: ImportSettings) -> Options:
 def log_name(path: str | Path) -> str:
     """What the user called the log: its file or folder, without the ending."""
     name = plain_name(Path(path).resolve().name)
-    return storable(next((name.removesuffix(ending) for ending in EVERY_ENDING if name.endswith(ending)), name)) or "log"
+    return (
+        storable(next((name.removesuffix(ending) for ending in (*EVERY_ENDING, *ARCHIVE_ENDINGS) if name.endswith(ending)), name)) or "log"
+    )
 
 
 def find_files(name: str | Path, format: str, directory: Place | None = None) -> list[LogFile]:

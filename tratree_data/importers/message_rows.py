@@ -1,11 +1,13 @@
-"""Tables with a message a row → conversations: the rows of one trajectory_id, in their order.
+"""Tables and event logs with a message per row → conversations: the rows of one trajectory_id, in their order.
 
-Facts about the conversation (task, model, reward) are in every row, or in some: what the rows agree on counts.
+A row is the message, or holds it whole (`message`), and then rows without one are other events. Facts about the conversation (task, model,
+reward) are in every row, or in some: what the rows agree on counts.
 """
 
 from collections.abc import Iterator
 from typing import Any
 
+from tratree_data.importers.histories import speaker_of
 from tratree_data.importers.json_columns import unpacked
 from tratree_data.importers.log_records import Item, Problem
 
@@ -26,12 +28,25 @@ def conversations_of(rows: Iterator[Item]) -> Iterator[Item]:
             continue
         key = f"{type(name).__name__}:{name}"
         places.setdefault(key, where)
-        said = {part: row[part] for part in OF_MESSAGE if row.get(part) is not None}
-        messages.setdefault(key, []).append(said | {part: unpacked(said[part]) for part in CELLS if part in said})
+        said = message_in(row)
+        if said:
+            messages.setdefault(key, []).append(said)
         about = facts.setdefault(key, {})
         for part, value in row.items():
-            if part not in OF_MESSAGE and value is not None and value not in about.setdefault(part, []):
+            if part not in (*OF_MESSAGE, "message") and value is not None and value not in about.setdefault(part, []):
                 about[part].append(value)
     for key, where in places.items():
         agreed = {part: values[0] for part, values in facts[key].items() if len(values) == 1}
-        yield where, agreed | {"messages": messages[key]}
+        if key in messages:
+            yield where, agreed | {"messages": messages[key]}
+        else:
+            yield where, Problem(where, "missing_field", "no row of this conversation is a message")
+
+
+def message_in(row: dict[str, Any]) -> dict[str, Any]:
+    """The row's message; {} of an event that is none."""
+    if "content" not in row and "role" not in row:
+        whole = unpacked(row.get("message"))
+        return whole if isinstance(whole, dict) and speaker_of(whole)[1] else {}
+    said = {part: row[part] for part in OF_MESSAGE if row.get(part) is not None}
+    return said | {part: unpacked(said[part]) for part in CELLS if part in said}

@@ -29,7 +29,7 @@ from tratree_data.system.parquet_sizes import refuse_too_much
 ROWS_PER_BATCH = 64
 OURS = (
     "task_id", "env", "trajectory_id", "split", "agent", "model", "prompt", "instruction", "reward", "success",
-    "end_observation", "end_reason", "steps", "messages", "completion", "tools", "role", "content",
+    "end_observation", "end_reason", "steps", "messages", "completion", "tools", "role", "content", "message",
 )  # fmt: skip
 READ = {*OURS, *openai_messages.LOGS, *openai_messages.KNOWN, "system", "info"}
 """Names that mean something to the readers of a row."""
@@ -45,7 +45,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     if rows is not None and not options.only_columns and not any(part in ROWS for path in columns.paths.values() for part in path):
         return log_records.each(rows, lambda where, row: _parse(file, options, columns, where, row))
     found = json_rows(file, columns, rows)
-    if "content" in columns.paths:
+    if {"content", "message"} & set(columns.paths):
         found = conversations_of(found)
     found = graph_rows(found)
     return log_records.each(found, lambda where, row: _parse_json(file, options, columns, where, row))

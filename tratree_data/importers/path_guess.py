@@ -9,7 +9,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tratree_data.importers.conversation_places import REQUESTS, answer_place, around, choose_place, conversations_in, is_request, walk
+from tratree_data.importers.conversation_places import (
+    REQUESTS,
+    UNSPEAKABLE,
+    answer_place,
+    around,
+    choose_place,
+    conversations_in,
+    is_request,
+    walk,
+)
 from tratree_data.importers.histories import speaker_of
 from tratree_data.importers.json_columns import ABSENT, Path, path_text, rows_of, unpacked
 from tratree_data.importers.run_facts import (
@@ -28,6 +37,7 @@ from tratree_data.importers.run_facts import (
 )  # fmt: skip
 from tratree_data.importers.score_guess import guess_scores
 
+LOOKED_AT = 20
 CONTENTS = ("content", "text", "message", "value", "body", "utterance")
 
 
@@ -46,7 +56,7 @@ class Guess:
     def said(self) -> str:
         """What was understood, in one line."""
         names = {"reward": "score", "task_id": "task", "trajectory_id": "run", "prompt": "system message", "completion": "answer"}
-        rows = "a message a row" if "content" in self.columns else f"messages at `{self.columns['messages']}`"
+        rows = "a message per row" if {"content", "message"} & set(self.columns) else f"messages at `{self.columns['messages']}`"
         shown = [(names.get(ours, ours), path) for ours, path in self.columns.items() if ours not in ("messages", "success")]
         return "; ".join([rows, *(f"{ours} from `{path}`" for ours, path in shown)])
 
@@ -101,25 +111,47 @@ def below(prefix: str, guess: Guess | None) -> Guess | None:
 
 
 def guess_rows(records: Sequence[Any], prefix: str = "") -> Guess | None:
-    """Rows that are messages, with the id of their conversation; `prefix` is the path to them."""
+    """Rows that are messages, or hold one, with the id of their conversation; `prefix` is the path to them."""
     rows = [record for record in records if isinstance(record, dict)]
-    speaker = Counter(speaker_of(row)[0] for row in rows if speaker_of(row)[1])
-    role, times = speaker.most_common(1)[0] if speaker else ("", 0)
-    if len(rows) < 2 or times < len(records) or "assistant" not in {speaker_of(row)[1] for row in rows}:
+    columns = _message_columns(rows) if len(rows) == len(records) > 1 else {}
+    key = next(
+        (name for run in RUNS for name in (rows[0] if columns else ()) if snake(name) == run and all(is_id(row.get(name)) for row in rows)),
+        "",
+    )
+    if not columns or not key or key in columns.values() or ("message" in columns and conversations_in(rows[:LOOKED_AT], False)):
         return None
-    content = next((name for name in CONTENTS if name != role and any(isinstance(row.get(name), str) for row in rows)), "")
-    key = next((name for run in RUNS for name in rows[0] if snake(name) == run and all(is_id(row.get(name)) for row in rows)), "")
-    if not content or not key:
-        return None
-    steady = {prefix + path: values for path, values in _steady(rows, key).items() if path not in (role, content, key)}
+    within = tuple(f"{path}." for path in columns.values())
+    steady = {
+        prefix + path: values
+        for path, values in _steady(rows, key).items()
+        if path not in (*columns.values(), key) and not path.startswith(within)
+    }
     scores = guess_scores(steady)
     about = {
         "task_id": nearest(steady, TASKS, is_id),
         "model": nearest(steady, MODELS, is_name),
         "env": nearest(steady, ENVIRONMENTS, is_name),
     }
-    columns = {"role": prefix + role, "content": prefix + content, "trajectory_id": prefix + key} | scores.columns
-    return Guess(columns | {ours: path for ours, path in about.items() if path}, scores.doubts, scores.scale)
+    found = {ours: prefix + path for ours, path in (columns | {"trajectory_id": key}).items()}
+    return Guess(found | scores.columns | {ours: path for ours, path in about.items() if path}, scores.doubts, scores.scale)
+
+
+def _message_columns(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """The columns of speaker and text, or of the whole message; with whole messages, up to half of the rows may be other events."""
+    if all(speaker_of(row)[1] for row in rows) and "assistant" in {speaker_of(row)[1] for row in rows}:
+        role = Counter(speaker_of(row)[0] for row in rows).most_common(1)[0][0]
+        content = next((name for name in CONTENTS if name != role and any(isinstance(row.get(name), str) for row in rows)), "")
+        return {"role": role, "content": content} if content and all(speaker_of(row)[0] == role for row in rows) else {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        whole = [said for row in rows if isinstance(said := unpacked(row.get(name)), dict) and speaker_of(said)[1]]
+        if len(whole) >= len(rows) / 2 and _is_dialogue(whole) and not UNSPEAKABLE & set(name):
+            return {"message": name}
+    return {}
+
+
+def _is_dialogue(messages: list[dict[str, Any]]) -> bool:
+    speakers = {speaker_of(message)[1] for message in messages}
+    return "assistant" in speakers and len(speakers) > 1
 
 
 def _steady(rows: list[dict[str, Any]], key: str) -> Names:

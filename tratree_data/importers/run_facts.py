@@ -18,10 +18,7 @@ TASK_OWNERS = ("task", "problem", "instance", "question", "example", "scenario",
 RUNS = (
     "trajectory_id", "traj_id", "run_id", "rollout_id", "episode_id", "trial_id", "attempt_id", "session_id", "conversation_id", "chat_id",
     "thread_id", "trace_id", "dialogue_id", "dialog_id", "uuid", "uid", "attempt", "trial", "trial_num", "epoch", "sample_idx", "seed",
-)  # fmt: skip
-RUNS = (
-    "trajectory_id", "traj_id", "run_id", "rollout_id", "episode_id", "trial_id", "attempt_id", "session_id", "conversation_id", "chat_id",
-    "thread_id", "trace_id", "dialogue_id", "dialog_id", "uuid", "uid", "attempt", "trial", "trial_num", "epoch", "sample_idx", "seed",
+    "session", "conversation", "thread", "dialogue", "dialog", "chat", "trajectory", "traj", "rollout", "episode", "run",
 )  # fmt: skip
 MODELS = ("model", "model_name", "model_id", "model_name_or_path", "agent_model", "policy_model", "llm", "llm_model", "engine")
 NOT_THE_AGENT = {"judge", "grader", "evaluator", "critic", "simulator", "user", "user_simulator", "verifier", "reward_model"}

@@ -14,7 +14,7 @@ SCORES = (
 )  # fmt: skip
 TRUTHS = (
     "success", "is_success", "successful", "succeeded", "resolved", "is_resolved", "solved", "is_solved", "passed", "is_passed", "pass",
-    "correct", "is_correct", "task_success", "goal_achieved", "verdict", "outcome", "grade",
+    "correct", "is_correct", "won", "task_success", "goal_achieved", "verdict", "outcome", "grade",
 )  # fmt: skip
 NOT_ABOUT_THE_RUN = {
     "config", "settings", "params", "parameters", "args", "kwargs", "options", "usage", "threshold", "thresholds", "expected", "reference",

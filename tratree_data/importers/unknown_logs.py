@@ -56,7 +56,7 @@ def recognise(path: str | Path, directory: str | Path, files: list[LogFile], opt
 def _says_more(format: str, guess: Guess) -> bool:
     """Whether the columns say something that the format's reader would not see."""
     about = {ours: path for ours, path in guess.columns.items() if ours not in ("messages", "prompt", "tools")}
-    if "content" in about:
+    if {"content", "message"} & set(about):
         return True
     if format == "frameworks":
         return bool({"reward", "task_id"} & set(about)) or bool(guess.doubts)
