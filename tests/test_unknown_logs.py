@@ -239,6 +239,50 @@ def test_events_that_hold_messages_are_grouped_by_their_session(tmp_path: Path) 
     assert store.sql("SELECT count(*) AS n FROM steps WHERE action LIKE '%look%'").to_pylist() == [{"n": 2}]
 
 
+@pytest.mark.parametrize("reward", ["of the run", "of the step"])
+def test_a_step_per_row_is_grouped_by_its_episode(tmp_path: Path, reward: str) -> None:
+    rows = [
+        {
+            "episode": e,
+            "task": f"t{e % 2}",
+            "t": t,
+            "obs": f"room {t}",
+            "act": f"go {e}",
+            "reward": e % 2 if reward == "of the run" else t % 2,
+        }
+        for e in range(4)
+        for t in range(3)
+    ]
+    result = import_log(tmp_path / "d", lines(tmp_path / "steps.jsonl", rows))
+    store = open_store(tmp_path / "d")
+    steps = store.sql(
+        "SELECT task_id, step, observation, action FROM steps JOIN rollouts USING (rollout_id) ORDER BY action, step"
+    ).to_pylist()
+    assert [(row["task_id"], row["observation"], row["action"]) for row in steps] == [
+        (f"t{e % 2}", f"room {t}", f"go {e}") for e in range(4) for t in range(3)
+    ]
+    scores = [row["score"] for row in store.sql("SELECT score FROM rollouts ORDER BY task_id, attempt").to_pylist()]
+    assert scores == ([0.0, 0.0, 1.0, 1.0] if reward == "of the run" else [None] * 4)
+    assert any("differs within a run" in note for note in result.notes) == (reward == "of the step")
+
+
+def test_steps_that_call_tools_are_calls(tmp_path: Path) -> None:
+    steps = [
+        {"thought": "hm", "tool": "search", "tool_input": {"q": "x"}, "observation": "found"},
+        {"thought": "ok", "tool": "finish", "tool_input": {"a": 1}, "observation": ""},
+    ]
+    (tmp_path / "log.json").write_text(json.dumps({"results": [{"task_id": f"q{i}", "steps": steps, "score": i % 2} for i in range(3)]}))
+    import_log(tmp_path / "d", tmp_path / "log.json")
+    store = open_store(tmp_path / "d")
+    assert store.sql("SELECT DISTINCT step, observation, thought, action FROM steps ORDER BY step").to_pylist() == [
+        {"step": 0, "observation": "", "thought": "hm", "action": 'search {"q": "x"}'},
+        {"step": 1, "observation": "found", "thought": "ok", "action": 'finish {"a": 1}'},
+    ]
+    assert store.sql("SELECT task_id, score FROM rollouts ORDER BY task_id").to_pylist() == [
+        {"task_id": f"q{i}", "score": float(i % 2)} for i in range(3)
+    ]
+
+
 def test_an_answer_beside_a_conversation_is_not_a_message_per_row(tmp_path: Path) -> None:
     said = [{"role": "user", "content": "1 + 1?"}, {"role": "assistant", "content": "2"}]
     rows = [{"session": f"s{i}", "last": said[i % 2], "log": {"messages": said}, "won": i % 2 == 0} for i in range(4)]

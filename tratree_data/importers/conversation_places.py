@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
-from tratree_data.importers.histories import read_history
+from tratree_data.importers.histories import read_history, step_keys
 from tratree_data.importers.json_columns import ABSENT, EACH, MEMBERS, Path, rows_of, step, unpacked
 from tratree_data.importers.log_records import Unusable
 from tratree_data.importers.message_graphs import branches_of, is_graph
@@ -90,8 +90,10 @@ def _last_of_growing(value: list[Any], path: Path, nested: list[tuple[Path, list
 
 
 def _is_conversation(value: list[Any]) -> bool:
+    """Whether an agent and somebody else speak in it, or it is a list of steps."""
     roles = roles_in(value)
-    return "assistant" in roles and bool({*roles} & {"user", "system", "developer"})
+    is_spoken = bool({*roles} & {"user", "system", "developer"})
+    return "assistant" in roles and (is_spoken or all(isinstance(item, dict) and step_keys(item) for item in value))
 
 
 def is_request(value: list[Any]) -> bool:

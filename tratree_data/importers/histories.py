@@ -31,10 +31,11 @@ ROLES = {name: name if name in ("tool", "developer") else role for name, role in
 ROLES |= dict.fromkeys(TOOL_ROLES, "tool")
 ACTS = ("tool_calls", "function_call", "toolCalls")
 SHARE = 0.5
-ACTIONS = ("action", "act", "action_text", "command")
-OBSERVATIONS = ("observation", "obs", "observation_text")
+ACTIONS = ("action", "act", "action_text", "command", "tool", "tool_name")
+INPUTS = ("tool_input", "action_input", "tool_args", "action_args", "arguments", "args", "parameters")
+OBSERVATIONS = ("observation", "obs", "observation_text", "tool_output", "tool_result")
 THOUGHTS = ("thought", "thoughts", "reasoning", "think")
-"""Of a log with a step a record, instead of messages."""
+"""Of a log whose records are steps, instead of messages."""
 
 
 def read_history(value: Any, name: str) -> list[Message]:
@@ -59,18 +60,34 @@ def _dialect_of(history: list[Any]) -> str | None:
     return name if times > SHARE * len(history) else None
 
 
+def step_keys(entry: JSON) -> dict[str, str]:
+    """Which members are the step's action, observation, thought and input of its tool, in their order; {} if it is not a step."""
+    kinds = {"action": ACTIONS, "observation": OBSERVATIONS, "thought": THOUGHTS}
+    found = {kind: next((key for key in names if isinstance(entry.get(key), str)), "") for kind, names in kinds.items()}
+    found["input"] = next((key for key in INPUTS if isinstance(entry.get(key), dict)), "")
+    if not found["action"] or not found["observation"] or speaker_of(entry)[1] is not None:
+        return {}
+    order = [*entry]
+    return {kind: key for kind, key in sorted(found.items(), key=lambda item: order.index(item[1]) if item[1] else -1) if key}
+
+
 def _read_step(entry: JSON) -> Iterator[JSON] | None:
     """A step of a log that has no messages: what was done, and what was seen before or after it, as the order of its keys says."""
-    act = next((key for key in ACTIONS if isinstance(entry.get(key), str)), None)
-    seen = next((key for key in OBSERVATIONS if isinstance(entry.get(key), str)), None)
-    if act is None or seen is None or speaker_of(entry)[1] is not None:
+    keys = step_keys(entry)
+    if not keys:
         return None
-    thought = next((key for key in THOUGHTS if isinstance(entry.get(key), str)), None)
-    rest = {key: item for key, item in entry.items() if key not in (act, seen, thought)}
-    said = {**rest, "role": "assistant", "content": entry[act], **_thoughts([entry[thought]] if thought and entry[thought] else [])}
-    heard = [{"role": "user", "content": entry[seen]}] if entry[seen] else []
-    is_before = list(entry).index(seen) < list(entry).index(act)
-    return iter([*heard, said] if is_before else [said, *heard])
+    act, seen = entry[keys["action"]], entry[keys["observation"]]
+    thought = entry.get(keys.get("thought", ""))
+    is_call = "input" in keys
+    said = {key: item for key, item in entry.items() if key not in keys.values()} | {
+        "role": "assistant",
+        "content": None if is_call else act,
+    }
+    said |= {"function_call": {"name": act, "arguments": json_text(entry[keys["input"]])}} if is_call else {}
+    said |= _thoughts([thought] if thought else [])
+    is_before = [*keys].index("observation") < [*keys].index("action")
+    heard = [{"role": "function", "name": act, "content": seen} if is_call and not is_before else {"role": "user", "content": seen}]
+    return iter([*(heard if seen else []), said] if is_before else [said, *(heard if seen or is_call else [])])
 
 
 def as_openai(entry: JSON) -> Iterator[JSON]:

@@ -1,7 +1,7 @@
 """Tables and event logs with a message per row → conversations: the rows of one trajectory_id, in their order.
 
-A row is the message, or holds it whole (`message`), and then rows without one are other events. Facts about the conversation (task, model,
-reward) are in every row, or in some: what the rows agree on counts.
+A row is the message or a step, or holds the message whole (`message`), and then rows without one are other events. Facts about the
+conversation (task, model, reward) are in every row, or in some: what the rows agree on counts.
 """
 
 from collections.abc import Iterator
@@ -12,6 +12,9 @@ from tratree_data.importers.json_columns import unpacked
 from tratree_data.importers.log_records import Item, Problem
 
 OF_MESSAGE = ("role", "content", "tool_calls", "tool_call_id", "name", "function_call", "reasoning_content")
+OF_STEP = ("observation", "thought", "action")
+ROW_COLUMNS = ("content", "message", "action")
+"""Columns of which each says that a row is a message or a step."""
 CELLS = ("tool_calls", "function_call")
 """Columns whose texts may hold JSON."""
 
@@ -33,7 +36,7 @@ def conversations_of(rows: Iterator[Item]) -> Iterator[Item]:
             messages.setdefault(key, []).append(said)
         about = facts.setdefault(key, {})
         for part, value in row.items():
-            if part not in (*OF_MESSAGE, "message") and value is not None and value not in about.setdefault(part, []):
+            if part not in (*OF_MESSAGE, *OF_STEP, "message") and value is not None and value not in about.setdefault(part, []):
                 about[part].append(value)
     for key, where in places.items():
         agreed = {part: values[0] for part, values in facts[key].items() if len(values) == 1}
@@ -44,7 +47,9 @@ def conversations_of(rows: Iterator[Item]) -> Iterator[Item]:
 
 
 def message_in(row: dict[str, Any]) -> dict[str, Any]:
-    """The row's message; {} of an event that is none."""
+    """The row's message or step, as their columns are ordered; {} of an event that is none."""
+    if "action" in row and "role" not in row:
+        return {part: value for part, value in row.items() if part in OF_STEP and value is not None}
     if "content" not in row and "role" not in row:
         whole = unpacked(row.get("message"))
         return whole if isinstance(whole, dict) and speaker_of(whole)[1] else {}

@@ -21,7 +21,7 @@ from tratree_data.importers.json_columns import ABSENT, ROWS, Columns, json_rows
 from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Item, KeyWatch, Options, Problem, Record, Unusable
 from tratree_data.importers.message_graphs import graph_rows
-from tratree_data.importers.message_rows import conversations_of
+from tratree_data.importers.message_rows import ROW_COLUMNS, conversations_of
 from tratree_data.importers.scores_in_logs import reward_of, truth_of
 from tratree_data.messages import INSTRUCTING
 from tratree_data.system.parquet_sizes import refuse_too_much
@@ -29,7 +29,8 @@ from tratree_data.system.parquet_sizes import refuse_too_much
 ROWS_PER_BATCH = 64
 OURS = (
     "task_id", "env", "trajectory_id", "split", "agent", "model", "prompt", "instruction", "reward", "success",
-    "end_observation", "end_reason", "steps", "messages", "completion", "tools", "role", "content", "message",
+    "end_observation", "end_reason", "steps", "messages", "completion", "tools",
+    "role", "content", "message", "observation", "thought", "action",
 )  # fmt: skip
 READ = {*OURS, *openai_messages.LOGS, *openai_messages.KNOWN, "system", "info"}
 """Names that mean something to the readers of a row."""
@@ -45,7 +46,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     if rows is not None and not options.only_columns and not any(part in ROWS for path in columns.paths.values() for part in path):
         return log_records.each(rows, lambda where, row: _parse(file, options, columns, where, row))
     found = json_rows(file, columns, rows)
-    if {"content", "message"} & set(columns.paths):
+    if {*ROW_COLUMNS} & set(columns.paths):
         found = conversations_of(found)
     found = graph_rows(found)
     return log_records.each(found, lambda where, row: _parse_json(file, options, columns, where, row))

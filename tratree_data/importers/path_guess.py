@@ -19,8 +19,9 @@ from tratree_data.importers.conversation_places import (
     is_request,
     walk,
 )
-from tratree_data.importers.histories import speaker_of
+from tratree_data.importers.histories import speaker_of, step_keys
 from tratree_data.importers.json_columns import ABSENT, Path, path_text, rows_of, unpacked
+from tratree_data.importers.message_rows import ROW_COLUMNS
 from tratree_data.importers.run_facts import (
     ENVIRONMENTS,
     MODELS,
@@ -35,7 +36,7 @@ from tratree_data.importers.run_facts import (
     nearest,
     snake,
 )  # fmt: skip
-from tratree_data.importers.score_guess import guess_scores
+from tratree_data.importers.score_guess import SCORES, guess_scores
 
 LOOKED_AT = 20
 CONTENTS = ("content", "text", "message", "value", "body", "utterance")
@@ -56,7 +57,8 @@ class Guess:
     def said(self) -> str:
         """What was understood, in one line."""
         names = {"reward": "score", "task_id": "task", "trajectory_id": "run", "prompt": "system message", "completion": "answer"}
-        rows = "a message per row" if {"content", "message"} & set(self.columns) else f"messages at `{self.columns['messages']}`"
+        kind = "step" if "action" in self.columns else "message"
+        rows = f"a {kind} per row" if {*ROW_COLUMNS} & set(self.columns) else f"messages at `{self.columns['messages']}`"
         shown = [(names.get(ours, ours), path) for ours, path in self.columns.items() if ours not in ("messages", "success")]
         return "; ".join([rows, *(f"{ours} from `{path}`" for ours, path in shown)])
 
@@ -127,21 +129,26 @@ def guess_rows(records: Sequence[Any], prefix: str = "") -> Guess | None:
         if path not in (*columns.values(), key) and not path.startswith(within)
     }
     scores = guess_scores(steady)
+    changing = sorted(name for name in rows[0] if snake(name) in SCORES and name not in steady) if not scores.columns else []
+    doubts = [f"No score was taken, because `{name}` differs within a run; give one per run with --scores FILE" for name in changing[:1]]
     about = {
         "task_id": nearest(steady, TASKS, is_id),
         "model": nearest(steady, MODELS, is_name),
         "env": nearest(steady, ENVIRONMENTS, is_name),
     }
     found = {ours: prefix + path for ours, path in (columns | {"trajectory_id": key}).items()}
-    return Guess(found | scores.columns | {ours: path for ours, path in about.items() if path}, scores.doubts, scores.scale)
+    return Guess(found | scores.columns | {ours: path for ours, path in about.items() if path}, (*scores.doubts, *doubts), scores.scale)
 
 
 def _message_columns(rows: list[dict[str, Any]]) -> dict[str, str]:
-    """The columns of speaker and text, or of the whole message; with whole messages, up to half of the rows may be other events."""
+    """The columns of speaker and text, of a step, or of the whole message: then up to half of the rows may be other events."""
     if all(speaker_of(row)[1] for row in rows) and "assistant" in {speaker_of(row)[1] for row in rows}:
         role = Counter(speaker_of(row)[0] for row in rows).most_common(1)[0][0]
         content = next((name for name in CONTENTS if name != role and any(isinstance(row.get(name), str) for row in rows)), "")
         return {"role": role, "content": content} if content and all(speaker_of(row)[0] == role for row in rows) else {}
+    steps = [step_keys(row) for row in rows]
+    if all(step and "input" not in step and step == steps[0] for step in steps):
+        return steps[0]
     for name in dict.fromkeys(name for row in rows for name in row):
         whole = [said for row in rows if isinstance(said := unpacked(row.get(name)), dict) and speaker_of(said)[1]]
         if len(whole) >= len(rows) / 2 and _is_dialogue(whole) and not UNSPEAKABLE & set(name):

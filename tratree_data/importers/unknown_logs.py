@@ -15,6 +15,7 @@ from tratree_data.importers import openai_messages
 from tratree_data.importers.formats import GENERIC, Unrecognised, detect_format
 from tratree_data.importers.log_files import READ_ERRORS, JsonStream, LogFile, is_line_of_json, is_one_object, json_records
 from tratree_data.importers.log_records import Options, Problem, Unusable
+from tratree_data.importers.message_rows import ROW_COLUMNS
 from tratree_data.importers.packed_files import plain_name
 from tratree_data.importers.parquet_rows import parquet_rows
 from tratree_data.importers.path_guess import Guess, below, guess_columns, guess_rows
@@ -56,7 +57,7 @@ def recognise(path: str | Path, directory: str | Path, files: list[LogFile], opt
 def _says_more(format: str, guess: Guess) -> bool:
     """Whether the columns say something that the format's reader would not see."""
     about = {ours: path for ours, path in guess.columns.items() if ours not in ("messages", "prompt", "tools")}
-    if {"content", "message"} & set(about):
+    if {*ROW_COLUMNS} & set(about):
         return True
     if format == "frameworks":
         return bool({"reward", "task_id"} & set(about)) or bool(guess.doubts)
