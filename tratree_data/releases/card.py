@@ -99,6 +99,7 @@ def _facts(store: Store, manifest: Manifest, about: About) -> dict[str, Any]:
         "trajectory": example_trajectory(store),
         "training": training_rows(store),
         "contents": _contents(manifest),
+        "empty": [name for name, entry in manifest.tables.items() if not entry["shards"]],
         "agents": _table_of(ask(store, "card_agents")),
         "source_rows": ask(store, "card_sources"),
         "sources": _table_of(ask(store, "card_sources")),
@@ -141,6 +142,8 @@ def _without(row: dict[str, Any], name: str) -> dict[str, Any]:
 def _contents(manifest: Manifest) -> str:
     rows = []
     for name, entry in manifest.tables.items():
+        if not entry["shards"]:
+            continue
         by_split: dict[str, int] = {}
         for shard in entry["shards"]:
             by_split[shard["split"]] = by_split.get(shard["split"], 0) + shard["rows"]
@@ -150,7 +153,7 @@ def _contents(manifest: Manifest) -> str:
             (
                 name,
                 entry["rows"],
-                parts or "–",
+                parts,
                 f"{size / 1e6:,.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB",
                 table_schema(name).comment,
             )
