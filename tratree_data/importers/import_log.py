@@ -78,7 +78,8 @@ def _import(directory: str | Path, path: str | Path, where: str | Path, settings
     if settings.strict:
         refuse_any_problem(format, files, options)
     store = create_store(directory)
-    lineage = settings.recorded() | {"format": format, "files": len(files), "first": files[0].name} | asdict(options) | beside.recorded()
+    said = {name: value for name, value in asdict(options).items() if name != "only_columns"}
+    lineage = settings.recorded() | {"format": format, "files": len(files), "first": files[0].name} | said | beside.recorded()
     with writing(directory):
         run = Import(store.path, create_store(store.path), options, lineage, beside, format)
         run.summary.log_name = options.log_name
