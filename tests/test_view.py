@@ -528,6 +528,7 @@ def test_what_is_not_there_yet_is_said(browser: Any, tmp_path: Path) -> None:
         assert "2 of 4 trees" in visit.text("#overview .note")
         assert f"tratree view {built} --serve" in visit.text("#overview .note")
         assert visit.page.locator("#overview .task-name a").count() == 2
+        assert [name.locator("a").count() for name in visit.page.locator("#overview .task-name").all()] == [1, 1, 0, 0]
         visit.page.click("#overview .task-name a >> nth=0")
         visit.page.wait_for_selector(".node-head")
         assert "value" not in visit.text(".node-head")

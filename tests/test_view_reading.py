@@ -148,6 +148,7 @@ def test_without_scores_the_page_says_what_is_missing(browser: Any, tmp_path: Pa
     found = coded(tmp_path, scored=False, most=1)
     with Visit(browser, view(found, out=tmp_path / "page.html").path.as_uri()) as visit:
         assert "No scores yet" in visit.text("#overview .unscored")
+        assert f"tratree score {found} --with scores.csv" in visit.text("#overview .unscored")
         assert "Mean score" not in visit.text("#overview thead")
         visit.page.click("#overview .task-name a")
         visit.page.wait_for_selector("#side-body .call")

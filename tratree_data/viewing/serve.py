@@ -21,6 +21,7 @@ from functools import cached_property
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from shlex import quote
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -28,6 +29,7 @@ from tratree_data.errors import BadInputError, NotFoundError, TratreeError
 from tratree_data.ids import content_id
 from tratree_data.store.queries import query
 from tratree_data.store.release import open_dataset
+from tratree_data.system.plain_text import one_line
 from tratree_data.viewing.annotations import TABLE as ANNOTATIONS
 from tratree_data.viewing.annotations import annotate
 from tratree_data.viewing.page_data import empty_overview, overview_data, tree_data
@@ -56,6 +58,7 @@ class PageServer:
         self.author = author
         self.token = secrets.token_urlsafe(32)
         self.name = dataset_name(directory)
+        self.address = quote(one_line(str(directory)))
         self.opened = None if task is None else find_tree(self.store, task)
         self.lock = threading.Lock()
         self.trees: OrderedDict[str, bytes] = OrderedDict()
@@ -97,7 +100,7 @@ class PageServer:
             found = overview_data(self.store) | {"built": self.store.has("nodes"), "notes": []}
         else:
             found = empty_overview() | {"notes": [{"text": "No rollouts yet. This page follows what is explored or imported."}]}
-        return _json(found | {"here": None, "version": self.version})
+        return _json(found | {"here": None, "version": self.version, "address": self.address})
 
     @property
     def version(self) -> str:

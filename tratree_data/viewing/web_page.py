@@ -48,7 +48,8 @@ def page_of_trees(
             break
         size += len(block)
         blocks[packed_id] = block
-    overview = overview_data(store, tasks) | {"built": store.has("nodes"), "here": sorted(blocks)}
+    address = quote(one_line(address))
+    overview = overview_data(store, tasks) | {"built": store.has("nodes"), "here": sorted(blocks), "address": address}
     overview["notes"] = _notes(store, address, len(blocks), tasks.num_rows, tree_id)
     text, _ = render_page(name, overview, blocks, opened=tree_id)
     return text, len(blocks), tasks.num_rows
@@ -63,8 +64,7 @@ def _packed_trees(store: Store, tree_ids: list[str]) -> Iterator[tuple[str, str]
 
 
 def _notes(store: Store, address: str, here: int, in_all: int, tree_id: str | None) -> list[dict[str, str]]:
-    """Says which trees are not in the page, and how to see them."""
-    address = quote(one_line(address))
+    """Says which trees are not in the page, and how to see them; `address` is quoted."""
     if not store.has("nodes"):
         return [{"text": "The trees have not been built yet:", "command": f"tratree build {address}"}]
     if here == in_all:

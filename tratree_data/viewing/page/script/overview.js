@@ -47,7 +47,7 @@ function showOverview(overview) {
     element('h1', {}, settings.name),
     element('p', { class: 'lead' }, facts.filter(Boolean).join(' · ')),
     ...overview.notes.map((note) => element('p', { class: 'note' }, note.text, note.command ? [' ', element('code', {}, note.command)] : null)),
-    element('div', { class: 'panels' }, (!whole.rollouts ? [] : whole.mean_score === null && !judged ? [unscoredPanel()] : [histogramPanel(overview, whole.mean_score), outcomesPanel(tasks)]), whole.rollouts ? qualityPanel(quality) : null),
+    element('div', { class: 'panels' }, (!whole.rollouts ? [] : whole.mean_score === null && !judged ? [unscoredPanel(overview)] : [histogramPanel(overview, whole.mean_score), outcomesPanel(tasks)]), whole.rollouts ? qualityPanel(quality) : null),
     ...decisivePanel(overview),
     taskTools(overview),
     element('div', { id: 'hits' }),
@@ -57,10 +57,10 @@ function showOverview(overview) {
 }
 
 /* In place of the histogram, without scores: what is missing, and what adds it. */
-function unscoredPanel() {
+function unscoredPanel(overview) {
   return element('section', { class: 'panel unscored' }, element('h2', {}, 'No scores yet'),
     element('p', { class: 'hint' }, 'Nothing says how well these rollouts did, so actions cannot be compared. Scores can come from a file, from checks of what happened, or from your own labels:'),
-    element('p', {}, element('code', {}, 'tratree score DIR --with scores.csv')));
+    element('p', {}, element('code', {}, `tratree score ${overview.address} --with scores.csv`)));
 }
 
 function histogramPanel(overview, mean) {
@@ -158,7 +158,7 @@ function chosenTasks(overview) {
   const text = list.text.trim().toLowerCase();
   const matches = (task) => !text || task.task_id.toLowerCase().includes(text) || task.instruction.toLowerCase().includes(text) || (list.found && list.found.trees.has(task.tree_id));
   const chosen = overview.tasks.filter((task) => FILTERS[list.filter][1](task) && (!list.environment || task.environment === list.environment) && matches(task));
-  if (!list.sort) return chosen;
+  if (!list.sort) return [...chosen.filter((task) => task.here), ...chosen.filter((task) => !task.here)];
   const value = (task) => (list.sort === 'solved' ? task.solved / task.attempts : task[list.sort]);
   const empty = list.direction * -Infinity;
   const rank = (task) => value(task) ?? empty;
