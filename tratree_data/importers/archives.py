@@ -27,7 +27,7 @@ ARCHIVE_ENDINGS = (".zip", ".tar", ".tgz")
 
 @contextmanager
 def unpacked_archive(path: str | Path) -> Iterator[Path | None]:
-    """The folder with the archive's files; None if the path is no archive."""
+    """The folder with the archive's files; None if the path is not an archive."""
     read = _kind(Path(path))
     if read is None:
         yield None
