@@ -40,7 +40,7 @@ NATIVE = {
 def recognise(path: str | Path, directory: str | Path, files: list[LogFile], options: Options) -> tuple[str, Options, str]:
     """The format, the options with the columns that were found, and what was understood."""
     try:
-        format = detect_format(path, files, options)
+        format = detect_format(path, directory, files, options)
     except Unrecognised:
         found = _guess(files)
         if found is None:
