@@ -535,9 +535,8 @@ def test_a_folder_in_two_formats_is_not_guessed_and_other_files_do_not_matter(tm
     (folder / "notes.txt").write_text("to do")
     assert import_log(tmp_path / "d", folder).counts["rollouts"] == 1
     (folder / "k.jsonl").write_bytes((LOGS / "knowagent/K_D0.jsonl").read_bytes())
-    with pytest.raises(
-        BadInputError, match=r"several formats \(jsonl: 1 file, e\.g\. logs/a\.jsonl; knowagent: 1 file.*\nNext: tratree import .*/logs .*/e --format jsonl"
-    ):
+    command = r"Next: tratree import .*/logs .*/e --format jsonl"
+    with pytest.raises(BadInputError, match=rf"several formats \(jsonl: 1 file, e\.g\. logs/a\.jsonl; knowagent: 1 file.*\n{command}"):
         import_log(tmp_path / "e", folder)
     assert not (tmp_path / "e").exists()
 
