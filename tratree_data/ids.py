@@ -12,7 +12,7 @@ def content_id(*parts: object) -> str:
 
 
 def framed(*parts: object) -> bytes:
-    """What is hashed: each part behind its length."""
+    """The bytes to hash: each part, preceded by its length."""
     pieces: list[bytes] = []
     for part in parts:
         data = str(part).encode("utf-8", "surrogatepass")
