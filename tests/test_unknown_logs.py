@@ -16,6 +16,9 @@ import pytest
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError
+from tratree_data.importers import parquet_rows
+from tratree_data.importers.log_files import LogFile
+from tratree_data.importers.log_records import Options, Record
 from tratree_data.importers.path_guess import guess_columns
 
 CALL = {"path": "a/b.py", "lines": 3}
@@ -409,6 +412,14 @@ def test_what_is_beside_a_column_is_kept(tmp_path: Path) -> None:
     )
     row = open_store(tmp_path / "d").sql("SELECT metadata FROM rollouts LIMIT 1").to_pylist()[0]
     assert json.loads(row["metadata"]) == {"result": {"cost": {"usd": 2}}}
+
+
+def test_metadata_keeps_the_order_of_the_log(tmp_path: Path) -> None:
+    names = ["trial", "agent", "info", "attempt", "system", "prompt_id", "end_reason"]
+    path = lines(tmp_path / "log.jsonl", [{name: f"{name} of the log" for name in names} | {"log": messages("t", 1.0)}])
+    record = next(parquet_rows.read(LogFile(path, "log.jsonl"), Options(columns={"messages": "log"}, only_columns=True)))
+    assert isinstance(record, Record)
+    assert list(record.metadata) == names
 
 
 @pytest.mark.parametrize("odd", [None, 0, True, {}, "text", [3]])

@@ -3,6 +3,10 @@
 Texts and nodes, of which there are millions, are hashed in compiled code instead (system/hashing.py).
 """
 
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
+
 import xxhash
 
 
@@ -12,14 +16,15 @@ def content_id(*parts: object) -> str:
 
 
 def framed(*parts: object) -> bytes:
-    """The bytes to hash: each part, preceded by its length."""
-    pieces: list[bytes] = []
-    for part in parts:
-        data = str(part).encode("utf-8", "surrogatepass")
-        pieces += (frame(len(data)), data)
-    return b"".join(pieces)
+    """What is hashed: each part behind its length."""
+    return framed_bytes([str(part).encode("utf-8", "surrogatepass") for part in parts])
 
 
+def framed_bytes(parts: Sequence[bytes]) -> bytes:
+    return b"".join(chain.from_iterable(zip(map(frame, map(len, parts)), parts, strict=True)))
+
+
+@lru_cache(10_000)
 def frame(length: int) -> bytes:
     return length.to_bytes(8, "little")
 

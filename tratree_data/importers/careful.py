@@ -7,10 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from tratree_data.importers import jsonl
+from tratree_data.importers import jsonl, openai_messages
 from tratree_data.importers.formats import FORMATS, read_log
 from tratree_data.importers.log_files import LogFile, json_value
 from tratree_data.importers.log_records import Options, Problem, Record, StreamedSteps, Unusable, each
+from tratree_data.importers.parts import LINES
 from tratree_data.importers.record_rows import STEPS_PER_TABLE, origin_of, prepared_row, step_columns
 from tratree_data.store.locations import Place
 from tratree_data.store.rollout_rows import RolloutRows
@@ -45,9 +46,9 @@ class Careful:
     def take_slice(self, file: LogFile) -> Iterator[Tables]:
         return self._take(FORMATS[self.format](file, self.options))
 
-    def take_lines(self, lines: Sequence[tuple[str, bytes]]) -> Iterator[Tables]:
-        values = ((where, json_value(where, data)) for where, data in lines)
-        return self._take(each(values, partial(jsonl.parse, self.options)))
+    def take_lines(self, file: LogFile, lines: Sequence[tuple[str, bytes]]) -> Iterator[Tables]:
+        parse = partial(jsonl.parse, self.options) if self.format == LINES else partial(openai_messages.parse, file, self.options)
+        return self._take(each(((where, json_value(where, data)) for where, data in lines), parse))
 
     def _take(self, items: Iterable[Record | Problem]) -> Iterator[Tables]:
         for item in items:

@@ -33,6 +33,7 @@ TEXT_ROLES = {"system": "system", "developer": "system", "user": "user", "tool":
 INPUT_FORMS = {INPUT_KEYS[:2], INPUT_KEYS[:3], INPUT_KEYS}
 """The keys of most messages that an agent hears, which are stored as they are."""
 EXACT_FLOAT = 2.0**53
+NO_ARGUMENTS = ("", "{}", "null")
 ASIDES = (
     "<environment_context>", "<user_instructions>", "<INSTRUCTIONS>", "# AGENTS.md instructions", "<command-", "<local-command-",
     "<system-reminder>", "Caveat: The messages below", "<permissions instructions>", "<collaboration_mode>", "<turn_aborted>",
@@ -141,17 +142,22 @@ def stream_steps(messages: Iterable[Message], react: bool, result: Conversation)
             continue
         if not acted:
             result.prompt = "\n\n".join(said["content"] or "" for said in waiting if said["role"] in INSTRUCTING)
-        yield _step(None if acted else result.prompt, waiting, calls, message, react)
+        yield step_of(None if acted else result.prompt, waiting, calls, message, react)
         waiting, calls, acted = [], message.get("tool_calls") or [], True
+    end_with(waiting, calls, result)
+
+
+def end_with(waiting: list[Message], calls: list[dict[str, Any]], result: Conversation) -> None:
+    """What is after the last turn, whose calls these were."""
     result.end_observation = observed(_without_asides(waiting), calls)
     result.end_metadata = _metadata_of(waiting)
     derived = [{"role": "user", "content": result.end_observation}] if result.end_observation else []
     result.end_messages = None if (said := list(map(_input, waiting))) == derived else said
 
 
-def _step(prompt: str | None, waiting: list[Message], calls: list[dict[str, Any]], message: Message, react: bool) -> LogStep:
+def step_of(prompt: str | None, waiting: list[Message], calls: list[dict[str, Any]], message: Message, react: bool) -> LogStep:
     """The turn that answers the waiting messages; `prompt` is the rollout's if it is the first turn."""
-    inputs = [_input(said) for said in waiting]
+    inputs = list(map(_input, waiting))
     heard = waiting
     if prompt is not None:
         heard = [said for said in waiting if said["role"] not in INSTRUCTING]
@@ -159,7 +165,7 @@ def _step(prompt: str | None, waiting: list[Message], calls: list[dict[str, Any]
             inputs = inputs[1:]
     observation = observed(_without_asides(heard), calls)
     step = _acted(observation, message, react)
-    if inputs != [{"role": "user", "content": observation}]:
+    if len(inputs) != 1 or inputs[0] != {"role": "user", "content": observation}:
         step.input_messages = inputs
     if message.get("tool_calls") or _derived(step) != _bare(message):
         step.output_message = _output(message)
@@ -175,7 +181,7 @@ def _derived(step: LogStep) -> Message:
 
 def _without_asides(heard: Sequence[Message]) -> Sequence[Message]:
     """What others said, without what the agent's program said beside them."""
-    return [message for message in heard if not is_aside(message)] or heard
+    return heard if len(heard) < 2 else [message for message in heard if not is_aside(message)] or heard
 
 
 def is_aside(message: Message) -> bool:
@@ -188,7 +194,7 @@ def _acted(observation: str, message: Message, react: bool) -> LogStep:
     calls = message.get("tool_calls")
     if calls:
         thought = "\n".join([part for part in (reasoning, content) if part and not part.isspace()])
-        return LogStep(observation, thought, "\n".join(sorted(map(action_text, calls))))
+        return LogStep(observation, thought, action_text(calls[0]) if len(calls) == 1 else "\n".join(sorted(map(action_text, calls))))
     thought, action = split_answer(content) if react else ("", content)
     thought = "\n".join([part for part in (reasoning, thought) if part])
     return LogStep(observation, thought, action, response=content or None)
@@ -217,7 +223,7 @@ def result_texts(messages: Iterable[Message], calls: Sequence[dict[str, Any]] = 
 def action_text(call: dict[str, Any]) -> str:
     """A call as one text: equal calls give equal texts, whatever their key order, white space and number format."""
     arguments = call.get("arguments")
-    if arguments is None or not arguments.strip() or arguments.strip() in ("{}", "null"):
+    if arguments is None or arguments.strip() in NO_ARGUMENTS:
         return str(call["name"])
     return f"{call['name']} {canonical_arguments(arguments)}"
 

@@ -26,6 +26,7 @@ from tratree_data.importers.quick_json import quotes_in
 
 Ints = npt.NDArray[np.int64]
 Text = str | None | UnsetType
+Schemas = dict[str, pa.Schema]
 TEXTS = ("observation", "thought", "action")
 OPTIONAL = ("split", "agent", "model", "prompt", "environment_version", "end_observation", "end_reason")
 SOMETIMES = ("thought", "response", "reward", "valid")
@@ -92,7 +93,7 @@ class Columns:
         return any(not action or action.isspace() for action in self.steps["action"])
 
 
-def read_block(block: bytes, source: str, first: int, options: Options, format: str, schemas: dict[str, pa.Schema]) -> Batch | None:
+def read_block(block: bytes, source: str, first: int, options: Options, format: str, schemas: Schemas) -> Batch | None:
     """Whole lines at once, if each of them can be taken; else None, and then `read_batch` looks at one after the other."""
     breaks = _places_of(b"\n", block)
     inner = breaks[:-1] if block.endswith(b"\n") else breaks
@@ -115,7 +116,7 @@ def read_block(block: bytes, source: str, first: int, options: Options, format: 
     return Batch(*_tables(columns, sources, scores, options, format, schemas), list(range(len(lines))), [])
 
 
-def read_batch(lines: Sequence[tuple[str, bytes]], options: Options, format: str, schemas: dict[str, pa.Schema]) -> Batch:
+def read_batch(lines: Sequence[tuple[str, bytes]], options: Options, format: str, schemas: Schemas) -> Batch:
     """Lines ('file:line', bytes) as tables; rollouts have neither attempts nor duplicates, which depend on the rest of the dataset."""
     parsed = {number: line for number, (_, data) in enumerate(lines) if (line := _parsed(data)) is not None}
     score = cache(options.score)
@@ -190,7 +191,7 @@ def _columns(lines: Sequence[Line]) -> Columns:
 
 
 def _tables(
-    read: Columns, sources: Sequence[str], scores: list[float | None], options: Options, format: str, schemas: dict[str, pa.Schema]
+    read: Columns, sources: Sequence[str], scores: list[float | None], options: Options, format: str, schemas: Schemas
 ) -> tuple[pa.Table, pa.Table]:
     count, starts = len(sources), read.starts
     texts = {name: pa.array(_texts(read.steps[name]), pa.string()) for name in TEXTS}
@@ -201,17 +202,24 @@ def _tables(
     columns: dict[str, Any] = {
         **about, "tree_id": tree_ids, "rollout_id": names, "attempt": [0] * count, "score": scores, "source": sources,
         "success": list(map(_or_none, read.lines["success"])), "step_count": np.diff(starts).astype(np.int32), "format": [format] * count,
-        "content_id": _content_ids(texts, starts), "trajectory_id": [name or None for name in about["trajectory_id"]],
+        "content_id": content_ids(texts, starts), "trajectory_id": [name or None for name in about["trajectory_id"]],
         "model": [name or None for name in about["model"]], **{name: [getattr(options, name) or None] * count for name in ORIGIN},
     }  # fmt: skip
-    rollout = np.repeat(np.arange(count), np.diff(starts))
-    own: dict[str, Any] = {**texts, "rollout_id": pa.array(names, pa.string()).take(pa.array(rollout))}
-    own["step"] = pa.array(np.arange(len(rollout)) - starts[rollout], pa.int32())
+    own: dict[str, Any] = {**texts, **step_places(names, starts)}
     for name in ("response", "reward", "valid"):
         values = read.steps[name]
         if values.count(UNSET) + values.count(None) < len(values):
             own[name] = [None if value is UNSET or value == "" else value for value in values]
-    return _table(schemas["rollouts"], columns, count), _table(schemas["steps"], own, len(rollout))
+    return table(schemas["rollouts"], columns, count), table(schemas["steps"], own, int(starts[-1]))
+
+
+def step_places(names: Sequence[str], starts: Ints) -> dict[str, pa.Array]:
+    """Of each step, its rollout and its number in it."""
+    rollout = np.repeat(np.arange(len(names)), np.diff(starts))
+    return {
+        "rollout_id": pa.array(names, pa.string()).take(pa.array(rollout)),
+        "step": pa.array(np.arange(len(rollout)) - starts[rollout], pa.int32()),
+    }
 
 
 def _texts(values: list[Any]) -> list[str]:
@@ -239,8 +247,8 @@ def _rollout_ids(about: dict[str, list[str]], rewards: list[float | None], texts
         ["rollout"] * same, about["environment"], about["task_id"], ["import"] * same, about["trajectory_id"], about["agent"],
         about["model"], list(map(str, rewards)), about["instruction"], about["end_observation"],
     ]  # fmt: skip
-    before, from_here = _joined(_framed(pa.array(fact, pa.string()) for fact in facts))
-    within, step_from = _joined(_framed(texts[name] for name in TEXTS))
+    before, from_here = joined(framed(pa.array(fact, pa.string()) for fact in facts))
+    within, step_from = joined(framed(texts[name] for name in TEXTS))
     names = []
     for i in range(same):
         digest = xxhash.xxh3_64(before[from_here[i] : from_here[i + 1]])
@@ -249,29 +257,29 @@ def _rollout_ids(about: dict[str, list[str]], rewards: list[float | None], texts
     return names
 
 
-def _content_ids(texts: dict[str, pa.Array], starts: Ints) -> list[str]:
+def content_ids(texts: dict[str, pa.Array], starts: Ints) -> list[str]:
     """As contents.content_id: the first observation is left out."""
     observations = texts["observation"].cast(pa.binary())
-    joined, offsets = _joined([SEEN, observations, DONE, texts["action"].cast(pa.binary())])
+    turns, offsets = joined([SEEN, observations, DONE, texts["action"].cast(pa.binary())])
     lengths = pc.binary_length(observations).to_numpy()
     first, last = starts[:-1], starts[1:]
     begin = offsets[first].astype(np.int64) + len(SEEN) + (lengths[first] if len(first) else 0)
-    return [hash_content(SEEN + bytes(joined[start:end])) for start, end in zip(begin.tolist(), offsets[last].tolist(), strict=True)]
+    return [hash_content(SEEN + bytes(turns[start:end])) for start, end in zip(begin.tolist(), offsets[last].tolist(), strict=True)]
 
 
-def _framed(columns: Iterable[pa.Array]) -> list[pa.Array]:
+def framed(columns: Iterable[pa.Array]) -> list[pa.Array]:
     """Each column behind a column of its lengths in bytes, eight bytes each."""
-    framed = []
+    parts = []
     for texts in columns:
         lengths = pc.binary_length(texts).cast(pa.int64()).to_numpy(zero_copy_only=False).astype("<i8")
-        framed += [
+        parts += [
             pa.Array.from_buffers(pa.binary(8), len(texts), [None, pa.py_buffer(lengths)]).cast(pa.binary()),
             texts.cast(pa.binary()),
         ]
-    return framed
+    return parts
 
 
-def _joined(parts: Sequence[pa.Array | bytes]) -> tuple[memoryview, npt.NDArray[np.int32]]:
+def joined(parts: Sequence[pa.Array | bytes]) -> tuple[memoryview, npt.NDArray[np.int32]]:
     """The parts of each row one after the other, and where each row begins."""
     rows = pc.binary_join_element_wise(*parts, b"")
     _, offsets, data = rows.buffers()
@@ -283,7 +291,7 @@ def _or_none(value: Any) -> Any:
     return None if value is UNSET else value
 
 
-def _table(schema: pa.Schema, columns: dict[str, Any], rows: int) -> pa.Table:
+def table(schema: pa.Schema, columns: dict[str, Any], rows: int) -> pa.Table:
     arrays = []
     for column in schema:
         values = columns.get(column.name)

@@ -6,6 +6,7 @@ other's. Two attempts of one log may be equal and still be two, so only runs of 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 import xxhash
@@ -17,12 +18,10 @@ FEW_STEPS = 3
 """Shorter runs without a request in both are not recognised: they may be equal by chance."""
 
 
-def content_id(turns: Iterable[tuple[str, str]]) -> str:
-    """Hash of (observation, action) of each step; the first observation is left out."""
-    content = ContentHash()
-    for observation, action in turns:
-        content.add(observation, action)
-    return content.hexdigest()
+def content_id(observations: Sequence[bytes], actions: Sequence[bytes]) -> str:
+    """Hash of the observation and the action of each step, in UTF-8; the first observation is left out."""
+    seen, done = [SEEN] * len(actions), [DONE] * len(actions)
+    return hash_content(b"".join(chain.from_iterable(zip(seen, (b"", *observations[1:]), done, actions, strict=True))))
 
 
 class ContentHash:

@@ -27,6 +27,14 @@ LONGEST_URL = 500
 HASH_DIGITS = 16
 
 
+def read_conversation(values: Iterable[Any], name: str) -> list[Message]:
+    """The messages of a whole conversation."""
+    found: list[Message] = []
+    for i, value in enumerate(values):
+        found += plain_messages(value) or read_messages(value, f"{name}[{i}]")
+    return found
+
+
 def read_messages(value: Any, name: str) -> list[Message]:
     """A message as OpenAI, Anthropic, ShareGPT and their many relatives write it; tool results among its parts become messages."""
     plain = plain_messages(value)

@@ -11,7 +11,7 @@ from tratree_data.importers import log_records
 from tratree_data.importers.chat import Message
 from tratree_data.importers.conversations import CONTENTS
 from tratree_data.importers.conversations import ROLES as SPEAKING
-from tratree_data.importers.dialects import TOOL_ROLES, read_messages
+from tratree_data.importers.dialects import TOOL_ROLES, read_conversation, read_messages
 from tratree_data.importers.framework_messages import DIALECTS
 from tratree_data.importers.json_columns import unpacked
 from tratree_data.importers.log_records import Unusable
@@ -43,8 +43,7 @@ def read_history(value: Any, name: str) -> list[Message]:
     history = log_records.items_of(value, name)
     dialect = _dialect_of(history)
     if dialect is not None:
-        entries = enumerate(DIALECTS[dialect][1](history))
-        return [said for i, entry in entries for said in read_messages(entry, f"{name}[{i}]")]
+        return read_conversation(DIALECTS[dialect][1](history), name)
     spoken = []
     for i, item in enumerate(history):
         known = log_records.mapping(item, f"{name}[{i}]")

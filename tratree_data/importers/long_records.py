@@ -58,7 +58,7 @@ def read_streamed(messages: Iterable[Message], react: bool, parse: Callable[[lis
         replaced += clean_step(step)
         content.add(step.observation, step.action)
     record.steps = StreamedSteps(count, empty, replaced, content.hexdigest(), lambda: _cleaned_steps(messages, react))
-    return _ended(record, end)
+    return ended(record, end)
 
 
 def _cleaned_steps(messages: Iterable[Message], react: bool) -> Iterator[LogStep]:
@@ -67,7 +67,7 @@ def _cleaned_steps(messages: Iterable[Message], react: bool) -> Iterator[LogStep
         yield step
 
 
-def _ended(record: Record, end: Conversation) -> Record:
+def ended(record: Record, end: Conversation) -> Record:
     record.end_observation, record.end_messages = end.end_observation, end.end_messages
     if end.end_metadata is not None:
         record.metadata["end_messages"] = end.end_metadata
@@ -78,7 +78,7 @@ def read_long(file: LogFile, line: TooLong, logs: tuple[str, ...], parse: Callab
     """The record of a line that is too long to hold; `parse` makes one of a short record with the same facts."""
     found = _scan(file.path, file.name, line, logs)
     record = parse(found.facts | {found.key: found.opening})
-    _ended(record, found.end)
+    ended(record, found.end)
     record.steps = StreamedSteps(
         found.steps, found.empty_actions, found.replaced, found.content, lambda: _steps(file.path, file.name, line, found)
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 from tratree_data.importers import log_records
 from tratree_data.importers.chat import Message, first_request, record_of_chat
-from tratree_data.importers.dialects import read_messages, read_tools
+from tratree_data.importers.dialects import read_conversation, read_tools
 from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Options, Problem, Record, TooLong
 
@@ -62,12 +62,13 @@ def _long(file: LogFile, options: Options, where: str, line: TooLong) -> Record:
     return read_long(file, line, LOGS, lambda entry: parse(file, options, where, entry))
 
 
-def each_message(log: list[Any], name: str) -> list[Message]:
-    return [said for i, message in enumerate(log) for said in read_messages(message, f"{name}[{i}]")]
-
-
 def parse(
-    file: LogFile, options: Options, where: str, value: Any, read: Callable[[list[Any], str], list[Message]] = each_message
+    file: LogFile,
+    options: Options,
+    where: str,
+    value: Any,
+    read: Callable[[list[Any], str], list[Message]] = read_conversation,
+    react: bool | None = None,
 ) -> Record:
     entry = {"messages": value} if isinstance(value, list) else log_records.mapping(value, "the record")
     key = next((name for name in LOGS if name in entry), "messages")
@@ -82,6 +83,7 @@ def parse(
         task_id="" if task is None else log_records.identifier(task, "task_id"),
         instruction=_instruction(entry) or first_request(spoken).strip(),
         tools=read_tools(entry.get("tools")),
+        react=react,
         metadata={name: value for name, value in entry.items() if name not in KNOWN and name != key and value is not None},
         trajectory_id="" if trial is None else f"{file.stem}:{log_records.identifier(trial, 'trial')}",
         split=log_records.optional_text(entry.get("split"), "split"),

@@ -1,7 +1,8 @@
 """One part of a large log → a table of rollouts and Parquet files of steps: what a worker process does.
 
-Lines of our own format are read as columns (columns.py) wherever nothing about them needs a second look; everything else goes through
-records (careful.py), as in a small import. This module is light to import, because every worker does.
+Lines of our own format and of OpenAI messages are read as columns (columns.py, message_columns.py) wherever nothing about them needs a
+second look; everything else goes through records (careful.py), as in a small import. This module is light to import, because every
+worker does.
 """
 
 import gc
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
 BLOCK_BYTES = 8 * 2**20
 BYTES_PER_FILE = 128 * 2**20
-LINES = "jsonl"
+LINES, MESSAGES = "jsonl", "messages"
+IN_COLUMNS = (LINES, MESSAGES)
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ class _Reading:
                 self.flush_into(self.open_careful().take_file(piece.file()))
                 continue
             file = piece.file()
-            if self.part.format == LINES and piece.end - piece.start <= MAX_RECORD_BYTES:
+            if self.part.format in IN_COLUMNS and piece.end - piece.start <= MAX_RECORD_BYTES:
                 self.take_lines(file)
             else:
                 self.flush_into(self.open_careful().take_slice(file))
@@ -112,33 +114,41 @@ class _Reading:
         return self.careful
 
     def take_lines(self, file: LogFile) -> None:
-        """As columns: a block of lines at once, or, where one of them needs a second look, line by line."""
+        """As columns: a block of our own lines at once, or, where one of them needs a second look, line by line."""
         self.flush_careful()
         for block in _blocks(file):
             if isinstance(block, Problem):
                 self.problems.append(block)
                 continue
-            read = columns.read_block(block, file.name, file.lines_read + 1, self.part.options, LINES, self.part.schemas)
+            own = self.part.format == LINES
+            read = columns.read_block(block, file.name, file.lines_read + 1, self.part.options, LINES, self.part.schemas) if own else None
             if read is None:
                 lines = block.removesuffix(b"\n").split(b"\n")
                 numbered = [(f"{file.name}:{number}", line) for number, line in enumerate(lines, file.lines_read + 1)]
                 file.lines_read += len(lines)
-                self.take_batch([(where, line) for where, line in numbered if line and not line.isspace()])
+                self.take_batch(file, [(where, line) for where, line in numbered if line and not line.isspace()])
             else:
                 file.lines_read += len(read.taken)
                 self.rollouts.append(read.rollouts)
                 self.steps.append(read.steps)
 
-    def take_batch(self, lines: list[tuple[str, bytes]]) -> None:
+    def take_batch(self, file: LogFile, lines: list[tuple[str, bytes]]) -> None:
         """Those that need a second look come after the others, and are put in their places."""
-        read = columns.read_batch(lines, self.part.options, LINES, self.part.schemas)
+        read = self.read_batch(file, lines)
         before = len(self.rollouts)
         self.rollouts.append(read.rollouts)
         self.steps.append(read.steps)
         if read.rest:
-            self.flush_into(self.open_careful().take_lines([lines[number] for number in read.rest]))
+            self.flush_into(self.open_careful().take_lines(file, [lines[number] for number in read.rest]))
             self.flush_careful()
             self.rollouts[before:] = [_in_order(pa.concat_tables(self.rollouts[before:]), [where for where, _ in lines])]
+
+    def read_batch(self, file: LogFile, lines: list[tuple[str, bytes]]) -> columns.Batch:
+        if self.part.format == LINES:
+            return columns.read_batch(lines, self.part.options, LINES, self.part.schemas)
+        from tratree_data.importers import message_columns  # it imports the readers of messages, which lines of our own do without
+
+        return message_columns.read_batch(file, lines, self.part.options, MESSAGES, self.part.schemas)
 
     def flush_careful(self) -> None:
         if self.careful is not None:

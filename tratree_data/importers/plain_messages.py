@@ -3,6 +3,7 @@
 Only a shorter way to what dialects.py reads: of everything that needs a second look it says None.
 """
 
+from functools import lru_cache
 from typing import Any
 
 from tratree_data.importers.conversations import CALL_PARTS, CONTENTS, REASONING, TEXT_PARTS
@@ -20,9 +21,17 @@ Message = dict[str, Any]
 
 def plain_messages(entry: Any) -> list[Message] | None:
     """The message, or the tool results in it."""
-    if type(entry) is not dict or type(role := entry.get("role")) is not str or role not in ROLES or not DOUBTFUL.isdisjoint(entry):
+    if type(entry) is not dict:
         return None
-    content, acts = entry.get("content"), role == "assistant"
+    role, content = entry.get("role"), entry.get("content")
+    if type(role) is not str or role not in ROLES:
+        return None
+    if type(content) is str and len(entry) == 2:
+        return [{"role": role, "content": content}]
+    others = _other_keys(tuple(entry))
+    if others is None:
+        return None
+    acts = role == "assistant"
     thoughts: list[str] = []
     calls: list[Message | None] = []
     results: list[Message] = []
@@ -36,7 +45,7 @@ def plain_messages(entry: Any) -> list[Message] | None:
     message: Message = {"role": role, "content": content}
     if not (_add_acts(message, entry, thoughts, calls) if acts else _add_names(message, entry)):
         return None
-    metadata = {key: item for key, item in entry.items() if key not in TAKEN and item is not None} if len(entry) > 2 else None
+    metadata = {key: entry[key] for key in others if entry[key] is not None} if others else None
     if metadata:
         message["metadata"] = metadata
     if not results:
@@ -46,12 +55,18 @@ def plain_messages(entry: Any) -> list[Message] | None:
     return results
 
 
+@lru_cache(1_024)
+def _other_keys(keys: tuple[str, ...]) -> tuple[str, ...] | None:
+    """Those that are metadata; None if one of the keys needs a second look. A log's messages have the same keys again and again."""
+    return tuple(key for key in keys if key not in TAKEN) if DOUBTFUL.isdisjoint(keys) else None
+
+
 def _add_acts(message: Message, entry: Message, thoughts: list[str], calls: list[Message | None]) -> bool:
     reasoning, listed = entry.get("reasoning_content"), entry.get("tool_calls")
     if entry.get("name") or (reasoning and type(reasoning) is not str) or (listed and type(listed) is not list):
         return False
     if listed:
-        calls = [*map(_plain_call, listed), *calls]
+        calls = [*map(_plain_call, listed), *calls] if calls else list(map(_plain_call, listed))
     if reasoning:
         thoughts.insert(0, reasoning)
     if thoughts:
@@ -64,7 +79,7 @@ def _add_acts(message: Message, entry: Message, thoughts: list[str], calls: list
 def _add_names(message: Message, entry: Message) -> bool:
     for key in ("tool_call_id", "name"):
         if value := entry.get(key):
-            if type(value) is not str or not value.strip():
+            if type(value) is not str or value.isspace():
                 return False
             message[key] = value
     return True
@@ -115,7 +130,8 @@ def _plain_result(block: Message) -> Message | None:
     if (
         type(content) is not str
         or type(call) is not str
-        or not call.strip()
+        or not call
+        or call.isspace()
         or any(key in block for key in CALL_IDS if key != "tool_use_id")
     ):
         return None
@@ -134,7 +150,7 @@ def _plain_call(call: Any) -> Message | None:
         return None
     function = call if named else function
     identity = call.get("id")
-    if type(name) is not str or type(identity) is not str or not (identity.strip() and name.strip()):
+    if type(name) is not str or type(identity) is not str or not (identity and name) or identity.isspace() or name.isspace():
         return None
     arguments = function.get("arguments")
     if arguments is None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import orjson
 import xxhash
@@ -10,7 +10,7 @@ import xxhash
 from tratree_data import ids
 from tratree_data.importers.contents import content_id
 from tratree_data.importers.log_records import END_REASONS, LogStep, Options, Record, StreamedSteps, Unusable
-from tratree_data.messages import message_json
+from tratree_data.messages import message_bytes, message_json
 from tratree_data.store.storable_text import replace_unstorable, storable
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 STEPS_PER_TABLE = 100_000
 
-NUL = "\\u0000"
+NUL = b"\\u0000"
 STEP_FIELDS = ("observation", "thought", "action", "response", "reward", "valid", "input_messages", "output_message")
 QUOTED_CHARACTERS = 60
 STEP_TEXTS = ("observation", "thought", "action", "response")
@@ -39,19 +39,21 @@ def origin_of(options: Options, format: str) -> dict[str, str | None]:
 def prepared_row(record: Record, options: Options, beside: "Beside | None", origin: dict[str, str | None]) -> tuple[dict[str, Any], int]:
     """The record's row, but for what depends on the rest of the dataset, and how many characters had to be replaced."""
     validate(record, options)
-    messages = messages_in(record)
-    replaced = 0
-    if not _is_storable(record, messages):
-        replaced = clean(record)
-        messages = messages_in(record)
-    rollout = identity(record, messages)
+    rollout, content, replaced = _streamed_ids(record) if isinstance(record.steps, StreamedSteps) else _ids(record)
     if beside is not None:
         beside.score(record)
     score = options.score(record.reward)
     tree = ids.tree_id(record.environment, record.task_id)
-    steps = record.steps
-    content = steps.content if isinstance(steps, StreamedSteps) else content_id((step.observation, step.action) for step in steps)
     return rollout_row(record, rollout, tree, 0, score) | origin | {"content_id": content}, replaced
+
+
+def _ids(record: Record) -> tuple[str, str, int]:
+    """What makes it this rollout and this content, with everything in it as it can be stored; and how much had to be replaced."""
+    storable_texts = _storable_texts(record)
+    replaced = 0 if storable_texts else clean(record)
+    texts, messages = storable_texts or (_texts_of_steps(record), messages_in(record))
+    rollout = record.rollout_id or identity(record, texts, messages)
+    return rollout, content_id(texts[::3], texts[2::3]), replaced
 
 
 def validate(record: Record, options: Options) -> None:
@@ -89,7 +91,7 @@ def clean(record: Record) -> int:
 def clean_step(step: LogStep) -> int:
     parts = [getattr(step, name) for name in (*STEP_TEXTS, *STRUCTURED)]
     try:
-        if NUL.encode() not in orjson.dumps(parts):
+        if NUL not in orjson.dumps(parts):
             return 0
     except orjson.JSONEncodeError:
         pass
@@ -113,18 +115,28 @@ def _clean_value(owner: Any, name: str) -> int:
     return count
 
 
-def _is_storable(record: Record, messages: str) -> bool:
-    """Whether nothing in it has to be replaced, as one look shows: UTF-8 has no lone surrogates, and JSON writes NUL as an escape."""
-    if isinstance(record.steps, StreamedSteps):
-        return False
-    texts = [messages, *(getattr(record, name) or "" for name in RECORD_TEXTS)]
-    for step in record.steps:
-        texts += (step.observation, step.thought, step.action, step.response or "")
-    around = [record.tools, record.metadata, *(step.metadata for step in record.steps if step.metadata)]
+def is_storable(record: Record) -> bool:
+    """Whether nothing in it has to be replaced."""
+    return _storable_texts(record) is not None
+
+
+def _storable_texts(record: Record) -> tuple[list[bytes], bytes] | None:
+    """The texts of the steps and the messages in UTF-8, if nothing in the record has to be replaced.
+
+    One look shows it: UTF-8 has no lone surrogates, and JSON writes NUL as an escape.
+    """
+    around = [record.tools, record.metadata, *[step.metadata for step in record.steps if step.metadata]]
+    beside = [*(getattr(record, name) or "" for name in RECORD_TEXTS), *[step.response for step in record.steps if step.response]]
     try:
-        return b"\0" not in "".join(texts).encode() and NUL not in messages and NUL.encode() not in orjson.dumps(around)
+        texts, messages = _texts_of_steps(record), messages_in(record)
+        has_nul = b"\0" in b"".join(texts) or b"\0" in "".join(beside).encode() or NUL in messages or NUL in orjson.dumps(around)
     except (UnicodeEncodeError, orjson.JSONEncodeError):
-        return False
+        return None
+    return None if has_nul else (texts, messages)
+
+
+def _texts_of_steps(record: Record) -> list[bytes]:
+    return [text.encode() for step in record.steps for text in (step.observation, step.thought, step.action)]
 
 
 def clean_value(value: Any) -> tuple[Any, int]:
@@ -140,39 +152,39 @@ def clean_value(value: Any) -> tuple[Any, int]:
     return value, 0
 
 
-def messages_in(record: Record) -> str:
-    """The messages of all steps and the end as JSON; '' if the texts say it all."""
-    if isinstance(record.steps, StreamedSteps):
-        return ""
+def messages_in(record: Record) -> bytes:
+    """The messages of all steps and the end as JSON; nothing if the texts say it all."""
     messages = [part for step in record.steps for part in (step.input_messages, step.output_message)] + [record.end_messages]
-    return message_json(messages) if messages.count(None) < len(messages) else ""
+    return message_bytes(messages) if messages.count(None) < len(messages) else b""
 
 
-def identity(record: Record, messages: str) -> str:
+def identity(record: Record, texts: Sequence[bytes], messages: bytes) -> str:
     """What makes it this rollout: the log's own id and reward, and all that happened; not the score, which depends on --score-scale."""
-    if record.rollout_id:
-        return record.rollout_id
-    if isinstance(record.steps, StreamedSteps):
-        return _streamed_identity(record)
-    content = [part for step in record.steps for part in (step.observation, step.thought, step.action)]
-    content += [messages] if messages else []
-    return ids.rollout_id(record.environment, record.task_id, "import", *_facts(record), *content)
+    return xxhash.xxh3_64_hexdigest(identifying_facts(record) + ids.framed_bytes([*texts, messages] if messages else texts))
 
 
-def _facts(record: Record) -> tuple[object, ...]:
-    return record.trajectory_id, record.agent, record.model or "", record.reward, record.instruction, record.end_observation
+def identifying_facts(record: Record) -> bytes:
+    """As `ids.rollout_id` begins."""
+    own = (record.trajectory_id, record.agent, record.model or "", record.reward, record.instruction, record.end_observation)
+    return ids.framed("rollout", record.environment, record.task_id, "import", *own)
+
+
+def _streamed_ids(record: Record) -> tuple[str, str, int]:
+    steps = cast(StreamedSteps, record.steps)
+    replaced = clean(record)
+    return record.rollout_id or _streamed_identity(record), steps.content, replaced
 
 
 def _streamed_identity(record: Record) -> str:
     """The same, in two readings: the texts of all steps come before their messages, behind whose length they are."""
-    digest = xxhash.xxh3_64(ids.framed("rollout", record.environment, record.task_id, "import", *_facts(record)))
+    digest = xxhash.xxh3_64(identifying_facts(record))
     length, has_messages = 0, record.end_messages is not None
     for step in record.steps:
         digest.update(ids.framed(step.observation, step.thought, step.action))
         has_messages = has_messages or step.input_messages is not None or step.output_message is not None
         length += len(_messages_of(step))
     if has_messages:
-        end = message_json(record.end_messages).encode()
+        end = message_bytes(record.end_messages)
         digest.update(ids.frame(len(b"[") + length + len(end) + len(b"]")) + b"[")
         for step in record.steps:
             digest.update(_messages_of(step))
@@ -182,7 +194,7 @@ def _streamed_identity(record: Record) -> str:
 
 def _messages_of(step: LogStep) -> bytes:
     """The step's part of `messages_in`."""
-    return b"".join(message_json(part).encode() + b", " for part in (step.input_messages, step.output_message))
+    return b"".join(message_bytes(part) + b", " for part in (step.input_messages, step.output_message))
 
 
 def rollout_row(record: Record, rollout: str, tree: str, attempt: int, score: float | None) -> dict[str, Any]:

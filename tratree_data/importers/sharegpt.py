@@ -8,7 +8,7 @@ from typing import Any
 
 from tratree_data.importers import log_records
 from tratree_data.importers.chat import record_of_chat
-from tratree_data.importers.dialects import read_messages, read_tools
+from tratree_data.importers.dialects import read_conversation, read_tools
 from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 from tratree_data.importers.openai_messages import first_of
@@ -26,7 +26,7 @@ def _parse(options: Options, where: str, value: Any) -> Record:
     if "meta" in entry or "item_id" in entry or "game_file" in entry:
         raise Unusable("other_format", "a record with meta or game_file is ETO's, one with item_id AgentTraj's")
     log = log_records.items_of(log_records.need(entry, "conversations"), "conversations")
-    spoken = [said for i, message in enumerate(log) for said in read_messages(message, f"conversations[{i}]")]
+    spoken = read_conversation(log, "conversations")
     prompt = log_records.optional_text(entry.get("system"), "system")
     if prompt and not any(message["role"] in INSTRUCTING for message in spoken):
         spoken = [{"role": "system", "content": prompt}, *spoken]

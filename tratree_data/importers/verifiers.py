@@ -14,7 +14,7 @@ from typing import Any
 from tratree_data import ids
 from tratree_data.importers import conversations, log_records
 from tratree_data.importers.chat import Message, first_request, record_of_chat_with_metadata
-from tratree_data.importers.dialects import read_exactly, read_messages, read_tools
+from tratree_data.importers.dialects import read_conversation, read_exactly, read_messages, read_tools
 from tratree_data.importers.log_files import MAX_RECORD_BYTES, LogFile, json_records
 from tratree_data.importers.log_records import Item, Options, Problem, Record, Unusable
 from tratree_data.messages import INSTRUCTING
@@ -214,7 +214,7 @@ def _result(options: Options, beside: JSON, attempts: Counter[str], where: str, 
     for key, role in (("prompt", "user"), ("completion", "assistant")):
         part = log_records.need(entry, key)
         log = [{"role": role, "content": part}] if isinstance(part, str) else log_records.items_of(part, key)
-        spoken += [said for i, message in enumerate(log) for said in read_messages(message, f"{key}[{i}]")]
+        spoken += read_conversation(log, key)
     info = entry.get("info")
     record = record_of_chat_with_metadata(spoken, info if isinstance(info, dict) else {}, where, options.environment)
     named = next((key for key in (entry.get("env_id"), beside.get("env_id"), beside.get("env"), entry.get("task")) if key), None)

@@ -1,4 +1,4 @@
-"""Writes a table's Parquet files before a commit names them. Light to import, for worker processes."""
+"""Parquet files of a table, as they are written before a commit names them: light to import, for worker processes."""
 
 import re
 import uuid
@@ -12,17 +12,14 @@ from tratree_data.store.locations import Place, place
 
 ROWS_PER_GROUP = 122_880
 SCRATCH = ".building"
-"""The folder in which workers write; while nobody holds the writer's lock, whatever it contains was left behind."""
+"""Where `tratree build` has its workers write; while nobody writes, anything in it was left behind."""
 
 OURS = re.compile(r"part-([0-9a-f]{32}|[0-9]{5}-[0-9a-f-]{36}-c[0-9]{3}(\.[a-z0-9]+)?)\.parquet")
-"""Names that new_file and Delta give; a file with another name is not ours."""
+"""As new_file and Delta name what they write; a file of another name was put there by somebody."""
 
 
 def staging(path: str | Place) -> Place:
-    """Where workers write what a commit then moves to its table.
-
-    In a bucket, where nothing can be moved, they write it to the table's folder.
-    """
+    """Where workers write what a commit then moves to its table; in a bucket nothing can be moved, so they write it there."""
     folder = place(path)
     return folder / SCRATCH if isinstance(folder, Path) else folder
 
