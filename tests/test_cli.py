@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,9 +13,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.command_line import tratree
 from helpers.small import make_store, tables
 from typer.testing import CliRunner
 
+from tratree_data.cli import VERBS as CLI_MODULES
 from tratree_data.cli import app
 from tratree_data.cli.query import parse_numbers
 from tratree_data.errors import extra_of
@@ -24,10 +25,8 @@ from tratree_data.errors import extra_of
 VERBS = sorted(command.name or (command.callback.__name__ if command.callback else "") for command in app.registered_commands)
 
 
-def run(*words: str, folder: Path | None = None) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "tratree_data.cli", *words]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, env=environment, timeout=120)
+def process(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "tratree_data.cli", *words], capture_output=True, text=True, check=False, timeout=120)
 
 
 @pytest.fixture
@@ -40,14 +39,22 @@ def dataset(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself_with_an_example(verb: str) -> None:
-    done = run(verb, "--help")
+    done = tratree(verb, "--help")
     assert done.returncode == 0, done.stderr
     assert "Example" in done.stdout
     assert f"tratree {verb}" in done.stdout.replace("\n", " ")
 
 
+@pytest.mark.parametrize("module", CLI_MODULES)
+def test_a_module_has_the_verbs_for_which_it_is_loaded(module: str) -> None:
+    """In a process of its own, since a verb loads its own module only."""
+    program = "from tratree_data import cli; from typer.main import get_command; print(*get_command(cli.load([{!r}])).commands)"
+    done = subprocess.run([sys.executable, "-c", program.format(module)], capture_output=True, text=True, check=False, timeout=120)
+    assert set(done.stdout.split()) == set(CLI_MODULES[module]), done.stderr
+
+
 def test_help_lists_the_verbs_and_is_quick() -> None:
-    done = run("--help")
+    done = process("--help")
     assert all(verb in done.stdout for verb in VERBS)
     heavy = {"torch", "trl", "faiss", "numba", "ray", "matplotlib", "datasets"}
     loaded = f"import sys; import tratree_data.cli; print(sorted({heavy!r} & set(sys.modules)))"
@@ -77,7 +84,7 @@ def test_help_lists_the_verbs_and_is_quick() -> None:
     ],
 )
 def test_mistakes_get_a_short_answer_and_exit_code_2(dataset: Path, words: list[str], expected: str) -> None:
-    done = run(*words, folder=dataset.parent)
+    done = tratree(*words, folder=dataset.parent)
     assert done.returncode == 2, done.stdout + done.stderr
     assert expected in done.stderr, done.stderr
     assert "Traceback" not in done.stderr
@@ -86,16 +93,16 @@ def test_mistakes_get_a_short_answer_and_exit_code_2(dataset: Path, words: list[
 
 
 def test_the_version_can_be_asked() -> None:
-    assert run("--version").stdout == f"tratree-data {metadata.version('tratree-data')}\n"
+    assert process("--version").stdout == f"tratree-data {metadata.version('tratree-data')}\n"
 
 
 def test_formats_can_be_piped(dataset: Path) -> None:
     query = "SELECT action, observation, [1, 2] AS list, NULL AS nothing FROM steps ORDER BY rollout_id, step"
-    lines = run("sql", str(dataset), query, "--format", "json").stdout.splitlines()
+    lines = tratree("sql", str(dataset), query, "--format", "json").stdout.splitlines()
     assert [json.loads(line)["action"] for line in lines] == ["go", "stop", "sit"]
-    rows = list(csv.DictReader(io.StringIO(run("sql", str(dataset), query, "--format", "csv").stdout)))
+    rows = list(csv.DictReader(io.StringIO(tratree("sql", str(dataset), query, "--format", "csv").stdout)))
     assert (rows[1]["observation"], rows[1]["list"], rows[1]["nothing"]) == ("there", "[1, 2]", "")
-    table = run("sql", str(dataset), query).stdout
+    table = tratree("sql", str(dataset), query).stdout
     assert "\x1b" not in table
     assert "\u202e" not in table
     assert "[bold]x[/bold]" in table
@@ -105,12 +112,12 @@ def test_whatever_a_query_gives_can_be_piped(dataset: Path) -> None:
     """Sums are numbers in JSON, what is no number is null, and no type ends in a traceback."""
     odd = "[{'day': date '2026-01-02'}] AS days, INTERVAL 1 day AS span, '\\xFF'::BLOB AS bytes, 1.5::DECIMAL(4, 2) AS price"
     query = f"SELECT sum(step_count) AS steps, 'nan'::DOUBLE AS gap, [1, 'inf'::DOUBLE] AS gaps, {odd} FROM rollouts"
-    (row,) = (json.loads(line) for line in run("sql", str(dataset), query, "--format", "json").stdout.splitlines())
+    (row,) = (json.loads(line) for line in tratree("sql", str(dataset), query, "--format", "json").stdout.splitlines())
     assert (row["steps"], row["gap"], row["gaps"], row["days"], row["price"]) == (3, None, [1, None], [{"day": "2026-01-02"}], 1.5)
-    (row,) = csv.DictReader(io.StringIO(run("sql", str(dataset), query, "--format", "csv").stdout))
+    (row,) = csv.DictReader(io.StringIO(tratree("sql", str(dataset), query, "--format", "csv").stdout))
     assert (row["steps"], row["days"], row["price"]) == ("3", '[{"day": "2026-01-02"}]', "1.50")
-    assert run("sql", str(dataset), query).stdout.split()[7:9] == ["3", "nan"]
-    refused = run("sql", str(dataset), query, "--format", "parquet")
+    assert tratree("sql", str(dataset), query).stdout.split()[7:9] == ["3", "nan"]
+    refused = tratree("sql", str(dataset), query, "--format", "parquet")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "Next: cast the column" in refused.stderr
 
@@ -122,44 +129,44 @@ def test_parquet_can_be_piped(dataset: Path) -> None:
 
 
 def test_pivot_is_a_question_too(dataset: Path) -> None:
-    done = run("sql", str(dataset), "PIVOT rollouts ON attempt USING sum(step_count) GROUP BY task_id", "--format", "json")
+    done = tratree("sql", str(dataset), "PIVOT rollouts ON attempt USING sum(step_count) GROUP BY task_id", "--format", "json")
     assert json.loads(done.stdout) == {"task_id": "t", "0": 2, "1": 1}, done.stderr
 
 
 def test_what_columns_mean_can_be_asked(dataset: Path) -> None:
     told = {
         row["column_name"]: row["comment"]
-        for row in map(json.loads, run("sql", str(dataset), "columns", "--format", "json").stdout.splitlines())
+        for row in map(json.loads, tratree("sql", str(dataset), "columns", "--format", "json").stdout.splitlines())
     }
     assert told["observation"] == "What the agent saw before it acted."
 
 
 def test_every_named_query_says_what_it_answers(dataset: Path) -> None:
-    told = {row["name"]: row for row in map(json.loads, run("sql", str(dataset), "queries", "--format", "json").stdout.splitlines())}
+    told = {row["name"]: row for row in map(json.loads, tratree("sql", str(dataset), "queries", "--format", "json").stdout.splitlines())}
     assert told["path_to_root"]["needs"] == "node_id"
     assert "from the root down" in told["path_to_root"]["answers"]
     assert [name for name, row in told.items() if not row["answers"].endswith(".")] == []
-    assert "tratree sql" in run("sql", str(dataset), "nosuch").stderr
+    assert "tratree sql" in tratree("sql", str(dataset), "nosuch").stderr
 
 
 def test_a_query_may_begin_with_a_comment_or_lie_in_a_file(dataset: Path) -> None:
     text = "-- how many\nSELECT count(*) AS n FROM steps WHERE action = $action"
     (dataset.parent / "question.sql").write_text(text)
     for query in (text, "question.sql"):
-        done = run("sql", "d", query, "--param", "action=go", "--format", "json", folder=dataset.parent)
+        done = tratree("sql", "d", query, "--param", "action=go", "--format", "json", folder=dataset.parent)
         assert done.stdout.strip() == '{"n": 1}', done.stderr
 
 
 def test_check_exits_with_1_when_a_rule_is_broken(dataset: Path) -> None:
-    assert run("build", str(dataset), "--embedder", "exact").returncode == 0
-    assert run("check", str(dataset)).returncode == 0
+    assert process("build", str(dataset), "--embedder", "exact").returncode == 0
+    assert tratree("check", str(dataset)).returncode == 0
     from tratree_data.store.reader import open_store
     from tratree_data.store.writer import commit, writing
 
     with writing(dataset):
         nodes = open_store(dataset).read("nodes")
         commit(dataset, "break", {"nodes": nodes.slice(1)}, settings={}, reads={})
-    done = run("check", str(dataset))
+    done = process("check", str(dataset))
     assert done.returncode == 1
     assert "roots" in done.stdout
 
@@ -183,8 +190,10 @@ def test_interrupting_is_clean(tmp_path: Path) -> None:
         _, errors = process.communicate(timeout=60)
     assert "Traceback" not in errors, errors
     assert process.returncode in {0, 130}
-    assert run(*words).returncode == 0
-    counted = run("sql", str(tmp_path / "d"), "SELECT count(*) AS n, count(DISTINCT rollout_id) AS ids FROM rollouts", "--format", "json")
+    assert process(*words).returncode == 0
+    counted = tratree(
+        "sql", str(tmp_path / "d"), "SELECT count(*) AS n, count(DISTINCT rollout_id) AS ids FROM rollouts", "--format", "json"
+    )
     assert json.loads(counted.stdout) == {"n": 450, "ids": 450}
 
 

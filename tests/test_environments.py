@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.command_line import tratree
 from helpers.installed import needs_alfworld, needs_express, needs_java, needs_scienceworld
 from helpers.pages import snippets
 from helpers.shared_data import SHARED, needs_shared
@@ -363,7 +364,7 @@ def test_plug_ins_are_found_by_name_or_by_module_and_class(monkeypatch: pytest.M
 
 
 def test_the_command_lists_environments() -> None:
-    result = subprocess.run([sys.executable, "-m", "tratree_data.cli", "environments"], capture_output=True, text=True, check=True)
+    result = tratree("environments")
     assert result.stdout.splitlines()[0].startswith("alfworld")
     ready = re.findall(r"^(\S+) +(?:ready|missing)", result.stdout, re.MULTILINE)
     assert {"webshop", "inspect:module:task"} <= set(ready)

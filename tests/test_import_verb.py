@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from helpers.command_line import tratree
 from helpers.loopback_hub import TOKEN, LoopbackHub, Repository
 
 from tratree_data import import_log, open_store
@@ -358,20 +359,19 @@ def test_killed_at_any_moment_the_same_command_finishes(tmp_path):
 
 def test_the_command(tmp_path):
     file = write(tmp_path / "a.jsonl", [line(), b"bad"])
-    command = [sys.executable, "-m", "tratree_data.cli", "import", str(file), str(tmp_path / "d")]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = tratree("import", str(file), str(tmp_path / "d"))
     assert (done.returncode, done.stdout) == (0, "")
     assert "1 rollout, 2 steps, 0 already there, 1 dropped" in done.stderr
     assert "a.jsonl:2" in done.stderr
-    bad = [*command[:-2], str(write(tmp_path / "bad.jsonl", [b"bad"])), str(tmp_path / "bad")]
-    nothing = subprocess.run(bad, capture_output=True, text=True, check=False)
+    bad = ["import", str(write(tmp_path / "bad.jsonl", [b"bad"])), str(tmp_path / "bad")]
+    nothing = tratree(*bad)
     assert (nothing.returncode, nothing.stdout) == (2, "")
     assert nothing.stderr.startswith("tratree: The format of ")
     assert nothing.stderr.rstrip().endswith("DIR --format NAME")
-    nothing = subprocess.run([*bad, "--format", "jsonl"], capture_output=True, text=True, check=False)
+    nothing = tratree(*bad, "--format", "jsonl")
     assert nothing.returncode == 2
     assert nothing.stderr.startswith("tratree: Nothing in ")
-    strict = subprocess.run([*command[:-1], str(tmp_path / "e"), "--strict"], capture_output=True, text=True, check=False)
+    strict = tratree("import", str(file), str(tmp_path / "e"), "--strict")
     assert strict.returncode == 2
     assert strict.stderr.startswith("tratree: ")
     assert "a.jsonl:2" in strict.stderr

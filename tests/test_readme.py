@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from helpers.command_line import tratree
 from helpers.pages import commands
 from typer.main import get_command
 from typer.testing import CliRunner
@@ -25,12 +26,10 @@ NOT_RUN = ("pip install",)
 NEED_PER_MODEL = ("score", "verify", "train", "evaluate", "compare", "reproduce")
 
 
-def tratree(command: str, folder: Path, columns: int = 80) -> subprocess.CompletedProcess[str]:
-    words = shlex.split(command)
-    assert words[0] == "tratree", command
-    environment = {**os.environ, "COLUMNS": str(columns), "NO_COLOR": "1"}
-    run = [sys.executable, "-m", "tratree_data.cli", *words[1:]]
-    return subprocess.run(run, cwd=folder, capture_output=True, text=True, check=False, env=environment, timeout=300)
+def typed(command: str, folder: Path, columns: int = 80) -> subprocess.CompletedProcess[str]:
+    first, *words = shlex.split(command)
+    assert first == "tratree", command
+    return tratree(*words, folder=folder, columns=columns)
 
 
 def write_log(path: Path) -> None:
@@ -51,7 +50,7 @@ def test_every_command_runs_and_prints_what_it_says(demo_copy: Path) -> None:
     for command, expected in commands(README):
         if command.startswith(NOT_RUN):
             continue
-        done = tratree(command, demo_copy)
+        done = typed(command, demo_copy)
         assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
         if expected.strip():
             assert done.stdout.rstrip() == expected.rstrip(), command
@@ -65,7 +64,7 @@ def test_a_page_shows_what_its_stage_reports(demo_copy: Path, page: str) -> None
     shown = commands((ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8"))
     assert shown
     for command, expected in shown:
-        assert tratree(command, demo_copy).stderr.rstrip() == expected.rstrip(), command
+        assert typed(command, demo_copy).stderr.rstrip() == expected.rstrip(), command
 
 
 @pytest.mark.slow
@@ -91,7 +90,7 @@ def test_every_question_of_the_cookbook_has_its_real_answer(demo_run: Path) -> N
     asked = commands(COOKBOOK)
     assert len(asked) >= 10
     for command, expected in asked:
-        done = tratree(command, demo_run, COOKBOOK_COLUMNS)
+        done = typed(command, demo_run, COOKBOOK_COLUMNS)
         assert done.returncode == 0, f"{command}\n{done.stderr}"
         printed = [line.rstrip() for line in done.stdout.splitlines()]
         shown = [line.rstrip() for line in expected.rstrip().splitlines()]

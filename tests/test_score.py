@@ -1,12 +1,12 @@
 """Scores that come later: from a table, a function or a judge; what counts, and who notices."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from helpers.chat_server import ChatServer
+from helpers.command_line import tratree
 
 from tratree_data import build, check, filter, import_log, merge, open_store, pairs, score, search
 from tratree_data.editing.reuse import stages_out_of_date
@@ -220,8 +220,7 @@ def test_scores_go_where_their_rollouts_go(tmp_path):
 
 def test_the_command(tmp_path):
     directory = dataset(tmp_path, [None, None])
-    command = [sys.executable, "-m", "tratree_data.cli", "score", str(directory), "--with", table(tmp_path / "s.csv", {"x0": 1})]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = tratree("score", str(directory), "--with", table(tmp_path / "s.csv", {"x0": 1}))
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert "score: 1 scored, 0 already there, 1 without verdict, 0 dropped" in done.stderr
 
