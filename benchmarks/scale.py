@@ -1,6 +1,7 @@
 """What a dataset costs per step, and what growing it by 1 % costs: bytes, files, requests, memory, processor seconds, for docs/scale.md.
 
     python -m benchmarks.scale --rollouts 1000 4000            # in a folder and in a bucket (moto's server), into results/scale.json
+    python -m benchmarks.scale --rollouts --bucket-rollouts 12500 50000 --result large.json         # 0.5M and 2M steps, in a bucket only
 
 Rollouts have 40 steps of about 2 kB. Every stage runs as a command of its own, so its peak memory is its own. The slope between two sizes
 leaves out what is paid once per command. The estimate for 12M rollouts is the slope times their steps: nothing else is assumed.
@@ -147,16 +148,18 @@ def measure(folder: Path, base: str, sizes: list[int], environment: dict[str, st
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rollouts", type=int, nargs="+", default=[1_000, 4_000])
+    parser.add_argument("--rollouts", type=int, nargs="*", default=[1_000, 4_000])
     parser.add_argument("--bucket-rollouts", type=int, nargs="*", default=[500, 2_000])
+    parser.add_argument("--result", type=Path, default=RESULTS)
     options = parser.parse_args()
     sys.path[:0] = [str(Path(__file__).parents[1] / "tests")]
     from helpers.loopback_s3 import BUCKET, LoopbackS3
 
     results: dict[str, Any] = {"steps_per_rollout": STEPS, "cores": os.cpu_count()}
     with tempfile.TemporaryDirectory() as name:
-        results["folder"] = measure(Path(name), "", options.rollouts, {}, None)
-        RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        if options.rollouts:
+            results["folder"] = measure(Path(name), "", options.rollouts, {}, None)
+        options.result.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
         if options.bucket_rollouts:
             server = LoopbackS3()
             try:
@@ -165,7 +168,7 @@ def main() -> None:
             finally:
                 server.close()
     results["peak_mb_of_the_benchmark"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    options.result.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -93,7 +93,7 @@ def test_one_writer_at_a_time(container: str, tmp_path: Path) -> None:
 def test_what_is_missing_is_reported(container: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(NotFoundError, match=r"is not a dataset: it contains no table"):
         open_store(f"{container}/nothing")
-    with pytest.raises(NotFoundError, match=r"there is no such container \(ContainerNotFound\)\.\nNext: create it"):
+    with pytest.raises(NotFoundError, match=r"the container does not exist \(ContainerNotFound\)\.\nNext: create it"):
         open_store("az://elsewhere/one")
     monkeypatch.delenv("AZURE_STORAGE_USE_EMULATOR")
     with pytest.raises(BadInputError, match=r"needs credentials, and the environment contains none\.\nNext: export AZURE_STORAGE"):

@@ -472,7 +472,7 @@ def test_a_reader_reports_a_bucket_that_it_cannot_reach(both: tuple[str, Path], 
 def test_what_is_not_there_is_reported_with_the_next_command(server: LoopbackS3) -> None:
     with pytest.raises(NotFoundError, match=r"s3://shelf/nothing is not a dataset: it contains no table\.\nNext: tratree import"):
         open_store(f"{ADDRESS}/nothing")
-    with pytest.raises(NotFoundError, match=r"there is no such bucket \(NoSuchBucket\)\.\nNext: create it"):
+    with pytest.raises(NotFoundError, match=r"the bucket does not exist \(NoSuchBucket\)\.\nNext: create it"):
         open_store("s3://nowhere/x")
     (parse_address(f"{ADDRESS}/foreign") / "notes.txt").write_text("mine")
     with pytest.raises(BadInputError, match=r"contains other files \(notes.txt\)"):

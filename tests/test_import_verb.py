@@ -229,7 +229,7 @@ def test_a_foreign_file_among_logs_is_one_row_not_a_row_a_line(tmp_path):
     assert report.counts == theirs.counts | {"dropped": theirs.counts["dropped"] + 2, "skipped_files": 2}
     foreign = [row for row in rows(tmp_path / "d", "dropped") if row["reason"] == "other_format"]
     assert [row["subject"] for row in foreign] == ["logs/a.jsonl:1", "logs/z.jsonl:1"]
-    assert foreign[0]["detail"] == "the file is not a knowagent log (there is no 'traj'); it looks like jsonl"
+    assert foreign[0]["detail"] == "the file is not in the format knowagent (there is no 'traj'); it looks like jsonl"
     assert not import_log(tmp_path / "d", folder, "knowagent").changed
     ours = import_log(tmp_path / "d", folder, "jsonl")
     assert ours.counts == {"rollouts": 100, "steps": 200, "already_there": 0, "dropped": 1, "skipped_files": 1}
@@ -367,7 +367,7 @@ def test_the_command(tmp_path):
     nothing = tratree(*bad)
     assert (nothing.returncode, nothing.stdout) == (2, "")
     assert nothing.stderr.startswith("tratree: The format of ")
-    assert nothing.stderr.rstrip().endswith("DIR --format NAME")
+    assert nothing.stderr.rstrip().endswith(f"{tmp_path / 'bad'} --format NAME")
     nothing = tratree(*bad, "--format", "jsonl")
     assert nothing.returncode == 2
     assert nothing.stderr.startswith("tratree: Nothing in ")
@@ -518,7 +518,7 @@ def test_the_format_is_detected_by_content(tmp_path, path):
     for name in (path.name, path.name if expected in FIXED_NAMES else other):
         copy = tmp_path / name
         copy.write_bytes(path.read_bytes())
-        assert detect_format(copy, [LogFile(copy, name)], Options()) == expected
+        assert detect_format(copy, copy.parent, [LogFile(copy, name)], Options()) == expected
 
 
 def test_the_result_reports_the_detected_format(tmp_path):
@@ -535,9 +535,8 @@ def test_a_folder_in_two_formats_is_not_guessed_and_other_files_do_not_matter(tm
     (folder / "notes.txt").write_text("to do")
     assert import_log(tmp_path / "d", folder).counts["rollouts"] == 1
     (folder / "k.jsonl").write_bytes((LOGS / "knowagent/K_D0.jsonl").read_bytes())
-    with pytest.raises(
-        BadInputError, match=r"several formats \(jsonl: 1 file, e\.g\. logs/a\.jsonl; knowagent: 1 file.*\nNext: .*--format jsonl"
-    ):
+    command = r"Next: tratree import .*/logs .*/e --format jsonl"
+    with pytest.raises(BadInputError, match=rf"several formats \(jsonl: 1 file, e\.g\. logs/a\.jsonl; knowagent: 1 file.*\n{command}"):
         import_log(tmp_path / "e", folder)
     assert not (tmp_path / "e").exists()
 

@@ -133,6 +133,15 @@ def test_merges_are_complete_and_show_where_texts_differ(tmp_path: Path) -> None
         assert row["node_saw"] == "… shows 0 …"
 
 
+def test_of_equally_good_actions_a_decision_names_the_best_supported(tmp_path: Path) -> None:
+    scores = {"a": [1.0], "b": [1.0, 1.0], "c": [0.0], "d": [0.0, 0.0, 0.0], "e": [0.0, 0.0]}
+    acted = [(action, score) for action, each in scores.items() for score in each]
+    make_store(tmp_path / "d", *tables([("t", i, score, [("start", "", action)]) for i, (action, score) in enumerate(acted)]))
+    build(tmp_path / "d", embedder="exact")
+    found = open_store(tmp_path / "d").sql("SELECT best_action, best_rollouts, worst_action, worst_rollouts FROM decisions").to_pylist()
+    assert found == [{"best_action": "b", "best_rollouts": 2, "worst_action": "d", "worst_rollouts": 3}]
+
+
 def test_divergences_show_where_long_actions_differ(tmp_path: Path) -> None:
     same = "send message with a very long text that is the same "
     attempts = [("t", i, float(i), [("start", "", f"{same}to {name} now")]) for i, name in enumerate(["Omar", "Mia"])]

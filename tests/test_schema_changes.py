@@ -136,7 +136,7 @@ def test_an_older_format_keeps_its_rollouts_and_names_what_to_make_again(name: s
     }  # fmt: skip
     assert sorted(store.outdated) == ["node_values", "paths"]
     assert not store.has("paths")
-    message = r"paths of .* is in an older format, whose columns have other names now.\nNext: tratree search .*format-1"
+    message = r"paths of .* is in an older format, in which some columns had other names.\nNext: tratree search .*format-1"
     for read in (lambda: store.need("paths"), lambda: store.read("paths"), lambda: store.sql("SELECT * FROM paths")):
         with pytest.raises(NotFoundError, match=message):
             read()

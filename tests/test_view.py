@@ -191,6 +191,7 @@ def test_decisions_are_ranked_by_supported_difference(browser: Any, folder: Path
         for row, decision in zip(rows, own, strict=True):
             assert f"difference {decision['spread']:.2f}" in row
             assert f"{decision['best_mean']:.2f} ×{decision['best_rollouts']}" in row
+            assert f"{decision['worst_mean']:.2f} ×{decision['worst_rollouts']}" in row
         visit.page.keyboard.press("n")
         assert visit.place()["node"] == own[1]["best_id"]
         visit.page.keyboard.press("p")

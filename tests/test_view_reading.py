@@ -156,6 +156,21 @@ def test_without_scores_the_page_says_what_is_missing(browser: Any, tmp_path: Pa
         assert visit.page.locator("#side-body .turn.agent").count() == 4, "a tree of one rollout opens with its conversation"
 
 
+def test_a_task_named_by_a_hash_is_shown_by_what_was_asked(browser: Any, tmp_path: Path) -> None:
+    log = tmp_path / "log.jsonl"
+    steps = [{"observation": "start", "action": "look"}]
+    rows = [{"task_id": task, "env": "e", "instruction": "Make the\ntests pass.", "steps": steps} for task in ("a1" * 8, "own name")]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    import_log(tmp_path / "d", log)
+    build(tmp_path / "d", embedder="exact")
+    with Visit(browser, view(tmp_path / "d", out=tmp_path / "d.html").path.as_uri()) as visit:
+        assert [visit.text(f"#overview .task-name >> nth={i}") for i in (0, 1)] == [f"Make the tests pass.e · {'a1' * 8}", "own namee"]
+        visit.page.click("#overview .task-name a >> nth=0")
+        visit.page.wait_for_selector(".node-head")
+        assert visit.text("#trail") == "e · Make the tests pass."
+        assert visit.page.title().startswith("Make the tests pass. · ")
+
+
 @pytest.fixture
 def growing(tmp_path: Path) -> Iterator[PageServer]:
     with PageServer(coded(tmp_path, most=2)) as server:

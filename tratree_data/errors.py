@@ -9,9 +9,9 @@ from difflib import get_close_matches
 from shlex import quote
 
 LONGEST_LINE, MOST_LINES = 2_000, 100
-"""Of a message: it may quote data, and data may be of any size."""
+"""Longest line of a message in characters: a message may quote data of any size."""
 MOST_COMPARED = 5_000
-"""Names in which a similar one is looked for: comparing two takes up to a millisecond."""
+"""Only so many names are compared with a misspelt one: each comparison takes up to a millisecond."""
 
 
 class TratreeError(Exception):
@@ -63,12 +63,12 @@ def suggest(name: str, known: Iterable[str]) -> str:
 
 
 def wrong_order(what: str, python: str, command: str) -> BadInputError:
-    """For the verbs that take a dataset and something else: commands begin with that, functions with the dataset."""
+    """For verbs that take a dataset and something else: commands expect the dataset second, functions first."""
     return BadInputError(f"The dataset and {what} are in the wrong order.\nNext: {python} in Python, {command} in a terminal")
 
 
 def quoted(value: object) -> str:
-    """As it is typed in a shell: quoted if the shell would interpret any of it, such as `$(…)` in a folder's name."""
+    """The text as typed in a shell: quoted if the shell would interpret any of it, such as `$(…)` in a folder's name."""
     return quote(str(value))
 
 
@@ -92,6 +92,6 @@ FREE_SPACE = "free some space or fix the permissions, then run the same command"
 
 
 def unwritten(place: object, reason: str | Exception, intact: str = "", advice: str = FREE_SPACE) -> TratreeError:
-    """What the system says about a full or read-only disk; `intact` says what the failure left unharmed."""
+    """Reports a full or read-only disk in the system's words; `intact` says what is still intact."""
     said = getattr(reason, "strerror", None) or str(reason).strip() or type(reason).__name__
     return TratreeError(f"{place} could not be written: {said.splitlines()[0].rstrip('.')}. {intact}".rstrip() + f"\nNext: {advice}")

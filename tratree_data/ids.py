@@ -16,7 +16,7 @@ def content_id(*parts: object) -> str:
 
 
 def framed(*parts: object) -> bytes:
-    """What is hashed: each part behind its length."""
+    """The bytes to hash: each part, preceded by its length."""
     return framed_bytes([str(part).encode("utf-8", "surrogatepass") for part in parts])
 
 

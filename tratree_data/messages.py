@@ -61,7 +61,7 @@ def messages_of_steps(prompt: str, steps: Iterable[Mapping[str, Any]], end: str 
     """The conversation of some steps: exactly the messages of which `importers.chat.record_of_chat` made them.
 
     A step is a row of `steps` (observation, thought, action, response, input_messages, output_message); `end` is the rollout's
-    end_messages, or its end_observation if they are NULL. Tool calls come as {"id", "name", "arguments"}, the arguments as JSON text.
+    end_messages, or its end_observation if they are NULL. Tool calls come as {"id", "name", "arguments"}, with the arguments as JSON text.
     """
     messages: list[dict[str, Any]] = []
     for number, step in enumerate(steps):
@@ -95,7 +95,7 @@ def output_of(step: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def input_message(stored: Mapping[str, Any]) -> dict[str, Any]:
-    """A message with the keys that it has; its content may be null."""
+    """A message with only the keys that have a value; its content may be null."""
     return {key: stored.get(key) for key in INPUT_KEYS if key == "content" or stored.get(key) is not None}
 
 
@@ -111,7 +111,7 @@ def openai_message(message: Mapping[str, Any], *, decode: bool = False) -> dict[
 
 
 def row_messages(stored: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The messages of a training row as chat templates take them: calls as objects, and without what a message does not have."""
+    """The messages of a training row as chat templates take them: calls as objects, and no empty keys."""
     messages = []
     for message in stored:
         said = {name: value for name, value in message.items() if value is not None}
@@ -171,12 +171,12 @@ def _decoded(arguments: str | None) -> Any:
 
 
 def _refuse(constant: str) -> None:
-    """NaN and Infinity are Python's, not JSON's: arguments with them stay text."""
+    """NaN and Infinity are not valid JSON, although Python accepts them: arguments that contain them stay text."""
     raise ValueError(constant)
 
 
 def message_json(value: Any) -> str:
-    """`json_text` of messages, several times as fast; only floats with an exponent would be written otherwise, and NaN becomes null."""
+    """`json_text` for messages, several times as fast; differs only for floats with an exponent, and NaN, which becomes null."""
     try:
         return msgspec.json.format(orjson.dumps(value, option=ONLY_JSON), indent=0).decode()
     except TypeError:
@@ -192,10 +192,10 @@ def message_bytes(value: Any) -> bytes:
 
 
 def sorted_json(value: Any) -> str:
-    """A value of JSON without floats, its keys in the order of their characters."""
+    """A JSON value without floats, its keys sorted."""
     return msgspec.json.format(orjson.dumps(value, option=orjson.OPT_SORT_KEYS), indent=0).decode()
 
 
 def json_text(value: Any) -> str:
-    """JSON in the order of the value's keys; what JSON cannot hold (dates, bytes, sets) as text."""
+    """JSON with the keys in their own order; what JSON cannot represent (dates, bytes, sets) becomes text."""
     return json.dumps(value, ensure_ascii=False, default=str)

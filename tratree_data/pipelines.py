@@ -19,7 +19,7 @@ from tratree_data.store.locations import place
 
 RECIPE_FILE = "recipe.toml"
 CHECK = "check"
-"""A table of a recipe that is not a stage: the dataset is checked after all of them."""
+"""The one table of a recipe that is not a stage: it checks the dataset after all stages."""
 
 
 def run(directory: str | Path, recipe: str | Path) -> list[StageResult]:
@@ -43,7 +43,7 @@ def run_stages(directory: str | Path, recipe: str | Path) -> Iterator[StageResul
 
 
 def _check(directory: str | Path) -> Iterator[StageResult]:
-    """What `tratree check` says, as the last line of a run; broken rules end it as they end the verb."""
+    """The result of `tratree check` as the last line of a run; broken rules raise an error, as in the verb."""
     rules = tratree_data.check(directory).to_pylist()
     broken = [rule for rule in rules if rule["offending_rows"]]
     notes = tuple(f"{rule['check']}: {rule['offending_rows']:,} rows. {rule['rule']}" for rule in broken)

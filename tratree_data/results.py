@@ -5,13 +5,13 @@ from typing import Any
 
 
 def counted(count: int, nouns: str) -> str:
-    """'1 tree', '2,000 trees': a number and what it counts, which is given in the plural."""
+    """'1 tree', '2,000 trees': a number and what it counts; `nouns` is the plural."""
     return f"{count:,} {nouns.removesuffix('s') if count == 1 else nouns}"
 
 
 @dataclass(frozen=True)
 class StageResult:
-    """What a stage did; `changed` is False if its inputs and settings were the same as in its last run."""
+    """What a stage did; `changed` is False if it had nothing to do, because inputs and settings were those of its last run."""
 
     stage: str
     changed: bool

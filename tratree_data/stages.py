@@ -19,11 +19,11 @@ class Stage:
     """In the order in which readers meet them."""
     command: str
     may_read: tuple[str, ...] = ()
-    """Further tables that only some settings read, or that are read where they exist."""
+    """Tables that only some settings read, or that are read only if they exist."""
     committed_last: str = ""
     """The table whose commit makes them all visible; the last of `writes` unless named."""
     by_tree: bool = False
-    """It works tree by tree, so its rows for a tree hold as long as the tree does not change."""
+    """It works tree by tree, so its rows for a tree stay valid until the tree changes."""
     repeatable: bool = False
     """A recipe may name it several times."""
     published: bool = True
@@ -44,7 +44,7 @@ class Stage:
 
 
 LATER_SCORES = ("rollout_scores",)
-"""Wherever it is there, it decides which score a rollout has."""
+"""If this table exists, it decides which score a rollout has."""
 
 STAGES = (
     Stage("import", (), ("rollouts", "steps"), "tratree import FILE DIR", committed_last="rollouts", repeatable=True),
@@ -83,7 +83,7 @@ COLLECTED = ("rollouts", "steps", "evaluations", "annotations")
 """Tables that no stage can derive again from the others."""
 
 DISPLAYED = ("rollouts", "nodes", "step_nodes", "node_values", "paths", "pairs", "states", "transitions", "step_credits", "annotations")
-"""Tables with the rows of a tree that the page displays."""
+"""Tables whose rows the page of a tree displays."""
 
 
 def stage(name: str) -> Stage:

@@ -1,8 +1,8 @@
 """Verified divergences: new attempts at both sides of a decision until their difference is certain, or the budget is spent.
 
 A loop over two stages, so it is above them: the trees are rebuilt as they were built last, the decisions that should be settled soonest
-get attempts at both sides (sql/branch_from_sides.sql), and so on, a tenth of the budget at a time. Every attempt is a rollout like
-any other. Looking often finds differences where none are, so a decision is settled by 2.58 standard errors, not by 1.96
+get attempts at both sides (sql/branch_from_sides.sql), again and again, spending a tenth of the budget each time. Every attempt is a
+rollout like any other. Looking often finds differences where none are, so a decision is settled by 2.58 standard errors, not by 1.96
 (benchmarks/verifying.py says how often level sides are confirmed).
 """
 
@@ -24,7 +24,7 @@ from tratree_data.trees.build import build
 from tratree_data.trees.built_with import last_settings
 
 ROUNDS = 10
-"""So often the budget is allotted anew."""
+"""The budget is divided into this many rounds."""
 
 
 @takes(VerifySettings)
@@ -60,9 +60,9 @@ def verify(directory: str | Path, environment: EnvironmentChoice, settings: Veri
 
 
 def _sides(store: Store, split: str, better: Sequence[str]) -> list[str]:
-    """Sides of these decisions, known by their better ones, the most promising first: attempts make new decisions, which are left alone.
+    """Sides of these decisions, given by their better children, the most promising first.
 
-    One of another environment than the given one gets no attempts, once.
+    Decisions that the new attempts create are left alone. Those of other environments get no attempts the first time, and are then skipped.
     """
     names = store.sql("SELECT DISTINCT environment FROM rollouts ORDER BY environment")["environment"].to_pylist()
     siblings = "SELECT node_id FROM nodes WHERE parent_id IN (SELECT parent_id FROM nodes WHERE node_id IN (SELECT unnest($better)))"

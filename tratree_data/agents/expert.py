@@ -36,7 +36,7 @@ class ExpertAgent:
         score = rollout.get("score")
         if isinstance(score, float | int) and score >= FULL_SCORE:
             return None
-        return "expert_below_1", f"{rollout['task_id']}: the expert's actions earned {score}, ended by {rollout['end_reason']}"
+        return "expert_below_1", f"{rollout['task_id']}: the expert's actions earned {score:g}, ended by {rollout['end_reason']}"
 
     def close(self) -> None:
         pass

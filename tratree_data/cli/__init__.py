@@ -1,4 +1,4 @@
-"""The command `tratree`: one function a verb, each a thin face of the public function of the same name.
+"""The command `tratree`: one function per verb, each calling the public function of the same name.
 
 Data goes to stdout, progress and messages to stderr. This is the only place where errors become text and exit codes:
 0 done, 1 a check found something, 2 the user must change something.
@@ -24,7 +24,10 @@ VERBS = {
     "publish": ("publish", "withdraw", "export", "merge", "split", "filter", "delete", "vacuum"),
     "train": ("train", "evaluate", "compare", "reproduce"),
 }
-"""Modules and their verbs, in the order of --help. A verb loads its own module only: those of all verbs take longer than a query."""
+"""Modules and their verbs, in the order of --help.
+
+Only the module of the verb that runs is imported: importing all of them takes longer than a query.
+"""
 
 __all__ = ["app", "main"]
 
@@ -55,10 +58,10 @@ def main() -> None:
             raise
         print(f"tratree: {missing_package(str(error.name), extra)}", file=sys.stderr)
         sys.exit(2)
-    except BrokenPipeError:  # the reader of the pipe closed it, so it has what it needs
+    except BrokenPipeError:  # the reader of the pipe closed it: it has what it needs
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
-    except OSError as error:  # a name that the system refuses, or a file that vanished meanwhile
+    except OSError as error:  # a name that the system refuses, or a file that has just vanished
         print(f"tratree: {one_line(shorten(str(error.filename or error), 200))}: {error.strerror or 'failed'}.", file=sys.stderr)
         print("Next: check that name, its permissions and the disk, then run the same command", file=sys.stderr)
         sys.exit(2)

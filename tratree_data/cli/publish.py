@@ -1,4 +1,4 @@
-"""Verbs for what leaves the house, and for making datasets of datasets: publish, export, merge, split, filter, delete, vacuum."""
+"""Verbs that publish a dataset, change one, or make one from others: publish, export, merge, split, filter, delete, vacuum."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ PANEL = "Publish and edit"
 def publish(
     directory: Dataset, target: Annotated[str, typer.Argument(metavar="TARGET", help="A folder, s3://bucket/name, or hub:org/name.")]
 ) -> None:
-    """Publishes the dataset as a version that never changes, laid out like a Hub dataset repository.
+    """Publish the dataset as a version that never changes, laid out like a Hub dataset repository.
 
     Example: `tratree publish demo releases/demo --version 1.0.0 --license cc-by-4.0`
     """
@@ -26,7 +26,7 @@ def withdraw(
     version: Annotated[str, typer.Option(help="The version to withdraw, X.Y.Z.")],
     reason: Annotated[str, typer.Option(help="The reason, shown to readers who ask for this version.")] = "",
 ) -> None:
-    """Takes a published version back: removes the files that no other version has, and never uses its number again.
+    """Withdraw a published version: remove the files that no other version uses, and never reuse its number.
 
     Example: `tratree withdraw releases/demo --version 1.0.0 --reason "contains a password"`
     """
@@ -41,7 +41,7 @@ def export(
     out: Annotated[str, typer.Argument(metavar="OUT", help="A new folder.")],
     format: Annotated[str, typer.Option(help="trl, credits, adp, sts, atif, verifiers or agenttraj.")],
 ) -> None:
-    """Writes the trajectories (trl, credits: training rows) in the format of another tool.
+    """Write the trajectories (with trl and credits: training rows) in the format of another tool.
 
     Example: `tratree export demo atif-files --format atif`
     """
@@ -56,7 +56,7 @@ def merge(
     second: Annotated[str, typer.Argument(metavar="B", help="Another one.")],
     out: Annotated[str, typer.Argument(metavar="OUT", help="The new dataset's folder.")],
 ) -> None:
-    """Puts the rollouts of two datasets into one; a rollout that both have counts once.
+    """Combine the rollouts of two datasets in a new one; a rollout that is in both is kept once.
 
     Example: `tratree merge demo mine both`
     """
@@ -73,7 +73,7 @@ def split(
     by: Annotated[str, typer.Option(help="task, or instruction: tasks with the same instruction stay together.")] = "task",
     seed: Annotated[int, typer.Option(help="Seed for assigning tasks to splits.")] = 0,
 ) -> None:
-    """Gives each task a split by chance; a task keeps its split when the dataset grows.
+    """Assign each task to a split at random; a task keeps its split when the dataset grows.
 
     Example: `tratree split demo divided --fraction train=0.9 --fraction test=0.1 --by instruction`
     """
@@ -88,9 +88,11 @@ def filter(
     directory: AnyDataset,
     out: Annotated[str, typer.Argument(metavar="OUT", help="The new dataset's folder.")],
     where: Annotated[str, typer.Option(help="SQL condition over the columns of rollouts.")] = "true",
-    exclude: Annotated[str | None, typer.Option(help="A table whose rollout_ids are left out, such as audit --duplicates lists.")] = None,
+    exclude: Annotated[
+        str | None, typer.Option(help="A table of rollout_ids to leave out, such as the output of audit --duplicates.")
+    ] = None,
 ) -> None:
-    """Keeps the rollouts for which a condition holds, without those that a table lists.
+    """Copy the rollouts that match a condition to a new dataset, except those that a table lists.
 
     Example: `tratree filter demo scored --where "environment = 'webshop' AND score > 0"`
     """
@@ -103,10 +105,10 @@ def filter(
 def delete(
     directory: Dataset,
     task: Annotated[list[str], typer.Option(help="A task's name, or the id of its tree; may be repeated.")],
-    environment: Annotated[str, typer.Option(help="Its environment, where several have a task of this name.")] = "",
+    environment: Annotated[str, typer.Option(help="The task's environment, if several have a task of this name.")] = "",
     purge: Annotated[bool, typer.Option("--purge", help="Also remove the files of all earlier versions; cannot be undone.")] = False,
 ) -> None:
-    """Takes tasks out of a dataset, with everything that was made of them.
+    """Delete tasks from a dataset, with everything made from them.
 
     Example: `tratree delete demo --task B01BTGZLSG-2 --task B021E72XTX-5`
     """
@@ -121,7 +123,7 @@ def vacuum(
     keep_days: Annotated[float, typer.Option(min=0, help="Keep versions that were current within this many days.")] = 7,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count what would be removed.")] = False,
 ) -> None:
-    """Removes files that only old versions need, and what killed commands left behind; makes large files of many small ones.
+    """Remove files that only old versions need and what killed commands left behind, and combine small files.
 
     Example: `tratree vacuum demo --keep-days 30 --dry-run`
     """

@@ -20,7 +20,9 @@ def show(
         str | None, typer.Argument(metavar="TASK", help="A task, the id of its tree, or the beginning of either. Default: list all tasks.")
     ] = None,
     depth: Annotated[int | None, typer.Option(min=0, help="Fold nodes deeper than this many steps.")] = None,
-    width: Annotated[int | None, typer.Option(min=40, help="Columns to use. Default: the width of the terminal, or 80 in a pipe.")] = None,
+    width: Annotated[
+        int | None, typer.Option(min=40, help="Width of the output in characters. Default: that of the terminal, or 80 in a pipe.")
+    ] = None,
 ) -> None:
     """Show the tree of a task as text, or list all tasks.
 
@@ -42,13 +44,13 @@ def view(
     serve: Annotated[bool, typer.Option("--serve", help="Serve the page to this machine instead, reading data on demand.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port to serve on; 0 picks a free one.")] = 0,
     annotate: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Let the served page store labels and notes, as those of this person.")
+        str | None, typer.Option(metavar="NAME", help="Let readers of the served page add labels and notes, stored under this name.")
     ] = None,
     open_browser: Annotated[
         bool | None, typer.Option("--open/--no-open", help="Open the page in the browser. Default: only in a terminal.")
     ] = None,
 ) -> None:
-    """Show trees in the browser: as one self-contained page, or served by this machine for large datasets.
+    """Show trees in the browser: as one self-contained page or, for large datasets, served by this machine.
 
     Example: `tratree view demo --out demo.html` or `tratree view demo --serve`
     """
@@ -69,7 +71,7 @@ def sql(
     ],
     param: Annotated[list[str] | None, typer.Option(metavar="NAME=VALUE", help="Bind $NAME in the query; may be repeated.")] = None,
     format: Format = "table",
-    time_limit: Annotated[float, typer.Option(min=0.001, help="Seconds after which the query is stopped.")] = 60.0,
+    time_limit: Annotated[float, typer.Option(min=0.001, help="Stop the query after this many seconds.")] = 60.0,
 ) -> None:
     """Query the dataset in SQL. A query can read the tables and views of the dataset and nothing else.
 
@@ -93,7 +95,7 @@ def mcp(
     directory: AnyDataset,
     http: Annotated[bool, typer.Option("--http", help="Serve over HTTP to this machine only, instead of over stdin and stdout.")] = False,
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port for --http; 0 picks a free one.")] = 0,
-    time_limit: Annotated[float, typer.Option(min=0.001, help="Seconds after which a query is stopped.")] = 60.0,
+    time_limit: Annotated[float, typer.Option(min=0.001, help="Stop a query after this many seconds.")] = 60.0,
 ) -> None:
     """Answer an agent's questions about the dataset over the Model Context Protocol: read-only SQL, trees, statistics.
 
@@ -137,16 +139,20 @@ def stats(
 @app.command(rich_help_panel=PANEL)
 def audit(
     directory: AnyDataset,
-    embedder: Annotated[str | None, typer.Option(help="An embedder, as in build. Default: the one that the trees were built with.")] = None,
+    embedder: Annotated[
+        str | None, typer.Option(help="The embedder, as in build. Default: the one that the trees were built with.")
+    ] = None,
     calls: Annotated[int, typer.Option(min=0, help="The number of close calls to show on each side of the threshold.")] = 5,
     trees: Annotated[int, typer.Option(min=1, help="The number of trees to examine.")] = 500,
-    suggest: Annotated[bool, typer.Option("--suggest", help="Suggest normalisers that the log supports, instead.")] = False,
-    actions: Annotated[bool, typer.Option("--actions", help="Suggest normalisers of actions; with --suggest, of both in turn.")] = False,
-    duplicates: Annotated[bool, typer.Option("--duplicates", help="List rollouts that repeat one of another task or log.")] = False,
-    min_similarity: Annotated[float, typer.Option(help="With --duplicates: the share of 4-word runs that both have, from 0.5.")] = 0.8,
+    suggest: Annotated[bool, typer.Option("--suggest", help="Suggest normalisers that the log supports instead.")] = False,
+    actions: Annotated[
+        bool, typer.Option("--actions", help="Suggest normalisers of actions; with --suggest, of observations and actions in turn.")
+    ] = False,
+    duplicates: Annotated[bool, typer.Option("--duplicates", help="List rollouts that repeat a rollout of another task or log.")] = False,
+    min_similarity: Annotated[float, typer.Option(help="With --duplicates: the minimum share of common 4-word sequences, from 0.5.")] = 0.8,
     benchmark: Annotated[
         list[str] | None,
-        typer.Option(help="With --duplicates: also rollouts of these tasks; a file, a folder, or environment:split.", metavar="TASKS"),
+        typer.Option(help="With --duplicates: also list rollouts of these tasks; a file, a folder, or environment:split.", metavar="TASKS"),
     ] = None,
     format: Format = "table",
 ) -> None:
@@ -199,7 +205,7 @@ def _print_suggestions(directory: str, actions: bool, observations: bool, trees:
 
 @verb(EngineSettings, PANEL)
 def check(directory: AnyDataset, format: Format = "table", **given: Any) -> None:
-    """Check every rule of a dataset, and every file of a release; exit code 1 if a rule is broken.
+    """Check that a dataset follows every rule and a release's files are intact; exit code 1 if not.
 
     Example: `tratree check demo-release`
     """
@@ -226,7 +232,9 @@ def figure(
         typer.Argument(metavar="NAME", help="The figure, such as attempts or tree. Default: list all figures."),
     ] = None,
     out: Annotated[str | None, typer.Option(metavar="FILE", help="Where to write the figure: .svg, .png or .pdf.")] = None,
-    task: Annotated[str | None, typer.Option(help="The task to draw, for tree and states. Default: the one with most divergences.")] = None,
+    task: Annotated[
+        str | None, typer.Option(help="The task to draw, for tree and states. Default: the one with the most divergences.")
+    ] = None,
     table: Annotated[str | None, typer.Option(metavar="FILE", help="Draw a saved table (.csv, .json, .parquet) instead of DIR.")] = None,
     style: Annotated[str, typer.Option(help="page, or paper: sized for the columns of a two-column paper.")] = "page",
 ) -> None:
@@ -253,7 +261,7 @@ def parse_parameters(given: Sequence[str]) -> dict[str, str]:
 
 
 def parse_numbers(text: str) -> list[int]:
-    """'3-6' or '3,5,7' → whole numbers."""
+    """'3-6' or '3,5,7' → a list of whole numbers."""
     try:
         if "-" in text:
             low, high = (int(part) for part in text.split("-"))

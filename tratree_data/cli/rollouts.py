@@ -15,12 +15,12 @@ PANEL = "Bring rollouts in"
 def explore(
     environment: Annotated[
         str,
-        typer.Argument(metavar="ENVIRONMENT", help="Name from `tratree environments`, or module:Class or file.py:Class of your own."),
+        typer.Argument(metavar="ENVIRONMENT", help="A name from `tratree environments`, or your own module:Class or file.py:Class."),
     ],
     directory: Dataset,
     **given: Any,
 ) -> None:
-    """Lets agents act in an environment; every attempt becomes a rollout. The same command resumes a stopped run.
+    """Run agents in an environment; every attempt becomes a rollout. The same command resumes a stopped run.
 
     Example: `tratree explore webshop shop --agent scripted:skill=0.6 --attempts 7 --tasks 50`
     """
@@ -33,12 +33,12 @@ def explore(
 def verify(
     environment: Annotated[
         str,
-        typer.Argument(metavar="ENVIRONMENT", help="Name from `tratree environments`, or module:Class or file.py:Class of your own."),
+        typer.Argument(metavar="ENVIRONMENT", help="A name from `tratree environments`, or your own module:Class or file.py:Class."),
     ],
     directory: Dataset,
     **given: Any,
 ) -> None:
-    """Branches from both sides of each decision until the difference between their scores is certain, or the budget is spent.
+    """Branch from both sides of each decision until their scores differ for certain, or the budget is spent.
 
     Example: `tratree verify webshop shop --agent scripted:skill=0.6 --tasks 50 --budget 20`
     """
@@ -53,7 +53,7 @@ def import_(
     directory: Dataset,
     **given: Any,
 ) -> None:
-    """Imports other tools' logs; what cannot be used goes to the table `dropped` with file, line and reason.
+    """Import other tools' logs; what cannot be used is listed in the table `dropped`, with file, line and reason.
 
     Example: `tratree import trajectories.jsonl mine`
     """
@@ -64,7 +64,7 @@ def import_(
 
 @app.command(rich_help_panel=PANEL)
 def environments() -> None:
-    """Lists which environments can run here, what was found, and the command that installs what is missing.
+    """List which environments can run here, what was found, and the command that installs what is missing.
 
     Example: `tratree environments`
     """

@@ -45,7 +45,7 @@ def print_table(table: pa.Table, format: str) -> None:
 
 
 def _printable(table: pa.Table) -> pa.Table:
-    """Every column under a name of its own, and what Python has no values for (dates after the year 9999, huge intervals) as text."""
+    """Gives every column a unique name, and turns what Python cannot represent (dates after the year 9999, huge intervals) into text."""
     names: list[str] = []
     for name in table.column_names:
         again = names.count(name) and next(f"{name}_{i}" for i in range(1, len(table.column_names) + 1) if f"{name}_{i}" not in names)
@@ -85,7 +85,7 @@ def print_record(table: pa.Table, format: str) -> None:
 
 
 def print_calls(calls: pa.Table) -> None:
-    """The close calls of an audit, with both texts below each other, from shortly before they differ."""
+    """The close calls of an audit, one text above the other, from shortly before they differ."""
     for row in calls.to_pylist():
         verdict = {True: "the next observations agree", False: "the next observations differ", None: "no next observation"}[row["agrees"]]
         print(f"{row['similarity']:.4f}  {'merged' if row['merged'] else 'apart '}  after {shorten(row['action'], 60)!r}: {verdict}")
@@ -94,7 +94,7 @@ def print_calls(calls: pa.Table) -> None:
 
 
 def print_state_merges(store: Store, calls: int) -> None:
-    """Observations that states join, if any, the most doubtful first."""
+    """Pairs of observations that a state combines, if any, the most doubtful first."""
     if not store.has("state_merges"):
         return
     for row in query(store, "state_merges_to_check", calls=calls).to_pylist():
@@ -105,7 +105,7 @@ def print_state_merges(store: Store, calls: int) -> None:
 
 
 def print_suggestions(rules: pa.Table) -> None:
-    """Normalisers that the log supports, then those that it speaks against, each with an example and the reason."""
+    """Normalisers that the log supports, then those that it contradicts, each with an example and the reason."""
     for row in rules.to_pylist():
         verdict = f"+{row['merges']:,} steps merge" if row["accepted"] else "not suggested"
         print(f"{verdict}  {row['compares']}: {row['rule']}\n    in {row['pairs']:,} pairs at {row['decisions']:,} decisions, such as")
@@ -169,7 +169,7 @@ def _flat(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _escaped(text: str) -> str:
-    """The same JSON without what a terminal may obey: JSON itself escapes only the first 32 characters."""
+    """The same JSON with terminal control characters escaped: JSON itself escapes only the first 32 characters."""
     return UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 

@@ -18,7 +18,7 @@ def train(
     setting: Annotated[list[str] | None, typer.Option("--set", help="Any setting as name=value. May be repeated.")] = None,
     **options: Any,
 ) -> None:
-    """Trains a model on a release; the same command resumes where it was stopped.
+    """Train a model on a release; the same command resumes a stopped run.
 
     Example: `tratree train demo-release --method mcts-sft --model Qwen/Qwen2.5-0.5B-Instruct --out strong`
     """
@@ -34,10 +34,10 @@ def train(
 @verb(EvaluateSettings, PANEL)
 def evaluate(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's folder or Hub id, or an agent such as expert.")],
-    environment: Annotated[str, typer.Argument(metavar="ENVIRONMENT", help="What it acts in; `tratree environments` lists them.")],
+    environment: Annotated[str, typer.Argument(metavar="ENVIRONMENT", help="The environment; `tratree environments` lists them.")],
     out: Annotated[str, typer.Argument(metavar="DIR", help="A dataset for the episodes and their scores.")],
 ) -> None:
-    """Plays held-out tasks and reports reward, success, steps and invalid actions, with intervals.
+    """Evaluate a model or agent on held-out tasks: reward, success, steps and invalid actions, with intervals.
 
     Example: `tratree evaluate strong webshop scores/strong --split test --seeds 5`
     """
@@ -45,12 +45,12 @@ def evaluate(
 
 @verb(CompareSettings, PANEL)
 def compare(
-    a: Annotated[str, typer.Argument(metavar="A", help="An evaluation's folder, or one per training run with commas between them.")],
+    a: Annotated[str, typer.Argument(metavar="A", help="An evaluation's folder, or several (one per training run) separated by commas.")],
     b: Annotated[str, typer.Argument(metavar="B", help="What to compare it with, on the same tasks and seeds.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print the numbers as JSON.")] = False,
     **settings: Any,
 ) -> None:
-    """Tests whether A is better than B, paired by runs, tasks and seeds.
+    """Test whether A is better than B, paired by runs, tasks and seeds.
 
     Example: `tratree compare scores/strong scores/weak`
     """
@@ -65,7 +65,7 @@ def reproduce(
     directory: Annotated[str, typer.Argument(metavar="DIR", help="A folder for models, data and evaluations.")],
     **settings: Any,
 ) -> None:
-    """Repeats the paper's experiment, from expert demonstrations to the table; the same command resumes where it was stopped.
+    """Repeat the paper's experiment, from expert demonstrations to the table; the same command resumes a stopped run.
 
     Example: `tratree reproduce my-run --scale miniature --seeds 0,1,2 --processes 2`
     """

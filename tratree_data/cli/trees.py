@@ -1,4 +1,4 @@
-"""Verbs that make tables of tables: run, score, build, search, replay, pairs, demonstrations."""
+"""Verbs that make tables from tables: run, score, build, search, replay, pairs, demonstrations."""
 
 from typing import Annotated
 
@@ -19,7 +19,7 @@ def run(
     recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe's name, or a .toml file.")],
     directory: Dataset,
 ) -> None:
-    """Runs everything a recipe names, in order, and only what is out of date.
+    """Run the stages of a recipe that are out of date, in order.
 
     Example: `tratree run demo demo`
     """
@@ -35,7 +35,7 @@ def run(
 
 @verb(ScoreSettings, PANEL)
 def score() -> None:
-    """Scores rollouts from a table, a function of the rollout, or a rubric that a model applies; their own scores stay.
+    """Score rollouts with a table, a function, or a rubric that a model applies; their original scores are kept.
 
     Example: `tratree score demo --with judge:model=gpt-5-mini --rubric "Was every file restored?"`
     """
@@ -43,7 +43,7 @@ def score() -> None:
 
 @verb(BuildSettings, PANEL)
 def build() -> None:
-    """Merges rollouts into trajectory trees: equal actions from similar observations become one node.
+    """Merge rollouts into trajectory trees: equal actions from similar observations become one node.
 
     Example: `tratree build demo --embedder lexical --min-similarity auto --normalise numbers`
     """
@@ -51,7 +51,7 @@ def build() -> None:
 
 @verb(StatesSettings, PANEL)
 def states() -> None:
-    """Group equal observations of each task into states, and say what each step contributed.
+    """Group equal observations of each task into states, and compute what each step contributed.
 
     Example: `tratree states demo --history 0 --history 2 --method gigpo --method hgpo`
     """
@@ -59,7 +59,7 @@ def states() -> None:
 
 @verb(SearchSettings, PANEL)
 def search() -> None:
-    """Values every node of every tree, and extracts the best paths.
+    """Search every tree: value its nodes and extract the best paths.
 
     Example: `tratree search demo --chance expected --paths 3`
     """
@@ -67,7 +67,7 @@ def search() -> None:
 
 @verb(ReplaySettings, PANEL)
 def replay() -> None:
-    """Replays the extracted paths in the real environment: do the observations come back, and what score do they earn?
+    """Replay the extracted paths in the real environment, to see whether they work there and what they score.
 
     Example: `tratree replay demo`
     """
@@ -75,7 +75,7 @@ def replay() -> None:
 
 @verb(PairSettings, PANEL)
 def pairs() -> None:
-    """Makes preference pairs where rollouts diverge, and step labels; ends with a table of what was left out and why.
+    """Make preference pairs where rollouts diverge, and step labels; print what was left out and why.
 
     Example: `tratree pairs demo --kind divergence --kind step --min-margin 0.2`
     """
@@ -83,7 +83,7 @@ def pairs() -> None:
 
 @verb(DemonstrationSettings, PANEL)
 def demonstrations() -> None:
-    """Makes trajectories to imitate: extracted paths, best attempts, successes, experts.
+    """Make trajectories to imitate: extracted paths, best attempts, successes, experts.
 
     Example: `tratree demonstrations demo --kind path --min-score 0.5`
     """

@@ -1,10 +1,10 @@
-"""Typer without the wait for pydantic, with which it converts what was typed: a text that stays a text needs no conversion."""
+"""Keeps Typer from importing pydantic, which takes long and is not needed to read texts."""
 
 from typing import Any
 
 
 def spare_pydantic() -> None:
-    """Texts, defaults and options that were left out are taken as they are. A Typer that works differently inside is left alone."""
+    """Takes texts, defaults and omitted options as they are. Does nothing if Typer works differently inside."""
     try:
         from typer import core
         from typer._coercion import build_runtime_param

@@ -33,7 +33,7 @@ app = typer.Typer(
 
 
 class Messages:
-    """Text on stderr; what it quotes can neither colour nor move anything."""
+    """Prints text on stderr, without the control characters that it may quote."""
 
     @cached_property
     def _console(self) -> "Console":
@@ -65,7 +65,7 @@ def _print_version(wanted: bool) -> None:
 def options(
     version: Annotated[bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")] = False,
 ) -> None:
-    """Options before the verb."""
+    """Handles the options before the verb."""
     if "--help" not in sys.argv:
         spare_pandas()
 
@@ -81,7 +81,7 @@ def report(result: StageResult) -> None:
 
 
 def verb(settings: type[Settings], panel: str) -> Callable[[Callable[..., None]], None]:
-    """Adds the verb that a function names and explains, with the fields of `settings` as its options.
+    """Adds the verb that a function's name and docstring describe, with the fields of `settings` as its options.
 
     The function's own arguments come first, DIR where it has none; the verb's work is then `tratree_data.<verb>`. A function that takes
     `**given` does the work itself, with the options that were typed.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
-from tratree_data.importers.histories import read_history, step_keys
+from tratree_data.importers.histories import answers_in, read_history, step_keys
 from tratree_data.importers.json_columns import ABSENT, EACH, MEMBERS, Path, rows_of, step, unpacked
 from tratree_data.importers.log_records import Unusable
 from tratree_data.importers.message_graphs import branches_of, is_graph
@@ -171,19 +171,25 @@ def request_in(history: Any) -> str:
     return next((message["content"] or "" for message in said if message["role"] == "user"), "")
 
 
-def answer_place(rows: Sequence[Any]) -> Path:
-    """Where in the rows the answer to a request is; () if it is nowhere, or in two places that differ."""
+def answer_places(rows: Sequence[Any]) -> list[Path]:
+    """Where in the rows the answer to a request may be: nowhere, in one place, or in several that differ."""
     found: dict[Path, list[Any]] = defaultdict(list)
     for row in rows:
         for path, value in _answers(row, ()):
             found[path].append(value)
     whole = {path: values for path, values in found.items() if len(values) == len(rows)}
+    calling = [path for path, values in found.items() if path not in whole and any(map(_calls_in, values))]
     for kind in (list, dict, str):
         of_kind = {path: values for path, values in whole.items() if all(isinstance(value, kind) for value in values)}
         if of_kind:
-            first = min(of_kind, key=lambda path: (len(path), path))
-            return first if all(values == of_kind[first] for values in of_kind.values()) else ()
-    return ()
+            first, *others = sorted(of_kind, key=lambda path: (len(path), path))
+            rivals = [path for path in others if of_kind[path] != of_kind[first]]
+            return [first, *rivals, *(calling if kind is str else ())]  # a text leaves calls out
+    return []
+
+
+def _calls_in(answer: Any) -> bool:
+    return not isinstance(answer, str) and any(message.get("tool_calls") for message in read_history(answers_in(answer), "it"))
 
 
 def _answers(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:

@@ -112,7 +112,7 @@ class Unrecognised(BadInputError):
     """No reader knows the log."""
 
 
-def first_record(format: str, files: list[LogFile], options: Options) -> Record | None:
+def first_record(format: str, directory: str | Path, files: list[LogFile], options: Options) -> Record | None:
     """Of the beginnings of the logs; refuses a format that fits none, and asks for what only the user can say."""
     problems: list[Problem] = []
     for file in files:
@@ -129,8 +129,8 @@ def first_record(format: str, files: list[LogFile], options: Options) -> Record 
     fitting = _fitting_format(format, files[0], options)
     if fitting is not None:
         why = f" ({problems[0].subject}: {problems[0].detail})" if problems else ""
-        wrong = f"{files[0].path} is not a {format} log{why}; it looks like {fitting}."
-        raise BadInputError(f"{wrong}\nNext: tratree import {quoted(files[0].path)} DIR --format {fitting}")
+        wrong = f"{files[0].path} is not in the format {format}{why}; it looks like {fitting}."
+        raise BadInputError(f"{wrong}\nNext: tratree import {quoted(files[0].path)} {quoted(directory)} --format {fitting}")
     if not problems:
         raise BadInputError(f"{files[0].path} contains no {format} trajectory.\nNext: check how the file was written")
     return None
@@ -145,7 +145,7 @@ def _scale_in(format: str, files: list[LogFile], options: Options) -> tuple[str,
     return found, "--score-scale 0,1" if highest <= 1 else "--score-scale 0,100" if highest <= 100 else "--score-scale low,high"
 
 
-def detect_format(path: str | Path, files: list[LogFile], options: Options) -> str:
+def detect_format(path: str | Path, directory: str | Path, files: list[LogFile], options: Options) -> str:
     """The one format that the files are written in, by their contents; refuses to guess between two."""
     if str(files[0].path).startswith("hub:") or options.columns:
         return "table"
@@ -165,11 +165,12 @@ def detect_format(path: str | Path, files: list[LogFile], options: Options) -> s
         why = f": {first.detail}" if isinstance(first, Problem) else ""
         raise Unrecognised(
             f"The format of {path} was not recognised{why}.\nAvailable: {', '.join(FORMATS)}.\n"
-            f"Next: tratree import {quoted(path)} DIR --format NAME"
+            f"Next: tratree import {quoted(path)} {quoted(directory)} --format NAME"
         )
     candidates = "; ".join(f"{format}: {len(names)} file{'s'[: len(names) != 1]}, e.g. {names[0]}" for format, names in found.items())
     raise BadInputError(
-        f"{path} could be several formats ({candidates}).\nNext: tratree import {quoted(path)} DIR --format {next(iter(found))}, "
+        f"{path} could be several formats ({candidates}).\n"
+        f"Next: tratree import {quoted(path)} {quoted(directory)} --format {next(iter(found))}, "
         "or import its files one by one"
     )
 
@@ -203,7 +204,7 @@ def read_log(format: str, file: LogFile, options: Options) -> Iterator[Item]:
     foreign = _is_misshapen(beginning) and _fitting_format(format, file, options)
     if foreign and not any(isinstance(item, Record) for item in items):
         seen = f" ({beginning[0].detail})" if beginning and isinstance(beginning[0], Problem) else ""
-        yield Problem(f"{file.name}:1", "other_format", f"the file is not a {format} log{seen}; it looks like {foreign}")
+        yield Problem(f"{file.name}:1", "other_format", f"the file is not in the format {format}{seen}; it looks like {foreign}")
     elif foreign:  # it began with a long run of bad records
         yield from FORMATS[format](file, options)
     elif beginning:

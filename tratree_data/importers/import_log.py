@@ -72,7 +72,7 @@ def _import(directory: str | Path, path: str | Path, where: str | Path, settings
     found = find_files(where, AUTO if options.columns else format, place(directory))
     read = {*without_tool_files(format, [file.name for file in found])}
     files = [file for file in found if file.name in read] or found
-    first = first_record(format, files, options)
+    first = first_record(format, directory, files, options)
     if first is not None and not first.environment:
         options = replace(options, log_name=log_name(path))
     if settings.strict:

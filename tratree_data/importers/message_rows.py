@@ -1,10 +1,12 @@
-"""Tables and event logs with a message per row → conversations: the rows of one trajectory_id, in their order.
+"""Tables and event logs with a message per row → conversations: the rows of one trajectory_id, in their order, or in that of a column.
 
 A row is the message or a step, or holds the message whole (`message`), and then rows without one are other events. Facts about the
 conversation (task, model, reward) are in every row, or in some: what the rows agree on counts.
 """
 
+import math
 from collections.abc import Iterator
+from operator import itemgetter
 from typing import Any
 
 from tratree_data.importers.histories import speaker_of
@@ -22,7 +24,7 @@ CELLS = ("tool_calls", "function_call")
 def conversations_of(rows: Iterator[Item]) -> Iterator[Item]:
     """One row for each conversation, with its `messages`."""
     places: dict[str, str] = {}
-    messages: dict[str, list[Any]] = {}
+    messages: dict[str, list[tuple[float, Any]]] = {}
     facts: dict[str, dict[str, list[Any]]] = {}
     for where, row in rows:
         name = row.get("trajectory_id") if isinstance(row, dict) else None
@@ -33,17 +35,32 @@ def conversations_of(rows: Iterator[Item]) -> Iterator[Item]:
         places.setdefault(key, where)
         said = message_in(row)
         if said:
-            messages.setdefault(key, []).append(said)
+            messages.setdefault(key, []).append((place_in(row), said))
         about = facts.setdefault(key, {})
         for part, value in row.items():
-            if part not in (*OF_MESSAGE, *OF_STEP, "message") and value is not None and value not in about.setdefault(part, []):
+            if part not in (*OF_MESSAGE, *OF_STEP, "message", "order") and value is not None and value not in about.setdefault(part, []):
                 about[part].append(value)
     for key, where in places.items():
         agreed = {part: values[0] for part, values in facts[key].items() if len(values) == 1}
         if key in messages:
-            yield where, agreed | {"messages": messages[key]}
+            yield where, agreed | {"messages": [said for _, said in sorted(messages[key], key=itemgetter(0))]}
         else:
             yield where, Problem(where, "missing_field", "no row of this conversation is a message")
+
+
+def place_in(row: dict[str, Any]) -> float:
+    """The row's number within its conversation; rows without a number stay in their order, at the end."""
+    number = place_of(row.get("order"))
+    return math.inf if number is None else number
+
+
+def place_of(value: Any) -> float | None:
+    """A finite number, or a text of one."""
+    try:
+        found = float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else math.nan
+    except (ValueError, OverflowError):
+        return None
+    return found if math.isfinite(found) else None
 
 
 def message_in(row: dict[str, Any]) -> dict[str, Any]:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from tratree_data.errors import BadInputError, suggest
 from tratree_data.importers import jsonl, log_records, openai_messages
 from tratree_data.importers.chat import Message
+from tratree_data.importers.continued_calls import last_calls
 from tratree_data.importers.histories import answers_in, instruction_text, read_history
 from tratree_data.importers.hub_files import HUB
 from tratree_data.importers.json_columns import ABSENT, ROWS, Columns, json_rows, parse_columns, step, unpacked
@@ -30,7 +31,7 @@ ROWS_PER_BATCH = 64
 OURS = (
     "task_id", "env", "trajectory_id", "split", "agent", "model", "prompt", "instruction", "reward", "success",
     "end_observation", "end_reason", "steps", "messages", "completion", "tools",
-    "role", "content", "message", "observation", "thought", "action",
+    "role", "content", "message", "observation", "thought", "action", "order",
 )  # fmt: skip
 READ = {*OURS, *openai_messages.LOGS, *openai_messages.KNOWN, "system", "info"}
 """Names that mean something to the readers of a row."""
@@ -42,14 +43,22 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
         raise BadInputError(f"Unknown column {unknown[0]!r}.{suggest(unknown[0], OURS)}\nNext: --column OURS=THEIRS")
     columns = parse_columns(options.columns)
     is_table = str(file.path).startswith("hub:") or file.path.name.endswith(".parquet")
-    rows = (_hub_rows(file, options) if str(file.path).startswith("hub:") else parquet_rows(file)) if is_table else None
-    if rows is not None and not options.only_columns and not any(part in ROWS for path in columns.paths.values() for part in path):
-        return log_records.each(rows, lambda where, row: _parse(file, options, columns, where, row))
-    found = json_rows(file, columns, rows)
+    if is_table and not options.only_columns and not any(part in ROWS for path in columns.paths.values() for part in path):
+        return log_records.each(_table_rows(file, options), lambda where, row: _parse(file, options, columns, where, row))
+
+    def rows() -> Iterator[Item]:
+        return json_rows(file, columns, _table_rows(file, options) if is_table else None)
+
     if {*ROW_COLUMNS} & set(columns.paths):
-        found = conversations_of(found)
+        found = conversations_of(rows())
+    else:
+        found = last_calls(rows) if "completion" in columns.paths and "reward" not in columns.paths else rows()
     found = graph_rows(found)
     return log_records.each(found, lambda where, row: _parse_json(file, options, columns, where, row))
+
+
+def _table_rows(file: LogFile, options: Options) -> Iterator[Item]:
+    return _hub_rows(file, options) if str(file.path).startswith("hub:") else parquet_rows(file)
 
 
 def parquet_rows(file: LogFile) -> Iterator[Item]:

@@ -12,7 +12,7 @@ from typing import Any
 from tratree_data.importers.conversation_places import (
     REQUESTS,
     UNSPEAKABLE,
-    answer_place,
+    answer_places,
     around,
     choose_place,
     conversations_in,
@@ -21,7 +21,7 @@ from tratree_data.importers.conversation_places import (
 )
 from tratree_data.importers.histories import speaker_of, step_keys
 from tratree_data.importers.json_columns import ABSENT, Path, path_text, rows_of, unpacked
-from tratree_data.importers.message_rows import ROW_COLUMNS
+from tratree_data.importers.message_rows import ROW_COLUMNS, place_of
 from tratree_data.importers.run_facts import (
     ENVIRONMENTS,
     MODELS,
@@ -39,6 +39,10 @@ from tratree_data.importers.run_facts import (
 from tratree_data.importers.score_guess import SCORES, guess_scores
 
 LOOKED_AT = 20
+ORDERS = (
+    "step", "step_id", "step_num", "step_number", "step_idx", "step_index", "turn", "turn_id", "turn_num", "turn_idx", "turn_index",
+    "message_index", "message_idx", "position", "seq", "sequence", "order", "t", "index", "idx",
+)  # fmt: skip
 CONTENTS = ("content", "text", "message", "value", "body", "utterance")
 
 
@@ -53,6 +57,8 @@ class Guess:
     """The range of scores that are not from 0 to 1."""
     choices: Sequence[str] = ()
     """Places of conversations, if there are several that differ."""
+    answers: Sequence[str] = ()
+    """Places of the agent's answers, if there are several that differ."""
 
     def said(self) -> str:
         """What was understood, in one line."""
@@ -72,23 +78,25 @@ def guess_columns(records: Sequence[Any], is_whole: bool = False) -> Guess | Non
     best, rivals = choose_place(places)
     if rivals:
         return Guess({}, choices=[path_text(path) for path in (best, *rivals)])
-    return _with_facts(records, best, _answer_to(records, best) if sum(map(is_request, places[best])) > len(places[best]) / 2 else ())
+    return _with_facts(records, best, _answers_to(records, best) if sum(map(is_request, places[best])) > len(places[best]) / 2 else [])
 
 
-def _with_facts(records: Sequence[Any], best: Path, answer: Path) -> Guess:
+def _with_facts(records: Sequence[Any], best: Path, answers: Sequence[Path]) -> Guess:
     messages, prefix = path_text(best), rows_of(best)
     facts = facts_of([row for record in records for row in around(record, prefix)], best, prefix)
     histories = [found for record in records for _, found in walk(record, best)]
     scores = guess_scores(facts, messages)
-    columns = {"messages": messages} | ({"completion": path_text(answer)} if answer else {})
+    if len(answers) > 1:
+        return Guess({"messages": messages}, answers=list(map(path_text, answers)))
+    columns = {"messages": messages} | ({"completion": path_text(answers[0])} if answers else {})
     return Guess(columns | scores.columns | columns_beside(facts, histories, messages), scores.doubts, scores.scale)
 
 
-def _answer_to(records: Sequence[Any], best: Path) -> Path:
-    """Where what the agent said last is, if it is beside the messages."""
+def _answers_to(records: Sequence[Any], best: Path) -> list[Path]:
+    """Where what the agent said last may be, if it is beside the messages; rows without messages do not matter."""
     prefix = rows_of(best)
-    place = answer_place([row[-1] for record in records for row in around(record, prefix)])
-    return (*prefix, *place) if place else ()
+    places = answer_places([row[-1] for record in records for row, found in walk(record, best) if isinstance(found, list)])
+    return [(*prefix, *place) for place in places]
 
 
 def _guess_answers(records: Sequence[Any], is_whole: bool) -> Guess | None:
@@ -96,12 +104,12 @@ def _guess_answers(records: Sequence[Any], is_whole: bool) -> Guess | None:
     places = conversations_in(records, is_whole, is_request)
     if places:
         best, rivals = choose_place(places)
-        answer = () if rivals else _answer_to(records, best)
-        return _with_facts(records, best, answer) if answer else None
+        answers = [] if rivals else _answers_to(records, best)
+        return _with_facts(records, best, answers) if answers else None
     rows = [record for record in records if isinstance(record, dict)]
     asked = next((name for name in REQUESTS if all(isinstance(row.get(name), str) and row[name] for row in rows)), "")
-    answer = answer_place(rows) if asked and len(rows) == len(records) else ()
-    return _with_facts(records, (asked,), answer) if answer else None
+    answers = answer_places(rows) if asked and len(rows) == len(records) else []
+    return _with_facts(records, (asked,), answers) if answers else None
 
 
 def below(prefix: str, guess: Guess | None) -> Guess | None:
@@ -109,7 +117,8 @@ def below(prefix: str, guess: Guess | None) -> Guess | None:
     if guess is None:
         return None
     columns = {ours: prefix + path for ours, path in guess.columns.items()}
-    return replace(guess, columns=columns, choices=[prefix + path for path in guess.choices])
+    choices, answers = ([prefix + path for path in places] for places in (guess.choices, guess.answers))
+    return replace(guess, columns=columns, choices=choices, answers=answers)
 
 
 def guess_rows(records: Sequence[Any], prefix: str = "") -> Guess | None:
@@ -136,7 +145,8 @@ def guess_rows(records: Sequence[Any], prefix: str = "") -> Guess | None:
         "model": nearest(steady, MODELS, is_name),
         "env": nearest(steady, ENVIRONMENTS, is_name),
     }
-    found = {ours: prefix + path for ours, path in (columns | {"trajectory_id": key}).items()}
+    order = _order_of(rows, key)
+    found = {ours: prefix + path for ours, path in (columns | {"trajectory_id": key} | ({"order": order} if order else {})).items()}
     return Guess(found | scores.columns | {ours: path for ours, path in about.items() if path}, (*scores.doubts, *doubts), scores.scale)
 
 
@@ -154,6 +164,16 @@ def _message_columns(rows: list[dict[str, Any]]) -> dict[str, str]:
         if len(whole) >= len(rows) / 2 and _is_dialogue(whole) and not UNSPEAKABLE & set(name):
             return {"message": name}
     return {}
+
+
+def _order_of(rows: list[dict[str, Any]], key: str) -> str:
+    """The column that numbers the rows of each conversation; '' if there is none."""
+    named = sorted((name for name in rows[0] if snake(name) in ORDERS), key=lambda name: ORDERS.index(snake(name)))
+    for name in named:
+        places = [(str(row[key]), place_of(row.get(name))) for row in rows]
+        if all(place is not None for _, place in places) and len(set(places)) == len(places):
+            return name
+    return ""
 
 
 def _is_dialogue(messages: list[dict[str, Any]]) -> bool:

@@ -40,7 +40,7 @@ NATIVE = {
 def recognise(path: str | Path, directory: str | Path, files: list[LogFile], options: Options) -> tuple[str, Options, str]:
     """The format, the options with the columns that were found, and what was understood."""
     try:
-        format = detect_format(path, files, options)
+        format = detect_format(path, directory, files, options)
     except Unrecognised:
         found = _guess(files)
         if found is None:
@@ -49,7 +49,7 @@ def recognise(path: str | Path, directory: str | Path, files: list[LogFile], opt
     if format not in SHARED or options.columns or str(files[0].path).startswith("hub:"):
         return format, options, ""
     found = _guess(files)
-    if found is None or found.choices or not _says_more(format, found):
+    if found is None or found.choices or found.answers or not _says_more(format, found):
         return format, options, ". ".join(found.doubts) if found else ""
     return _settled(found, path, directory, options)
 
@@ -71,6 +71,11 @@ def _settled(guess: Guess, path: str | Path, directory: str | Path, options: Opt
         places = " and ".join(f"`{place}`" for place in guess.choices)
         ways = "\nor: ".join(f"{command} --column {quoted(f'messages={place}')}" for place in guess.choices)
         raise BadInputError(f"{path} holds different conversations, at {places}.\nNext: {ways}")
+    if guess.answers:
+        places = " and ".join(f"`{place}`" for place in guess.answers)
+        columns = [[f"messages={guess.columns['messages']}", f"completion={place}"] for place in guess.answers]
+        ways = "\nor: ".join(" ".join([command, *(f"--column {quoted(name)}" for name in names)]) for names in columns)
+        raise BadInputError(f"{path}: the agent's answers differ between {places}.\nNext: {ways}")
     if guess.scale is not None and options.score_scale is None and not options.clamp_scores and not options.mapped_rewards:
         low, high = guess.scale
         place = guess.columns["reward"]

@@ -38,6 +38,7 @@ from tratree_data.preferences.rendering import (
     read_texts,
 )
 from tratree_data.preferences.settings import PairSettings
+from tratree_data.results import counted
 from tratree_data.store.tree_arrays import (
     NO_NODE,
     Flags,
@@ -169,7 +170,7 @@ def explain(chunk: PairChunk, candidates: Candidates, why: npt.NDArray[np.str_],
     nodes = arrays.node_ids.take(pa.array(keys // max(len(words), 1) // len(KINDS))).to_pylist()
     for node_id, each, count in zip(nodes, keys.tolist(), numbers_lost.tolist(), strict=True):
         reason, kind = str(words[each % len(words)]), KINDS[each // len(words) % len(KINDS)]
-        reasons.append((node_id, reason, f"{kind}: {count} pairs"))
+        reasons.append((node_id, reason, f"{kind}: {counted(count, 'pairs')}"))
         counts[reason] += count
     empty = np.setdiff1d(np.arange(len(arrays.tree_ids)), arrays.tree[candidates.node])
     for tree_id in arrays.tree_ids.take(pa.array(empty)).to_pylist():

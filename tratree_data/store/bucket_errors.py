@@ -1,4 +1,4 @@
-"""What goes wrong with a bucket, in our words: a server's own texts contain addresses, and these may contain keys."""
+"""Errors of buckets, rephrased: a server's own texts contain addresses, and addresses may contain keys."""
 
 import re
 from collections.abc import Iterator
@@ -9,13 +9,13 @@ from tratree_data.store.bucket_providers import provider_of
 
 REFUSED = "the credentials are refused"
 ADVICE = {
-    "NoSuchBucket": ("there is no such bucket", "create it, or check the name, AWS_REGION and AWS_ENDPOINT_URL"),
-    "ContainerNotFound": ("there is no such container", "create it, or check the name"),
+    "NoSuchBucket": ("the bucket does not exist", "create it, or check the name, AWS_REGION and AWS_ENDPOINT_URL"),
+    "ContainerNotFound": ("the container does not exist", "create it, or check the name"),
     "ExpiredToken": ("the credentials have expired", "renew them in the environment, then run the same command"),
     "InvalidAccessKeyId": (REFUSED, "check them in the environment"),
     "SignatureDoesNotMatch": (REFUSED, "check them in the environment"),
-    "AuthorizationHeaderMalformed": ("the region is another one", "export AWS_REGION=…"),
-    "PermanentRedirect": ("the region is another one", "export AWS_REGION=…"),
+    "AuthorizationHeaderMalformed": ("the bucket is in another region", "export AWS_REGION=…"),
+    "PermanentRedirect": ("the bucket is in another region", "export AWS_REGION=…"),
     "RequestTimeTooSkewed": ("this machine's clock is too far from the server's", "set the clock, then run the same command"),
     "SlowDown": ("the server asks to slow down", "run the same command in a few minutes"),
 }
@@ -23,12 +23,12 @@ ADVICE = {
 FOREIGN = re.compile(
     r"Generic \w+ error|error sending request|Error performing \w+|Object at location|Unauthenticated|credential", re.IGNORECASE
 )
-"""How the client's own texts begin, where Delta passes them on."""
+"""How the client's own texts begin when Delta passes them on."""
 
 
 @contextmanager
 def explained(path: object) -> Iterator[None]:
-    """What the client raises, in our words; a missing object stays a FileNotFoundError."""
+    """Rephrases what the client raises; a missing object stays a FileNotFoundError."""
     from obstore.exceptions import BaseError
 
     try:
@@ -42,7 +42,7 @@ def explained(path: object) -> Iterator[None]:
 
 
 def explain(path: object, error: Exception | str) -> TratreeError:
-    """Nothing of the request is repeated but the server's own code for what went wrong."""
+    """Repeats nothing of the request, only the server's code for what went wrong."""
     text = str(error)
     code = re.search(r"<Code>(\w+)</Code>", text)
     status = re.search(r"status code: (\d+)", text)
@@ -65,5 +65,5 @@ def explain(path: object, error: Exception | str) -> TratreeError:
 
 
 def comes_from_client(error: Exception) -> bool:
-    """Whether an error that Delta raised is one of reaching the bucket, and says nothing about the table."""
+    """Whether an error that Delta raised is about reaching the bucket rather than about the table."""
     return FOREIGN.search(str(error)) is not None

@@ -1,6 +1,5 @@
 """The providers of buckets: Amazon and what speaks its protocol, Google, Microsoft. Everything that differs between them is in `PROVIDERS`.
-
-Credentials and the endpoint come from the environment only, under the names that the providers' own tools use.
+Credentials and endpoints come from environment variables only, with the names that the providers' own tools use.
 """
 
 import os
@@ -21,17 +20,17 @@ class Provider:
     """What a scheme such as `s3://` means."""
 
     credentials: tuple[str, ...]
-    """One of these must be set; without any, the client would look for a cloud machine's own role, for a long time."""
+    """One of these must be set; without any, the client would spend a long time looking for a cloud machine's own role."""
     example: str
     """What to type so that the environment contains credentials."""
     prefix: str
-    """With which all variables begin that the client reads."""
+    """The prefix of all variables that the client reads."""
     endpoints: tuple[str, ...] = ()
-    """Variables that name another server than the provider's own."""
+    """Variables that name a server other than the provider's own."""
     emulator: str = ""
-    """A variable that means the provider's emulator on this machine."""
+    """A variable that selects the provider's emulator on this machine."""
     options: dict[str, str] = field(default_factory=dict)
-    """What the client needs so that commits are conditional, always."""
+    """Options that make every commit of the client conditional."""
     counts_from_end: bool = True
     """Whether a request may ask for the last bytes of an object whose size is unknown."""
 
@@ -92,7 +91,7 @@ def need_credentials(address: object) -> None:
 
 
 def _plain_http(provider: Provider) -> bool:
-    """Only ever to this machine, as `need_credentials` makes sure."""
+    """Whether unencrypted requests are allowed: only to this machine, as `need_credentials` makes sure."""
     plain = any(os.environ.get(name, "").startswith("http:") for name in provider.endpoints)
     return plain or bool(provider.emulator and os.environ.get(provider.emulator))
 
@@ -127,7 +126,7 @@ def _client(root: str, allow_http: bool, environment: tuple[tuple[str, str], ...
 
     from obstore.store import from_url
 
-    open_bucket: Any = from_url  # its overloads want one call per provider
+    open_bucket: Any = from_url  # its overloads expect one call per provider
     options = provider_of(root).options
     return open_bucket(
         root,

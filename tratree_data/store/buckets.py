@@ -1,6 +1,6 @@
 """Places in buckets, through obstore, which is also what Delta uses: addresses, objects and requests.
 
-bucket_providers.py has what differs between Amazon, Google and Microsoft, bucket_errors.py what goes wrong.
+What differs between Amazon, Google and Microsoft is in bucket_providers.py, what goes wrong in bucket_errors.py.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ from tratree_data.store.bucket_errors import explained
 from tratree_data.store.bucket_providers import PROVIDERS, client_of, provider_of
 
 ADDRESS = re.compile(rf"({'|'.join(PROVIDERS)}):/{{1,2}}([^/]+)(?:/(.*))?", re.DOTALL)
-"""With one slash too: that is what pathlib makes of an address."""
+"""One slash is accepted too: that is what pathlib makes of an address."""
 NAMES = r"[A-Za-z0-9._-]*"
 
 
 @dataclass(frozen=True, order=True)
 class BucketPath:
-    """An address in a bucket, with as much of a Path's behaviour as what works for both places needs."""
+    """An address in a bucket; behaves like a Path as far as code for both kinds of places needs it."""
 
     root: str
     key: str = ""
@@ -46,7 +46,7 @@ class BucketPath:
         return self
 
     def exists(self) -> bool:
-        """Whether it is an object, or the beginning of one's address."""
+        """Whether an object has this address, or an address that begins with it."""
         return next(iter(list_below(self)), None) is not None or self.is_file()
 
     def is_file(self) -> bool:
@@ -76,7 +76,7 @@ class Found:
     size: int
     modified: datetime
     tag: str = ""
-    """Another one, if the object was replaced."""
+    """Differs if the object was replaced."""
 
 
 def is_address(text: str) -> bool:
@@ -84,7 +84,7 @@ def is_address(text: str) -> bool:
 
 
 def parse_address(text: str) -> BucketPath:
-    """The place in a bucket that a text names; nothing is asked of the bucket."""
+    """The place in a bucket that a text names; sends no request."""
     match = ADDRESS.fullmatch(text)
     if match is None:
         raise BadInputError(f"{text} is not the address of a bucket.\nNext: s3://bucket/name, gs://bucket/name or az://container/name")
@@ -114,7 +114,7 @@ def read_range(path: BucketPath, start: int, length: int) -> bytes:
 
 
 def read_end(path: BucketPath, length: int) -> tuple[int, bytes]:
-    """(size of the object, its last bytes), in one request where the server can count from the end."""
+    """(size of the object, its last bytes), in one request if the server can count from the end."""
     import obstore
 
     if not provider_of(path).counts_from_end:
@@ -126,7 +126,7 @@ def read_end(path: BucketPath, length: int) -> tuple[int, bytes]:
 
 
 def hash_of(path: BucketPath) -> str:
-    """The SHA-256 of an object, which is fetched in pieces."""
+    """The SHA-256 of an object, fetched in pieces."""
     import obstore
 
     digest = hashlib.sha256()
@@ -163,7 +163,7 @@ def read_with_tag(path: BucketPath) -> tuple[bytes, str, datetime]:
 
 
 def write(path: BucketPath, data: Any) -> None:
-    """The whole object, or nothing: what is sent in pieces is not there before the last one."""
+    """Writes the whole object or nothing: one that is sent in pieces appears with the last piece."""
     import obstore
 
     with explained(path):
@@ -195,7 +195,7 @@ def put_if_match(path: BucketPath, data: bytes, tag: str) -> str | None:
 
 
 def copy(source: BucketPath, target: BucketPath) -> None:
-    """Within a bucket, without the data coming here."""
+    """Copies within a bucket, without downloading the data."""
     import obstore
 
     with explained(source):
@@ -203,7 +203,7 @@ def copy(source: BucketPath, target: BucketPath) -> None:
 
 
 def delete(path: BucketPath) -> None:
-    """Whether it was there or not."""
+    """Succeeds also if the object does not exist."""
     import obstore
 
     with explained(path):

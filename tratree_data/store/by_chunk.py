@@ -36,7 +36,7 @@ def run_by_chunk(
     remedy: str = REMEDY,
     use_gpu: bool = False,
 ) -> Iterator[tuple[Chunk, Facts]]:
-    """Each chunk with what `make` returned for it, in the order in which they end; all rows are in `parts`, in the order of the chunks.
+    """Each chunk with what `make` returned for it, in the order in which they finish; all rows are in `parts`, in the order of the chunks.
 
     But for threads, `make` and its chunks travel: a module's function or a `partial` of one.
     """
@@ -70,7 +70,7 @@ def _make_alone(work: tuple[int, Place, Callable[[Chunk, Add], Facts], Chunk]) -
 
 
 def need_reachable(directory: Place) -> None:
-    """A worker on another machine sees another disk."""
+    """Reports a missing folder: a worker on another machine may see another disk."""
     if isinstance(directory, Path) and not directory.is_dir():
         raise BadInputError(
             f"The worker on {socket.gethostname()} has no folder {directory}.\n"

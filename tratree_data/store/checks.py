@@ -27,7 +27,7 @@ RESULT = pa.schema([("check", pa.string()), ("rule", pa.string()), ("offending_r
 
 @takes(EngineSettings)
 def check(directory: str | Path, settings: EngineSettings) -> pa.Table:
-    """One row a rule that was checked; `offending_rows` is 0 where it holds. Rules about tables that are not there are left out.
+    """One row per checked rule; `offending_rows` is 0 if the dataset follows it. Rules about missing tables are left out.
 
     Rules are independent, so worker processes, or a cluster, may each check some.
     """
@@ -44,14 +44,14 @@ def _files_rule(release: str | Path) -> dict[str, Any]:
 
 
 def _purge_rule(store: Store) -> list[dict[str, Any]]:
-    """A row only where a purge was interrupted, in a dataset's folder."""
+    """One row if a purge of the dataset was interrupted, else none."""
     begun = begun_purge(store.path) if store.filesystem is None and not store.label else None
     count = max(1, len(begun.trees)) if begun is not None else 0
     return [{"check": "purge", "rule": PURGE_RULE, "offending_rows": count, "example": str(store.path / MARK)}] if begun is not None else []
 
 
 def _open(directory: str, versions: tuple[tuple[str, int], ...] | None) -> Store:
-    """As it is now, or, for a worker, as the driver sees it."""
+    """The dataset as it is now or, in a worker, as the driver sees it."""
     store = open_dataset(directory) if versions is None else open_store(directory, dict(versions))
     store.most_memory = STAGE_MEMORY
     return store
@@ -84,7 +84,7 @@ def _rules_about_rows(store: Store, directory: str, settings: EngineSettings) ->
 
 
 def _check_rule(work: tuple[int, str, tuple[tuple[str, int], ...] | None, str]) -> tuple[int, int, str]:
-    """In a worker, which opens the dataset once."""
+    """Runs in a worker, which opens the dataset once."""
     number, directory, versions, text = work
     if versions is not None:
         need_reachable(place(directory))

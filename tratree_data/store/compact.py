@@ -1,8 +1,8 @@
-"""Small files cost readers one opening each: their rows move to large ones, in their order, in one commit per table.
+"""Readers open every file, so many small ones are slow: their rows move to large files, in the same order, in one commit per table.
 
 A table's newest files come first. So the files that are rewritten are the first ones, up to the last for which it pays, and the new file
-takes their place. No row changes: the commit repeats the lineage of the version that it rewrites and names it (`rows_of`), readers go on
-calling it by that version, and no stage is out of date.
+takes their place. No row changes: the commit repeats the lineage of the version that it rewrites and names it (`rows_of`), readers still
+use that version's number, and no stage becomes out of date.
 """
 
 import json
@@ -26,16 +26,16 @@ from tratree_data.store.row_groups import read_files
 from tratree_data.store.staged import StagedFiles
 
 LARGE = 32 * 2**20
-"""Bytes of a file that is left alone."""
+"""Files of at least this many bytes are left alone."""
 MOST_MEMORY = 256 * 2**20
 FEW = 16
-"""A table with fewer files is opened quickly."""
+"""A table with fewer files opens quickly."""
 WORTH = 4
 """Rewriting pays where it leaves a quarter of the files."""
 
 
 def compact(folder: Place, *, dry_run: bool = False) -> tuple[int, int]:
-    """(small files, the files that hold their rows now). Call it inside `writing`, when nothing that was killed is left."""
+    """(small files, the files that hold their rows now). Call it inside `writing`, after the leftovers of killed processes were removed."""
     opened = Tables(folder)
     before = after = 0
     for table in opened.names:
@@ -73,7 +73,7 @@ def large_files(size: int) -> int:
 
 
 def _memory_of_a_file(file: str, size: int) -> int:
-    """What a file of a good size takes in memory, going by one that is there."""
+    """The size in memory of a large file, estimated from an existing one."""
     with open_parquet(file) as parquet:
         first = next(parquet.iter_batches(), None)
         taken = first.nbytes * parquet.metadata.num_rows / max(first.num_rows, 1) if first is not None else 0
@@ -81,7 +81,7 @@ def _memory_of_a_file(file: str, size: int) -> int:
 
 
 def _replace(opened: Tables, table: str, gone: Sequence[tuple[str, int]], new: Sequence[Place], lineage: Lineage) -> None:
-    """One entry of the log; Delta's own compaction would put rows in another order."""
+    """Writes one entry of the log; Delta's own compaction would change the order of rows."""
     now = int(time.time() * 1000)
     said = {"timestamp": now, "operation": "OPTIMIZE", "operationParameters": {}, LINEAGE_KEY: json.dumps(asdict(lineage), sort_keys=True)}
     actions: list[dict[str, Any]] = [{"commitInfo": said}]
@@ -100,11 +100,11 @@ def _replace(opened: Tables, table: str, gone: Sequence[tuple[str, int]], new: S
     if not _put(opened.folder / table / LOG, entry, "".join(f"{json.dumps(action)}\n" for action in actions).encode()):
         raise StoreBusyError(f"Another process has just written to {opened.folder / table}.\nNext: run the same command again")
     opened.refresh(table)
-    opened.writable(table).create_checkpoint()  # what an entry that names thousands of files says is read from there
+    opened.writable(table).create_checkpoint()  # readers then do not parse an entry that names thousands of files
 
 
 def _put(log: Place, name: str, data: bytes) -> bool:
-    """The entry is there whole or not at all; False if someone else has written one of that number."""
+    """Writes the whole entry or nothing; False if someone else has written one with that number."""
     if isinstance(log, BucketPath):
         return put_if_absent(log / name, data) is not None
     partial = log / f"_commit_{uuid.uuid4()}.json.tmp"

@@ -1,4 +1,4 @@
-"""Delta tables before rows are committed to them: made, brought to today's schema, and freed from what a killed process left behind."""
+"""Prepares Delta tables for a commit: creates them, updates their schema, and removes what a killed process left behind."""
 
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ COMMITS_PER_CHECKPOINT = 10
 
 
 def table_for_commit(opened: Tables, table: str, keep: bool) -> DeltaTable:
-    """What a killed process left behind is undone where the table's rows are kept."""
+    """If the table's rows are kept, what a killed process left behind is undone."""
     if keep:
         _add_columns(opened, table)
     elif not _fits(opened.writable(table), table):
@@ -28,7 +28,7 @@ def table_for_commit(opened: Tables, table: str, keep: bool) -> DeltaTable:
 
 
 def _fits(delta: DeltaTable, table: str) -> bool:
-    """Whether Delta has the columns of today's schema, and no others; also those of messages."""
+    """Whether Delta has exactly the columns of today's schema, including those inside messages."""
     return _columns(delta) == {field.name: field.type for field in DeltaSchema.from_arrow(arrow_schema(table)).fields}
 
 
@@ -37,9 +37,9 @@ def _columns(delta: DeltaTable) -> dict[str, Any]:
 
 
 def _add_columns(opened: Tables, table: str) -> None:
-    """A table made before a column was added gets it; its files then read as NULL there, for other tools too.
+    """Adds the columns that were introduced after the table was made; older files then read as NULL there, in other tools too.
 
-    Constraints are named by their place, so all are dropped first; a kill in between leaves columns or constraints that are missing still.
+    Constraints are named by their position, so all are dropped first. After a kill in between, the next call adds what is missing.
     """
     delta = opened.writable(table)
     known = {field.name for field in delta.schema().fields}
@@ -56,7 +56,7 @@ def _constraint_names(delta: DeltaTable) -> set[str]:
 
 
 def undo_leftovers(opened: Tables, table: str) -> None:
-    """What a killed process committed to this table, but not to the last one of its commit, goes."""
+    """Undoes what a killed process committed to this table but not to the last table of its commit."""
     delta = opened.writable(table)
     source = opened.visible(table)
     if source is None and delta.file_uris():
@@ -81,7 +81,7 @@ def create_table(opened: Tables, table: str, mode: Literal["ignore", "overwrite"
 
 
 def _constrain(delta: DeltaTable, table: str) -> None:
-    """What other writers must keep; a process may have been killed right after it made the table."""
+    """Adds the constraints that other writers must keep; a process may have been killed right after it made the table."""
     there = _constraint_names(delta)
     missing = {name: f"({expression}) IS NOT FALSE" for name, expression in table_schema(table).checks.items() if name not in there}
     if missing:

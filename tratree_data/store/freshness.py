@@ -40,5 +40,5 @@ def same_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
 
 
 def _given(settings: Mapping[str, Any]) -> Any:
-    """As the log holds them, without those that are None: a setting that older code did not know is None where it changes nothing."""
+    """The settings as the log holds them, without None: a setting that older code did not have is None if it changes nothing."""
     return json.loads(json.dumps({name: value for name, value in settings.items() if value is not None}))

@@ -1,7 +1,7 @@
 """What a dataset gained or lost since a stage last ran: the trees that it has to work on again, where it works tree by tree.
 
-Files say which rows may differ: a tree none of whose rows is in a file that came or went is unchanged. Where files went, their rows are
-compared with those that came, because Delta writes a whole file anew to replace one tree.
+Files say which rows may differ: a tree is unchanged if no added or removed file holds any of its rows. The rows of removed files are
+compared with those of added ones, because Delta writes a whole file anew to replace one tree.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,22 +24,22 @@ from tratree_data.store.row_groups import read_files
 from tratree_data.store.schemas import arrow_schema
 
 ALL_FROM = 0.3
-"""From this share of changed trees on, working on all is cheaper than replacing some."""
+"""If at least this share of trees changed, working on all is cheaper than replacing some."""
 
 
 @dataclass(frozen=True)
 class Growth:
-    """The trees to work on again, and the dataset as the stage read it before."""
+    """The trees to work on again, and the dataset as the stage last read it."""
 
     trees: Sequence[str]
     replaced: Sequence[str]
     """Those of `trees` that were there before, so that the stage may have rows of them."""
     before: Store
     every: int
-    """How many trees there are."""
+    """The number of trees in the dataset."""
 
     def joined_by(self, trees: Iterable[str]) -> "Growth | None":
-        """With these trees too; None where they are so many that working on all is cheaper."""
+        """The same with these trees added; None if they are so many that working on all is cheaper."""
         found = {*self.trees, *trees}
         if len(found) >= ALL_FROM * max(self.every, 1):
             return None
@@ -51,7 +51,7 @@ def growth_notes(growth: Growth | None) -> tuple[str, ...]:
 
 
 def grown_since(store: Store, stage: str, writes: Sequence[str], settings: Mapping[str, Any], reads: Mapping[str, int]) -> Growth | None:
-    """What changed since `stage` last ran with these settings; None where it has to work on all trees."""
+    """What changed since `stage` last ran with these settings; None if it has to work on all trees."""
     last = last_lineage(store, stage, writes[-1])
     if last is None or not all(store.has(table) for table in writes) or not same_settings(last.settings, settings):
         return None
@@ -59,7 +59,7 @@ def grown_since(store: Store, stage: str, writes: Sequence[str], settings: Mappi
 
 
 def grown_from(store: Store, last: Lineage, reads: Mapping[str, int]) -> Growth | None:
-    """What changed since the commit of this lineage read these tables; None where nobody knows, or where it is most of them."""
+    """What changed since the commit of this lineage read these tables; None if that is unknown, or if most trees changed."""
     before = store_before(store, last.reads)
     if before is None or set(last.reads) - set(reads) or set(reads) - set(last.reads) - set(LATER_SCORES):
         return None
@@ -71,7 +71,7 @@ def grown_from(store: Store, last: Lineage, reads: Mapping[str, int]) -> Growth 
 
 
 def grown_between(before: Store, store: Store, tables: Iterable[str]) -> Growth | None:
-    """The trees with other rows in these tables; None where they are so many that working on all is cheaper."""
+    """The trees with other rows in these tables; None if they are so many that working on all is cheaper."""
     return _growth(before, store, _changed_trees(before, store, tables))
 
 
@@ -80,7 +80,7 @@ def _growth(before: Store, store: Store, trees: Iterable[str]) -> Growth | None:
 
 
 def store_before(store: Store, versions: Mapping[str, int]) -> Store | None:
-    """The tables as they were at these versions; None where their files are gone."""
+    """The tables as they were at these versions; None if their files are gone."""
     opened = Tables(store.path)
     found: dict[str, Source] = {}
     try:
@@ -115,7 +115,7 @@ def _trees_of_rollouts(before: Store, now: Store, rollouts: pa.Array) -> Iterato
 
 
 def _rescored(before: Store, now: Store) -> pa.Array:
-    """The rollouts that have another later score than before."""
+    """The rollouts whose later score changed."""
     scores = [later_scores(store) if store.has(*LATER_SCORES) else None for store in (before, now)]
     sides = [scored for scored in scores if scored is not None]
     if len(sides) == 1:
@@ -131,7 +131,7 @@ def _rescored(before: Store, now: Store) -> pa.Array:
 
 
 def _differing_keys(table: str, gone: Sequence[str], came: Sequence[str]) -> pa.Array:
-    """The trees, or the rollouts of a table that does not name trees, with other rows in the files that came than in those that went."""
+    """The trees (or, if the table does not name trees, rollouts) whose rows in the added files differ from those in the removed ones."""
     key = "tree_id" if "tree_id" in arrow_schema(table).names else "rollout_id"
     if not gone:
         values = [_column_of(file, key) for file in came]
@@ -156,7 +156,7 @@ def _column_of(file: str, name: str) -> pa.Array:
 def dropped_and_unchanged(
     store: Store, stage: str, now: pa.Table, growth: Growth | None, subjects: Mapping[str, str] | None = None
 ) -> pa.Table:
-    """Beside what a stage left out now, what it left out before of trees that did not change.
+    """What a stage left out now, and what it left out before of trees that did not change.
 
     Subjects are trees, or what `subjects` names: a column of each table that the stage read.
     """

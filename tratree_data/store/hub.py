@@ -1,6 +1,6 @@
-"""Releases on the Hugging Face Hub, as they are read: of the data, only what a query needs is fetched.
+"""Reading releases on the Hugging Face Hub: only the data that a query needs is fetched.
 
-The token is the one that `hf auth login` or HF_TOKEN gave; it is never seen here.
+The Hub's client takes the token from `hf auth login` or HF_TOKEN; this code never handles it.
 """
 
 import os
@@ -19,7 +19,7 @@ from tratree_data.store.reader import Store
 
 KIND = "dataset"
 PATIENCE = 300
-"""Seconds without an answer (TRATREE_HUB_TIMEOUT sets another number); the client's own requests would wait for ever."""
+"""Seconds without an answer (TRATREE_HUB_TIMEOUT sets another number); the client's own requests would wait forever."""
 EXPLANATIONS = {
     401: ("does not know this token", "hf auth login, or export HF_TOKEN=…"),
     403: ("does not let this token write there", "name a repository of yours, or take a token with write access"),
@@ -32,7 +32,7 @@ READING = {
     401: ("does not let this token read it", "check the name, and hf auth login"),
     403: ("does not let this token read it", "ask for access on its page, then hf auth login"),
 }
-"""What means something else to a reader."""
+"""Answers that mean something else when reading."""
 
 
 def open_hub_release(name: str) -> Store:
@@ -42,7 +42,7 @@ def open_hub_release(name: str) -> Store:
 
 
 def corrupt_on_hub(name: str) -> list[str]:
-    """The shards that the Hub does not hold as they were published; it reports the hash of each large file without sending it."""
+    """The shards that are missing on the Hub or differ from what was published; it reports a large file's hash without sending the file."""
     from huggingface_hub import HfApi
 
     repo, _, commit, manifest = _find(name)
@@ -75,7 +75,7 @@ def _find(name: str) -> tuple[str, str, str, Manifest]:
 
 
 def check_name(repo: str) -> str:
-    """A user or an organization, and a name; what else the Hub asks of names, its client says."""
+    """Checks that the text has the form user/name; the Hub's client checks the rest."""
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo, flags=re.ASCII):
         raise BadInputError(f"hub:{repo} does not name a repository of a user or organization.\nNext: hub:org/name")
     return repo
@@ -87,7 +87,7 @@ def versions_of(api: Any, repo: str) -> list[str]:
 
 
 def _filesystem(repo: str) -> Any:
-    """The Hub's files as DuckDB and Arrow read them. What goes wrong on the way is said in our words; the client has retried it before."""
+    """The Hub's files for DuckDB and Arrow. Errors are rephrased; the client has already retried."""
     from huggingface_hub import HfFileSystem
     from huggingface_hub.hf_file_system import HfFileSystemFile
 
@@ -97,10 +97,10 @@ def _filesystem(repo: str) -> Any:
                 return bytes(super()._fetch_range(start, end))
 
     class HubFiles(HfFileSystem):
-        """What DuckDB asks of a file system beyond fsspec; a commit's files never change."""
+        """DuckDB needs this beyond what fsspec defines; a commit's files never change."""
 
         trouble: TratreeError | None = None
-        """The original error of what DuckDB read, which it does not pass on."""
+        """The original error of the last read, which DuckDB does not pass on."""
 
         @contextmanager
         def remembered(self) -> Iterator[None]:
@@ -131,7 +131,7 @@ def _filesystem(repo: str) -> Any:
 
 @contextmanager
 def explained(repo: str, *, reading: bool = False) -> Iterator[None]:
-    """The Hub's answer, in our words; nothing of the request, which could contain a token, is repeated."""
+    """Rephrases the Hub's answer; repeats nothing of the request, which could contain a token."""
     import httpx2
     from huggingface_hub import get_session
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
@@ -162,7 +162,7 @@ def explained(repo: str, *, reading: bool = False) -> Iterator[None]:
 
 
 def _cause(error: BaseException, kinds: tuple[type[BaseException], ...]) -> BaseException | None:
-    """The client wraps what went wrong with an upload in an error of its own."""
+    """Unwraps the client's error for a failed upload."""
     at: BaseException | None = error
     while at is not None and not isinstance(at, kinds):
         at = at.__cause__ or at.__context__

@@ -1,8 +1,8 @@
 """The writer's lock of a dataset in a bucket: an object that its writer renews, because nothing else notices that a writer has died.
 
-Taking and renewing it are conditional puts, so of two writers one succeeds. Its age is measured by the server's clock alone, so clocks that
-differ do no harm. A writer that was paused for longer than its lease finds out before its next commit; and a commit fails if somebody
-else has committed to that table meanwhile.
+Taking and renewing it are conditional puts, so only one of two writers succeeds. Its age is measured by the server's clock alone, so
+differing clocks do not matter. A writer that was paused for longer than its lease finds out before its next commit; and a commit fails if
+somebody else has committed to that table meanwhile.
 """
 
 import json
@@ -49,11 +49,11 @@ class Lease:
 
     def _keep(self) -> None:
         while not self._ended.wait(RENEWED_EVERY):
-            with suppress(TratreeError):  # not reached this time; `confirm` asks again
+            with suppress(TratreeError):  # the bucket could not be reached; `confirm` asks again
                 self.renew()
 
     def confirm(self) -> None:
-        """Right before something becomes visible: nobody else has taken over."""
+        """Checks, right before something becomes visible, that nobody else has taken over."""
         self.renew()
         if self.lost:
             raise StoreBusyError(
@@ -65,12 +65,12 @@ class Lease:
         self._ended.set()
         self._thread.join()
         if not self.lost:
-            with suppress(TratreeError):  # it runs out by itself
+            with suppress(TratreeError):  # it expires by itself
                 delete(self.path)
 
 
 def confirm_lease(folder: object) -> None:
-    """Whether this process still may write to a bucket; on this machine the system itself guards the lock."""
+    """Checks that this process may still write to a bucket; in a folder, the system itself guards the lock."""
     if isinstance(folder, BucketPath):
         _held[folder].confirm()
 
@@ -98,7 +98,7 @@ def _take(folder: BucketPath) -> Lease:
 
 
 def _need_conditions(path: BucketPath, owner: str) -> None:
-    """A server that ignores conditions lets two writers commit the same version, and one of them would vanish."""
+    """Refuses a server that ignores conditions: two writers could commit the same version, and one commit would be lost."""
     if (
         put_if_absent(path, lock_text(owner)) is not None
         or put_if_match(path, lock_text(owner), '"00000000000000000000000000000000"') is not None
@@ -106,12 +106,12 @@ def _need_conditions(path: BucketPath, owner: str) -> None:
         delete(path)
         raise BadInputError(
             f"{path.parent} cannot be written safely: its server ignores conditions on writes (If-None-Match, If-Match), and without them "
-            "two writers could overwrite each other.\nNext: name a bucket of a server that has them, or a folder"
+            "two writers could overwrite each other.\nNext: use a bucket of a server that supports them, or a folder"
         )
 
 
 def _take_over(path: BucketPath, owner: str) -> str:
-    """Of a writer that has died. Others are left alone."""
+    """Takes over the lock of a writer that has died; others are left alone."""
     try:
         text, seen, renewed = read_with_tag(path)
     except FileNotFoundError:
@@ -135,7 +135,7 @@ def lock_text(owner: str) -> bytes:
 
 
 def _machine() -> str:
-    """Where process numbers mean the same: a running system and its namespace; '' if that is unknown."""
+    """Identifies the running system and its namespace, within which process numbers are unique; '' if unknown."""
     try:
         return f"{platform.node()} {Path('/proc/sys/kernel/random/boot_id').read_text().strip()} {os.readlink('/proc/self/ns/pid')}"
     except OSError:
@@ -153,7 +153,7 @@ def _is_dead(text: bytes) -> bool:
 
 
 def _server_now(path: BucketPath) -> float:
-    """The server's time: when it received an object that we sent now."""
+    """The server's time: when it received an object that we have just sent."""
     probe = path.parent / f"{LOCK}-{uuid.uuid4().hex}"
     put_if_absent(probe, b"")
     try:

@@ -1,4 +1,4 @@
-"""Where a dataset lives: a folder of this machine, or a place in a bucket. What has to differ between the two is decided here."""
+"""Where a dataset lives: a folder of this machine, or a place in a bucket. This module decides whatever differs between the two."""
 
 import os
 import stat
@@ -11,13 +11,13 @@ from tratree_data.store.bucket_providers import delta_options
 from tratree_data.store.buckets import BucketPath, entries_of, is_address, parse_address, read_end, read_range, size_of
 from tratree_data.system.safe_paths import inside, read_plain_text
 
-if TYPE_CHECKING:  # a query needs neither it nor the file systems that it imports
+if TYPE_CHECKING:  # a query needs neither this nor the file systems that it imports
     import pyarrow.parquet as pq
 
 Place: TypeAlias = Path | BucketPath
 QUERY_PROTOCOL = "dataset"
 READ_AT_THE_END = 64 * 2**10
-"""Where the footer of a Parquet file is: mostly one request finds all of it."""
+"""Bytes at the end of a Parquet file to fetch first: they usually contain its whole footer."""
 
 
 def place(name: str | Path | BucketPath) -> Place:
@@ -37,7 +37,7 @@ def below(folder: Place, name: str | Path) -> Place:
 
 
 def query_addresses(table: str, files: Sequence[str]) -> list[str]:
-    """The files of a table as a query names them: under names that do not reveal where the dataset is."""
+    """The names of a table's files in queries, which do not reveal where the dataset is."""
     return [f"{QUERY_PROTOCOL}://{table}/{i}.parquet" for i in range(len(files))]
 
 
@@ -46,7 +46,7 @@ def size_at(file: Place) -> int:
 
 
 def parquet_files_in(folder: Place) -> list[tuple[Place, int]]:
-    """(file, size) right below a folder, by name."""
+    """(file, size) of each file directly in a folder, by name."""
     if isinstance(folder, BucketPath):
         return sorted((one.path, one.size) for one in entries_of(folder)[1] if one.path.name.endswith(".parquet"))
     return [(file, file.stat().st_size) for file in sorted(folder.glob("*.parquet"))]
@@ -60,12 +60,12 @@ def delta_address(folder: Place) -> tuple[str, dict[str, str] | None]:
 
 
 def read_plain(file: Place) -> str:
-    """The text of a file, not of one that a link leads to."""
+    """The text of a file; links are not followed."""
     return file.read_text() if isinstance(file, BucketPath) else read_plain_text(file)
 
 
 def replace_text(folder: Place, name: str, text: str) -> None:
-    """In one replacement, so that a kill leaves the old text or the new one."""
+    """Replaces the file in one step, so that a kill leaves either the old text or the new one."""
     if isinstance(folder, BucketPath):
         (folder / name).write_text(text)
         return
@@ -78,7 +78,7 @@ def replace_text(folder: Place, name: str, text: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """A commit, or a name, must not survive a power cut without what it names."""
+    """Flushes to disk: after a power cut, no commit or name may exist without what it names."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -95,7 +95,7 @@ class ReadFile:
     closed = False
 
     def __init__(self, size: Callable[[], int], read_at: Callable[[int, int], bytes], close: Callable[[], None] = lambda: None) -> None:
-        """`read_at(begin, length)` may answer with fewer bytes, with none only at the end."""
+        """`read_at(begin, length)` may return fewer bytes, and none only at the end."""
         self.size, self.read_at, self._close = size, read_at, close
         self.positions: dict[int, int] = {}
 
@@ -168,7 +168,7 @@ def _open_object(file: str, ended: Ended) -> ReadFile:
 
 
 def open_parquet(file: str) -> "pq.ParquetFile":
-    """Of a bucket's files, only what is needed is fetched, neighbouring columns together."""
+    """Of a bucket's files, fetches only what is needed, neighbouring columns together."""
     import pyarrow.parquet as pq
 
     return pq.ParquetFile(open_for_reading(file), pre_buffer=True) if is_address(file) else pq.ParquetFile(file, memory_map=True)

@@ -1,7 +1,8 @@
 """Which versions a dataset's tables have, what made each, and which of them a reader sees.
 
-A commit of several tables is one atomic Delta commit for each, in order; each carries the lineage, and the last one's the versions of all.
-A version is visible when the last table of its commit has it, so a process killed in between leaves nothing half-visible.
+A commit of several tables is one atomic Delta commit per table, in order. Each carries the lineage, and that of the last table also
+the versions of all. A version is visible once the last table of its commit has it, so a process killed in between leaves nothing
+half-visible.
 """
 
 import json
@@ -47,7 +48,7 @@ class Lineage:
 
 @dataclass(frozen=True)
 class Source:
-    """A table as a reader sees it; `number` is Delta's of its version, which differs where files were compacted."""
+    """A table as a reader sees it; `number` is Delta's number of its version, which differs if files were compacted."""
 
     files: tuple[str, ...]
     version: int
@@ -77,14 +78,14 @@ class Tables:
         return self._opened[table]
 
     def at(self, table: str, version: int | None) -> DeltaTable:
-        """For reading: of a bucket, the entries of the log that are not here yet are fetched."""
+        """Opens the tables for reading; of a bucket, fetches the entries of the log that are not on this machine yet."""
         if not isinstance(self.folder, BucketPath):
             return self._open(table, *delta_address(self.folder / table), version)
         here = mirror_logs(self.folder, {table: self._logs[table]}, whole=version is not None)
         return self._open(table, here[table].as_uri(), None, version)
 
     def writable(self, table: str) -> DeltaTable:
-        """The newest version, for committing to it."""
+        """The newest version, to commit to."""
         if not isinstance(self.folder, BucketPath):
             return self.newest(table)
         if table not in self._writable:
@@ -101,7 +102,7 @@ class Tables:
             raise _unreadable(self.folder / table, error) from error
 
     def refresh(self, table: str) -> None:
-        """After a commit to it."""
+        """Forgets what was read of the table, after a commit to it."""
         if table not in self.names:
             self.names = sorted([*self.names, table])
         if isinstance(self.folder, BucketPath):
@@ -122,7 +123,7 @@ class Tables:
         self._commits.pop(table, None)
 
     def lineages(self, table: str) -> Iterator[tuple[int, Lineage | None]]:
-        """(version, lineage) from the newest back; None where a version is only a step of a commit.
+        """(version, lineage) from the newest back; None if a version is only a step of a commit.
 
         Read from the log itself: DeltaTable.history of a table opened before the last commit numbers its versions wrongly.
         """
@@ -139,7 +140,7 @@ class Tables:
         number = self.newest(table).version() - len(known)
         try:
             lineage = read_lineage(self.folder, table, number) if number >= 0 else None
-        except FileNotFoundError:  # another tool has shortened the log
+        except FileNotFoundError:  # another tool shortened the log
             return False
         if lineage is not None:
             self._commits.setdefault(table, set()).add(lineage.commit)
@@ -147,7 +148,7 @@ class Tables:
         return bool(number >= 0)
 
     def visible_versions(self, table: str) -> Iterator[tuple[int, Lineage]]:
-        """Versions whose whole commit is done, from the newest back."""
+        """Versions whose commit is complete, from the newest back."""
         for number, lineage in self.lineages(table):
             if lineage is not None and (lineage.last == table or self._is_complete(lineage)):
                 yield number, lineage
@@ -174,7 +175,7 @@ class Tables:
         return None
 
     def _removed(self, table: str, files: Sequence[str]) -> set[str]:
-        """Those that the newest version no longer has: only these may be gone."""
+        """The files that the newest version no longer has: only these may have been removed."""
         return set(files) - set(files_of(self.folder, table, self.newest(table)))
 
     def _is_complete(self, lineage: Lineage) -> bool:
@@ -201,7 +202,7 @@ class Tables:
         return {table: source for table, source in found.items() if source is not None}
 
     def _behind(self, found: Mapping[str, Source | None]) -> set[str]:
-        """Tables opened before a commit to them ended whose last table was opened after it."""
+        """Tables that were opened before the end of a commit whose last table was opened after it."""
         writes = [item for source in found.values() if source and source.lineage for item in source.lineage.writes.items()]
         return {table for table, version in writes if table in self.names and self.newest(table).version() < version}
 
@@ -214,7 +215,7 @@ def delta_tables(folder: Place) -> list[str]:
 
 
 def _has_entries(log: Path) -> bool:
-    """Not where a writer was killed before its first entry had its name."""
+    """Whether the table has a log; not if a writer was killed before it renamed its first entry."""
     return log.is_dir() and any(ENTRY.fullmatch(name) for name in os.listdir(log))
 
 
@@ -239,13 +240,13 @@ def read_actions(folder: Place, table: str, version: int, *kinds: str) -> list[t
         actions = [item for line in text.split("\n") if line.startswith(beginnings) for item in json.loads(line).items()]
     except (ValueError, RecursionError) as error:
         raise _unreadable(folder / table, f"{path.name} in its log is cut off") from error
-    if not text:  # Delta takes it for a version that changes nothing, and rows would be missing in silence
+    if not text:  # to Delta it is a version that changes nothing, so rows would be missing silently
         raise _unreadable(folder / table, f"{path.name} in its log is empty")
     try:
         for kind, action in actions:
             need_shape(action, ACTIONS[kind], kind)
     except (ValueError, KeyError) as error:
-        raise _unreadable(folder / table, f"{path.name} in its log says what it should not: {error}") from error
+        raise _unreadable(folder / table, f"{path.name} in its log is not as expected: {error}") from error
     return actions
 
 
@@ -255,12 +256,12 @@ def read_lineage(folder: Place, table: str, version: int) -> Lineage | None:
             if LINEAGE_KEY in said:
                 return _parse(folder, json.loads(str(said[LINEAGE_KEY])))
     except (ValueError, RecursionError) as error:
-        raise _unreadable(folder / table, f"version {version} says in its log what it should not: {error}") from error
+        raise _unreadable(folder / table, f"version {version} has a log entry that is not as expected: {error}") from error
     return None
 
 
 def _parse(folder: Place, said: dict[str, Any]) -> Lineage:
-    """A newer format may say more than a Lineage holds, so it is refused before it is read."""
+    """Refuses a newer format before reading it: it may contain more than a Lineage holds."""
     need_shape(said, {"format": int, "code": str}, LINEAGE_KEY)
     if said["format"] > FORMAT_VERSION:
         raise BadInputError(

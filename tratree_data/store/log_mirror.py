@@ -19,11 +19,11 @@ from tratree_data.store.schemas import table_names
 LOG = "_delta_log"
 ENTRY = re.compile(r"(\d{20})\.(?:json|checkpoint(?:\.[\w-]+)*\.parquet)")
 LISTED_AT_ONCE = 1_000
-"""Objects that servers name in one answer: a small dataset's logs are found by one request."""
+"""Objects that servers name in one answer: a small dataset's logs are listed by one request."""
 FETCHED_AT_ONCE = 16
 
 Logs = dict[str, list[Found]]
-"""The entries of each table's log; a table without any is not there."""
+"""The entries of each table's log; tables without entries are left out."""
 
 
 def list_logs(folder: BucketPath) -> Logs:
@@ -53,7 +53,7 @@ def mirror_logs(folder: BucketPath, logs: Mapping[str, list[Found]], *, whole: b
         names = {one.path.name for one in entries}
         for file in _place_of(folder / table / LOG).iterdir():
             if file.name not in names and ENTRY.fullmatch(file.name):
-                file.unlink(missing_ok=True)  # the table was removed, and another made in its place
+                file.unlink(missing_ok=True)  # the table was removed and made again
     return {table: _place_of(folder / table / LOG).parent for table in logs}
 
 
@@ -63,7 +63,7 @@ def since_checkpoint(entries: list[Found]) -> list[Found]:
 
 
 def read_entry(entry: BucketPath) -> str:
-    """A text of a log that may be here already."""
+    """The text of a log entry, which may be on this machine already."""
     file = _place_of(entry.parent) / entry.name
     return (file.read_bytes() if file.exists() else read(entry)).decode()
 
@@ -77,7 +77,7 @@ def _fetch(one: Found) -> None:
     if _tags.get(one.path) == one.tag and file.exists():
         return
     data = read(one.path)
-    with _one_at_a_time:  # renamed when it is whole: another thread may be reading
+    with _one_at_a_time:  # renamed once it is complete: another thread may be reading
         new = file.with_name(f"{file.name}-new")
         new.write_bytes(data)
         new.replace(file)
@@ -85,7 +85,10 @@ def _fetch(one: Found) -> None:
 
 
 def _home() -> "tempfile.TemporaryDirectory[str]":
-    """It goes with the process. `lru_cache` alone lets two threads make one each, and the files of one of them are removed."""
+    """The mirror's folder, removed when the process ends.
+
+    With `lru_cache` alone, two threads could make one each, and one would be removed.
+    """
     with _one_at_a_time:
         return _only_home()
 

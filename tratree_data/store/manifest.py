@@ -1,6 +1,6 @@
 """What a release contains and what made it: its lineage.json and SHA256SUMS, in a folder or on the Hub.
 
-`lineage.json` names the format, the tables, their files by split, and what made each table; nothing is guessed.
+`lineage.json` names the format, the tables, their files by split, and what made each table.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class Shard:
     memory_bytes: int
     sha256: str
     longest_row: int | None = None
-    """Bytes of its rows as JSON, at most; older releases do not say."""
+    """Upper bound of its rows' size as JSON, in bytes; unknown in older releases."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Manifest:
     splits: dict[str, str]
     dropped: bool = False
     made_from: str = ""
-    """For us to know what it was made from (releases/grown.py); older releases do not say."""
+    """What the release was made from (releases/grown.py); unknown in older releases."""
 
     def shards(self, table: str) -> list[Shard]:
         shards = self.tables[table]["shards"] if table in self.tables else []
@@ -96,12 +96,12 @@ def release_store(manifest: Manifest, root: str, path: Place, filesystem: Any = 
 
 
 def _address(root: str, file: str, filesystem: Any) -> str:
-    """Of a file of a release: a local one is not reached through a link; the Hub's client keeps its own links."""
+    """Hash of a release's file; links are refused in folders, but the Hub's client has links of its own."""
     return str(below(place(root), _inside(file))) if filesystem is None else f"{root}/{_inside(file)}"
 
 
 def read_checksums(folder: Path) -> dict[str, str]:
-    """{file: hash} as SHA256SUMS has it; a corrupt line counts as a file of that name."""
+    """{file: hash} from SHA256SUMS; a corrupt line counts as a file of that name."""
     path = folder / CHECKSUMS
     return parse_checksums(path.read_text(encoding="utf-8", errors="replace") if path.is_file() else "")
 
@@ -118,7 +118,7 @@ def file_hash(path: Path) -> str:
 
 
 def _inside(file: str) -> str:
-    """A manifest is read from strangers: its paths stay inside the release."""
+    """Refuses paths that lead out of the release: a manifest may come from strangers."""
     if file.startswith("/") or any(part in ("", ".", "..", "~") or len(part.encode()) > LONGEST_NAME for part in file.split("/")):
         raise BadInputError(f"The release names a file outside itself: {file!r}.\nNext: do not trust this release")
     return file

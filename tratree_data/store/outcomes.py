@@ -22,7 +22,7 @@ def read_outcomes(store: Store, columns: Sequence[str]) -> pa.Table:
 
 
 def later_scores(store: Store) -> pa.Table | None:
-    """rollout_id, score, success of the rollouts that have another score than their own."""
+    """rollout_id, score and success of the rollouts that `tratree score` gave another score."""
     return store.sql("SELECT rollout_id, score, success FROM effective_scores") if store.has(*LATER_SCORES) else None
 
 

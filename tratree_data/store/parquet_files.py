@@ -1,4 +1,4 @@
-"""Parquet files of a table, as they are written before a commit names them: light to import, for worker processes."""
+"""Writes a table's Parquet files before a commit names them. Light to import, for worker processes."""
 
 import re
 import uuid
@@ -12,14 +12,17 @@ from tratree_data.store.locations import Place, place
 
 ROWS_PER_GROUP = 122_880
 SCRATCH = ".building"
-"""Where `tratree build` has its workers write; while nobody writes, anything in it was left behind."""
+"""The folder in which workers write; while nobody holds the writer's lock, whatever it contains was left behind."""
 
 OURS = re.compile(r"part-([0-9a-f]{32}|[0-9]{5}-[0-9a-f-]{36}-c[0-9]{3}(\.[a-z0-9]+)?)\.parquet")
-"""As new_file and Delta name what they write; a file of another name was put there by somebody."""
+"""Names that new_file and Delta give; a file with another name is not ours."""
 
 
 def staging(path: str | Place) -> Place:
-    """Where workers write what a commit then moves to its table; in a bucket nothing can be moved, so they write it there."""
+    """Where workers write what a commit then moves to its table.
+
+    In a bucket, where nothing can be moved, they write it to the table's folder.
+    """
     folder = place(path)
     return folder / SCRATCH if isinstance(folder, Path) else folder
 

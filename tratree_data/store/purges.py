@@ -22,12 +22,12 @@ class Purge:
 
 
 def command_id(tasks: Sequence[str], environment: str) -> str:
-    """The same for a command that is repeated, whatever the order of its tasks."""
+    """An id of the command, the same for any order of its tasks."""
     return content_id("purge", environment, *sorted(set(tasks)))
 
 
 def begun_purge(folder: Place) -> Purge | None:
-    """The purge that did not finish. A corrupt mark still says that there was one."""
+    """The unfinished purge, if any. A corrupt mark still counts as one."""
     mark = below(folder, MARK)
     if not mark.exists():
         return None
@@ -39,7 +39,7 @@ def begun_purge(folder: Place) -> Purge | None:
 
 
 def begin_purge(folder: Place, purge: Purge) -> None:
-    """Marks the dataset, in one replacement, before anything of it changes. Call it inside `writing`."""
+    """Marks the dataset, in one step, before anything in it changes. Call it inside `writing`."""
     replace_text(folder, MARK, json.dumps({"trees": sorted(purge.trees), "commands": sorted(purge.commands)}))
 
 

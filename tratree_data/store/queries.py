@@ -25,9 +25,9 @@ READS = re.compile(
     BEGINNING + r"(?:\(|(?:SELECT|FROM|WITH|PIVOT|UNPIVOT|VALUES|TABLE|SUMMARIZE|DESCRIBE|DESC|SHOW)\b)", re.IGNORECASE | re.DOTALL
 )
 WRITES = re.compile(r"\b(?:COPY|INSERT|UPDATE|DELETE|MERGE|CREATE|PREPARE|EXECUTE)\b", re.IGNORECASE)
-"""Whatever contains a PIVOT is a MULTI to DuckDB, so what it does is read off its words."""
+"""DuckDB classifies whatever contains a PIVOT as MULTI, so its words show what it does."""
 TIME_LIMIT = 60.0
-"""Seconds that a query which someone typed may take."""
+"""Time limit for a query that a user typed, in seconds."""
 
 
 def query_names() -> list[str]:
@@ -40,7 +40,9 @@ def check_names() -> list[str]:
 
 
 def named_queries() -> pa.Table:
-    """Every named query with its parameters and the question that it answers (the comment that begins its file); those without first."""
+    """Every named query with its parameters and the question that it answers (the comment that begins its file); those without parameters
+    first.
+    """
     rows = []
     for name in query_names():
         text = query_text(name)
@@ -65,7 +67,7 @@ def query_text(name: str) -> str:
 
 
 def query_or_text(store: Store, text: str, parameters: Mapping[str, str] | None = None, time_limit: float | None = TIME_LIMIT) -> pa.Table:
-    """What a user typed: a query's name, a .sql file, or SQL. It can read this dataset and nothing else."""
+    """The answer to what a user typed: a query's name, a .sql file, or SQL. It can read this dataset and nothing else."""
     if text == "queries":
         return named_queries()
     if text in query_names():

@@ -1,6 +1,6 @@
 """The Parquet files of a dataset as DuckDB sees them: under names of their own, and for reading only.
 
-DuckDB may open a file of this file system and no other, and this file system opens for reading whatever it is asked for. So no query,
+DuckDB may open a file of this file system and no other, and this file system opens files only for reading. So no query,
 however it is written, can change a file, or learn where the dataset is.
 """
 
@@ -18,7 +18,7 @@ from tratree_data.store.buckets import is_address
 from tratree_data.store.locations import QUERY_PROTOCOL, open_for_reading, query_addresses, read_ended
 
 ENDS_KEPT = 512
-"""Of a bucket's files, at most 64 KiB each."""
+"""The ends of a bucket's files, at most 64 KiB each."""
 
 
 class QueryFiles(AbstractFileSystem):  # type: ignore[misc]
@@ -27,7 +27,7 @@ class QueryFiles(AbstractFileSystem):  # type: ignore[misc]
     protocol = QUERY_PROTOCOL
     cachable = False
     trouble: TratreeError | None = None
-    """What went wrong on the way to a file, in our words: DuckDB does not pass errors on."""
+    """What went wrong when a file was read: DuckDB does not pass errors on."""
 
     def __init__(self, files: Mapping[str, tuple[str, ...]]) -> None:
         super().__init__()

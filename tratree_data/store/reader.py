@@ -44,7 +44,7 @@ if TYPE_CHECKING:  # a query without tables needs neither
 CHECKED_AT_ONCE = 16
 """Files of a bucket whose ends are fetched at the same time."""
 MAY_BE_MISSING = LATER_SCORES
-"""Tables that most datasets lack and that views read: missing ones are empty."""
+"""Tables that views read although most datasets lack them: missing ones count as empty."""
 MARKS_OF_RELEASES = ("lineage.json", "versions")
 
 
@@ -58,11 +58,11 @@ class Store:
     filesystem: Any = None
     """Where a release on the Hub is read from."""
     outdated: dict[str, Source] = field(init=False)
-    """Derived tables in an older format, as if they were not there; `need` names the command that makes them again."""
+    """Derived tables in an older format, treated as missing; `need` names the command that makes them again."""
     most_memory: int | None = None
-    """Bytes that a query may use; a share of the machine's memory unless a stage wants less, and the rest on the disk."""
+    """Bytes of memory that a query may use, beyond which it uses the disk; by default a share of the machine's memory."""
     held: bool = False
-    """Whether queries find the rows in memory: for a few rows that are asked many questions."""
+    """Whether to load the rows into memory: for small datasets that are queried often."""
     _defined: set[str] = field(default_factory=set)
     _whole: set[str] = field(default_factory=set)
 
@@ -78,7 +78,7 @@ class Store:
         return f"<Store {self.path}{version}: {', '.join(sorted(self.sources)) or 'no tables'}>"
 
     def _repr_html_(self) -> str:
-        """What a notebook displays: one row per table. Far away, counting would fetch something of every file."""
+        """What a notebook displays: one row per table. Remote tables are not counted, because that fetches something of every file."""
         rows = "".join(
             f"<tr><td>{table}</td><td>{'' if self.is_far else f'{self.count(table):,}'}</td>"
             f"<td>{source.version}</td><td>{escape(source.lineage.stage) if source.lineage else ''}</td></tr>"
@@ -90,7 +90,7 @@ class Store:
 
     @property
     def is_far(self) -> bool:
-        """Whether every file that is opened costs requests."""
+        """Whether opening a file takes requests."""
         return self.filesystem is not None or is_far(self.path)
 
     def has(self, table: str) -> bool:
@@ -108,7 +108,7 @@ class Store:
                 self._whole.add(table)
 
     def _need_whole_files(self, table: str) -> None:
-        """Reports a removed or truncated Parquet file before any library stumbles over it."""
+        """Reports a removed or truncated Parquet file before a library fails on it."""
         files = self.sources[table].files
         with ThreadPoolExecutor(CHECKED_AT_ONCE if self.is_far else 1) as pool:
             troubles = pool.map(self._trouble_of, self.addresses(table))
@@ -151,11 +151,11 @@ class Store:
         return ds.dataset(files, schema=arrow_schema(table), format="parquet", filesystem=filesystem)
 
     def scan(self, table: str) -> str:
-        """The table as SQL for a connection of one's own, after `let_read`."""
+        """The table as SQL, for another connection after `let_read`."""
         return scan_sql(table, self._files(table))
 
     def let_read(self, connection: duckdb.DuckDBPyConnection) -> None:
-        """DuckDB reads files of this machine by itself, and those of a bucket through us."""
+        """Lets a DuckDB connection read the dataset: it reads local files by itself, and those of a bucket through us."""
         if is_far(self.path):
             connection.register_filesystem(self._query_files)
 
@@ -188,7 +188,7 @@ class Store:
             raise self._trouble() or BadInputError(f"DuckDB refused the query: {str(error).strip()}") from error
 
     def _trouble(self) -> TratreeError | None:
-        """What went wrong far away, in our words: DuckDB makes a text with a traceback of it."""
+        """The remote error behind DuckDB's, which is only a text with a traceback."""
         if self.filesystem is None and "_query_files" not in vars(self):  # no query has opened a file yet
             return None
         trouble: TratreeError | None = self._opened_by.trouble
@@ -221,13 +221,16 @@ class Store:
 
     @cached_property
     def _reading_session(self) -> duckdb.DuckDBPyConnection:
-        """The session with the file system through which it reads; that takes long to load, and a query without tables needs none."""
+        """Registers the file system through which the session reads.
+
+        It takes long to import, and a query without tables does not need it.
+        """
         self.session.register_filesystem(self._opened_by)
         return self.session
 
     @cached_property
     def _query_files(self) -> "QueryFiles | None":
-        """The dataset's files, for reading only; those of a release on the Hub are opened by its own file system, which only reads."""
+        """The dataset's files, for reading only; those of a release on the Hub are opened by the Hub's own read-only file system."""
         from tratree_data.store.query_files import QueryFiles
 
         return QueryFiles({table: source.files for table, source in self.sources.items()}) if self.filesystem is None else None
@@ -243,7 +246,7 @@ class Store:
         return files if self.filesystem is not None else query_addresses(table, files)
 
     def _add_lineage(self, session: duckdb.DuckDBPyConnection) -> None:
-        """What made each table, beside the tables themselves: with which settings, from which versions of what."""
+        """The table `lineage`: what made each table, with which settings, from which versions."""
         session.execute(read_text("schemas/virtual", "lineage.sql"))
         for table, source in sorted(self.sources.items()):
             if source.lineage is not None:
@@ -252,7 +255,7 @@ class Store:
                 session.execute("INSERT INTO lineage VALUES (?, ?, ?, ?, ?, ?)", [table, source.version, made.stage, *said, made.code])
 
     def _define(self, query: str | None = None) -> None:
-        """Makes the tables and views that a query may need: those that it names, or all if it asks which there are."""
+        """Makes the tables and views that a query names, or all of them if it lists tables."""
         views = views_for(query)
         behind = {table for view in views for table in tables_behind(view)}
         every = query is None or re.search(r"(?i)\b(information_schema|duckdb_\w+|pg_\w+|show|summarize|describe)\b", query)
@@ -268,7 +271,7 @@ class Store:
                     raise
                 continue
             self._define_one(table, self.addresses(table))
-            self._defined.add(table)  # only now: a file that could not be opened this time is tried again by the next query
+            self._defined.add(table)  # only now, so that the next query retries a file that could not be opened this time
         for table in MAY_BE_MISSING:
             if table not in self.sources and table not in self._defined and (table in behind or query is None or mentions(query, table)):
                 self.session.execute(create_statement(table))
@@ -306,7 +309,7 @@ def open_store(path: str | Place, versions: Mapping[str, int] | None = None) -> 
 
 
 def _refuse_what_is_no_dataset(folder: Path) -> None:
-    """A release, also one that is named with its version, or a file."""
+    """The error for something that is not a dataset: a release (with or without its version), a file, or nothing."""
     named = folder if folder.exists() else folder.with_name(re.sub(r"(?<=.)@v?\d+\.\d+\.\d+$", "", folder.name))
     if any((named / name).exists() for name in MARKS_OF_RELEASES) and not delta_tables(named):
         raise BadInputError(
@@ -321,7 +324,7 @@ def _refuse_what_is_no_dataset(folder: Path) -> None:
 def _explain_absence(store: Store, table: str) -> str:
     if table in store.outdated:
         return (
-            f"{table} of {store.path} is in an older format, whose columns have other names now.\n"
+            f"{table} of {store.path} is in an older format, in which some columns had other names.\n"
             f"Next: {command_for(table, store.path)}, which makes it again" + (" in a dataset" if store.label else "")
         )
     return f"{store.path} has no {table} yet.\nNext: {command_for(table, store.path)}"

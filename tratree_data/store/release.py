@@ -38,7 +38,7 @@ def names_release(text: str) -> bool:
 
 
 def refuse_address(text: str) -> None:
-    """Who types an address of the Hub means hub:org/name; as a folder it would be a strange one."""
+    """Suggests hub:org/name to someone who typed a web address of the Hub."""
     if is_address(text):
         return
     match = re.fullmatch(r"[a-z][a-z0-9]+:/{1,2}(?:.*/)?datasets/([^/@]+/[^/@]+)(?:[/@].*)?|[a-z][a-z0-9]+:/{1,2}.*", text)
@@ -48,7 +48,7 @@ def refuse_address(text: str) -> None:
 
 
 def _refuse_bare_name(text: str) -> None:
-    """org/name without `hub:` looks like a folder in a folder; where there is neither, it was meant for the Hub."""
+    """Suggests hub:org/name for `org/name`, if that is not a folder."""
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*(@v?\d+\.\d+\.\d+)?", text, flags=re.ASCII) and not Path(text).parent.exists():
         raise NotFoundError(
             f"No such folder: {text}.\nNext: {HUB}{text}, if it is a repository on the Hub; or tratree import FILE {quoted(text)}"
@@ -71,7 +71,7 @@ def open_release(release: str | Path) -> Store:
 
 
 def corrupt_files(release: str | Path) -> list[str]:
-    """What is not as it was published, file by file. The Hub knows the hashes of its files, so nothing is fetched from there."""
+    """What differs from what was published, file by file. The Hub knows the hashes of its files, so nothing is downloaded."""
     text = str(release)
     if text.startswith(HUB):
         return corrupt_on_hub(text.removeprefix(HUB))
@@ -91,7 +91,7 @@ def corrupt_files(release: str | Path) -> list[str]:
 
 
 def _trouble(places: Sequence[Path], name: str, digest: str) -> Iterator[str]:
-    """In the version's folder and, where it is a file of its own there, at the top, which `datasets` loads."""
+    """Checks the version's folder and, if files there are separate copies, the top folder, which `datasets` loads."""
     seen: set[tuple[int, int]] = set()
     for path in (inside(place, name) for place in places):
         if not path.is_file():
@@ -104,14 +104,14 @@ def _trouble(places: Sequence[Path], name: str, digest: str) -> Iterator[str]:
 
 
 def versions_in_bucket(where: BucketPath) -> list[str]:
-    """A version is there when its manifest is, which is written last and removed first."""
+    """A version exists if its manifest does, which is written last and removed first."""
     folders, _ = entries_of(where / VERSIONS)
     named = [name for name in folders if re.fullmatch(r"\d+\.\d+\.\d+", name)]
     return sorted((name for name in named if (where / VERSIONS / name / MANIFEST).is_file()), key=Version)
 
 
 def _versioned_bucket(text: str) -> tuple[BucketPath, str]:
-    """'s3://bucket/name@1.0.0' as (s3://bucket/name, 1.0.0); '' where no version is named."""
+    """'s3://bucket/name@1.0.0' as (s3://bucket/name, 1.0.0); '' if no version is named."""
     name, _, version = text.partition("@")
     named = re.fullmatch(r"v?(\d+\.\d+\.\d+)", version)
     return (parse_address(name), named[1]) if named else (parse_address(text), "")
@@ -136,7 +136,7 @@ def _open_bucket_release(text: str) -> Store:
 
 
 def _corrupt_in_bucket(text: str) -> list[str]:
-    """Every file is fetched, because a bucket does not know how its files were published."""
+    """Fetches every file, because a bucket does not know the hashes that were published."""
     _, home = _bucket_version(text)
     found = []
     checksums = parse_checksums((home / CHECKSUMS).read_text() if (home / CHECKSUMS).is_file() else "")

@@ -60,7 +60,7 @@ class RolloutRows:
 
     @property
     def is_full(self) -> bool:
-        """Whether what waits should not grow further in memory."""
+        """Whether the waiting rows should be written now, to limit memory."""
         return len(self._steps["step"]) >= self.most_steps or self._characters >= self.most_characters
 
     def tables(self) -> dict[str, pa.Table]:
@@ -72,7 +72,7 @@ class RolloutRows:
 
 
 def _characters_in(columns: Columns) -> int:
-    """Of the texts; messages hold the same texts once more."""
+    """Bytes of the texts; messages hold the same texts again."""
     texts = sum(sum(map(len, filter(None, columns.get(name, ())))) for name in STEP_TEXTS)
     has_messages = any(value is not None for name in ("input_messages", "output_message") for value in columns.get(name, ()))
     return texts * (1 + has_messages)

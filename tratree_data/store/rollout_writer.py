@@ -1,4 +1,4 @@
-"""Rollouts and their steps on their way into the store: the one writer of explore and import.
+"""Writes rollouts and their steps to the store, for explore and import.
 
 Rows wait in columns and are committed in batches, so a kill loses at most the last batch. Steps are written before rollouts and become
 visible with them (log.py), so a kill between the two leaves nothing half-visible. `commit` checks every row against its schema, once.
@@ -87,7 +87,7 @@ class RolloutWriter(RolloutRows):
         self.rollouts_committed += tables["rollouts"].num_rows
         self.steps_committed += tables["steps"].num_rows + self.steps_spilled
         tables["steps"] = [*self.spilled, tables["steps"]]
-        self.clear()  # before the commit: after a Ctrl-C right behind it, the last flush must not commit the same rows again
+        self.clear()  # before the commit: after a Ctrl-C right afterwards, the last flush must not commit the same rows again
         return commit(self.directory, self.stage, tables, settings=self.settings, reads=self.reads, append=True)
 
 
@@ -101,7 +101,7 @@ def compact(writer: RolloutWriter) -> None:
 
 
 def stream_table(store: Store, table: str, keep: Any = None) -> Iterator[pa.Table]:
-    """The table, or the rows for which `keep` holds, in chunks of a few hundred megabytes."""
+    """The table, or the rows that match `keep`, in chunks of a few hundred megabytes."""
     waiting: list[pa.RecordBatch] = []
     size = 0
     for batch in store.dataset(table).to_batches(filter=keep):

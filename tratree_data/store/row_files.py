@@ -1,8 +1,8 @@
-"""Files of rows that people write beside a log: CSV, JSON Lines or Parquet → rows, and values by trajectory or task.
+"""Files of rows that accompany a log: CSV, JSON Lines or Parquet → rows, and values by trajectory or task.
 
     trajectory_id,score        task_id,score,success        trajectory_id,task_id
 
-An id is a text here whatever the file makes of it: 17 and "17" are one trajectory.
+Ids are compared as texts: 17 and "17" are one trajectory.
 """
 
 import csv
@@ -37,7 +37,7 @@ class Value:
 
 @dataclass
 class KeyedRows:
-    """Values by id, and which of them were asked for: what is left matched nothing."""
+    """Values by id, and which of them were used: the others matched nothing."""
 
     name: str
     digest: str
@@ -46,7 +46,7 @@ class KeyedRows:
     used: set[tuple[str, str]] = field(default_factory=set)
 
     def find(self, trajectory: str, task: str) -> Value | None:
-        """By the trajectory, a session's id without its branch, or else by the task."""
+        """The value for a trajectory, for its session's id without the branch, or else for the task."""
         for kind, ids in (("trajectory", (trajectory, trajectory.partition("/")[0], trajectory.rpartition(":")[2])), ("task", (task,))):
             values = self.trajectories if kind == "trajectory" else self.tasks
             found = next((name for name in ids if name and name in values), None)
@@ -87,7 +87,7 @@ def _keyed(path: str | Path, wanted: str, needs: Sequence[str]) -> KeyedRows:
         if not any(row.get(name) not in (None, "") for name in needs):
             if not set(needs) & set(row) or wanted == "tasks":
                 raise BadInputError(f"{where} has no {' or '.join(needs)}.\nNext: name the column {needs[0]}")
-            continue  # a row without a value says nothing
+            continue  # a row without a value
         value = Value(
             _number(row.get("score", row.get("reward")), where), _truth(row.get("success"), where), task, str(row.get("reason") or "")
         )
@@ -101,7 +101,7 @@ def _keyed(path: str | Path, wanted: str, needs: Sequence[str]) -> KeyedRows:
 
 
 def file_digest(path: Path) -> str:
-    """What the file says, for the lineage: the same name may hold other rows tomorrow."""
+    """A hash of the rows, for the lineage: the file may have other rows tomorrow."""
     if not path.is_file():
         raise NotFoundError(f"No such file: {path}.\nNext: check the path")
     with path.open("rb") as handle:
@@ -160,11 +160,11 @@ def _truth(value: Any, where: str) -> bool | None:
 
 
 def name_some(names: Sequence[str]) -> str:
-    """The first few of many, for a message."""
+    """The first few of many, for an error message."""
     more = len(names) - SHOWN
     return ", ".join(names[:SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def recorded(rows: KeyedRows | None) -> Mapping[str, str] | None:
-    """How the lineage names the file."""
+    """The file's name in the lineage."""
     return None if rows is None else {"file": rows.name, "sha256": rows.digest}

@@ -1,6 +1,6 @@
-"""Row groups of Parquet files: which of them hold rows of which trees, and how to read no more of them than that.
+"""Row groups of Parquet files: which of them hold rows of which trees, and how to read no more than those.
 
-Places travel to workers, on this machine or another, which then read their chunk without asking anybody.
+The places are sent to workers, on this machine or another, which then read their chunk by themselves.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,9 +18,9 @@ from tratree_data.store.tree_arrays import Ints
 BYTES_PER_CHUNK = 256 << 20
 """Of text: long observations make smaller chunks."""
 READ_AT_ONCE = 8
-"""In a bucket, each file takes its time."""
+"""In a bucket, each file takes a request."""
 READ_AHEAD = 0.5
-"""Up to this share of its rows, a row group is read only as far as it is needed."""
+"""If only up to this share of its rows is needed, a row group is read only that far."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class RowGroup:
 
 @dataclass(frozen=True)
 class Runs:
-    """Neighbouring rows with one value of a column, in storage order."""
+    """Runs of neighbouring rows with the same value of a column, in storage order."""
 
     values: pa.ChunkedArray  # [runs]
     group: Ints  # [runs] index of the row group
@@ -92,7 +92,7 @@ def find_trees(runs: Runs, keys: pa.Array, tree_of_key: Ints) -> pa.Table:
 
 
 def cut_chunks(groups: Sequence[RowGroup], found: pa.Table, sizes: Ints, rows_per_chunk: int, bytes_per_row: Sequence[float]) -> Ints:
-    """tree → chunk. A chunk ends with a row group, so that none is read twice, unless one alone holds more than a chunk may.
+    """tree → chunk. A chunk ends with a row group, so that none is read twice, unless one alone exceeds the size of a chunk.
 
     `found` is what `find_trees` returns, `sizes` are rows per tree, `bytes_per_row` those of each row group.
     """
@@ -128,9 +128,9 @@ def place_chunks(groups: Sequence[RowGroup], found: pa.Table, chunk_of_tree: Int
 
 
 def read_place(group: RowGroup, rows: int, columns: Sequence[str], batch_rows: int | None = None) -> Iterator[pa.RecordBatch]:
-    """The first `rows` of a row group, and maybe more; where they are few, its later pages stay unread."""
+    """At least the first `rows` of a row group; if they are few, its later pages are not read."""
     with open_parquet(group.file) as parquet:
-        columns = [name for name in columns if name in parquet.schema_arrow.names]  # older files may lack one
+        columns = [name for name in columns if name in parquet.schema_arrow.names]  # older files may lack a column
         if batch_rows is None and rows > READ_AHEAD * group.rows:
             yield from parquet.read_row_group(group.number, columns=columns).to_batches()
             return

@@ -1,6 +1,6 @@
 """The contract between stages: schemas/*.sql as Arrow schemas, and checks against them.
 
-A schema is a CREATE TABLE with a comment on every column. DuckDB reads it, so what people query is what we check.
+A schema is a CREATE TABLE with a comment on every column. DuckDB parses it, so what people query is what we check.
 
 A column may be added at any time if it allows NULL: older files then read as NULL. Renaming or removing one raises FORMAT_VERSION and
 adds its table to CHANGED_TABLES; a dataset in an older format keeps its rollouts and steps, and the stage that wrote the table runs again.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 FORMAT_VERSION = 2
 CHANGED_TABLES: dict[int, tuple[str, ...]] = {2: ("node_values", "paths")}
-"""Derived tables whose columns a format renamed or removed: what an older format wrote must be made again."""
+"""Derived tables whose columns a format renamed or removed: those in an older format must be made again."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class TableSchema:
     primary_key: tuple[str, ...]
     checks: dict[str, str]
     types: dict[str, str]
-    """As DuckDB writes them."""
+    """Types as DuckDB writes them."""
     comments: dict[str, str]
 
 
@@ -94,7 +94,7 @@ def arrow_schema(name: str) -> pa.Schema:
 
 
 JSON_IN_RELEASES = ("tool_calls", "tools")
-"""Lists of JSON text, which a release marks as JSON: `datasets` then returns objects, and trainers take the rows as they are."""
+"""Columns with lists of JSON text, which a release marks as JSON: `datasets` then returns objects, and trainers need no conversion."""
 
 
 JSON_IN_TRACES = ("messages", "tools", "metadata", "trace")
@@ -102,7 +102,7 @@ JSON_IN_TRACES = ("messages", "tools", "metadata", "trace")
 
 
 def released_schema(name: str) -> pa.Schema:
-    """The table's schema in a release: the same values, and lists of JSON known as such."""
+    """The table's schema in a release: the same values, with lists of JSON marked as such."""
     schema = arrow_schema(name)
     if name == "traces":
         return pa.schema([field.with_type(_as_json(field.type)) if field.name in JSON_IN_TRACES else field for field in schema])
@@ -126,7 +126,7 @@ def _released(name: str, kind: pa.DataType) -> pa.DataType:
 
 
 def storage_type(kind: pa.DataType) -> pa.DataType:
-    """The type with JSON as the text that it is."""
+    """The type with JSON replaced by the text that stores it."""
     if isinstance(kind, pa.BaseExtensionType):
         return kind.storage_type
     if pa.types.is_list(kind):
@@ -137,7 +137,7 @@ def storage_type(kind: pa.DataType) -> pa.DataType:
 
 
 def changed_since(table: str, format: int) -> bool:
-    """Whether a table written in this format has columns that are called otherwise today."""
+    """Whether a table in this format has columns whose names have changed since."""
     return any(table in tables for number, tables in CHANGED_TABLES.items() if number > format)
 
 
@@ -149,7 +149,7 @@ def scan_sql(table: str, files: Sequence[str]) -> str:
 
 
 def quote(text: str) -> str:
-    """A text as SQL writes it, where DuckDB binds no values: in views and comments."""
+    """A text as an SQL literal, for views and comments, where DuckDB binds no values."""
     return "'" + text.replace("'", "''") + "'"
 
 
@@ -165,12 +165,12 @@ def empty_table(name: str) -> pa.Table:
 
 
 def table_from_rows(name: str, rows: list[dict[str, object]]) -> pa.Table:
-    """Rows as dictionaries → the table, refused if a value does not fit its column. Columns left out are NULL."""
+    """Rows as dictionaries → the table, with an error if a value does not fit its column. Missing columns are NULL."""
     return check(name, table_from_columns(name, {column: [row.get(column) for row in rows] for column in arrow_schema(name).names}))
 
 
 def table_from_columns(name: str, columns: Mapping[str, Sequence[object]]) -> pa.Table:
-    """Columns of Python values → the table, refused if a value is not of its column's type; `check` looks at the rest."""
+    """Columns of Python values → the table, with an error if a value does not have its column's type; `check` does the rest."""
     try:
         return pa.table(dict(columns), schema=arrow_schema(name))
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError, UnicodeEncodeError) as error:
@@ -206,7 +206,7 @@ def check(name: str, table: pa.Table) -> pa.Table:
 
 
 def _same_shape(have: pa.DataType, want: pa.DataType) -> bool:
-    """Equal but for the width of offsets, dictionaries and the names of list items, which carry no meaning."""
+    """Equal apart from the width of offsets, dictionaries and the names of list items, which carry no meaning."""
     if pa.types.is_dictionary(have):
         return _same_shape(have.value_type, want)
     if pa.types.is_string(want):

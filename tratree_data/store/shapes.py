@@ -1,4 +1,4 @@
-"""What JSON of strangers must look like before anything of it is used: lineage.json of a release, and the lineage in a Delta log.
+"""The shape that untrusted JSON must have before it is used: lineage.json of a release, and the lineage in a Delta log.
 
 A shape is a type, [shape] for a list, {str: shape} for a mapping of any names, {"name": shape, …} for named fields (more may be there),
 or a tuple of shapes of which one must fit.
@@ -10,24 +10,24 @@ MOST_DEEP = 20
 
 
 class ShapeError(ValueError):
-    """Names the first place at which a value differs from its shape."""
+    """Names the first place where a value differs from its shape."""
 
 
 NAME, COUNT, NULL = str, int, type(None)
 LINEAGE = {"stage": NAME, "settings": {NAME: object}, "reads": {NAME: COUNT}, "code": NAME, "format": COUNT}
 COMMITTED = LINEAGE | {"writes": {NAME: COUNT}, "last": NAME, "commit": NAME}
 REWRITTEN = COMMITTED | {"rows_of": (COUNT, NULL)}
-"""As a Delta log has it: a release leaves out what concerns the commit."""
+"""The lineage in a Delta log; a release leaves out what concerns the commit."""
 SHARD = {"path": NAME, "split": NAME, "rows": COUNT, "bytes": COUNT, "memory_bytes": COUNT, "sha256": NAME}
 TABLE = {"shards": [SHARD], "store_version": COUNT, "lineage": (LINEAGE, NULL)}
 MANIFEST = {"version": NAME, "format": COUNT, "code": NAME, "tables": {NAME: TABLE}, "splits": {NAME: NAME}, "dropped": bool}
 
 ACTIONS = {"commitInfo": {"timestamp": COUNT}, "add": {"path": NAME}, "remove": {"path": NAME}}
-"""Of a Delta log, as far as we read it ourselves."""
+"""The parts of a Delta log that we read ourselves."""
 
 
 def need_shape(value: Any, shape: Any, where: str) -> None:
-    """Raises ShapeError where the value differs; numbers are whole, not negative, and of 63 bits."""
+    """Raises ShapeError if the value differs; numbers must be whole, not negative, and fit in 63 bits."""
     if isinstance(shape, tuple):
         if not any(_fits(value, one) for one in shape):
             need_shape(value, shape[0], where)
@@ -73,7 +73,7 @@ def _need_plain(value: Any, where: str, depth: int) -> None:
 
 
 def _is_text(text: str) -> bool:
-    """Without NUL and lone surrogates, and short enough for a file's name and a message."""
+    """Whether a text has no NUL and no lone surrogates, and is short enough for a file's name and a message."""
     return len(text) <= 1_000 and "\0" not in text and not any("\ud800" <= letter <= "\udfff" for letter in text)
 
 

@@ -32,7 +32,7 @@ BYTES_PER_FILE = 128 * 2**20
 
 @contextmanager
 def work_folder(directory: str | Place) -> Iterator[Path]:
-    """A folder of this machine for what does not fit into memory; whatever is in it goes at the end."""
+    """A folder on this machine for what does not fit into memory; it is removed at the end."""
     folder = place(directory)
     if isinstance(folder, BucketPath):
         with scratch_folder("tratree-building-") as scratch:
@@ -48,7 +48,7 @@ def work_folder(directory: str | Place) -> Iterator[Path]:
 
 @contextmanager
 def sorting_folder(store: Store, engine: Engine) -> Iterator[Place | None]:
-    """Where workers of other machines find what was sorted for them: in the dataset's bucket. What is in it goes at the end."""
+    """A place in the dataset's bucket where workers on other machines find what was sorted for them; it is emptied at the end."""
     if not is_cluster(engine) or not isinstance(store.path, BucketPath):
         yield None
         return
@@ -60,9 +60,9 @@ def sorting_folder(store: Store, engine: Engine) -> Iterator[Place | None]:
 
 
 def remove_uncommitted(directory: str | Place, files: Mapping[str, Sequence[Place]]) -> None:
-    """After an error; it may have come behind the commit, as a Ctrl-C that waited for it does, and then the files stay.
+    """Removes files after an error, unless they were committed: a Ctrl-C during a commit is raised after it.
 
-    What cannot be removed now, because a bucket is out of reach, `tratree vacuum` removes.
+    What cannot be removed now, because a bucket cannot be reached, `tratree vacuum` removes later.
     """
     with suppress(TratreeError):
         opened = Tables(place(directory))
@@ -161,5 +161,5 @@ def dropped_rows(stage: str, reasons: Sequence[tuple[str, str, str]]) -> pa.Tabl
 
 
 def reason_table(left_out: Counter[str]) -> tuple[str, ...]:
-    """What was left out by its reason, the most frequent first: how a stage's report ends."""
+    """How many items were left out for each reason, the most frequent first: the end of a stage's report."""
     return tuple(f"{count:>12,} left out: {reason}" for reason, count in sorted(left_out.items(), key=lambda item: (-item[1], item[0])))

@@ -1,8 +1,8 @@
 """A chunk of trees as flat arrays: what search, pairs and demonstrations compute on.
 
 Rows of `nodes`, `step_nodes` and `rollouts` come in any order. Here rollouts are in the order (tree, attempt, rollout_id), and nodes in
-founding order: (tree, first rollout through the node, depth). So parents come before their children, siblings are in the order in
-which they appeared, and every loop over a tree is a loop over integers, however deep it is.
+founding order: (tree, first rollout through the node, depth). So parents come before their children, siblings are in the order in which
+they appeared, and every loop over a tree is a loop over integers, however deep it is.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ ROLLOUT_COLUMNS = ("tree_id", "rollout_id", "attempt", "score")
 
 @dataclass(frozen=True)
 class TreeArrays:
-    """T trees, N nodes, R rollouts, S steps. Rollouts without steps, or that the trees do not hold, are left out."""
+    """T trees, N nodes, R rollouts, S steps. Rollouts without steps, or that are not in the trees, are left out."""
 
     tree_ids: pa.Array  # [T]
     tree_start: Ints  # [T + 1] first node of each tree, its root
@@ -49,7 +49,7 @@ class TreeArrays:
     rollout_ids: pa.Array  # [R]
     rollout_row: Ints  # [R] row in the given table of rollouts
     rollout_tree: Ints  # [R]
-    score: Floats  # [R] NaN where there is none
+    score: Floats  # [R] NaN if there is none
     step_start: Ints  # [R + 1] first step of each rollout
     step_node: Ints  # [S]
     step_row: Ints  # [S] row in the given table of step_nodes
@@ -61,7 +61,7 @@ class TreeArrays:
 
     @property
     def free_mean(self) -> Floats:
-        """The same over those that acted freely after the node: what it leads to."""
+        """Mean score of the rollouts that acted freely after the node: what it leads to."""
         return divide(self.free_score_sum, self.free_visits)
 
     @property
@@ -153,12 +153,12 @@ def read_tree_arrays(nodes: pa.Table, step_nodes: pa.Table, rollouts: pa.Table) 
 
 
 def _free(nodes: pa.Table, name: str, older: str) -> pa.ChunkedArray:
-    """Files of older builds count all scored rollouts, and a graded score as a share of a success."""
+    """Converts files of older builds, which count all scored rollouts, and a graded score as a share of a success."""
     return pc.coalesce(nodes[name], nodes[older].cast(nodes[name].type)) if name in nodes.column_names else nodes[older]
 
 
 def select_rollouts(rollouts: pa.Table, step_nodes: pa.Table, tree_ids: pa.Array) -> Ints:
-    """Rows of the rollouts that the trees hold, in the order (tree, attempt, rollout_id)."""
+    """Rows of the rollouts that are in the trees, in the order (tree, attempt, rollout_id)."""
     tree = positions(rollouts["tree_id"], tree_ids)
     has_steps = pc.is_in(rollouts["rollout_id"], value_set=pc.unique(step_nodes["rollout_id"])).to_numpy()
     name = ranks(rollouts["rollout_id"])
@@ -245,7 +245,7 @@ def sibling_groups(arrays: TreeArrays) -> Ints:
 
 
 def group_spread(arrays: TreeArrays, group: Ints, group_mean: Floats, counts: Floats) -> Floats:
-    """Standard deviation of the scores of the rollouts through each group; exactly 0 where all are equal, however their mean rounds."""
+    """Standard deviation of the scores of the rollouts through each group; exactly 0 if all are equal, however their mean rounds."""
     size = len(counts)
     score = arrays.score[arrays.step_rollout]
     scored = ~np.isnan(score)

@@ -40,20 +40,20 @@ STEPS_PER_CHUNK = 150_000
 NODES_PER_CHUNK = 300_000
 ROWS_PER_READ = 50_000
 READ_TWICE = 3.0
-"""Sorting on disk pays when the chunks would together read this many times the steps."""
+"""Sorting on disk pays if the chunks would otherwise read every step this many times."""
 
 STRUCTURE = {"nodes": NODE_COLUMNS, "step_nodes": STEP_COLUMNS, "rollouts": ROLLOUT_COLUMNS}
 
 
 @dataclass(frozen=True)
 class TreeChunk:
-    """Some whole built trees, and where the rows of each table are that belong to them."""
+    """Some whole built trees, and where their rows of each table are."""
 
     tree_ids: pa.Array
     nodes: int
     columns: Mapping[str, Sequence[str]]
     places: Mapping[str, list[tuple[RowGroup, int]]]
-    later: pa.Table | None  # scores that rollouts of these trees were given later
+    later: pa.Table | None  # scores that rollouts of these trees got later
 
 
 @dataclass
@@ -71,7 +71,7 @@ class StepChunk:
 def plan_tree_chunks(
     store: Store, columns: Mapping[str, Sequence[str]] = STRUCTURE, nodes_per_chunk: int = 0, only: Sequence[str] | None = None
 ) -> list[TreeChunk]:
-    """At most about so many nodes each; every tree, or every one of `only`, is in exactly one chunk, whole."""
+    """Chunks of about `nodes_per_chunk` nodes at most; every tree, or every tree of `only`, is whole in exactly one chunk."""
     tree_ids, sizes, chunk_of_tree = _divide_trees(store, columns["nodes"], nodes_per_chunk or NODES_PER_CHUNK, only)
     if not len(tree_ids):
         return []
@@ -122,7 +122,7 @@ def read_arrays(chunk: TreeChunk) -> TreeArrays:
 
 
 def _divide_scores(later: pa.Table, rollouts: tuple[pa.Array, Ints], chunk_of_tree: Ints) -> dict[int, pa.Table]:
-    """Later scores by the chunk of their rollout."""
+    """Later scores, by the chunk of their rollout."""
     names, tree = rollouts
     place = pc.index_in(later["rollout_id"].combine_chunks(), names)
     known = later.filter(place.is_valid())
@@ -166,13 +166,13 @@ def _divide_trees(store: Store, columns: Sequence[str], nodes_per_chunk: int, on
 
 
 def sample_bytes_per_row(group: RowGroup, columns: Sequence[str]) -> float:
-    """By the first thousand rows: observations may be words or whole web pages."""
+    """Estimated from the first thousand rows: observations may be words or whole web pages."""
     batch = next(read_place(group, 1_000, columns, batch_rows=1_000), None)
     return batch.nbytes / max(batch.num_rows, 1) if batch is not None else 0.0
 
 
 def read_rows(table: str, places: Sequence[tuple[RowGroup, int]], columns: Sequence[str], names: pa.Array) -> pa.Table:
-    """As the schema has them: older files may lack a column, and those that Delta rewrote to delete a tree hold texts of another type."""
+    """The schema's columns: older files may lack one, and files that Delta rewrote to delete a tree have another type of text."""
     kept = [empty_table(table).select(columns)]
     for group, needed in places:
         for batch in read_place(group, needed, columns, batch_rows=ROWS_PER_READ):
@@ -219,13 +219,13 @@ def read_step_chunk(chunk: StepChunk, columns: Sequence[str]) -> pa.Table:
     table = pa.Table.from_batches(batches)
     mine = np.flatnonzero(pc.is_in(table["rollout_id"], chunk.rollouts["rollout_id"].combine_chunks()).to_numpy())
     first, last = (int(mine[0]), int(mine[-1])) if len(mine) else (0, -1)
-    if last - first + 1 == len(mine):  # stored together, as they mostly are: nothing is copied
+    if last - first + 1 == len(mine):  # stored together, as usual: nothing is copied
         return table.slice(first, len(mine))
     return table.take(pa.array(mine))
 
 
 def _divide_rollouts(rollouts: pa.Table, chunk: npt.NDArray[np.int64]) -> list[pa.Table]:
-    """Copies, not slices: a slice sent to a worker takes the whole table with it."""
+    """Copies, not slices: a slice that is sent to a worker takes the whole table with it."""
     order = np.argsort(chunk, kind="stable")
     ends = np.cumsum(np.bincount(chunk)).tolist()
     rollouts = rollouts.combine_chunks()

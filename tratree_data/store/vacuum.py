@@ -1,8 +1,8 @@
-"""Old versions cost space and small files time: vacuum removes the Parquet files that no kept version needs, and what killed processes
+"""Vacuum saves space and time: it removes the Parquet files that no kept version needs, and what killed processes
 left behind; compact.py has rewritten the small ones before.
 
-Delta's own vacuum looks at one table: where a commit of several tables was cut off, it would keep the half that nobody sees and remove
-what everybody reads. Here a version is kept if a reader saw it at some time within the last days; its files are, and no others.
+Delta's own vacuum looks at one table: where a commit of several tables was cut off, it would keep the half that nobody sees and remove what
+everybody reads. Here a version's files are kept if a reader could see it within the last days; no other files are.
 """
 
 import shutil
@@ -47,14 +47,14 @@ def vacuum(directory: str | Path, keep_days: float = 7, *, dry_run: bool = False
 
 
 def _undo_all(folder: Place) -> None:
-    """Other tools read Delta's newest version, so that must not be one whose files go."""
+    """Other tools read Delta's newest version, so its files must not be removed."""
     opened = Tables(folder)
     for table in opened.names:
         undo_leftovers(opened, table)
 
 
 def remove_unneeded(folder: Place, keep_days: float) -> dict[Place, int]:
-    """The files that it removed, with their sizes. Call it inside `writing`."""
+    """The removed files, with their sizes. Call it inside `writing`."""
     _undo_all(folder)
     files = unneeded_files(folder, keep_days)
     try:
@@ -79,7 +79,7 @@ def unneeded_files(folder: Place, keep_days: float) -> dict[Place, int]:
         found |= {one.path: one.size for one in list_below(folder / SCRATCH)}
     else:
         found |= {file: file.stat().st_size for file in sorted(plain_files_below(folder / SCRATCH)) if file.suffix == ".parquet"}
-    for table in table_names():  # a killed process may have written files of a table without any commit
+    for table in table_names():  # a killed process may have written files of a table that has no commit
         needed = needed_files(opened, table, since) if table in opened.names else set()
         found |= {file: size for file, size in parquet_files_in(folder / table) if is_ours(file) and file.name not in needed}
     return found

@@ -61,6 +61,6 @@ def create_views(connection: duckdb.DuckDBPyConnection, views: Collection[str]) 
 
 
 def hold_view(connection: duckdb.DuckDBPyConnection, name: str) -> None:
-    """Finds a view's rows once, for all queries of this connection that name it."""
+    """Computes a view once, for all queries of this connection that name it."""
     connection.execute(f"CREATE TABLE held_{name} AS FROM {name}")
     connection.execute(f"CREATE OR REPLACE VIEW {name} AS FROM held_{name}")

@@ -1,6 +1,6 @@
-"""Which versions were taken back, and why: withdrawn.json in `versions/` of a folder, or at the top of a Hub repository.
+"""Which versions were withdrawn, and why: withdrawn.json in `versions/` of a folder, or at the top of a Hub repository.
 
-A number that is in it is never published again. `files` are there while a folder's withdrawal is unfinished: what it still has to remove.
+A number that is in it is never published again. `files` lists what an unfinished withdrawal of a folder still has to remove.
 """
 
 import json

@@ -54,7 +54,7 @@ def create_store(path: str | Place) -> Store:
 
 
 def _foreign_in_bucket(folder: BucketPath) -> list[str]:
-    """What lies where a dataset is to be made, and is none of ours."""
+    """What is already in a dataset's future place but does not belong to a dataset."""
     if delta_tables(folder):
         return []
     folders, objects = entries_of(folder)
@@ -76,7 +76,7 @@ def _create_folder(folder: Path) -> list[str]:
 
 
 def refuse_unusable_name(folder: Path) -> None:
-    """Before anything is written: names that Delta would escape, cut or take for another folder, and those that mean another place."""
+    """Refuses, before anything is written, names that Delta would escape, cut or confuse, and those that mean another place."""
     need_local(folder, "a new dataset")
     if re.search(r"[#?%\\\x00-\x1f\x7f\ud800-\udfff]", str(folder.resolve())):
         raise BadInputError(
@@ -86,7 +86,7 @@ def refuse_unusable_name(folder: Path) -> None:
 
 
 def _is_begun(entry: Path) -> bool:
-    """What a kill before the very first commit leaves: a table's folder that holds no table yet."""
+    """Removes what a kill before the very first commit leaves: a table's folder without a table."""
     return entry.name in table_names() and all(file.match("part-*.parquet") or file.name == "_delta_log" for file in entry.iterdir())
 
 
@@ -113,7 +113,7 @@ def _locked(folder: Path) -> Iterator[None]:
             raise StoreBusyError(f"Another process is writing to {folder}.\nNext: wait for it to end, then run the same command") from error
         try:
             yield
-        except OSError as error:  # from any library that wrote beside the commit
+        except OSError as error:  # from any library that wrote during the commit
             if error.errno not in DISK_TROUBLES:
                 raise
             raise _unwritten(folder, error) from error
@@ -122,7 +122,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def _unwritten(folder: Place, error: Exception) -> TratreeError:
-    """Delta draws its errors over several lines; the system's word is in one of them."""
+    """Delta spreads its errors over several lines; one of them holds the system's message."""
     if isinstance(folder, BucketPath) and comes_from_client(error):
         return explain(folder, error)
     said = re.search(r"([A-Z][\w ]*) \(os error \d+\)", str(error))
@@ -141,7 +141,8 @@ def commit(
 ) -> Store:
     """Writes the tables in the given order and makes them visible together with the last one. Call it inside `writing`.
 
-    What was there goes, unless `append` keeps all of it or `replace_trees`, in tables that name trees, all but the rows of these.
+    Existing rows are removed, unless `append` keeps all of them, or `replace_trees` all but those of these trees (in tables that name
+    trees).
     """
     folder = place(path)
     opened = Tables(folder)
@@ -154,7 +155,7 @@ def commit(
         files = {table: _write_files(folder, table, rows) for table, rows in tables.items()}
         with _uninterrupted():
             for table in [table for table in tables if table not in opened.names]:
-                create_table(opened, table)  # all before the first commit, so that a folder that is missing later was removed by hand
+                create_table(opened, table)  # all before the first commit: a folder that is missing later was therefore removed by hand
             for table in tables:
                 keep = append or (replace_trees is not None and "tree_id" in arrow_schema(table).names)
                 delta = table_for_commit(opened, table, keep)
@@ -172,7 +173,7 @@ def commit(
 
 @contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Ctrl-C waits for the end of a commit, so that the code that catches it knows what is in the store."""
+    """Delays Ctrl-C until the end of a commit, so that the code that catches it knows what is in the store."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -215,7 +216,7 @@ def _write_files(folder: Place, table: str, rows: Rows) -> list[Place]:
 
 
 def _in_place(folder: Place, table: str, file: Place) -> Place:
-    """A file that was written already, moved to its table; nothing can be moved in a bucket, so there it was written in its place."""
+    """Moves a finished file to its table. In a bucket, where nothing can be moved, it was written there."""
     target = new_file(folder, table)
     if isinstance(file, BucketPath) or isinstance(target, BucketPath) or file.parent == target.parent:
         return file
@@ -223,7 +224,7 @@ def _in_place(folder: Place, table: str, file: Place) -> Place:
 
 
 def _need_collected(opened: Tables) -> None:
-    """Rows whose other half was removed by hand look like a kill's leftovers, and no stage can make them again."""
+    """Refuses rows whose other half was removed by hand: they look like what a kill leaves, and no stage can make them again."""
     for table in [table for table in COLLECTED if table in opened.names]:
         lineage = next((lineage for _, lineage in opened.lineages(table) if lineage is not None), None)
         gone = {*lineage.writes, lineage.last} & set(COLLECTED) - set(opened.names) if lineage else set()
@@ -266,7 +267,7 @@ def _commit_files(delta: DeltaTable, table: str, files: Sequence[Place], lineage
 
 
 def _is_committed(folder: Place, table: str, lineage: Lineage) -> bool:
-    """Whether a commit arrived whose answer was lost on the way."""
+    """Whether a commit whose answer was lost arrived after all."""
     try:
         there = read_lineage(folder, table, lineage.writes[table])
     except FileNotFoundError:

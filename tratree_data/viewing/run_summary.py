@@ -6,6 +6,7 @@ from rich.text import Text
 
 from tratree_data.errors import quoted
 from tratree_data.messages import row_text
+from tratree_data.results import counted
 from tratree_data.stages import written_tables
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
@@ -49,7 +50,8 @@ def _example_pair(store: Store, width: int) -> str:
     row = query(store, "example_pair").to_pylist()[0]
     room = width - 12
     lines = [
-        f"A preference pair ({row['kind']}, margin {row['margin']:.2f}). Both sides share a prompt of {row['turns']} messages, which ends:"
+        f"A preference pair ({row['kind']}, margin {row['margin']:.2f}). "
+        f"Both sides share a prompt of {counted(row['turns'], 'messages')}, which ends:"
     ]
     lines.append(f"  {shorten(row['prompt'], room)}")
     for side in ("chosen", "rejected"):

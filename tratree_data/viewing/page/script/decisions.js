@@ -2,12 +2,12 @@
 
 function decisionsOf(model) {
   if (model.decisions) return model.decisions;
-  const { scored_visits: scored } = model.data.nodes;
+  const { scored_visits: scored, id: ids } = model.data.nodes;
   const found = [];
   model.states.forEach((states, node) => states.forEach((group) => {
-    const known = group.filter((i) => scored[i]).sort((a, b) => meanOf(model, b) - meanOf(model, a) || scored[b] - scored[a] || a - b);
+    const known = group.filter((i) => scored[i]);
     if (known.length < 2) return;
-    const [best, worst] = [known[0], known.at(-1)];
+    const [best, worst] = [1, -1].map((sign) => known.toSorted((a, b) => sign * (meanOf(model, b) - meanOf(model, a)) || scored[b] - scored[a] || sign * (ids[b] > ids[a] ? 1 : -1))[0]);
     const spread = meanOf(model, best) - meanOf(model, worst);
     if (spread > 1e-9) found.push({ node, group, best, worst, spread, weight: spread * Math.sqrt((scored[best] * scored[worst]) / (scored[best] + scored[worst])) });
   }));

@@ -52,7 +52,7 @@ async function followAddress() {
     if (!model) { message('This tree is not in the page. To see all trees: tratree view DIR --serve', element('a', { href: '#' }, 'All tasks')); return; }
     current.model = model;
     const task = current.overview.tasks.find((known) => known.tree_id === place.tree);
-    document.title = task ? `${task.task_id} · ${settings.name}` : settings.name;
+    document.title = task ? `${nameOf(task)} · ${settings.name}` : settings.name;
     show('tree', task);
     if (!stage) buildTreePage();
   }
@@ -64,7 +64,7 @@ function show(which, task) {
   byId('overview').hidden = which !== 'overview';
   if (which === 'tree') byId('content').scrollTop = 0;
   byId('tree').hidden = which !== 'tree';
-  byId('trail').replaceChildren(...(task ? [element('span', { dir: 'auto' }, `${task.environment} · ${task.task_id}`)] : []));
+  byId('trail').replaceChildren(...(task ? [element('span', { dir: 'auto' }, `${task.environment} · ${nameOf(task, 60)}`)] : []));
   if (which === 'overview' && byId('compare').open) byId('compare').close();
 }
 

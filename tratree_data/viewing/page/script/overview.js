@@ -99,7 +99,8 @@ function outcomesPanel(tasks) {
 }
 
 /* What people call a task: tasks of sessions are named by a hash, which says less than what was asked. */
-const nameOf = (task) => (/^[0-9a-f]{16}$/u.test(task.task_id) && task.instruction ? shortened(oneLine(task.instruction), 28) : task.task_id);
+const isNameless = (task) => /^[0-9a-f]{16}$/u.test(task.task_id) && Boolean(task.instruction);
+const nameOf = (task, most = 28) => (isNameless(task) ? shortened(oneLine(task.instruction.trim().replace(/\s+/gu, ' ')), most) : task.task_id);
 
 /* The decisions of the whole dataset whose alternatives differ most, as far as their trees are in the page. */
 function decisivePanel(overview) {
@@ -195,7 +196,7 @@ function hitList(overview) {
   const rows = list.found.hits.slice(0, MOST_HITS).map((hit) => {
     const label = element('span', { class: 'label', dir: 'auto' }, oneLine(hit.words));
     markIn(label, list.text);
-    return element('a', { class: 'hit-row', href: `#${new URLSearchParams({ tree: hit.tree_id, node: hit.node_id, find: list.text.trim() })}` }, element('b', {}, tasks.get(hit.tree_id)?.task_id || hit.tree_id), element('span', { class: 'soft' }, hit.field), label);
+    return element('a', { class: 'hit-row', href: `#${new URLSearchParams({ tree: hit.tree_id, node: hit.node_id, find: list.text.trim() })}` }, element('b', { dir: 'auto' }, tasks.has(hit.tree_id) ? nameOf(tasks.get(hit.tree_id)) : hit.tree_id), element('span', { class: 'soft' }, hit.field), label);
   });
   return [element('section', { class: 'panel hits' }, element('h2', {}, 'Steps ', element('span', { class: 'hint' }, list.found.hits.length >= MOST_HITS ? `the first ${MOST_HITS}` : count(rows.length))), rows)];
 }
@@ -203,8 +204,10 @@ function hitList(overview) {
 function taskRow(task, columns) {
   const cells = columns.map(([name, , , label]) => {
     if (name === 'task_id') {
-      const title = task.here ? element('a', { href: `#tree=${task.tree_id}` }, task.task_id) : element('span', {}, task.task_id);
-      return element('td', {}, element('div', { class: 'task-name' }, title, element('small', {}, task.here || !current.overview.built ? task.environment : `${task.environment} · not in this page`)), written('div', 'task-text', task.instruction));
+      const nameless = isNameless(task);
+      const title = element(task.here ? 'a' : 'span', { dir: 'auto', href: task.here ? `#tree=${task.tree_id}` : null }, nameOf(task, 200));
+      const notes = [task.environment, nameless && task.task_id, !task.here && current.overview.built && 'not in this page'].filter(Boolean);
+      return element('td', {}, element('div', { class: 'task-name' }, title, element('small', {}, notes.join(' · '))), nameless ? null : written('div', 'task-text', task.instruction));
     }
     if (name === 'mean_score') return element('td', { class: task.mean_score === null ? 'zero' : '' }, element('span', { class: 'range' }, scoreRange(task), element('span', {}, score(task.mean_score))));
     if (name === 'solved') return element('td', { class: task.solved ? '' : 'zero', 'data-label': label }, task.solved === task.attempts ? 'always' : task.solved ? `${task.solved} of ${task.attempts}` : task.judged ? 'never' : '–');

@@ -99,7 +99,7 @@ function showHeading(model, task) {
   if (task && task.judged) figures.push(figure('solved', `${count(task.solved)} of ${count(task.attempts)}`));
   if (data.paths.length) figures.push(figure('e*', [element('span', { style: { color: 'var(--star)' } }, '★ '), `${score(data.paths[0].value)}, ${count(data.paths[0].support)} of ${count(attempts)} rollout${attempts === 1 ? '' : 's'}`]));
   const [held, all] = [data.nodes.visits[0], data.rollouts.id.length];
-  byId('heading').replaceChildren(...[element('h1', { class: 'hidden' }, task ? task.task_id : data.tree_id), instruction, element('dl', { class: 'figures' }, figures),
+  byId('heading').replaceChildren(...[element('h1', { class: 'hidden' }, task ? nameOf(task) : data.tree_id), instruction, element('dl', { class: 'figures' }, figures),
     held < all ? element('p', { class: 'soft' }, `${count(held)} of ${count(all)} rollouts are in the tree; tratree build adds the others.`) : null,
     data.node_count > model.size ? element('p', { class: 'soft' }, `This page shows the ${count(model.size)} most visited of ${count(data.node_count)} nodes.`) : null].filter(Boolean));
 }
