@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tratree_data import import_log, open_store
+from tratree_data.importers import import_log as import_log_module
 from tratree_data.importers import jsonl, parallel
 from tratree_data.importers.beside import Beside
 from tratree_data.importers.columns import read_batch, read_block
@@ -192,3 +193,33 @@ def test_several_processes_give_what_one_gives(tmp_path, monkeypatch, format):
     assert not import_log(tmp_path / "two", log, name, environment="e", workers=2).changed
     left = {path.name for path in (tmp_path / "two/steps").glob("*.parquet")}
     assert left == {Path(file).name for file in open_store(tmp_path / "two").sources["steps"].files}, "no file is left behind"
+
+
+@pytest.mark.parametrize("shape", ["lines", "rows", "files"])
+def test_logs_with_found_columns_are_read_by_several_processes(tmp_path, monkeypatch, shape):
+    """Rows that are messages of conversations stay in one process, as a conversation may continue anywhere."""
+    log = tmp_path / "log"
+    log.mkdir()
+    said = [{"role": "user", "content": "go"}, {"role": "assistant", "content": "gone"}]
+    rows = [
+        {"run": {"task": f"t{i % 5}", "won": i % 2, "try": i}, "talk": [*said, said[0], said[1] | {"content": f"{i % 90}"}]}
+        for i in range(100)
+    ]
+    if shape == "rows":
+        rows = [{"session_id": f"s{i % 10}", "score": 0.5} | said[i // 10 % 2] | {"number": i} for i in range(100)]
+    lines = [json.dumps(row) for row in rows]
+    lines[50:50] = ["nope"] if shape == "rows" else ["nope", json.dumps({"talk": 3})]
+    for number in range(4 if shape == "files" else 1):
+        part = lines[number::4] if shape == "files" else lines
+        (log / f"{number}.jsonl").write_text("\n".join(part) + "\n")
+    one = import_log(tmp_path / "one", log)
+    monkeypatch.setattr(parallel, "PARALLEL_FROM", 2_000 if shape == "files" else 0)
+    monkeypatch.setattr(parallel, "PART_BYTES", 2_000)
+    cut = []
+    monkeypatch.setattr(import_log_module, "cut_parts", lambda *about: cut.append(parallel.cut_parts(*about)) or cut[-1])
+    two = import_log(tmp_path / "two", log, workers=2)
+    assert len(cut[-1]) > 1 if shape != "rows" else not cut[-1]
+    assert one.counts == two.counts
+    assert one.counts["rollouts"] == (10 if shape == "rows" else 90)
+    assert one.notes[:-1] == two.notes[:-1]
+    assert tables(tmp_path / "one") == tables(tmp_path / "two")

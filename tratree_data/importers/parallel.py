@@ -17,8 +17,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.importers.formats import FORMATS, LOOK_AHEAD
-from tratree_data.importers.log_files import CHUNK, UTF_16, LogFile, is_line_of_json
+from tratree_data.importers.log_files import CHUNK, UTF_16, LogFile, is_line_of_json, is_one_object
 from tratree_data.importers.log_records import Options, Problem, Record
+from tratree_data.importers.message_rows import ROW_COLUMNS
 from tratree_data.importers.openai_messages import is_one_conversation
 from tratree_data.importers.packed_files import is_packed
 from tratree_data.importers.parts import LINES, Part, PartRead, Slice, read_part
@@ -36,8 +37,9 @@ PARALLEL_FROM = 64 * 2**20
 """Bytes of a log from which on starting processes pays."""
 PART_BYTES = 16 * 2**20
 PARTS_PER_COMMIT = 8
-BY_LINE = ("jsonl", "messages", "sharegpt")
-"""Formats in which every line is a record of its own."""
+TABLE = "table"
+BY_LINE = ("jsonl", "messages", "sharegpt", TABLE)
+"""Formats in which every line is a record of its own, or may be."""
 REMEDY = "Next: the same command with --workers 1"
 
 
@@ -45,7 +47,7 @@ def cut_parts(format: str, files: Sequence[LogFile], options: Options) -> list[P
     """The parts of a large log, and of any with lines of our own; none of one that has to be read as a whole."""
     whole = [Slice(file.path, file.name) for file in files]
     sizes = list(map(_bytes_of, whole))
-    if format == "table" or (sum(sizes) < PARALLEL_FROM and format != LINES):
+    if (sum(sizes) < PARALLEL_FROM and format != LINES) or str(files[0].path).startswith("hub:"):
         return []
     schemas = {table: arrow_schema(table) for table in ("rollouts", "steps")}
     cut: list[tuple[Slice, ...]] = []
@@ -57,6 +59,8 @@ def cut_parts(format: str, files: Sequence[LogFile], options: Options) -> list[P
         if in_lines and size > PART_BYTES:
             cut += ((piece,) for piece in pieces)
             continue
+        if format == TABLE and size > PARALLEL_FROM:
+            return []  # its rows are stored as they are read, and those of a part only at its end
         waiting += pieces
         waiting_bytes += size
         if waiting_bytes >= PART_BYTES:
@@ -75,6 +79,8 @@ def _bytes_of(piece: Slice) -> int:
 def _has_records_in_lines(format: str, file: LogFile, options: Options) -> bool:
     """Whether each line of the file is a record, as its beginning shows."""
     if format not in BY_LINE or not is_line_of_json(file) or is_one_conversation(file):
+        return False
+    if format == TABLE and ({*ROW_COLUMNS} & set(options.columns) or is_one_object(file)):
         return False
     return any(isinstance(item, Record) for item in islice(FORMATS[format](LogFile(file.path, file.name), options), LOOK_AHEAD))
 

@@ -31,7 +31,8 @@ def read_shipped(shipped: ShippedPart) -> PartRead:
     with scratch_folder("tratree-part-") as scratch:
         copies = []
         for number, (piece, content) in enumerate(zip(part.slices, shipped.contents, strict=True)):
-            path = scratch / f"{number}-{piece.path.name}"
+            path = scratch / str(number) / piece.path.name  # readers name rollouts after their file
+            path.parent.mkdir()
             path.write_bytes(content)
             copies.append(Slice(path, piece.name, 0, None if piece.end is None else len(content)))
         return replace(read_part(replace(part, slices=tuple(copies))), part=part)
