@@ -284,7 +284,12 @@ def _is_harmless(text: str, start: int, end: int, check: str) -> bool:
         return False
     letters, digit = re.search(r"[^\W\d_]", value), re.search(r"[0-9]", value)
     mark = re.search(r"[!#%&*+?^~@$]", value.rstrip("!?"))
-    return not letters or not (digit or mark) or bool(PATH.fullmatch(value) and not digit)
+    return not letters or not (digit or mark or _is_mixed(value)) or bool(PATH.fullmatch(value) and not digit)
+
+
+def _is_mixed(value: str) -> bool:
+    """Letters that were drawn: about as many capitals as small ones, unlike words that are joined."""
+    return len(value) >= 20 and value.isalpha() and 1 / 3 <= sum(map(str.isupper, value)) / len(value) <= 4 / 5
 
 
 def _rule(kind: str, find: str, near: str = "", value: str = "", across_lines: bool = False, **others: str) -> Rule:
