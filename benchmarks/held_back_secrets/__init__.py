@@ -2,4 +2,13 @@
 
 from . import eighth, fifth, first, fourth, second, seventh, sixth, third
 
-SETS = {"first": first, "second": second, "third": third, "fourth": fourth, "fifth": fifth, "sixth": sixth, "seventh": seventh, "eighth": eighth}
+SETS = {
+    "first": first,
+    "second": second,
+    "third": third,
+    "fourth": fourth,
+    "fifth": fifth,
+    "sixth": sixth,
+    "seventh": seventh,
+    "eighth": eighth,
+}

@@ -288,8 +288,11 @@ def _is_harmless(text: str, start: int, end: int, check: str) -> bool:
 
 
 def _is_mixed(value: str) -> bool:
-    """Letters that were drawn: about as many capitals as small ones, unlike words that are joined."""
-    return len(value) >= 20 and value.isalpha() and 1 / 3 <= sum(map(str.isupper, value)) / len(value) <= 4 / 5
+    """Letters that were drawn: many capitals and hardly a word between them, unlike names that are joined of words."""
+    if len(value) < 12 or not value.isalpha():
+        return False
+    words = re.findall("[A-Z]?[a-z]+|[A-Z]+(?![a-z])", value)
+    return len(value) <= 3 * len(words) or (len(value) >= 20 and 1 / 3 <= sum(map(str.isupper, value)) / len(value) <= 4 / 5)
 
 
 def _rule(kind: str, find: str, near: str = "", value: str = "", across_lines: bool = False, **others: str) -> Rule:
