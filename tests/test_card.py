@@ -160,7 +160,7 @@ def test_scores_given_later_name_who_gave_them(tmp_path: Path) -> None:
     publish(dataset, tmp_path / "release", version="0.1.0")
     text = card_of(tmp_path / "release")
     assert "Scores were given afterwards by judges.csv (2 rollouts); a mean over few" in text
-    assert "environment's own word" not in text
+    assert "come from the environment" not in text
     assert "Imported from logs of these formats: jsonl (4 rollouts)." in text
     assert "files =" not in text
 

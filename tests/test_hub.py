@@ -458,7 +458,7 @@ def test_a_commit_of_another_in_between_is_refused(client, tmp_path):
     assert repository.resolve("v0.2.0")[1]["someone.txt"] == b"else"
 
 
-@pytest.mark.parametrize(("tagged", "said"), [(True, "someone published version 0.2.0 meanwhile"), (False, "changed by someone else")])
+@pytest.mark.parametrize(("tagged", "said"), [(True, "someone else has just published version 0.2.0"), (False, "changed by someone else")])
 def test_what_another_published_while_a_release_was_made_stays_on_main(client, tmp_path, tagged, said):
     folder = import_rows(tmp_path / "shop", trajectories([1]))
     repo = f"org/meanwhile-{tagged}"

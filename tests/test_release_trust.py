@@ -130,7 +130,7 @@ def test_one_point_zero_is_a_promise_and_needs_no_change_of_the_data(release, da
     assert not publish(dataset, copy, "0.2.0").changed
     report = publish(dataset, copy, "1.0.0")
     assert report.changed
-    assert "the same data, with the promise of 1.0" in report.notes[1]
+    assert "the same data, with the promises of 1.0" in report.notes[1]
     assert open_release(copy).label == "version 1.0.0"
     assert not publish(dataset, copy, "1.0.0").changed
     assert not publish(dataset, copy, "2.0.0").changed

@@ -88,7 +88,7 @@ def test_the_logs_own_score_counts_unless_it_is_overridden_and_the_latest_source
     first = table(tmp_path / "a.csv", {"x0": 0, "x1": 0.25})
     result = score(directory, first)
     assert scores(directory) == {"x0": 0.75, "x1": 0.25}
-    assert "1 rollout with a score from the log, which counts; --override counts these instead" in result.notes
+    assert "1 rollout already scored by the log, whose score counts; --override uses these scores instead" in result.notes
     score(directory, table(tmp_path / "b.csv", {"x1": 0.5}))
     assert scores(directory) == {"x0": 0.75, "x1": 0.5}
     score(directory, first, override=True)

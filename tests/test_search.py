@@ -203,7 +203,7 @@ def test_search_warns_when_luck_may_have_chosen_most_paths(tmp_path) -> None:
     with writing(tmp_path):
         commit(tmp_path, "build", {name: tables[name] for name in ("rollouts", "step_nodes", "nodes")}, settings={}, reads={})
     notes = search(tmp_path).notes
-    assert notes[0] == "2 of 2 e* rest on one rollout, so luck may have chosen them."
+    assert notes[0] == "2 of 2 e* rest on one rollout, so they may be luck."
     assert "--min-support 2" in notes[1]
 
 

@@ -212,7 +212,7 @@ def test_observations_that_answer_everything_are_no_state(tmp_path: Path) -> Non
     store = open_store(tmp_path)
     assert SILENT not in store.read("states")["observation"].to_pylist()
     dropped = store.sql("SELECT reason, detail FROM dropped WHERE stage = 'states'").to_pylist()
-    assert dropped == [{"reason": "uninformative", "detail": f"8 steps whose observation says nothing about the state, such as {SILENT!r}"}]
+    assert dropped == [{"reason": "uninformative", "detail": f"8 steps with an uninformative observation, such as {SILENT!r}"}]
     assert any("1 rollout without a score" in note for note in report.notes)
     assert store.sql("SELECT count(*) AS n FROM step_credits WHERE state_id IS NULL AND method LIKE 'gigpo%'").to_pylist() == [{"n": 6}]
 

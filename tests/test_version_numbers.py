@@ -42,7 +42,7 @@ def test_the_largest_change_decides() -> None:
 
 
 def test_a_summary_names_three_files_and_counts_rows() -> None:
-    assert Diff("1.0.0").summary() == "nothing; the same data, with the promise of 1.0"
+    assert Diff("1.0.0").summary() == "nothing; the same data, with the promises of 1.0"
     assert Diff("1.0.0", files=["a", "b", "c"]).summary() == "no row, but a, b, c"
     assert Diff("1.0.0", files=["a", "b", "c", "d"]).summary() == "no row, but a, b, c …"
     found = Diff("1.0.0", {"steps": Change(added=1_000, moved=2)}, [("minor", "table pairs is new")], ["x"]).summary()

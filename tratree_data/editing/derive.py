@@ -36,7 +36,7 @@ GROUPS = ("task", "instruction")
 
 
 def merge(first: str | Path, second: str | Path, out: str | Path) -> StageResult:
-    """The rollouts of two datasets or releases as one dataset; a rollout that both have counts once, as the first has it."""
+    """Combines the rollouts of two datasets or releases in a new dataset; a rollout that is in both is kept once, as in the first."""
     stores = [open_dataset(first), open_dataset(second)]
     kept = [_rollouts(store) for store in stores]
     _same_splits(stores, kept)
@@ -54,7 +54,7 @@ def merge(first: str | Path, second: str | Path, out: str | Path) -> StageResult
 
 
 def split(directory: str | Path, out: str | Path, fractions: Mapping[str, float], *, by: str = "task", seed: int = 0) -> StageResult:
-    """Gives each task a split by chance, determined by the seed alone, so that no task moves when the dataset grows.
+    """Assigns each task to a split at random, by the seed alone, so that no task moves when the dataset grows.
 
     `by` instruction keeps tasks with the same instruction together, so that none leaks from one split into another.
     """
@@ -91,7 +91,7 @@ def parse_fractions(texts: Sequence[str]) -> dict[str, float]:
 
 
 def filter(directory: str | Path, out: str | Path, where: str = "true", *, exclude: str | Path | None = None) -> StageResult:
-    """The rollouts for which an SQL condition over the columns of `rollouts` holds; `score` is the one that counts.
+    """Copies the rollouts that match an SQL condition over the columns of `rollouts` to a new dataset; `score` is the one that counts.
 
     `exclude` is a table (.csv, .jsonl, .parquet) whose `rollout_id`s are left out.
     """
@@ -119,7 +119,9 @@ def _rollouts_in(path: Path) -> list[str]:
     if rows is None:
         raise NotFoundError(f"No such file: {path}.\nNext: tratree audit DIR --duplicates --format csv > {quoted(path)}")
     if rows and "rollout_id" not in rows[0]:
-        raise BadInputError(f"{path} has no column rollout_id ({', '.join(map(str, rows[0]))}).\nNext: name the column so")
+        raise BadInputError(
+            f"{path} has no column rollout_id ({', '.join(map(str, rows[0]))}).\nNext: rename the column with the ids to rollout_id"
+        )
     return [str(row["rollout_id"]) for row in rows]
 
 
@@ -128,7 +130,7 @@ def _excluded(path: str | Path | None) -> dict[str, Any]:
 
 
 def delete(directory: str | Path, tasks: Sequence[str], *, environment: str = "", purge: bool = False) -> StageResult:
-    """Takes tasks out of a dataset, with everything made of them; `purge` also removes the files of the versions before."""
+    """Deletes tasks from a dataset, with everything made from them; `purge` also removes the files of earlier versions."""
     folder = open_store(directory).path
     with writing(folder):
         store = open_store(directory)
@@ -165,14 +167,14 @@ def _with_notes(result: StageResult, notes: tuple[str, ...]) -> StageResult:
 
 
 def outside(target: Place, dataset: Place) -> None:
-    """Verbs look after every file in a dataset's folder, so what is nobody's table does not belong there."""
+    """Refuses a target inside its source: a dataset's folder may contain only its tables."""
     if f"{target.resolve()}/".startswith(f"{dataset.resolve()}/") and target.resolve() != dataset.resolve():
         raise BadInputError(f"{target} is inside its source folder {dataset}.\nNext: name a folder beside it")
 
 
 @contextmanager
 def _new_dataset(out: str | Path, *sources: Store) -> Iterator[Path]:
-    """A folder that takes its name when everything is in it."""
+    """A folder that gets its name once it is complete."""
     for source in sources:
         outside(Path(out), source.path)
     refuse_unusable_name(Path(out))
@@ -194,13 +196,13 @@ def _origin(store: Store) -> dict[str, Any]:
 
 
 def _whole(every: pa.Table, kept: pa.Table) -> bool:
-    """Whether all rollouts of each task that stays stay."""
+    """Whether every remaining task keeps all its rollouts."""
     staying = pc.is_in(every["tree_id"], pc.unique(kept["tree_id"]))
     return bool(pc.sum(staying).as_py() == kept.num_rows)
 
 
 def _same_splits(stores: Sequence[Store], kept: Sequence[pa.Table]) -> None:
-    """A task belongs to one split, in a merged dataset too."""
+    """Refuses a task that would be in two splits of the merged dataset."""
     pairs = (
         kept[0]
         .group_by(["tree_id", "split"])
@@ -212,13 +214,16 @@ def _same_splits(stores: Sequence[Store], kept: Sequence[pa.Table]) -> None:
         row = differ.slice(0, 1).to_pylist()[0]
         task = stores[0].sql("SELECT any_value(task_id) AS task FROM rollouts WHERE tree_id = $tree", {"tree": row["tree_id"]})["task"][0]
         raise BadInputError(
-            f"{differ.num_rows:,} tasks are in two splits, the first, {task.as_py()!r}, {row['split']!r} and {row['split_there']!r}.\n"
+            f"{differ.num_rows:,} tasks are in two splits: {task.as_py()!r}, for example, in {row['split']!r} and {row['split_there']!r}.\n"
             f"Next: tratree split one of them first, or tratree filter --where to leave these tasks out"
         )
 
 
 def _same_versions(stores: Sequence[Store]) -> None:
-    """Two versions of an environment show different things in one task, and a tree would take them for one; explore refuses this too."""
+    """Refuses different versions of an environment: they may show different things in one task, and a tree would mix them.
+
+    So does explore.
+    """
     query = "SELECT environment, list(DISTINCT environment_version) AS versions FROM rollouts WHERE source = 'explore' GROUP BY environment"
     first, second = ({row["environment"]: set(row["versions"]) for row in store.sql(query).to_pylist()} for store in stores)
     for name in sorted(first.keys() & second.keys()):
@@ -257,7 +262,7 @@ def _trees_to_purge(store: Store, tasks: Sequence[str], environment: str) -> lis
 
 
 def _trees_of(store: Store, tasks: Sequence[str], environment: str) -> list[str]:
-    """The trees of these tasks; of tasks whose rollouts a cut-off delete already took, too."""
+    """The trees of these tasks; also those whose rollouts an interrupted delete already removed."""
     rows = store.sql("SELECT DISTINCT environment, task_id, tree_id FROM rollouts ORDER BY environment, task_id").to_pylist()
     environments = sorted({row["environment"] for row in rows})
     if environment and environment not in environments:

@@ -1,4 +1,4 @@
-"""Tables of one dataset in another: rollouts with their steps, and what stages made of them, reused where it still holds.
+"""Copies tables from one dataset to another: rollouts with their steps, and what stages made from them if it is still valid.
 
 A tree is a function of its task's rollouts, and everything after it is a function of the tree. So a stage's tables are reused if every
 task was taken whole, and the stage was up to date and had the same settings in every source. They are committed under the stage's own
@@ -67,7 +67,7 @@ def reuse_stages(out: Place, store: Store, selections: Sequence[Selection], stal
 
 
 def _stale_rows(stage: Stage, selections: Sequence[Selection]) -> dict[str, Iterator[pa.Table]]:
-    """The rows of the rollouts that are kept; none of a table in an older format, so that nothing deleted stays in it."""
+    """The rows of the kept rollouts; none of a table in an older format, so that nothing deleted remains in it."""
     rows: dict[str, Iterator[pa.Table]] = {}
     for table in stage.commit_order:
         if all(selection.store.has(table) for selection in selections):

@@ -1,6 +1,6 @@
-"""The other direction of the importers: a dataset's trajectories, or its training rows, in the formats of other tools.
+"""Writes a dataset's trajectories, or its training rows, in the formats of other tools: the reverse of the importers.
 
-OUT is a new folder that appears when it is whole, so a killed export leaves nothing half-written.
+OUT is a new folder that appears once it is complete, so a killed export leaves nothing half-written.
 """
 
 import json
@@ -35,7 +35,7 @@ LINE_SEPARATORS = {code: f"\\u{code:04x}" for code in (0x85, 0x2028, 0x2029)}
 
 
 def json_line(row: Any) -> str:
-    """A line of JSON Lines, also for readers that cut lines where Unicode does."""
+    """A line of JSON Lines that is safe for readers that split lines at Unicode's line separators."""
     return json.dumps(row, ensure_ascii=False).translate(LINE_SEPARATORS) + "\n"
 
 
@@ -80,7 +80,7 @@ def _export_verifiers(store: Store, folder: Path) -> Counts:
 
 
 def _export_agenttraj(store: Store, folder: Path) -> Counts:
-    """JSON lists that are written element by element; rollouts come by environment, so few files are open."""
+    """JSON lists that are written element by element; rollouts are ordered by environment, so few files are open."""
     items, count, open_files = agenttraj.Items(), 0, dict[str, TextIO]()
     try:
         for trajectory in read_trajectories(store):
@@ -111,7 +111,7 @@ def _export_trl(store: Store, folder: Path) -> Counts:
 
 
 def _export_credits(store: Store, folder: Path) -> Counts:
-    """A row per credited rollout and method in each file; process rewards only where the first advantage is known."""
+    """Each file has a row per credited rollout and method; process rewards only if the first advantage is known."""
     counts = {"rollouts": 0, "process rewards": 0}
     names = ("process_rewards", "process_rewards_with_observations", "rollouts")
     with ExitStack() as stack:

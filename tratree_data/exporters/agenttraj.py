@@ -14,7 +14,7 @@ UNSAFE = re.compile(r"[^A-Za-z0-9.-]+")
 
 
 class Items:
-    """The numbers of tasks without one, by environment, in the order they come."""
+    """Numbers for tasks without one, by environment, in order of appearance."""
 
     def __init__(self) -> None:
         self.tasks: dict[str, dict[str, int]] = {}
@@ -47,7 +47,7 @@ def render(trajectory: Trajectory, items: Items) -> dict[str, Any]:
 
 
 def answer(thought: str, action: str) -> str:
-    """As AgentGym has it."""
+    """A turn in AgentGym's format."""
     return f"Thought:\n{thought}\n\nAction:\n{action}"
 
 

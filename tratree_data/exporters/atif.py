@@ -34,7 +34,7 @@ def render(trajectory: Trajectory) -> dict[str, Any]:
 
 
 def _chat_steps(trajectory: Trajectory) -> list[dict[str, Any]]:
-    """Messages as steps: results are the observation of the step with their calls. What ATIF cannot say, `extra` keeps."""
+    """Messages as steps: results are the observation of the step with their calls. What ATIF cannot express is in `extra`."""
     steps: list[dict[str, Any]] = []
     acts = iter(range(len(trajectory.steps)))
     for message in trajectory.messages():
@@ -60,7 +60,7 @@ def _calls_of(step: dict[str, Any]) -> list[str]:
 
 
 def _atif_call(call: dict[str, Any], number: int) -> dict[str, Any]:
-    """ATIF takes objects as arguments only; what the model wrote is in `extra`."""
+    """ATIF accepts only objects as arguments; what the model wrote is in `extra`."""
     (said,) = openai_message({"tool_calls": [call]}, decode=True)["tool_calls"]
     arguments = said["function"]["arguments"]
     return {

@@ -1,6 +1,6 @@
 """Step credits for trainers: process rewards as TRL's stepwise supervision has them, and whole rollouts with returns and advantages.
 
-A process-reward row ends before the first step whose advantage is not known, so every label in it is.
+A process-reward row ends before the first step whose advantage is unknown, so all its labels are known.
 """
 
 from collections.abc import Iterator
@@ -32,7 +32,7 @@ def read_credits(store: Store) -> Iterator[tuple[Trajectory, list[Credits]]]:
 
 
 def process_reward(trajectory: Trajectory, credits: Credits, *, observations: bool) -> dict[str, Any] | None:
-    """prompt, completions and labels (the advantage is above 0); None where no advantage is known. With `observations`, each answer is
+    """prompt, completions and labels (the advantage is above 0); None if no advantage is known. With `observations`, each answer is
     followed by what it led to."""
     known = list(takewhile(lambda advantage: advantage is not None, credits["advantages"]))
     if not known:

@@ -1,6 +1,6 @@
 """STS, the Hub's Session Trace Simple Format: a file for each trajectory, a header line and a line for each message.
 
-The Hub's viewer renders the sessions of harnesses that it knows, so ours is one of those; the agent's name is beside it.
+The Hub's viewer renders only sessions of harnesses that it knows, so we name one of those; the agent's name is beside it.
 """
 
 from typing import Any
@@ -37,7 +37,7 @@ def render(trajectory: Trajectory) -> list[dict[str, Any]]:
 
 
 def _chat_message(message: dict[str, Any]) -> dict[str, Any]:
-    """Under the names of STS, where every message has a text; `original` keeps what it cannot say."""
+    """The message in STS, where every message has a text; `original` keeps what STS cannot express."""
     said = {NAMES.get(name, name): value for name, value in openai_message(message).items()} | {"content": message["content"] or ""}
     if message["role"] in INSTRUCTING:
         said["role"] = "system"

@@ -1,4 +1,4 @@
-"""Rollouts with their steps, one after the other, and what every exported trajectory says of itself."""
+"""Rollouts with their steps, one after the other, and the metadata of every exported trajectory."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -27,13 +27,13 @@ class Trajectory:
 
     @property
     def opening(self) -> str:
-        """What goes before the first observation so that a reader knows the task: nothing where the observation says it."""
+        """The text to put before the first observation so that a reader knows the task; empty if the observation contains it."""
         instruction = self.rollout["instruction"]
         return f"{instruction}\n\n" if instruction.strip() and instruction.strip() not in self.steps[0]["observation"] else ""
 
     @property
     def is_chat(self) -> bool:
-        """Whether its messages say more than its texts."""
+        """Whether its messages contain more than its texts."""
         kept = (step[name] for step in self.steps for name in ("input_messages", "output_message"))
         return any(part is not None for part in (*kept, self.rollout["end_messages"], self.rollout["tools"]))
 
@@ -43,9 +43,9 @@ class Trajectory:
         return messages_of_steps(self.rollout["prompt"], self.steps, end)
 
     def asides(self) -> list[int]:
-        """Places of what the agent's program said in the user's name, where a reader could not tell by the words.
+        """Positions of messages that the agent's program wrote in the user's name, if their text does not show it.
 
-        No observation holds it, unless nothing else was said.
+        No observation contains them, unless there was no other message.
         """
         seen = [str(step["observation"]) for step in self.steps] + [str(self.rollout["end_observation"])]
         said: list[list[tuple[int, dict[str, Any]]]] = [[]]
@@ -65,7 +65,7 @@ class Trajectory:
         return rollout_tools(self.rollout["tools"])
 
     def facts(self, opening: str) -> dict[str, Any]:
-        """The trajectory's columns as free metadata, signed, so that our importer reads back exactly what was written."""
+        """The trajectory's columns as free metadata with a hash, so that our importer reads back exactly what was written."""
         facts = {name: self.rollout[name] for name in FACTS if self.rollout[name] not in (None, "")}
         facts |= {"form": "chat", "tools": self.tools} if self.is_chat else {}
         asides = self.asides() if self.is_chat else []

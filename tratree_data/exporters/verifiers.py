@@ -1,4 +1,6 @@
-"""verifiers: `traces.jsonl`, an episode a line with one trace, its nodes a chain; actions are the messages that a model sampled."""
+"""verifiers: `traces.jsonl`, with one episode per line, which has one trace, whose nodes are a chain; actions are the messages that a model
+sampled.
+"""
 
 from typing import Any
 

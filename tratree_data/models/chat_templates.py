@@ -1,9 +1,9 @@
-"""Chat templates: which characters of a conversation the agent wrote, and what a template must keep to for that to be exact.
+"""Chat templates: which characters of a conversation the agent wrote, and what a template must do for that to be exact.
 
-A template's `{% generation %}` markers are taken at their word only after a probe: they must hold all that the agent says and the
-token that ends its turn, nothing of the observations, and earlier turns must read the same when more follow. The mask is made from
-the markers' characters, without the white space at their ends; transformers' own mask runs on to the end of the conversation where a
-tokenizer drops the white space before `{% endgeneration %}`. Without markers, `spans_of_turns` finds the same characters.
+A template's `{% generation %}` markers are trusted only after a probe: they must contain all that the agent says and the token that ends
+its turn, nothing of the observations, and earlier turns must read the same when more follow. The mask is made from the markers' characters,
+without the white space at their ends; transformers' own mask runs on to the end of the conversation where a tokenizer drops the white space
+before `{% endgeneration %}`. Without markers, `spans_of_turns` finds the same characters.
 """
 
 import re
@@ -34,7 +34,7 @@ LLAMA2_TEMPLATE = (
     "{%- else -%}{{ bos_token + '[INST] ' + message['content'] | trim + ' [/INST]' }}{%- endif -%}"
     "{%- endfor -%}"
 )
-"""Llama-2-chat's own format with markers, which TRL has no marked version of: the paper's models speak it."""
+"""Llama-2-chat's own format with markers, which the paper's models use and TRL has no marked version of."""
 TEMPLATES = {"chatml": CHAT_TEMPLATE, "llama2": LLAMA2_TEMPLATE}
 
 PROBE: list[Message] = [
@@ -112,7 +112,7 @@ def render(
 
 
 def template_messages(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """As transformers hands them to a template: without what is None, and reasoning also under the name that GPT-OSS reads."""
+    """Messages as transformers passes them to a template: without None, and with reasoning also under the name that GPT-OSS reads."""
     spoken = [{name: value for name, value in message.items() if value is not None} for message in messages]
     return [{"thinking": said["reasoning_content"], **said} if "reasoning_content" in said else said for said in spoken]
 
@@ -157,12 +157,12 @@ def spans_of_turns(tokenizer: Any, template: str, messages: list[dict[str, Any]]
 
 
 def common_length(left: str, right: str) -> int:
-    """How many characters both begin with."""
+    """The length of the common beginning."""
     return next((i for i, (one, other) in enumerate(zip(left, right, strict=False)) if one != other), min(len(left), len(right)))
 
 
 def end_of_turn(tokenizer: Any, template: str) -> int:
-    """The token with which the agent ends its turn. A template by which training would not be exact is refused."""
+    """The token with which the agent ends its turn. A template with which training would not be exact is refused."""
     name = f"The chat template of {name_of(tokenizer)}"
     if not tokenizer.is_fast:
         raise BadInputError(
@@ -204,7 +204,7 @@ def _end_token(tokenizer: Any, text: str, after: int, spans: Spans) -> int:
 
 
 def supervised_extras(tokenizer: Any, template: str) -> list[str]:
-    """What the agent is made to learn beyond its words: the header of its role, which prompts contain already, or an empty thought."""
+    """What training teaches beyond the agent's words: the header of its role, which prompts already contain, or an empty thought."""
     (text,), (spans,) = render(tokenizer, template, [PROBE])
     prompt = render(tokenizer, template, [PROBE[:1]], to_answer=True)[0][0]
     found = []
@@ -217,7 +217,7 @@ def supervised_extras(tokenizer: Any, template: str) -> list[str]:
 
 
 def spoken_template(tokenizer: Any, template: str) -> str:
-    """The template to save with the trained model: its own where that prompts with the very words of the training, else the training's."""
+    """The template to save with the trained model: its own if that gives the same prompts as in training, else the one used in training."""
     own = tokenizer.chat_template
     if not own or own == template:
         return template
@@ -230,7 +230,7 @@ def spoken_template(tokenizer: Any, template: str) -> str:
 
 
 def agent_mask(encoded: Any, row: int, text: str, spans: Spans) -> list[int]:
-    """1 on every token between the markers, but for white space at either end."""
+    """1 on every token between the markers, except white space at either end."""
     mask = [0] * len(encoded["input_ids"][row])
     for start, end in spans:
         tokens = [encoded.char_to_token(row, place) for place in _edges(encoded, row, text, start, end)]
@@ -247,7 +247,7 @@ def agent_mask(encoded: Any, row: int, text: str, spans: Spans) -> list[int]:
 
 
 def _edges(encoded: Any, row: int, text: str, start: int, end: int) -> list[int]:
-    """The first and the last character of a span that are part of a token; none where all of it is white space or dropped."""
+    """The first and the last character of a span that are part of a token; none if all of it is white space or dropped."""
     places = range(start, end)
     kept = (place for place in places if not text[place].isspace() and encoded.char_to_token(row, place) is not None)
     first = next(kept, None)

@@ -1,4 +1,7 @@
-"""Where a model is: a folder, the Hub's cache, or the Hub. Asked before anything is loaded, so that a wrong name costs a second."""
+"""Where a model is: a folder, the Hub's cache, or the Hub.
+
+Checked before anything is loaded, so that a wrong name is reported within a second.
+"""
 
 import json
 import warnings
@@ -14,7 +17,7 @@ PATIENCE = 10.0
 
 
 def need_model(name: str) -> None:
-    """There must be a model of that name; the Hub is asked once, and not again if it does not answer."""
+    """Refuses a name without a model; the Hub is asked only once, even if it does not answer."""
     folder = Path(name)
     if folder.is_dir():
         _need_files(folder)
@@ -70,7 +73,7 @@ def _ask_the_hub(name: str) -> None:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without transformers' bars and warnings: they are about choices that this package makes, not the reader."""
+    """Hides transformers' progress bars and warnings, which concern choices of this package, not of the user."""
     from transformers.utils import logging
 
     bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()

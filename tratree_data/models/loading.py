@@ -1,4 +1,4 @@
-"""Models and tokenizers from a folder or the Hub (import it inside functions: torch, peft and transformers come with it)."""
+"""Models and tokenizers from a folder or the Hub (import it inside functions, because it imports torch, peft and transformers)."""
 
 import json
 from collections.abc import Mapping
@@ -25,10 +25,10 @@ def load_tokenizer(model: str) -> Any:
 
 
 def longest_row(model: str, requested: int) -> int:
-    """How many tokens a row may have: what was asked for, or the model's positions if it has fewer."""
+    """Maximum tokens per row: the requested number, or the model's positions if it has fewer."""
     try:
         config = AutoConfig.from_pretrained(adapter_base(model) or model).get_text_config()
-    except (OSError, ValueError):  # load_model says what is wrong with it
+    except (OSError, ValueError):  # load_model reports what is wrong with it
         return requested
     positions = getattr(config, "max_position_embeddings", None)
     return min(requested, positions) if isinstance(positions, int) and positions > 0 else requested
@@ -58,7 +58,7 @@ def load_model(
 
 
 def computes_in_bf16(asked: bool | None) -> bool:
-    """Where nothing was asked for, if the GPU can."""
+    """By default, if the GPU can."""
     return bool(asked) if asked is not None else torch.cuda.is_available() and torch.cuda.is_bf16_supported()
 
 

@@ -1,7 +1,7 @@
 """What a chat template can express of tool calls, found by writing small conversations; rows that need more are refused with the reason.
 
-Templates differ: some ignore tools, some allow one call per turn, some only ids of a certain form. A template that leaves out a
-call would train on a conversation that never was.
+Templates differ: some ignore tools, some allow one call per turn, some only ids of a certain form. A template that leaves out a call would
+train on a conversation that never took place.
 """
 
 from collections import Counter
@@ -27,7 +27,7 @@ TOOL = {
 
 
 def calls_of(*depths: str) -> dict[str, Any]:
-    """A turn of the agent with one call for each depth; ids as the strictest templates want them."""
+    """A turn of the agent with one call for each depth; the ids satisfy the strictest templates."""
     functions = [{"name": "probe_tool", "arguments": {"depth": depth}} for depth in depths]
     calls = [{"id": f"abcdefgh{i}", "type": "function", "function": function} for i, function in enumerate(functions)]
     return {"role": "assistant", "content": "", "tool_calls": calls}
@@ -86,7 +86,7 @@ def _without(text: str, spans: Sequence[tuple[int, int]]) -> str:
 
 
 def reason_of(error: BadInputError) -> str:
-    """The template's own words, without ours around them."""
+    """The template's own error message."""
     return str(error).partition("\n")[0].partition("turns: ")[2].rstrip(".") or str(error).partition("\n")[0].rstrip(".")
 
 

@@ -1,7 +1,7 @@
 """The tool calls in what a model wrote, in the formats of current families, as a message in OpenAI's form.
 
-A tokenizer that says how its answers are parsed (`response_schema`) is believed; else the marks of Hermes and Qwen, Llama 3 and Mistral
-are looked for. Text that looks like a call but cannot be parsed stays text, and the turn counts as one without a call.
+If a tokenizer says how its answers are parsed (`response_schema`), that is used; else the marks of Hermes and Qwen, Llama 3 and
+Mistral are looked for. Text that looks like a call but cannot be parsed stays text, and the turn counts as one without a call.
 """
 
 import json
@@ -33,7 +33,7 @@ def need_tools(tokenizer: Any, template: str, model: str) -> None:
 
 
 def parse_message(text: str, tokenizer: Any = None) -> dict[str, Any]:
-    """{"content", "reasoning_content"?, "tool_calls"?} of an answer, special tokens included but for the one that ends it."""
+    """{"content", "reasoning_content"?, "tool_calls"?} of an answer, given with all special tokens except the one that ends it."""
     if getattr(tokenizer, "response_schema", None):
         parsed = tokenizer.parse_response(text)
         message = {key: parsed[key] for key in ("content", "tool_calls") if parsed.get(key)}

@@ -1,4 +1,4 @@
-"""Pairs of kind `anchor`: one state of the graph, reached with different histories, and answered with actions that scored differently.
+"""Pairs of kind `anchor`: one state of the graph, reached with different histories, and followed by actions that scored differently.
 
 Which steps are in one state is read from the tables of `states`. A tree has no such pairs, because its states hold the whole history. The
 prompt of both sides is the history of the chosen one, so what the better rollout did is in its own context, and the worse answer is what

@@ -173,7 +173,7 @@ def demonstrate_trees(
 
 
 def successes(arrays: TreeArrays, rollouts: pa.Table) -> Flags:
-    """By the environment's word, or a full score where it gave none."""
+    """Success as the environment reported it, or a full score if it reported none."""
     word = as_array(rollouts["success"])
     given: Flags = word.fill_null(False).to_numpy(zero_copy_only=False)
     return np.where(word.is_valid().to_numpy(zero_copy_only=False), given, arrays.score == 1)

@@ -64,7 +64,7 @@ def by_priority(candidates: Candidates) -> Ints:
 
 
 def margin_z(candidates: Candidates) -> Floats:
-    """How many standard errors the margin is wide, with the noise of both sides; NaN where each side is one whole rollout.
+    """The margin in standard errors, with the noise of both sides; NaN if each side is one whole rollout.
 
     One failure and one success join each side's scores, so that 1 of 1 against 0 of 1 is not certain; for scores of 0 and 1 this is the
     posterior Beta(1 + successes, 1 + failures). The z-score is negative where the few rollouts of the better side prove nothing.

@@ -115,7 +115,7 @@ def strike(why: npt.NDArray[np.str_], reason: str, find: Callable[[Ints], Flags]
 
 
 def say_the_same(arrays: TreeArrays, texts: Texts, candidates: Candidates) -> Flags:
-    """Candidates whose sides are the same words with other scores: chance decided, and nothing can be preferred."""
+    """Candidates whose sides are the same words with other scores: chance decided, so neither can be preferred."""
     same = np.zeros(len(candidates), dtype=bool)
     rows = np.flatnonzero(~np.isin(candidates.kind, NODE_KINDS))
     _, chosen, rejected = render(arrays, texts, candidates.take(rows))
@@ -125,7 +125,7 @@ def say_the_same(arrays: TreeArrays, texts: Texts, candidates: Candidates) -> Fl
 
 
 def find_repeats(chunk: PairChunk, texts: Texts, candidates: Candidates) -> Flags:
-    """Candidates that say what an earlier one of their task and kind says.
+    """Candidates whose texts equal those of an earlier one of their task and kind.
 
     Pairs at different nodes have different prompts, and pairs at one node different actions, unless an action appears twice in its state.
     So most candidates need no look at their texts.

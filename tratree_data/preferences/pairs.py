@@ -172,5 +172,5 @@ def pair_table(chunk: PairChunk, pairs: Candidates, messages: dict[str, pa.Array
 
 
 def task_columns(rollouts: pa.Table, rows: Ints) -> dict[str, pa.Array]:
-    """What each row says of its task."""
+    """The columns that name each row's task."""
     return {name: as_array(rollouts[name].take(pa.array(rows))) for name in ("tree_id", "environment", "task_id", "split")}

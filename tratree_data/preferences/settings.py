@@ -22,7 +22,7 @@ class PairSettings(Settings):
     siblings: Annotated[Literal["adjacent", "all"], Setting("Which pairs of kind siblings: adjacent (neighbours by value), or all.")] = (
         "adjacent"
     )
-    anchor_history: Annotated[str, Setting("History of the states (0, 1, …) whose steps pairs of kind anchor compare.")] = "0"
+    anchor_history: Annotated[str, Setting("For pairs of kind anchor: history of the states (0, 1, …) to compare steps in.")] = "0"
     min_margin: Annotated[float, Setting("Minimum difference of scores.", minimum=0, maximum=1)] = 0.0
     min_visits: Annotated[int, Setting("Scored rollouts that each side needs.", minimum=1)] = 1
     separated_only: Annotated[bool, Setting("Keep only pairs whose sides' 95 % intervals do not overlap.")] = False

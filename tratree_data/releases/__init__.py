@@ -1,1 +1,1 @@
-"""Tables → versioned releases, in a folder or on the Hub; opening, editing and checking them before they leave the house."""
+"""Tables → versioned releases, in a folder, a bucket or on the Hub: redacted, compared with the previous version, and described."""

@@ -1,4 +1,4 @@
-"""What only the publisher of a dataset knows: whom to credit, its language, and statements about it in their own words."""
+"""What only the publisher of a dataset knows: whom to credit, its language, and statements about it."""
 
 import tomllib
 from collections.abc import Callable
@@ -16,7 +16,7 @@ STATEMENTS = (
     "dataBiases", "dataCollection", "dataLimitations", "dataReleaseMaintenancePlan", "dataSocialImpact", "dataUseCases",
     "personalSensitiveInformation",
 )  # fmt: skip
-"""Properties of Croissant's RAI vocabulary that are said in words."""
+"""Properties of Croissant's RAI vocabulary whose values are text."""
 KNOWN = {"summary": str, "authors": list, "published": date, "doi": str, "language": list, "environments": dict, "statements": dict}
 
 
@@ -28,13 +28,13 @@ class About:
     doi: str = ""
     language: tuple[str, ...] = ()
     environments: dict[str, str] = field(default_factory=dict)
-    """A sentence on each environment, by its name."""
+    """A sentence about each environment, by its name."""
     statements: dict[str, str] = field(default_factory=dict)
     """By their names in STATEMENTS."""
 
 
 def read_about(settings: PublishSettings, redact: Callable[[Any, str], Any]) -> About:
-    """The file of `--about`, with `--language` beside it; what we know of our own environments fills in."""
+    """The file of `--about`, with `--language` and what we know about our own environments."""
     said = redact(_parse(settings.about), "about") if settings.about else {}
     ours = tomllib.loads(read_text("publish", "environments.toml"))
     return About(

@@ -1,7 +1,6 @@
-"""A release's tables by several workers, on this machine or under Ray: the shards that one process makes, byte for byte.
-
-Each worker looks through some files for secrets, which the driver numbers; then each writes whole tables, sorted on its own disk. Machines
-share nothing but the dataset: what a worker of another machine made waits there until the driver has fetched it.
+"""A release's tables by several workers, on this machine or under Ray: the same shards, byte for byte, that one process makes. Each worker
+searches some files for secrets, which the driver numbers; then each writes whole tables, sorted on its own disk. Machines share nothing but
+the dataset: what a worker on another machine made stays there until the driver has fetched it.
 """
 
 import shutil
@@ -59,7 +58,7 @@ def _open_once(dataset: Dataset) -> Store:
 
 @dataclass(frozen=True)
 class Looking:
-    """Work: some files to look through for secrets."""
+    """Work: some files to search for secrets."""
 
     dataset: Dataset
     table: str
@@ -93,7 +92,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Workers:
-    """How many, and where."""
+    """How many workers, and where."""
 
     engine: Engine = "local"
     count: int | None = None
@@ -117,7 +116,7 @@ def number_by_workers(store: Store, redactor: Redactor, workers: Workers) -> Non
 def write_by_workers(
     store: Store, redactor: Redactor, folder: Path, splits: Mapping[str, str], shard_bytes: int, workers: Workers
 ) -> dict[str, list[Shard]]:
-    """What `write_tables` does, table by table; the largest first, because the last one to end decides."""
+    """What `write_tables` does, table by table; the largest first, because the last one to finish determines the time."""
     tables = [table for table in published_tables() if store.has(table)]
     with _waiting_place(store, folder, workers) as target:
         rest = (splits, shard_bytes, redactor.rules, redactor.names, redactor.numbers, redactor.clean, target)

@@ -1,4 +1,4 @@
-"""The card of a release: README.md, generated from the released data, so that nothing in it can be stale or leak what was redacted."""
+"""The card of a release: README.md, generated from the released data, so that nothing in it is out of date or reveals what was redacted."""
 
 import json
 from collections.abc import Iterator
@@ -85,7 +85,7 @@ def write_card(folder: Path, title: str, license: str, report: dict[str, Any], p
 
 
 def _facts(store: Store, manifest: Manifest, about: About) -> dict[str, Any]:
-    """Everything that the template shows, as numbers and finished Markdown."""
+    """The values for the template, as numbers and finished Markdown."""
     quality = query(store, "quality").to_pylist()[0] if store.has("nodes") else None
     acted, written = actors(store)
     return {
@@ -183,7 +183,7 @@ def _origins(settings: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
 
 
 def _settings(settings: dict[str, Any]) -> str:
-    """The settings that were given, without those of the last import only; a stage that made a dataset from others names those."""
+    """The stage's settings, except those of an import, of which only the last would be shown; a stage that combined datasets names them."""
     recorded = {name: value for name, value in settings.items() if value not in (None, "", [], {}) and name not in LAST_IMPORT}
     if "from" in recorded:
         recorded["from"] = ", ".join(origin["name"] for origin in recorded["from"])
@@ -201,7 +201,7 @@ def _histogram(store: Store) -> str:
 
 
 def _ends(store: Store) -> str:
-    """Nothing where no log says why its rollouts ended."""
+    """Nothing if no log says why its rollouts ended."""
     rows = ask(store, "card_ends")
     return "" if {row["end_reason"] for row in rows} == {"unknown"} else _table_of(rows)
 
@@ -228,7 +228,7 @@ def _forms(store: Store) -> str:
 
 
 def _questions(store: Store) -> list[dict[str, str]]:
-    """The first three to which these tables have an answer, each with it."""
+    """The first three questions that these tables can answer, with the answers."""
     shown: list[dict[str, str]] = []
     for name, tables in QUESTIONS.items():
         if len(shown) < SHOWN_QUESTIONS and all(store.has(table) and store.count(table) for table in tables):

@@ -19,7 +19,7 @@ from tratree_data.system.plain_text import NEWLINE_MARK
 from tratree_data.trees import stats
 
 VIEWER_BYTES = 1_000_000
-"""What the Hub's viewer shows of the first rows at most; longer cells are cut there."""
+"""Most characters that the Hub's viewer shows of a cell; it cuts longer ones."""
 NAMES_SHOWN = 5
 LONGEST_TEXT, LONGEST_ACTION, LONGEST_PROMPT = 600, 300, 2_000
 STEPS_SHOWN = 8
@@ -60,14 +60,12 @@ def _names(names: list[str], actor: str) -> str:
 
 
 def judges(store: Store) -> str:
-    """Whose word the scores are."""
+    """Where the scores come from."""
     given = ask(store, "card_judges") if store.has("rollout_scores") else []
     sources = ", ".join(f"{row['source']} ({counted(row['rollouts'], 'rollouts')})" for row in given)
     own = store.sql("SELECT count(*) AS n FROM rollouts WHERE score IS NOT NULL")["n"][0].as_py()
     words = [f"Scores were given afterwards by {sources}"] if given else []
-    words += (
-        ["Other scores are the environment's own word" if given else "A score is the environment's own word"] if own or not given else []
-    )
+    words += [f"{'Other scores' if given else 'Scores'} come from the environment or log"] if own or not given else []
     return "; ".join([*words, "a mean over few rollouts is uncertain"])
 
 
@@ -77,7 +75,7 @@ def imported(store: Store) -> str:
 
 
 def environments(store: Store, about: About) -> list[dict[str, str]]:
-    """Each environment with its version, a sentence on it, and the instructions that agents got there."""
+    """Each environment with its version, a sentence about it, and the instructions that agents got there."""
     return [
         {
             "name": row["environment"],
@@ -117,7 +115,7 @@ def _one_line(text: str) -> str:
 
 
 def training_rows(store: Store) -> dict[str, Any]:
-    """Which rows plain TRL trains on correctly: pairs that consist of answers only, and demonstrations that each count once."""
+    """Which rows plain TRL trains on correctly: pairs whose sides are single answers, and demonstrations that each count once."""
     rows: dict[str, Any] = {"pairs": {}, "demonstrations": []}
     if store.has("pairs"):
         counted = store.sql("SELECT kind, count(*) AS rows FROM pairs GROUP BY kind ORDER BY kind").to_pylist()
@@ -139,7 +137,7 @@ def limits(store: Store, manifest: Manifest) -> list[str]:
 
 
 def beyond_the_viewer(store: Store, manifest: Manifest) -> Iterator[str]:
-    """What the Hub's viewer cannot show whole; where shards say how long their rows are at most, most tables need not be read."""
+    """What the Hub's viewer cannot show completely. Tables whose shards record how long their rows are need not be read."""
     for name in manifest.tables:
         if any(shard.longest_row is None or shard.longest_row > VIEWER_BYTES for shard in manifest.shards(name)):
             long = f"SELECT count(*) AS n FROM {name} AS t WHERE strlen(to_json(t)::VARCHAR) > $most"
@@ -153,7 +151,7 @@ def beyond_the_viewer(store: Store, manifest: Manifest) -> Iterator[str]:
 
 
 def leaks(report: Mapping[str, Any], splits: Mapping[str, str]) -> str:
-    """Nothing where there is one split only, and so nothing that could leak."""
+    """Nothing if there is only one split, and so no leak."""
     if len(set(splits.values())) < 2:
         return ""
     counts = {"task": 0, "instruction": 0, "near": 0}
@@ -175,7 +173,7 @@ def redacted(report: Mapping[str, Any]) -> str:
 
 
 def citation(title: str, version: str, address: str, about: About) -> str:
-    """BibTeX of this version, with gaps that only the publisher can fill named as such."""
+    """BibTeX of this version, with placeholders for what only the publisher knows."""
     name = bibtex_words(title.replace("/", ""))
     authors = " and ".join(map(bibtex_words, about.authors))
     lines = {

@@ -18,7 +18,7 @@ from tratree_data.store.schemas import released_schema, storage_type, table_sche
 CROISSANT = "croissant.json"
 REPOSITORY = "repository"
 NO_HASH = "https://github.com/mlcommons/croissant/issues/80"
-"""What Croissant files of Git repositories give as the hash, which Croissant demands and Git has none of."""
+"""The placeholder that Croissant files use for the hash of a Git repository: Croissant requires one, and Git has none."""
 CONTEXT = {
     "@language": "en",
     "@vocab": "https://schema.org/",
@@ -117,7 +117,7 @@ def _description(facts: Mapping[str, Any]) -> str:
 
 
 def _responsible(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The eight properties that NeurIPS requires, and those that the release knows beside them."""
+    """The eight properties that NeurIPS requires, and others that follow from the release."""
     about: About = facts["about"]
     overview = facts["overview"]
     places = [f"{place['name']}: {place['text']}" if place["text"] else place["name"] for place in facts["environments"]]

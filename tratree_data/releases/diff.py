@@ -1,7 +1,7 @@
-"""A release against the one before: which rows changed, and which of its shards stay.
+"""Compares a release with the previous one: which rows changed, and which shards stay.
 
-A shard stays when each of its rows is still there, unchanged and in the same split. All other rows go into new shards, so a dataset
-that grew adds files, and readers of the old version download only those. Before small shards become many, they are rewritten as one.
+A shard stays if each of its rows is still there, unchanged and in the same split. All other rows go into new shards, so a dataset
+that grew adds files, and readers of the old version download only those. When there are too many small shards, they are rewritten as one.
 """
 
 import os
@@ -56,12 +56,12 @@ class Files:
 
 @dataclass(frozen=True)
 class Rows:
-    """Which rows may have changed: those for which `condition` holds, and none of the old release's shards at `untouched`."""
+    """Which rows may have changed: those that match `condition`, and none in the old release's shards at `untouched`."""
 
     untouched: Set[str]
     condition: str
     bring: Callable[[Sequence[Shard]], None]
-    """Makes sure that shards of the old release are in its folder, and whole."""
+    """Makes sure that shards of the old release are in its folder, and intact."""
     ordered: Callable[[str, str], Iterator[pa.RecordBatch]]
     """(table, its rows as SQL) → the rows in the order of a release."""
 
@@ -83,7 +83,7 @@ def keep_shards(
 ) -> tuple[list[Shard], list[Shard]]:
     """After `compare_rows`: (the table's shards, those of them that are the old release's, and are not put into the new one here).
 
-    Rows that no such shard holds are written into shards of their own. Where nothing changed all shards stay, so that the same dataset
+    Rows that no such shard holds are written into shards of their own. If nothing changed, all shards stay, so that the same dataset
     remains the same release.
     """
     whole = rows.untouched | {path for (path,) in connection.execute(read_text("publish/queries", "kept_shards.sql")).fetchall()}
@@ -118,14 +118,14 @@ def _is_current(table: str, path: Path) -> bool:
 
 
 def _keyed_rows(table: str, path: Path) -> str:
-    """Where an older format had another key, its rows are nobody's, and count as removed."""
+    """If an older format had another key, its rows match none, and count as removed."""
     there = set(pq.read_schema(path).names)
     keys = ", ".join(f"t.{key}::VARCHAR" if key in there else "NULL" for key in table_schema(table).primary_key)
     return f"SELECT [{keys}], $split, hash(t), $path FROM read_parquet({quote(str(path))}) AS t"
 
 
 def _without_too_many_small(kept: list[Shard], shard_bytes: int) -> list[Shard]:
-    """A dataset that grows a thousand times must not end as a thousand files."""
+    """Decides which small shards to combine: a dataset that grows a thousand times must not end as a thousand files."""
     small = [shard for shard in kept if shard.bytes < shard_bytes // 4]
     crowded = {split for split, count in Counter(shard.split for shard in small).items() if count >= SMALL_SHARDS}
     return [shard for shard in kept if shard not in small or shard.split not in crowded]
@@ -160,7 +160,7 @@ def shard_number(shard: Shard) -> int:
 
 
 def link(source: Path, target: Path) -> None:
-    """One file takes the other's place at once, as a hard link to the file itself, or as a copy where links are not to be had."""
+    """One file takes the other's place at once, as a hard link to the file itself, or as a copy if links are impossible."""
     if target.exists() and target.samefile(source):
         return
     target.parent.mkdir(parents=True, exist_ok=True)

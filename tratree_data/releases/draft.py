@@ -41,7 +41,7 @@ OWN_TO_PER_VERSION = {MANIFEST, CHECKSUMS, CHANGES}
 
 @dataclass
 class Draft:
-    """A release while it is made."""
+    """A release in preparation."""
 
     store: Store
     folder: Path
@@ -52,14 +52,14 @@ class Draft:
     split_names: dict[str, str]
     """The name on the Hub of each split of the dataset."""
     splits: dict[str, str]
-    """The same of each split of the release, whose names hold no secrets."""
+    """The same for the splits of the release, whose names contain no secrets."""
     lineage: dict[str, Any]
     findings: list[Finding]
     leaks: list[Leak]
     about: About
     diff: Diff | None = None
     kept: list[Shard] = field(default_factory=list)
-    """Shards of the version before."""
+    """Shards of the previous version."""
     elsewhere: dict[str, str] = field(default_factory=dict)
     """The addresses of those that are not in the folder, and `filesystem` reads them if they are on the Hub."""
     filesystem: Any = None
@@ -77,7 +77,7 @@ class Draft:
 
 
 def write_data(store: Store, folder: Path, settings: PublishSettings, *, title: str, place: str, grown: Grown | None = None) -> Draft:
-    """Everything that does not depend on the version's number; of a dataset that has grown, the rows of the trees that changed."""
+    """Makes everything that does not depend on the version's number; of a dataset that has grown, only the rows of changed trees."""
     redactor = Redactor()
     changed = grown.rows if grown else store
     workers = None if grown or is_alone(settings.engine, settings.workers) else Workers(settings.engine, settings.workers)
@@ -119,7 +119,7 @@ def _redact_leak(leak: Leak, redactor: Redactor) -> Leak:
 
 
 def write_texts(draft: Draft, version: str) -> None:
-    """Card, lineage, reports and checksums, for the number that the release gets."""
+    """Writes card, lineage, reports and checksums for the release's number."""
     (draft.folder / "reports").mkdir(exist_ok=True)
     report = {
         "warning": WARNING,
@@ -143,7 +143,7 @@ def open_draft(draft: Draft) -> Store:
 
 
 def different_files(before: Path, now: Path) -> list[str]:
-    """Where two releases differ; the numbers by which a store counts its own versions say nothing about its content."""
+    """Compares two releases without the store's own version numbers, which say nothing about the content."""
     old, new = _checksums(before), _checksums(now)
     names = {name for name in set(old) | set(new) if old.get(name) != new.get(name)}
     return sorted(names | ({MANIFEST} if _content(before) != _content(now) else set()))
@@ -163,7 +163,7 @@ def _content(folder: Path) -> Any:
 
 
 def _copy_texts(store: Store, folder: Path, redactor: Redactor) -> None:
-    """The meaning of every column, the named queries and the recipe travel with the data."""
+    """Adds the meaning of every column, the named queries and the recipe to the data."""
     for source in ("schemas", "sql", "sql/views", "sql/checks"):
         (folder / source).mkdir(parents=True, exist_ok=True)
         for name in file_names(source, ".sql"):

@@ -1,4 +1,4 @@
-"""Secrets before they have numbers, as one worker finds them in some files, or all workers together."""
+"""Secrets without numbers, as one worker finds them in some files, or all workers together."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Secrets:
-    """What there is to number: where each secret of a scope comes first, and the highest numbers that placeholders of before have."""
+    """What there is to number: where each secret of a scope first appears, and the highest numbers of earlier placeholders."""
 
     first: dict[tuple[str, str, str], tuple[int, str, int, int]] = field(default_factory=dict)
     """(scope, kind, secret) → (attempt, rollout_id, step, place in the row)."""

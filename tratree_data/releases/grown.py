@@ -1,8 +1,8 @@
-"""A release of a dataset that has grown: only the rows of trees that changed are read, redacted and compared; other shards stay unread.
+"""A release of a dataset that has grown: only the rows of changed trees are read, redacted and compared; other shards are not read.
 
-It is the release that publish would make of every row, byte for byte. That takes that the version before was made from earlier versions
-of these very tables, by this code with these rules: `lineage.json` has a hash of all that (`made_from`), whose ids of commits nobody else
-knows. Wherever something concerns all rows, publish looks at all rows.
+The result is the same, byte for byte, as if publish read every row. This requires that the previous version was made from earlier versions
+of the same tables, by the same code with the same rules: `lineage.json` has a hash of all that (`made_from`), which includes secret ids of
+commits. If something concerns all rows, publish reads all rows.
 """
 
 import hashlib
@@ -38,19 +38,19 @@ OF_TASKS = "task_id"
 
 @dataclass(frozen=True)
 class Grown:
-    """What changed since a version: the trees' rows in a dataset of their own, and what was found in the others."""
+    """What changed since a version: the changed trees' rows in a dataset of their own, and what redaction found in the others."""
 
     trees: Sequence[str]
     rows: Store
     changed: pa.Table
-    """tree_id, rollout_id of every rollout that such a tree has or had."""
+    """tree_id and rollout_id of every rollout that a changed tree has or had."""
     replaced: pa.Table
-    """Those of trees that the version before has too, so that its shards may hold rows of them."""
+    """The changed trees that the previous version also has, so that its shards may hold rows of them."""
     findings: Sequence[Finding]
 
 
 def made_from(store: Store) -> str:
-    """What a release is made from, for us to know it again; it says nothing to others, who do not know the ids of commits."""
+    """Identifies what a release is made from; it reveals nothing to others, who do not know the ids of commits."""
     commits = {
         table: (source.version, source.lineage.commit if source.lineage else "")
         for table, source in sorted(store.sources.items())
@@ -60,7 +60,7 @@ def made_from(store: Store) -> str:
 
 
 def find_growth(store: Store, manifest: Manifest, release: Path, scratch: Path, *, linked: bool) -> Grown | None:
-    """None where the version cannot be known to come from this dataset, or where all rows have to be looked at."""
+    """None if the version may not come from this dataset, or if all rows must be read."""
     tables = [table for table in published_tables() if store.has(table)]
     report = _read_report(release)
     if not manifest.made_from or set(manifest.tables) != set(tables) or report is None:
@@ -103,7 +103,7 @@ def _rollouts_of(rollouts: pa.Table, trees: Sequence[str]) -> pa.Table:
 
 
 def _read_report(release: Path) -> list[Finding] | None:
-    """What was found when the version was made; None where its report is gone or says something else."""
+    """What was found when the version was made; None if its report is missing or differs."""
     try:
         content = json.loads((release / REPORT).read_text(encoding="utf-8"))
         need_shape(content, {"redacted": [FINDING]}, REPORT)
@@ -113,7 +113,7 @@ def _read_report(release: Path) -> list[Finding] | None:
 
 
 def _shared_names_stay(before: Store, store: Store) -> bool:
-    """Whether what names things across tasks, which is numbered over all rollouts, has the placeholders of before."""
+    """Whether names that are shared by tasks, which are numbered over all rollouts, keep their placeholders."""
     names = []
     for one in (before, store):
         redactor = Redactor()
@@ -139,7 +139,7 @@ def _rows_of(store: Store, before: Store | None, tables: Sequence[str], changed:
 
 
 def _read(table: str, files: Sequence[str], keys: pa.Array) -> Iterator[pa.Table]:
-    """Only the row groups that have such rows are read."""
+    """Reads only the row groups that have such rows."""
     if not len(keys):
         return
     key, names = key_of(table), arrow_schema(table).names
@@ -166,7 +166,7 @@ def _findings(before: Store, tables: Sequence[str], rollouts: pa.Table, folder: 
 def _without(report: Sequence[Finding], tables: Sequence[str], gone: Sequence[Finding]) -> tuple[list[Finding], list[Finding]] | None:
     """The findings in the tables less those in rows that changed: (as they are, those whose example is in such a row).
 
-    None where that does not add up.
+    None if that does not add up.
     """
     less = {_place(finding): finding for finding in gone}
     left: list[Finding] = []
@@ -183,7 +183,7 @@ def _without(report: Sequence[Finding], tables: Sequence[str], gone: Sequence[Fi
 
 
 def _with_examples(unknown: Sequence[Finding], store: Store, changed: pa.Table) -> list[Finding]:
-    """With the first example in rows that did not change: one column is looked through again."""
+    """Finds the first example in unchanged rows, by searching one column again."""
     found: list[Finding] = []
     for table, column in sorted({(finding.table, finding.column) for finding in unknown}):
         redactor, key = Redactor(), key_of(table)

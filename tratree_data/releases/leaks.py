@@ -1,4 +1,4 @@
-"""Leaks between the splits of a dataset: what someone evaluates on must not be what someone trained on.
+"""Leaks between the splits of a dataset: nobody should train on what they evaluate on.
 
 Three kinds, from worst to mildest: one task in two splits, one instruction in two splits, and instructions of two splits that share
 nearly all their words.

@@ -1,4 +1,4 @@
-"""Texts that strangers wrote, inside Markdown: shown as they are, never as markup.
+"""Untrusted texts inside Markdown: shown as they are, never as markup.
 
 Every character with a meaning in Markdown or HTML becomes its HTML entity, which Markdown shows and never interprets.
 """
@@ -12,7 +12,7 @@ INVISIBLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\
 MEANINGFUL = re.compile(r"[!#$&*<>@\[\\\]^`{|}~]|(?<!\w)_|_(?!\w)|:(?=/)|(?<=www)\.", re.IGNORECASE)
 LONGEST = 120
 COLUMNS = 110
-"""What a box shows without scrolling."""
+"""Lines that a box shows without scrolling."""
 
 
 def plain(value: object, longest: int = LONGEST) -> str:
@@ -23,19 +23,19 @@ def plain(value: object, longest: int = LONGEST) -> str:
 
 
 def preformatted(text: str, longest: int) -> str:
-    """Lines as they are, in a box: HTML, because a fence of Markdown shows entities as they are written."""
+    """Lines in a box, written as HTML, because a Markdown code block would show entities undecoded."""
     cut = text if len(text) <= longest else f"{text[: longest - 1]}…"
     lines = [part for line in cut.split("\n") for part in wrap(INVISIBLE.sub("", line), COLUMNS, drop_whitespace=False) or [" "]]
     return "<pre>\n" + "\n".join(map(_line, lines)) + "\n</pre>"
 
 
 def _line(text: str) -> str:
-    """Also safe where Markdown looks at how a line begins."""
+    """Also safe at the beginning of a line, where Markdown has more markup."""
     return re.sub(r"^[-+=]", lambda match: f"&#{ord(match[0])};", MEANINGFUL.sub(lambda match: f"&#{ord(match[0])};", text))
 
 
 def cell(value: object, longest: int = LONGEST) -> str:
-    """A value in a table, as a reader wants it."""
+    """A value in a table."""
     if value is None or value == "":
         return "–"
     if isinstance(value, bool):

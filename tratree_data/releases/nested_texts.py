@@ -21,7 +21,7 @@ def holds_text(kind: pa.DataType) -> bool:
 
 
 def are_identifiers(texts: pa.Array | pa.ChunkedArray) -> bool:
-    """Whether all are of our own making (ids.py): sixteen hexadecimal digits, in which no rule finds anything."""
+    """Whether all are our own ids (ids.py): sixteen hexadecimal digits, in which no rule finds anything."""
     for some in texts.chunks if isinstance(texts, pa.ChunkedArray) else [texts]:
         if some.null_count or pc.min_max(pc.binary_length(some)).as_py() != {"min": ID_BYTES, "max": ID_BYTES}:
             return False

@@ -1,4 +1,4 @@
-"""A table's rows in a reader's order: by split, then by tree, within bounded memory.
+"""A table's rows in the order of a release: by split, then by tree, within bounded memory.
 
 Rows stream once through DuckDB, which finds their place, a number, into chunks of consecutive places; a chunk fits in memory and is
 sorted there, by Polars, which moves references to texts and not the texts. A table that fits in one chunk never touches the disk.
@@ -89,7 +89,7 @@ def ordered_batches(connection: duckdb.DuckDBPyConnection, scan: str, table: str
 
 
 def _all_placed(batches: Iterable[pa.RecordBatch], total: int, table: str) -> Iterator[pa.RecordBatch]:
-    """The batches; refused at their end if rows are missing, which a join leaves out without a word."""
+    """The batches, with an error at their end if rows are missing, which a join leaves out silently."""
     placed = 0
     for batch in batches:
         placed += batch.num_rows
@@ -102,7 +102,7 @@ def _all_placed(batches: Iterable[pa.RecordBatch], total: int, table: str) -> It
 
 
 def _placed_rows(scan: str, table: str) -> str:
-    """`release_place` counts splits before the point, and trees or rollouts behind it."""
+    """`release_place` counts splits before the decimal point, and trees or rollouts after it."""
     columns = arrow_schema(table).names
     if "split" in columns:
         split, placed = "s", "JOIN splits AS s ON s.split = t.split JOIN places_of_trees AS p USING (tree_id)"
@@ -116,7 +116,7 @@ def _placed_rows(scan: str, table: str) -> str:
 
 
 def _keys(table: str) -> list[str]:
-    """The place, and what distinguishes rows that share one: where no tree is named, the place is the rollout's."""
+    """The place, and what distinguishes rows that share one; if no tree is named, the place is the rollout's."""
     keys = table_schema(table).primary_key
     if "tree_id" not in arrow_schema(table).names:
         keys = tuple(key for key in keys if key != "rollout_id")

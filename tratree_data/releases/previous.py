@@ -1,4 +1,4 @@
-"""The version before: which of its shards the next one takes over, and what changed since, which decides which number is honest."""
+"""The previous version: which of its shards the next one reuses, and what changed since, which decides the smallest honest number."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from tratree_data.store.reader import Store
 
 @dataclass(frozen=True)
 class Previous:
-    """A published version; `folder` holds its texts, and those of its shards that were brought."""
+    """A published version; `folder` holds its texts, and those of its shards that were fetched."""
 
     place: Target
     version: str
@@ -44,7 +44,7 @@ class Previous:
         return self.place.open(self.version, self.manifest)
 
     def need_there(self, shards: Sequence[Shard]) -> None:
-        """What is not read must be there and as large as it was."""
+        """Checks that files that are not read exist and have the right size."""
         trouble = self.place.trouble(self.version, shards)
         if trouble is not None:
             raise _not_whole(trouble[0], self.version, trouble[1])
@@ -63,9 +63,9 @@ def _not_whole(path: object, version: str, trouble: str) -> BadInputError:
 
 
 def take_over(draft: Draft, previous: Previous, version: str, shard_bytes: int, grown: Grown | None) -> bool:
-    """Keeps the shards of the version before whose rows are all still there, and refuses a number that contradicts what changed.
+    """Keeps the previous version's shards whose rows all still exist, and refuses a number that contradicts what changed.
 
-    True if nothing changed at all.
+    Returns True if nothing changed at all.
     """
     before, old, since = previous.folder, previous.manifest, previous.version
     diff = Diff(since, schema=compare_schemas(before, old.tables, draft.shards, linked=previous.place.linked))
@@ -107,11 +107,11 @@ def _ordered(connection: duckdb.DuckDBPyConnection, spill: Path, table: str, row
 
 
 def _place_kept(draft: Draft, previous: Previous) -> None:
-    """Shards of the version before are linked where they are on this disk; from elsewhere, only what the card asks for is read."""
+    """Shards of the previous version are linked if they are on this disk; of others, only what the card needs is read."""
     for shard in draft.kept:
         if (previous.folder / shard.path).is_file():
             if (draft.folder / shard.path).is_file():
-                previous.need_whole(shard)  # or a corrupt file would take the place of a good one
+                previous.need_whole(shard)  # else a corrupt file could replace a good one
             link(previous.folder / shard.path, draft.folder / shard.path)
     away = {shard.path for shard in draft.kept if not (draft.folder / shard.path).is_file()}
     if away:
@@ -123,9 +123,9 @@ def _place_kept(draft: Draft, previous: Previous) -> None:
 
 
 def _unread_shards(draft: Draft, previous: Previous, grown: Grown | None) -> set[str]:
-    """The paths of the shards that hold what they should, as is known without reading them, nor fetching them.
+    """The paths of the shards that are known to be right without reading or fetching them.
 
-    Those that the draft wrote exactly as the version before did, or those that hold no row of a tree that changed.
+    These are the shards that the draft wrote exactly like the previous version, or those without a row of a changed tree.
     """
     old = previous.manifest
     if grown is None:
@@ -136,7 +136,7 @@ def _unread_shards(draft: Draft, previous: Previous, grown: Grown | None) -> set
 
 
 def _changed_files(draft: Draft, previous: Previous) -> list[str]:
-    """The shards that are new or gone; where there are none, the texts that differ, rendered under the number of the version before."""
+    """The shards that are new or gone; if there are none, the texts that differ, rendered with the previous version's number."""
     assert draft.diff is not None
     old = previous.manifest
     shards = {shard.path for shards in draft.shards.values() for shard in shards} ^ {

@@ -1,6 +1,6 @@
 """A dataset as a versioned release: in a folder laid out exactly like a Hub dataset repository, or on the Hub itself.
 
-A release is made whole in a scratch folder and then put in its place in one move, so that a version is there or is not; a published
+A release is completed in a scratch folder and then moved into place in one step, so a version exists whole or not at all; a published
 version never changes. How a release looks: publish/layout.md. What its number promises: publish/versioning.md.
 """
 
@@ -67,7 +67,7 @@ def publish(directory: str | Path, settings: PublishSettings) -> StageResult:
 
 
 def _dataset(named: str | Path, target: str) -> Store:
-    """What is to be published, if it can be, and there."""
+    """Opens what is to be published; refuses what cannot be published there."""
     refuse_address(target)
     directory = place(named)
     if names_release(str(named)):
@@ -86,7 +86,7 @@ def _dataset(named: str | Path, target: str) -> Store:
 
 
 def _need_current(store: Store) -> None:
-    """A version never changes, so trees that do not hold all rollouts must not become one by an oversight."""
+    """Refuses tables that are out of date: a version never changes, so one must not lack rollouts by an oversight."""
     stale = stages_out_of_date(store)
     if stale:
         old = ", ".join(sorted(store.outdated))
@@ -128,7 +128,7 @@ def _notes(draft: Draft, target: str, version: str) -> tuple[str, ...]:
 
 @contextmanager
 def _explained(target: str) -> Iterator[None]:
-    """What the system and DuckDB say of a full or read-only disk, in our words."""
+    """Rephrases what the system and DuckDB report about a full or read-only disk."""
     try:
         yield
     except (OSError, duckdb.Error) as error:

@@ -1,10 +1,10 @@
-"""Secrets and personal data out of everything that is published, the same way in every table.
+"""Removes secrets and personal data from everything that is published, in the same way in every table.
 
 A secret becomes `[redacted:<kind>:<number>]`. Numbers count the secrets of a task, so two actions that differ only in a secret stay
 different, and a dataset that grows by tasks keeps its shards. They are given before anything is written, in the order of the attempts
 (`number_secrets`); nothing in them is derived from the secret. What names things across tasks (GLOBAL) is numbered per release.
 
-Most text is clean, so looking must be cheap: one regular expression over each distinct text finds where any rule may find something.
+Most text is clean, so searching must be cheap: one regular expression over each distinct text finds where any rule may find something.
 """
 
 import re
@@ -26,12 +26,12 @@ from tratree_data.store.schemas import arrow_schema, table_schema
 
 GLOBAL = {"environment", "environment_version", "split", "agent", "model", "sampling", "format", "license", "source_url", "attribution"}
 EVERYWHERE = ""
-"""The scope of what is numbered per release."""
+"""The scope of secrets that are numbered per release."""
 REMEMBERED = 5_000_000
 LONG = 128
-"""Bytes from which on hashing a text to see whether it is known is cheaper than looking through it."""
+"""From this length, hashing a text to see whether it is known is cheaper than searching it."""
 BYTES_AT_ONCE = 32 * 2**20
-"""Looking at a few texts at a time takes longer."""
+"""Fewer texts at a time take longer."""
 NAMED_SECRET = re.compile(r"(?i)api_?key|token$|secret|password")
 TREE_DIGITS = 12
 
@@ -76,7 +76,7 @@ class Redactor:
         self.names: dict[tuple[str, str], str] = {}
         """(scope, secret) → its placeholder."""
         self.numbers: Counter[tuple[str, str]] = Counter()
-        self.spans: dict[str, tuple[Span, ...]] = {}  # of texts outside the tables, which repeat: names of settings, splits
+        self.spans: dict[str, tuple[Span, ...]] = {}  # for texts outside the tables, which repeat: names of settings, splits
         """(scope, kind) → the last number given."""
         self.rollouts = pl.DataFrame(schema={"rollout_id": pl.String, "tree_id": pl.String, "attempt": pl.Int32})
         self.task_names: dict[str, str] = {}
@@ -184,7 +184,7 @@ class Redactor:
         ]
 
     def dirty_texts(self, texts: pl.Series) -> dict[str, Dirty]:
-        """The distinct texts that hold a secret, or a placeholder of before."""
+        """The distinct texts that contain a secret or an earlier placeholder."""
         if texts.estimated_size() > LONG * len(texts):
             every = texts.hash()
             first = every.arg_unique()
@@ -218,7 +218,7 @@ class Redactor:
                             yield int(i if parents is None else parents[i]), dirty[series[i]]
 
     def _redact_array(self, column: Any, parents: Rows | None, cells: "_Cells") -> Any:
-        """The same array where nothing was found, whatever its nesting; `parents` are the rows that its values belong to."""
+        """The same array if nothing was found, whatever its nesting; `parents` are the rows that its values belong to."""
         if pa.types.is_list(column.type):
             values, rows = column.flatten(), rows_of(column, parents)
             changed = self._redact_array(values, rows, cells)
@@ -232,7 +232,7 @@ class Redactor:
         return column if are_identifiers(column) else cells.redact(column, parents)
 
     def _name(self, scope: str, kind: str, secret: str, table: str) -> str:
-        """The placeholder of a secret in its scope; one that only a derived table has is counted within that table."""
+        """The placeholder of a secret in its scope; one that is only in a derived table is counted within that table."""
         counted = f"{scope}/{table}" if scope and table else scope
         name = self.names.get((scope, secret)) or self.names.get((counted, secret))
         if name is None:
@@ -262,7 +262,7 @@ class Redactor:
         self.remember(hashes.filter(~hashes.is_in(found.implode())))
 
     def remember(self, clean: pl.Series) -> None:
-        """Texts without findings, by their hashes, are not looked at again."""
+        """Remembers the hashes of texts without findings, which are not searched again."""
         if len(self.clean) < REMEMBERED:
             more = clean.filter(~self._known(clean)).sort()
             self.clean = self.clean.to_frame("hash").merge_sorted(more.to_frame("hash"), "hash")["hash"]
@@ -331,5 +331,5 @@ def _batches(
 
 
 def _plain(secret: str) -> str:
-    """One secret is one secret, however often it is escaped."""
+    """The secret without escapes: however often it is escaped, it is the same secret."""
     return re.sub(r"\\+/", "/", secret) if "\\" in secret else secret

@@ -16,22 +16,23 @@ from tratree_data.files import read_text
 
 ANY_CASE = "(?i)"
 BEGINS = r"(?:(?<![A-Za-z0-9_])|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4})|(?<=[0-9]m)|(?<=\[[Km]))"
-"""What a leading \\b of a rule means: an escaped end of line or a terminal's color may precede a secret, too."""
+"""What a leading \\b of a rule means: an escaped end of line or a terminal's colour code may also precede a secret."""
 BEGINS_FOR_RUST = r"(?-i:^|[^A-Za-z0-9_]|\\[nrt]|\\u[0-9A-Fa-f]{4}|[0-9]m|\[[Km])"
-"""The same without look-around; it also takes what precedes, so it says whether, and not where."""
+"""The same without look-around; it also matches what precedes, so it shows whether there is a secret, but not where."""
 PLACEHOLDER = re.compile(r"\[redacted:[A-Za-z0-9_-]+(?::[a-z_]*[0-9]+)?\]")
 MOST_ROUNDS = 8
-"""Rules that find something only beside a placeholder are applied again; a round without findings ends it, usually the second."""
+"""Rules that find something only beside a placeholder are applied again; the first round without findings is the last, usually the second.
+"""
 LONG_TEXT = 1_024
-"""Bytes from which on most of a text is not near what was found in it: the rules look at its lines."""
+"""From this length, most of a text is far from what was found in it, so the rules search line by line."""
 COMPILED_FOR = 16_384
-"""Bytes of suspicious text from which on compiling a rule for Rust is worth it."""
+"""From so many bytes of suspicious text, compiling a rule for Rust pays."""
 LOOKED_FIRST, FEW_TEXTS = 4_096, 64
-"""Bytes of text, or texts, from which on compiling all rules for Rust is worth it, for a first look."""
+"""From so many bytes of text, or texts, compiling all rules for Rust pays for a first search."""
 SPACES = " \t\n\r\f\v\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 """What \\s of a rule means, always within brackets: the two engines know different spaces."""
 FILLER = re.compile(r"([xX*.\u2022])\1{9}")
-"""A placeholder of a documentation has it, a secret never."""
+"""Placeholders in documentation contain this, secrets never do."""
 
 STAND_IN = re.compile(
     r"(?i)(your|my|the|some|an?|db|user|admin|new|old|test|fake|dummy)?[_-]?(pass|passwd|password|passphrase|pwd|secret|token|key|api[_-]?key|"
@@ -47,11 +48,11 @@ ESCAPE = re.compile(r"\\(?:u[0-9A-Fa-f]{4}|.)")
 
 
 LEAD = re.compile(r"(?<=\\)(?:[nrt]|u[0-9A-Fa-f]{4})|(?<=[\[;])[0-9]*[mK]")
-"""The rest of an escape or of a terminal's color, which looks like the beginning of an address."""
+"""The rest of an escape or of a terminal's colour code, which looks like the beginning of an address."""
 
 
 class Span(NamedTuple):
-    """A piece of a text to replace; `quoted` where the replacement must bring its own quotes, instead of a number in JSON."""
+    """A piece of a text to replace; `quoted` if the replacement needs its own quotes, because it replaces a number in JSON."""
 
     start: int
     end: int
@@ -63,7 +64,7 @@ class Span(NamedTuple):
 class Rule:
     kind: str
     near: str
-    """For Rust: is found wherever `find` is, at little cost; in the text with small letters if `any_case`."""
+    """For Rust: matches, quickly, wherever `find` does; in the lower-case text if `any_case`."""
     any_case: bool
     find: str
     """For Rust, to choose texts; `pattern` is the same for Python, to change them."""
@@ -74,7 +75,7 @@ class Rule:
     """Whether a match may contain the end of a line; others are looked for line by line."""
 
     def choose(self, texts: pl.Series, lowered: pl.Series) -> Sequence[int]:
-        """Which of the texts may hold something; compiling for Rust, half a millisecond, is worth it for much text only."""
+        """Which of the texts may contain a finding; compiling for Rust, half a millisecond, pays only for much text."""
         if texts.estimated_size() < COMPILED_FOR:
             return range(len(texts))
         near = (lowered if self.any_case else texts).str.contains(self.near).arg_true()
@@ -104,9 +105,9 @@ def load_rules() -> list[Rule]:
 
 
 def find_secrets(texts: pl.Series, rules: Sequence[Rule]) -> dict[str, tuple[Span, ...]]:
-    """What to replace in each text that holds a secret, in order and without overlap.
+    """What to replace in each text that contains a secret, in order and without overlap.
 
-    Nothing remains there for the rules to find, and JSON remains JSON.
+    Afterwards the rules find nothing in it any more, and JSON is still valid.
     """
     found: dict[str, list[Span]] = {}
     current, places = texts.drop_nulls().unique(), dict[str, list[tuple[int, int, int, int]]]()
@@ -124,7 +125,7 @@ def find_secrets(texts: pl.Series, rules: Sequence[Rule]) -> dict[str, tuple[Spa
 
 
 def _search(texts: pl.Series, rules: Sequence[Rule]) -> dict[int, list[Span]]:
-    """What the rules find in the texts as they are; earlier rules name the kind where several find the same piece."""
+    """What the rules find in the texts as they are; if several rules find the same piece, the first names the kind."""
     found: dict[int, list[tuple[int, Span]]] = {}
     for pieces, across_lines in zip(_suspects(texts, rules), (True, False), strict=True):
         numbered = [(number, rule) for number, rule in enumerate(rules) if rule.across_lines == across_lines]
@@ -173,12 +174,12 @@ def _look(texts: pl.Series, rules: Sequence[Rule]) -> pl.Series:
 
 
 def _in_small_letters(texts: pl.Series) -> pl.Series:
-    """Of ASCII, as the rules mean it; Polars takes fifteen times as long for all alphabets."""
+    """Lower case of ASCII letters, which is what the rules need; for all alphabets, Polars takes fifteen times as long."""
     return pl.Series(pl.from_arrow(pc.ascii_lower(texts.to_arrow(compat_level=pl.CompatLevel.oldest()))), dtype=pl.String)
 
 
 def _lower(pattern: str) -> str:
-    """As the texts are made small: of ASCII only."""
+    """Lower case in the same way as the texts: ASCII only."""
     return re.sub("[A-Z]", lambda letter: letter[0].lower(), pattern)
 
 
@@ -228,7 +229,7 @@ def _replaced(text: str, spans: Sequence[Span]) -> tuple[str, list[tuple[int, in
 
 
 def _translate(span: Span, places: Sequence[tuple[int, int, int, int]]) -> Span:
-    """The piece of the original text that a piece of the replaced one stands for; it never cuts a placeholder."""
+    """The piece of the original text that corresponds to a piece of the replaced one; never splits a placeholder."""
     shift = 0
     for _, end, _, original_end in places:
         if end <= span.start:
@@ -320,7 +321,7 @@ def _boundaries(find: str, begins: str, elsewhere: str) -> str:
 
 
 def _rules_of_this_machine() -> Iterator[Rule]:
-    """The home folder and the host name of whoever publishes, where they are names of their own and not everybody's word."""
+    """The home folder and the host name of whoever publishes, if they are distinctive names rather than common words."""
     home = str(Path.home())
     if home.count("/") >= 2 and not home.startswith(("/home/", "/Users/")):
         yield _rule("home", re.escape(home).replace("\\-", "-"))

@@ -9,9 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 BYTES_AS_JSON = len("\\u0000")
-"""Of one byte of text."""
+"""Bytes in JSON of one byte of text."""
 BYTES_OF_A_VALUE = 200
-"""Of a number, a truth or NULL, and of what surrounds a value."""
+"""Bytes in JSON of a number, a boolean or NULL, and of what surrounds a value."""
 BYTES_IN_MEMORY = 8
 
 Ints = npt.NDArray[np.int64]
@@ -24,7 +24,7 @@ def longest_row(rows: pa.Table) -> int:
 
 
 def row_bytes(rows: pa.Table) -> Ints:
-    """What each row takes in memory, roughly."""
+    """The approximate size of each row in memory."""
     return _row_sizes(rows, 1, BYTES_IN_MEMORY)
 
 

@@ -7,7 +7,7 @@ from tratree_data.system.settings import EngineSetting, Setting, Settings, Worke
 
 SHARD_BYTES = 256 * 2**20
 MOST_SESSIONS = 10_000
-"""Files that the Hub recommends for a folder at most."""
+"""Most files per folder that the Hub recommends."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class PublishSettings(Settings):
     version: Annotated[str, Setting("X.Y.Z; publish/versioning.md says which number a change needs.")]
     license: Annotated[str, Setting("Licence of the data, as the Hub spells it.")] = "unknown"
     title: Annotated[str, Setting("Title of the card; the name of the dataset's folder by default.")] = ""
-    language: Annotated[str, Setting("Language of the texts, as the Hub spells it; several with commas.", metavar="en")] = ""
+    language: Annotated[str, Setting("Language of the texts, as the Hub spells it; several separated by commas.", metavar="en")] = ""
     about: Annotated[str, Setting("A TOML file: authors, date, DOI, environments, and statements in your words.", metavar="FILE")] = ""
     fail_on_findings: Annotated[bool, Setting("Exit with code 1 if secrets, personal data or leaks between splits are found.")] = False
     private: Annotated[bool, Setting("On the Hub: visible only to you and your organization.")] = False

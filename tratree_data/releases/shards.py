@@ -26,7 +26,7 @@ ROW_GROUP_BYTES = 32 * 2**20
 ROW_GROUP_ROWS = 128 * 1024
 
 Redact = Callable[[str, pa.Table], pa.Table]
-"""(table's name, some rows) → the rows without what must not be published."""
+"""(table's name, some rows) → the rows without secrets."""
 
 
 def write_tables(store: Store, folder: Path, redact: Redact, shard_bytes: int, splits: Mapping[str, str]) -> dict[str, list[Shard]]:
@@ -138,7 +138,7 @@ def _end_of(column: pa.Array, start: int, split: str) -> int:
 
 
 class _Writer:
-    """One shard while it is written; it gets its name when its bytes are known."""
+    """A shard that is being written; it gets its name once its bytes are known."""
 
     def __init__(self, table: str, target: Path, split: str, number: int) -> None:
         self.split = split
@@ -170,7 +170,7 @@ class _Writer:
 
 
 def parquet_settings(table: str) -> dict[str, object]:
-    """As the Hub likes it: chunks cut by content, so that a changed row moves few bytes, and an index of the pages."""
+    """Options that suit the Hub: content-defined chunks, so that a changed row changes few bytes, and an index of the pages."""
     texts = [name for name in arrow_schema(table).names if not name.endswith("_id") and not name.endswith("_ids")]
     return {
         "compression": "zstd",

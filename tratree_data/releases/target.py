@@ -23,28 +23,28 @@ class Target(Protocol):
     """Whether `fetch` gives links: the Hub's client keeps its files elsewhere."""
 
     def versions(self) -> list[str]:
-        """What is published, oldest first."""
+        """The published versions, oldest first."""
 
     def withdrawals(self) -> Withdrawals:
-        """Which versions were taken back; ask for `versions` first."""
+        """The withdrawn versions; call `versions` first."""
 
     def fetch(self, version: str) -> Path:
-        """A folder with that version's lineage, checksums and schemas in it."""
+        """A folder with that version's lineage, checksums and schemas."""
 
     def fetch_shards(self, version: str, shards: Sequence[Shard]) -> None:
-        """Brings shards into the folder of `fetch`."""
+        """Adds shards to the folder of `fetch`."""
 
     def open(self, version: str, manifest: Manifest) -> Store:
-        """Its tables, for queries that read no more than they need."""
+        """The version's tables, for queries that read only what they need."""
 
     def trouble(self, version: str, shards: Sequence[Shard]) -> tuple[str, str] | None:
-        """(file, what is wrong with it), as far as that can be known without reading any."""
+        """(file, what is wrong with it), as far as that is known without reading them."""
 
     def scratch(self, version: str) -> AbstractContextManager[Path]:
-        """An empty folder to make a release in, gone afterwards."""
+        """An empty folder to make a release in, which is removed afterwards."""
 
     def put(self, release: Path, version: str, since: str, kept: Sequence[Shard]) -> None:
-        """Publishes what was made in the scratch folder, with shards that version `since` has; all of it, or nothing."""
+        """Publishes what was made in the scratch folder, with shards from version `since`; all of it, or nothing."""
 
 
 def find_target(target: str, *, private: bool = False, gated: bool = False) -> Target:

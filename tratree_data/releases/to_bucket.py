@@ -3,7 +3,7 @@
     TARGET/versions/1.0.0/      each version, whole
 
 A version is published when its lineage.json is there: it is written last, and only if there is none. A bucket cannot replace several
-objects at once, so there is no copy of the latest version at the top, as a folder has one.
+objects at once, so there is no copy of the latest version at the top, as in a folder.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from tratree_data.store.withdrawals import WITHDRAWN, Withdrawal, Withdrawals, p
 from tratree_data.system.scratch import scratch_folder
 
 COMPARED = ("schemas/*", MANIFEST, "SHA256SUMS", "reports/release.json")
-"""The texts of the version before that are always fetched to compare with; shards only where they differ."""
+"""Texts of the previous version that are always fetched for comparison; shards are fetched only if they differ."""
 AT_ONCE = 8
 
 
@@ -94,11 +94,11 @@ class BucketTarget:
             yield folder / version
 
     def put(self, release: Path, version: str, since: str, kept: Sequence[Shard]) -> None:
-        """The bucket copies by itself what a version before has."""
+        """The bucket itself copies what an earlier version has."""
         home, copied = self._home(version), {shard.path for shard in kept}
         names = [path.relative_to(release).as_posix() for path in sorted(release.rglob("*")) if path.is_file()]
         if version in self.versions():
-            raise TratreeError(f"{self.where}: someone published version {version} meanwhile.\nNext: run the same command again")
+            raise TratreeError(f"{self.where}: someone else has just published version {version}.\nNext: run the same command again")
         for left in list(list_below(home)):  # of a publish that was killed: what counts is not there yet
             delete(left.path)
 
@@ -110,7 +110,7 @@ class BucketTarget:
             list(pool.map(lambda name: copy(self._home(since) / name, home / name), sorted(copied)))
         confirm_lease(self.where)
         if put_if_absent(home / MANIFEST, (release / MANIFEST).read_bytes()) is None:
-            raise TratreeError(f"{self.where}: someone published version {version} meanwhile.\nNext: run the same command again")
+            raise TratreeError(f"{self.where}: someone else has just published version {version}.\nNext: run the same command again")
 
     def withdraw(self, version: str, reason: str) -> bool:
         """The mark first, then lineage.json, so that the version is gone, then the rest; False if all that was done before."""

@@ -3,8 +3,8 @@
     TARGET/README.md, data/, schemas/, …     the latest version, laid out like a Hub dataset repository
     TARGET/versions/1.0.0/                   each version, whole; its files are hard links where the file system has them
 
-A version is published when its folder gets its name, in one rename. The top is then brought up to it: new files first, README.md,
-which names the files to load, in one replacement, stale files last. A process killed in between is finished by the next publish.
+A version is published when its folder gets its name, in one rename. Then the top is updated: new files first, then README.md, which
+names the files to load, in one step, and stale files last. If the process is killed in between, the next publish finishes its work.
 """
 
 import fcntl
@@ -42,7 +42,7 @@ class FolderTarget:
         return local_versions(self.folder)
 
     def _need_checksums(self, version: Path) -> None:
-        """Only files that a publish listed are ever replaced or removed, so every version must say which those are."""
+        """Only files that a publish listed are ever replaced or removed, so every version must list its files."""
         if not is_plain_file(version / CHECKSUMS):
             raise BadInputError(
                 f"{version} has no {CHECKSUMS}, so it is corrupt or is not a release.\n"
@@ -53,7 +53,7 @@ class FolderTarget:
         return self.folder / VERSIONS / version
 
     def fetch_shards(self, version: str, shards: Sequence[Shard]) -> None:
-        """They are there."""
+        """Nothing to do: they are in the folder."""
 
     def open(self, version: str, manifest: Manifest) -> Store:
         return release_store(manifest, str(self.fetch(version).resolve()), self.fetch(version))
@@ -82,7 +82,7 @@ class FolderTarget:
 
     @contextmanager
     def scratch(self, version: str) -> Iterator[Path]:
-        """A folder on the same file system; nothing of it stays unless `put` has moved it."""
+        """A folder on the same file system; it disappears unless `put` has moved it."""
         with self.locked():
             for left in filter(is_plain_folder, (self.folder / VERSIONS).glob(f"{PARTIAL}*")):
                 shutil.rmtree(left)
@@ -93,7 +93,7 @@ class FolderTarget:
                 yield release
 
     def put(self, release: Path, version: str, since: str, kept: Sequence[Shard]) -> None:
-        """Shards of a version before are hard links in the release already."""
+        """Shards of an earlier version are already hard links in the release."""
         for path in release.rglob("*"):
             sync(path)
         release.rename(self.folder / VERSIONS / version)
@@ -101,7 +101,7 @@ class FolderTarget:
         self.show_latest()
 
     def show_latest(self) -> None:
-        """Brings the top of the folder up to the latest version; does nothing where it is."""
+        """Updates the top of the folder to the latest version, if it is not up to date."""
         published = self.versions()
         if not published:
             return
@@ -124,7 +124,7 @@ class FolderTarget:
                 self._remove_stale(name, digest)
 
     def _remove_stale(self, name: str, digest: str) -> None:
-        """A file that an earlier version put at the top, if it is still that file; folders that it leaves empty go too."""
+        """Removes a file that an earlier version put at the top, unless it has changed, and folders that become empty."""
         path = inside(self.folder, name)
         if not is_plain_file(path) or file_hash(path) != digest:
             return
@@ -136,7 +136,7 @@ class FolderTarget:
 
 
 def _holds_nothing(folder: Path) -> bool:
-    """Nothing but hidden files, and what a publish that was killed before its first version left."""
+    """Whether it contains only hidden files and what a publish left that was killed before its first version."""
     names = {entry.name for entry in folder.iterdir() if not entry.name.startswith(".")}
     if names != {VERSIONS}:
         return not names

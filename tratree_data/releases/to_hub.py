@@ -1,7 +1,7 @@
-"""Releases on the Hugging Face Hub, as they are published: one commit a version, its tag created last.
+"""Publishing releases on the Hugging Face Hub: one commit per version, whose tag is created last.
 
-The commit is atomic and names its parent, so a reader of `main` never sees half a release and two publishers cannot mix theirs. What
-was uploaded before a cut is not uploaded again.
+The commit is atomic and names its parent, so a reader of `main` never sees half a release and two publishers cannot mix theirs. What was
+uploaded before an interruption is not uploaded again.
 """
 
 import shutil
@@ -22,7 +22,7 @@ OURS = ("data/", "traces/", "schemas/", "sql/", "reports/", "images/")
 TOP = ("README.md", "croissant.json", "lineage.json", "SHA256SUMS", "recipe.toml")
 """Files of a release beside its folders."""
 COMPARED = ["schemas/**", "lineage.json", "SHA256SUMS", "reports/release.json"]
-"""The texts of the version before that are always fetched to compare with; shards only where they differ."""
+"""Texts of the previous version that are always fetched for comparison; shards are fetched only if they differ."""
 
 
 class HubTarget:
@@ -86,7 +86,7 @@ class HubTarget:
         return parse_withdrawals(Path(path).read_text(encoding="utf-8"), f"{WITHDRAWN} of hub:{self.repo}")
 
     def withdraw(self, version: str, reason: str) -> bool:
-        """Makes `main` show the version before, marks the number, and removes the tag last; False if that was done before."""
+        """Makes `main` show the previous version, marks the number, and removes the tag last; False if that was done before."""
         published = self.versions()
         withdrawals = self.withdrawals()
         if version not in published:
@@ -131,12 +131,12 @@ class HubTarget:
         with explained(self.repo):
             self._open_repository()
             if version in versions_of(self.api, self.repo):
-                raise TratreeError(f"hub:{self.repo}: someone published version {version} meanwhile.\nNext: run the same command again")
+                raise TratreeError(f"hub:{self.repo}: someone else has just published version {version}.\nNext: run the same command again")
             commit = self._commit(release, f"Version {version}", kept=self._kept_files(release, since, kept))
             self.api.create_tag(self.repo, tag=f"v{version}", tag_message=f"Version {version}", revision=commit, repo_type=KIND)
 
     def _open_repository(self) -> None:
-        """Makes the repository if there is none; one that others can read is never taken for a private one."""
+        """Creates the repository if it does not exist; refuses a public one if a private one was requested."""
         self.api.create_repo(self.repo, repo_type=KIND, private=self.private or None, exist_ok=True)
         if self.private and not self.api.repo_info(self.repo, repo_type=KIND).private:
             raise BadInputError(f"hub:{self.repo} is public, but --private was given.\nNext: make it private on its settings page first")
@@ -144,7 +144,7 @@ class HubTarget:
             self.api.update_repo_settings(self.repo, repo_type=KIND, gated="auto")
 
     def _kept_files(self, release: Path, since: str, kept: Sequence[Shard]) -> set[str]:
-        """The paths of those that `main` has as they were published; others, which someone removed there, are put into the release."""
+        """The paths of the shards that `main` has unchanged; others, which someone removed there, are added to the release."""
         there = self._hashes(self.head) if kept and self.head else {}
         missing = [shard for shard in kept if there.get(shard.path) != shard.sha256]
         for shard in missing:

@@ -2,7 +2,7 @@
 
 Each is a file, `traces/<split>/<rollout_id>.jsonl`, in STS, the Hub's own format for harnesses that it does not know (exporters/sts.py),
 and a row of the table `traces`, with the columns by which the Hub knows traces (AGENT_TRACES_FEATURES of `datasets`). The row names the
-file, and the viewer opens that. Texts come from the release, so they are redacted as everywhere.
+file, and the viewer opens that. Texts come from the release, so they are redacted.
 """
 
 import json
@@ -27,7 +27,7 @@ from tratree_data.system.safe_paths import name_part
 
 TABLE = "traces"
 LONGEST_IN_A_ROW = 1_000_000
-"""Bytes of a session: the Hub's viewer shows a page of at most 1 MB, and reads 300 MB for it at most."""
+"""Maximum bytes of a session: the Hub's viewer shows a page of at most 1 MB, and reads at most 300 MB for it."""
 LONGEST_PROMPT = 2_000
 ROWS_PER_BATCH = 50
 
@@ -56,7 +56,7 @@ def _batches(folder: Path) -> Iterator[pa.RecordBatch]:
 
 
 def session_row(path: Path, name: str) -> dict[str, Any]:
-    """What `datasets` would say of the file, with the calls of tools, which it does not look for in STS."""
+    """The row that `datasets` would make of the file, with the tool calls, which it does not read from STS."""
     from datasets.packaged_modules.json.json import parse_traces_info
 
     text = path.read_text(encoding="utf-8")
@@ -82,7 +82,7 @@ def session_row(path: Path, name: str) -> dict[str, Any]:
 
 
 def keep_sessions(before: Path, folder: Path) -> None:
-    """Sessions that the version before has too become one file with it, where it is on this disk."""
+    """Links sessions that the previous version also has, if it is on this disk."""
     for name, digest in read_checksums(before).items():
         old, new = before / name, folder / name
         if name.startswith(f"{TABLE}/") and old.is_file() and new.is_file() and file_hash(new) == digest:

@@ -1,4 +1,4 @@
-"""What a version number of data promises, as publish/versioning.md explains, and whether a number keeps the promise."""
+"""What a version number promises about the data (publish/versioning.md), and whether a number keeps the promise."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ from tratree_data.system.safe_paths import inside, read_plain_text
 LEVELS = ("patch", "minor", "major")
 TEXT = re.compile(r"--[^\n]*|'(?:[^']|'')*'")
 FILLS = re.compile(r"(?i)\b(AS|SELECT|FROM|VALUES|SET|PRAGMA|CALL|ATTACH|INSTALL|LOAD|COPY|INSERT)\b|\$|/\*")
-"""In what is neither a comment nor a text: more than a list of columns, or another way to write a text."""
+"""Outside comments and texts: anything beyond a list of columns, or another way to write a text."""
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Diff:
             words = {"added": change.added, "removed": change.removed, "changed": change.changed, "moved to another split": change.moved}
             parts.append(f"{table} " + ", ".join(f"{count:,} {word}" for word, count in words.items() if count))
         if not self.files:
-            return "nothing; the same data, with the promise of 1.0"
+            return "nothing; the same data, with the promises of 1.0"
         return "; ".join(parts) or f"no row, but {', '.join(self.files[:3])}{' …' if len(self.files) > 3 else ''}"
 
 
@@ -76,7 +76,7 @@ def bump(version: str, level: str) -> str:
 
 
 def promises(version: str, since: str) -> bool:
-    """Whether this number says something by itself: from 1.0 on, readers may rely on the rules."""
+    """Refuses a number that breaks the rules by itself; from 1.0 on, readers rely on them."""
     return Version(since).major == 0 and Version(version).major > 0
 
 

@@ -1,4 +1,4 @@
-"""The verb `withdraw`: takes a published version back, with every file that no other version has."""
+"""The verb `withdraw`: removes a published version, with every file that no other version has."""
 
 import shutil
 from dataclasses import replace
@@ -45,7 +45,9 @@ def withdraw(target: str | Path, version: str, *, reason: str = "") -> StageResu
     if is_address(text):
         if not BucketTarget(parse_address(text)).withdraw(version, reason):
             return _nothing_to_do(version, text)
-        return StageResult("withdraw", True, {"versions": 1}, (f"version {version} is gone, and its number is never used again", COPIES))
+        return StageResult(
+            "withdraw", True, {"versions": 1}, (f"version {version} is withdrawn, and its number is never used again", COPIES)
+        )
     return _withdraw_from_folder(Path(text), version, reason)
 
 
@@ -67,7 +69,9 @@ def _withdraw_from_folder(folder: Path, version: str, reason: str) -> StageResul
         _remove(place, version, before or Withdrawal(reason), withdrawals)
     left = place.versions()
     now = f"{folder} now shows version {left[-1]}" if left else f"no version is left in {folder}"
-    return StageResult("withdraw", True, {"versions": 1}, (f"version {version} is gone, and its number is never used again; {now}", COPIES))
+    return StageResult(
+        "withdraw", True, {"versions": 1}, (f"version {version} is withdrawn, and its number is never used again; {now}", COPIES)
+    )
 
 
 def _remove(place: FolderTarget, version: str, withdrawal: Withdrawal, withdrawals: Withdrawals) -> None:

@@ -30,7 +30,7 @@ Rubric:
 
 Answer with one JSON object and nothing else: {{"score": a number from 0 to 1, "reason": "one sentence"}}"""
 MOST_CHARACTERS = 120_000
-"""Of a transcript; longer ones lose their middle, and a mark says so to the judge."""
+"""Longest transcript in characters; the middle of a longer one is left out, with a note to the judge."""
 ANSWER = re.compile(r"\{[^{}]*\"score\"[^{}]*\}")
 SAMPLING = {"temperature": 0.0, "max_tokens": 400}
 

@@ -42,7 +42,7 @@ KEYS = ["rollout_id", "tree_id", "task_id", "trajectory_id"]
 
 @dataclass
 class Source:
-    """Who gives the scores: `ask` answers for some rollouts, in their order; `facts` are what the answers depend on."""
+    """A source of scores: `ask` answers for some rollouts, in their order; `facts` are what the answers depend on."""
 
     name: str
     facts: dict[str, Any]
@@ -98,7 +98,7 @@ def _by_function(name: str, function: Callable[[dict[str, Any]], Any]) -> Source
 
 
 def _annotated(store: Store) -> dict[str, Verdict]:
-    """What people said about rollouts: good is 1 and bad is 0; where several said different things, the mean."""
+    """What people said about rollouts: good is 1 and bad is 0; if labels differ, their mean."""
     store.need(ANNOTATIONS)
     rows = store.sql(
         "SELECT subject_id, avg(CAST(label = 'good' AS INTEGER)) AS score, string_agg(note, '; ' ORDER BY changed_at) AS notes "
@@ -203,14 +203,15 @@ class _Scoring:
             yield f"{self.source.name} has no score for {counted(len(self.unmatched), 'rollouts')}: {name_some(self.unmatched)}"
         if self.problems:
             rollout, reason, detail = self.problems[0]
-            yield f"{len(self.problems):,} verdicts were not usable, the first, of {rollout}: {reason}, {detail}"
+            yield f"{len(self.problems):,} verdicts were unusable; the first, on {rollout}: {reason}, {detail}"
         own = open_store(self.directory).sql(
             "SELECT count(*) AS n FROM rollout_scores JOIN rollouts USING (rollout_id) "
             "WHERE rollout_scores.source = $source AND NOT overrides AND rollouts.score IS NOT NULL",
             {"source": self.source.name},
         )
         if own["n"][0].as_py():
-            yield f"{counted(own['n'][0].as_py(), 'rollouts')} with a score from the log, which counts; --override counts these instead"
+            scored = counted(own["n"][0].as_py(), "rollouts")
+            yield f"{scored} already scored by the log, whose score counts; --override uses these scores instead"
         if self.counts["scored"]:
             yield f"Next: tratree run trees {quoted(self.directory)}, or tratree build {quoted(self.directory)}"
 
@@ -230,7 +231,7 @@ def _same_rows(one: pa.Table, other: pa.Table) -> bool:
 
 
 def with_steps(store: Store, rollouts: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The rollouts as a function or a judge sees them: every column, `steps`, and `messages` as the conversation was."""
+    """The rollouts as a function or a judge sees them: every column, `steps`, and the conversation as `messages`."""
     ids = pa.array([row["rollout_id"] for row in rollouts], pa.string())
     of_these = pc.field("rollout_id").isin(ids)
     whole = {row["rollout_id"]: row for row in store.read("rollouts", filter=of_these).to_pylist()}

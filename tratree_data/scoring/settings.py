@@ -1,4 +1,4 @@
-"""What decides the scores that are given later."""
+"""Settings of scores that are added later."""
 
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
@@ -19,7 +19,7 @@ class ScoreSettings(Settings):
         ),
     ]
     _: KW_ONLY
-    name: Annotated[str, Setting("What the source is called in the dataset; by default the file, module:function, or judge:model.")] = ""
+    name: Annotated[str, Setting("The source's name in the dataset; by default the file, module:function, or judge:model.")] = ""
     override: Annotated[bool, Setting("Use these scores even where the log or environment has one.")] = False
     rubric: Annotated[str, Setting("Criteria for the judge: text, or a file that contains it.", metavar="TEXT|FILE")] = ""
-    workers: Annotated[int, Setting("Questions to the judge at the same time.", minimum=1, recorded=False)] = 8
+    workers: Annotated[int, Setting("Concurrent requests to the judge.", minimum=1, recorded=False)] = 8

@@ -19,13 +19,13 @@ from tratree_data.trees.normalise import Rule, normalise
 
 @dataclass(frozen=True)
 class Comparing:
-    """What is ignored when observations and actions are compared, and the observations that say nothing."""
+    """What is ignored when observations and actions are compared, and which observations are uninformative."""
 
     rules: Sequence[Rule]
     action_rules: Sequence[Rule]
     uninformative: pa.Array
     min_similarity: float | None = None
-    """From which cosine on observations count as one; None where only equal ones do."""
+    """Minimum cosine of observations that count as one; None if only equal ones do."""
     embedder: str | None = None
 
 

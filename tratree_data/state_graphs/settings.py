@@ -20,18 +20,19 @@ class StatesSettings(Settings):
         Sequence[str], Setting("Steps before that must be the same too: 0 (the observation alone), 1, 2, …, or all.", panel=STATES)
     ] = ("0",)
     normalise: Annotated[
-        Sequence[str], Setting("What comparing ignores, as in build; what the trees were built with by default.", panel=STATES)
+        Sequence[str], Setting("What comparing ignores, as in build; by default what the trees were built with.", panel=STATES)
     ] = ()
     min_similarity: Annotated[
-        float | str | None, Setting("Cosine from which observations are one; auto calibrates it; only equal ones by default.", panel=STATES)
+        float | str | None,
+        Setting("Minimum cosine of observations that count as one; auto calibrates it; by default they must be equal.", panel=STATES),
     ] = None
     embedder: Annotated[
-        str, Setting("With --min-similarity, as in build; auto: the one that the trees were built with, if any.", panel=STATES)
+        str, Setting("The embedder for --min-similarity, as in build; auto: the one that the trees were built with, if any.", panel=STATES)
     ] = "auto"
     method: Annotated[Sequence[str], Setting(f"{', '.join(METHODS)} (docs/states.md).", panel=METHOD)] = ("return", "gigpo")
-    discount: Annotated[float, Setting("γ: what the score is worth one step earlier, more than 0 and at most 1.", panel=METHOD)] = 0.95
+    discount: Annotated[float, Setting("γ: discount of the score per step, above 0 and at most 1.", panel=METHOD)] = 0.95
     omega: Annotated[float, Setting("ω: weight of the step's advantage in gigpo, g2po and graphgpo.", minimum=0, panel=METHOD)] = 1.0
-    decay: Annotated[float, Setting("Discount per step to a solved end in graphgpo, between 0 and 1.", panel=METHOD)] = 0.1
+    decay: Annotated[float, Setting("Discount per step to a solved end in graphgpo, from 0 to 1.", panel=METHOD)] = 0.1
     alpha: Annotated[float, Setting("α: how strongly hgpo prefers longer histories.", minimum=0, panel=METHOD)] = 1.0
     beta: Annotated[float, Setting("β: temperature of the weights of awr and rwr, above 0.", panel=METHOD)] = 0.5
     replace: Annotated[bool, Setting("Keep only these histories and methods; remove those of earlier runs.", recorded=False)] = False

@@ -45,13 +45,14 @@ from tratree_data.trees.tree import STEP_COLUMNS, in_order
 
 STAGE = "states"
 CROWD = 1_000
-"""Steps in one state that are worth a note."""
+"""A state with at least this many steps is reported."""
 ROLLOUT_COLUMNS = ["rollout_id", "tree_id", "attempt", "score", "success"]
 
 
 @takes(StatesSettings)
 def states(directory: str | Path, settings: StatesSettings) -> StageResult:
-    """Groups equal observations of each task into states, and says what each step contributed; similar ones too with `min_similarity`.
+    """Groups equal observations of each task into states, and computes what each step contributed; with `min_similarity`, similar
+    observations count as equal.
 
     Several histories and methods may be given, and those of earlier runs with the same other settings stay beside them. Without scores
     there are states and transitions only.
@@ -121,7 +122,7 @@ def _silent(store: Store) -> pa.Array:
 
 
 def _with_other_silence(store: Store, growth: Growth | None, silent: pa.Array) -> Growth | None:
-    """Observations of the whole dataset decide which say nothing, so what is new may change a task that is not."""
+    """Which observations are uninformative depends on the whole dataset, so new rollouts may change old tasks."""
     if growth is None:
         return None
     before = _silent(growth.before)
@@ -149,7 +150,9 @@ def _embedder_cache(store: Store, settings: StatesSettings) -> Cache | None:
     built = embedder_called(last_settings(store).embedder) if settings.embedder == "auto" else None
     model = built or make_embedder(settings.embedder)
     if model is None:
-        raise BadInputError("The exact embedder finds no similar observations.\nNext: --embedder lexical or minilm, or no --min-similarity")
+        raise BadInputError(
+            "The exact embedder finds no similar observations.\nNext: --embedder lexical or minilm, or leave out --min-similarity"
+        )
     return load_cache(store, model)
 
 
@@ -206,7 +209,7 @@ def _dropped(facts: Facts) -> list[tuple[str, str, str]]:
     examples = facts.table["observation"].take(pa.array(silent[at])).to_pylist()
     names = facts.tree_ids(silent[at]).to_pylist()
     return [
-        (name, "uninformative", f"{counted(count, 'steps')} whose observation says nothing about the state, such as {text!r}")
+        (name, "uninformative", f"{counted(count, 'steps')} with an uninformative observation, such as {text!r}")
         for name, count, text in zip(names, counts.tolist(), examples, strict=True)
     ]
 
@@ -215,7 +218,7 @@ def _notes(store: Store, unscored: int) -> tuple[str, ...]:
     notes = []
     silent = store.sql("SELECT count(*) AS tasks FROM dropped WHERE stage = 'states'")["tasks"][0].as_py() if store.has("dropped") else 0
     if silent:
-        notes.append(f"{silent:,} tasks have steps whose observation says nothing: SELECT * FROM dropped WHERE stage = 'states'")
+        notes.append(f"{silent:,} tasks have steps with uninformative observations: SELECT * FROM dropped WHERE stage = 'states'")
     if unscored:
         notes.append(f"{counted(unscored, 'rollouts')} without a score, and so without credit")
     (found,) = query(store, "state_notes", crowd=CROWD).to_pylist()

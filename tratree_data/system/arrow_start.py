@@ -1,4 +1,4 @@
-"""Arrow without the wait for pandas, which it imports before it makes its first array of a list: longer than most commands take."""
+"""Keeps Arrow from importing pandas before it makes its first array from a list: that takes longer than most commands."""
 
 import sys
 from importlib.abc import MetaPathFinder
@@ -12,7 +12,7 @@ class _NoPandas(MetaPathFinder):
 
 
 def spare_pandas() -> None:
-    """Lets Arrow conclude that nobody needs pandas; whoever imports it later, or asks for a data frame, finds it as ever."""
+    """Makes Arrow believe that pandas is not in use; importing it later, or asking for a data frame, works as usual."""
     if "pandas" in sys.modules:
         return
     import pyarrow as pa

@@ -1,4 +1,4 @@
-"""Loops compiled by Numba, kept on disk where some folder for that is writable."""
+"""Loops compiled by Numba, cached on disk if a folder for that is writable."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ import numba
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """numba.njit that runs without the interpreter's lock. A process that may write nowhere, as in many containers, compiles anew."""
+    """numba.njit without the interpreter's lock. A process that cannot write anywhere, as in many containers, compiles again each time."""
 
     def decorate(function: Callable[..., Any]) -> Any:
         try:

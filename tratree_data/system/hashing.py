@@ -60,7 +60,7 @@ def _rotate(x: np.uint64, bits: int) -> Any:
 
 @numba.njit(inline="always")
 def _read_8(data: Bytes, at: int) -> Any:
-    """Unsigned places cannot count from the end; knowing that, the compiler reads all bytes at once: four times as fast."""
+    """Unsigned indices cannot be negative; knowing that, the compiler reads all bytes at once: four times as fast."""
     value = np.uint64(0)
     for i in range(8):
         value |= np.uint64(data[np.uint64(at) + np.uint64(i)]) << np.uint64(8 * i)
@@ -135,7 +135,7 @@ def equal_slices(data: Bytes, offsets: Offsets, i: int, j: int) -> Any:
 
 @compiled()
 def count_distinct(values: Hashes) -> Any:
-    """How many different numbers there are; they are hashes, so their own bits say where to look."""
+    """Counts different numbers; they are hashes, so their own bits serve as table positions."""
     slots = 16
     while slots < 2 * len(values):
         slots *= 2

@@ -7,7 +7,7 @@ from typing import Any
 
 
 def json_text(value: Any) -> str:
-    """DuckDB's decimal sums become numbers, NaN and infinity become null, and what JSON does not know becomes text."""
+    """DuckDB's decimal sums become numbers, NaN and infinity become null, and what JSON cannot represent becomes text."""
     try:
         return json.dumps(value, ensure_ascii=False, default=_beyond_json, allow_nan=False)
     except ValueError:

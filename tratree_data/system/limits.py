@@ -1,4 +1,4 @@
-"""Limits of time and memory, also those that only the operating system can keep: for a call inside a library that nothing else stops."""
+"""Limits of time and memory, some kept by the operating system, because nothing else can stop a call inside a library."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 GRACE = 20.0
-"""Seconds that a query has to end after it was interrupted, with the dataset opened before it and the answer written after it."""
+"""Extra seconds beyond a query's time limit, for opening the dataset, stopping the query and writing the answer."""
 ADDRESSES = 4 * 2**30
 ADDRESSES_PER_CORE = 128 * 2**20
 """Address space that libraries and threads reserve without using it."""
@@ -16,13 +16,13 @@ ADDRESSES_PER_CORE = 128 * 2**20
 
 MEMORY_SHARE = 0.6
 STAGE_MEMORY = 2**30
-"""Bytes that a stage's own queries may use, so that its memory does not grow with the dataset; the rest goes to the disk."""
+"""Bytes of memory for a stage's own queries, beyond which they use the disk: so memory does not grow with the dataset."""
 
 
 def limit_memory(size: int) -> tuple[int, int] | None:
-    """From now on, this process cannot have more than `size` bytes and what libraries reserve.
+    """Limits this process to `size` bytes plus what libraries reserve.
 
-    Returns the limits of before; None where the system has no such limit.
+    Returns the previous limits; None if the system has no such limit.
     """
     try:
         import resource
@@ -38,7 +38,7 @@ def limit_memory(size: int) -> tuple[int, int] | None:
 
 @contextmanager
 def memory_limited(size: int) -> Iterator[None]:
-    """The same for a block: a process that calls the command line's functions itself keeps its own limit afterwards."""
+    """The same for a block; afterwards the previous limit applies again, for processes that call the command line's functions."""
     before = limit_memory(size)
     try:
         yield
@@ -81,10 +81,10 @@ def interrupted_after(seconds: float | None, interrupt: Callable[[], object]) ->
 
 
 def memory_for_queries() -> int:
-    """Bytes that a query may use: a share of the machine's memory."""
+    """Bytes of memory that a query may use: a share of the machine's."""
     return int(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * MEMORY_SHARE)
 
 
 def spill_folder(temporary: str) -> Path:
-    """Where DuckDB puts what does not fit into memory; it makes the folder when it needs it, and removes it. Nobody can guess its name."""
+    """The folder in which DuckDB stores what does not fit into memory; it creates and removes it. Its name cannot be guessed."""
     return Path(temporary) / f"tratree-query-{os.getpid()}-{os.urandom(8).hex()}"

@@ -1,4 +1,4 @@
-"""Whether a Parquet file is whole, and what it says that it holds, compared with its size: a file of a kilobyte may declare terabytes."""
+"""Whether a Parquet file is complete, and whether what it claims to hold is plausible: a file of a kilobyte may declare terabytes."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,15 +9,15 @@ from tratree_data.errors import BadInputError
 
 ENDS_WITH = b"PAR1"
 HARMLESS_BYTES = 2**30
-"""Below this a file is read, however well it is compressed."""
+"""A file that declares less than this is read, however well it is compressed."""
 BYTES_PER_CELL = 4
-"""Of a NULL text in memory: in a file, a million of them take a few bytes."""
+"""Bytes of a NULL text in memory; in a file, a million of them take a few bytes."""
 LARGEST_GROWTH = 1_000
-"""Real logs shrink to a tenth; the same text all over to a hundredth, and to nothing only where it is stored once."""
+"""Real logs shrink to a tenth, repetitions of one text to a hundredth, and to nothing only if the text is stored once."""
 
 
 def declares_too_much(file: Any) -> str:
-    """Why a file is not read, '' if it may be: it claims to hold more than its own size makes likely. Only its footer is read."""
+    """Why a file must not be read: it claims to hold more than its size makes plausible; '' if it may be. Reads only the footer."""
     import pyarrow.parquet as pq
 
     file.seek(0, 2)
@@ -46,6 +46,6 @@ def trouble_of_file(open_file: Callable[[], Any]) -> str:
     except FileNotFoundError:
         return "is gone"
     except PermissionError:
-        return "may not be read by you"
+        return "cannot be read: permission denied"
     except (OSError, pa.ArrowException):
         return "is truncated or not a Parquet file"

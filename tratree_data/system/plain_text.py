@@ -24,7 +24,7 @@ def _safe(character: str) -> str:
 
 
 def shorten(text: str, width: int) -> str:
-    """At most `width` columns of a safe line, its end marked if something was cut."""
+    """At most `width` columns of a safe line; a cut end is marked."""
     line = one_line(text[: 4 * width + 4])
     if cell_len(line) <= width:
         return line

@@ -1,4 +1,4 @@
-"""One progress bar for all long work: on stderr, and only where somebody watches."""
+"""The progress bar for all long work: on stderr, and only in a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def progress(title: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
-    """Gives a function that moves the bar on by so many units."""
+    """Yields a function that advances the bar by a number of units."""
     if not sys.stderr.isatty():
         yield lambda count: None
         return

@@ -1,7 +1,7 @@
 """Ray: independent calls on the machines of a cluster, and workers that keep state between calls.
 
-The cluster is the one that this process or RAY_ADDRESS names, or one that is started here. What a dead worker left undone is tried again,
-a head that dies is reported, and errors of this package arrive as they were raised.
+The cluster is the one that this process or RAY_ADDRESS names, or one that is started here. The work of a dead worker is repeated, a dead
+head is reported, and errors of this package arrive as they were raised.
 """
 
 import os
@@ -22,17 +22,17 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 ANSWER_SECONDS = 20
 LOOK_SECONDS, GONE_SECONDS = 5, 20
-"""How often the head of a cluster is looked for, and how long it may be away; Ray itself gives up after 60 seconds."""
+"""How often the head of a cluster is checked, and how long it may be unreachable; Ray itself gives up after 60 seconds."""
 QUEUED_PER_CORE = 2
-"""So that a core that has finished an item finds the next one waiting."""
+"""Items queued per core, so that a core that has finished one finds the next one waiting."""
 
 
 def run_remotely(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int | None, use_gpu: bool, name: str
 ) -> Iterator[Result]:
-    """`function` of every item; few are under way at a time, so that those of a long queue need not all be in memory.
+    """`function` of every item; only a few are in progress at a time, so that a long queue need not be in memory.
 
-    Each call has a GPU if it can use one and the cluster has some; `name` is what Ray's own tools display.
+    Each call gets a GPU if it can use one and the cluster has some; `name` is what Ray's own tools display.
     """
     with ray_session(workers) as ray:
         resources = ray.cluster_resources()
@@ -61,7 +61,7 @@ def run_remotely(
 
 
 def need_answer(address: str) -> None:
-    """Asks the head of a cluster itself: where nobody answers, Ray tries for minutes."""
+    """Connects to the head of a cluster directly: Ray itself would try for minutes."""
     if not _answers(address):
         raise TratreeError(
             f"No Ray cluster answers at {address}, which RAY_ADDRESS names.\n"
@@ -79,7 +79,7 @@ def _answers(address: str) -> bool:
 
 
 class Head:
-    """The head of a cluster: without it, Ray ends this process after a minute, with words of its own."""
+    """Watches the head of a cluster: if it is gone, Ray ends this process after a minute, with a message of its own."""
 
     def __init__(self, address: str) -> None:
         self.address, self.seen = address, time.monotonic()
@@ -100,7 +100,7 @@ class Head:
 
 
 class HeadGoneError(TratreeError):
-    """Ray's own clean-up would wait for the head, too."""
+    """Ray's own clean-up would also wait for the head."""
 
 
 def _call(path: list[str], work: bytes) -> tuple[bool, Any]:

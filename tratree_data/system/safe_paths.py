@@ -25,7 +25,7 @@ def inside(folder: Path, name: str | Path) -> Path:
 
 
 def need_local(name: str | Path, what: str) -> Path:
-    """The place on this machine that someone named, for what is written there; an address or a name that misleads is refused."""
+    """The folder on this machine to write to; an address or a misleading name is refused."""
     if re.match(r"hub:|[a-z][a-z0-9+.-]+:/", str(name)):
         raise BadInputError(f"{name} is an address, but {what} goes to a folder of this machine.\nNext: name another folder")
     if re.search(r"[\\\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]", str(name)):
@@ -36,7 +36,7 @@ def need_local(name: str | Path, what: str) -> Path:
 
 
 def name_part(text: str) -> str:
-    """An id of the data as part of a file's name; what is not a plain id, such as a path, becomes its hash."""
+    """An id from the data as part of a file's name; what is not a plain id, such as a path, is replaced by its hash."""
     return text if re.fullmatch(r"[0-9A-Za-z][0-9A-Za-z_-]{0,63}", text) else content_id(text)
 
 
@@ -45,7 +45,7 @@ def link_refused(link: Path, folder: Path) -> BadInputError:
 
 
 def refuse_links_in(place: Path, folder: Path) -> None:
-    """Entries of `place`, a folder below `folder`, are files and folders: a link leads out, and a pipe keeps its reader waiting."""
+    """Refuses links, which lead out, and pipes, which keep readers waiting, in `place`, a folder below `folder`."""
     with os.scandir(place) as entries:
         for entry in entries:
             if entry.is_symlink():
@@ -66,7 +66,7 @@ def plain_files_below(folder: Path) -> Iterator[Path]:
 
 
 def open_lock_file(path: Path, folder: Path) -> TextIO:
-    """A file to lock, made if there is none; the system itself refuses a link, so nothing is made behind one."""
+    """A file to lock, created if missing; the system refuses links, so nothing is created behind one."""
     try:
         return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666), "a")
     except OSError as error:
@@ -87,7 +87,7 @@ def is_plain_folder(path: Path) -> bool:
 
 
 def read_plain_text(path: Path) -> str:
-    """The text of a regular file; the system itself refuses a link, even one that was put there a moment ago, and waits for no pipe."""
+    """The text of a regular file; the system refuses links, even one created a moment ago, and does not wait for a pipe."""
     with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), encoding="utf-8") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise special_refused(path)

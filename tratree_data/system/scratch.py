@@ -1,4 +1,4 @@
-"""Folders for what is in the making. They go even if the process is killed: who makes the next one removes what the dead left behind."""
+"""Temporary folders that disappear even if the process is killed: whoever makes the next one removes those of dead processes."""
 
 import fcntl
 import os
@@ -13,7 +13,7 @@ from typing import TextIO
 from tratree_data.system.safe_paths import is_plain_folder
 
 LIVES = ".tratree-scratch"
-"""A file in the folder, locked for as long as its process lives. It goes last, so a folder without it is empty or not ours."""
+"""A file in the folder, locked while its process lives. It is removed last, so a folder without it is empty or not ours."""
 BORN = f"{LIVES}-new"
 RANDOM = "[a-z0-9_]{8}"
 """What mkdtemp adds to a prefix."""
@@ -21,7 +21,7 @@ RANDOM = "[a-z0-9_]{8}"
 
 @contextmanager
 def scratch_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
-    """An empty folder called `prefix` and more, beside others of its kind; in the folder for temporary files if no parent is named."""
+    """An empty folder whose name begins with `prefix`, in `parent` or else in the folder for temporary files."""
     parent = parent or Path(tempfile.gettempdir())
     remove_left_behind(parent, prefix)
     folder, lock = _make(parent, prefix)
@@ -33,15 +33,17 @@ def scratch_folder(prefix: str, parent: Path | None = None) -> Iterator[Path]:
 
 
 def remove_left_behind(parent: Path, prefix: str) -> None:
-    """Scratch folders without a living owner; other folders are not touched."""
+    """Removes scratch folders without a living owner; other folders are not touched."""
     for name in sorted(name for name in os.listdir(parent) if name.startswith(prefix)):
         folder = parent / name
         if not is_plain_folder(folder):
             continue
-        with suppress(OSError):  # its process lives, it is another user's, or no scratch folder
+        with suppress(OSError):  # its process lives, or it is another user's, or not a scratch folder
             mine = next((file for file in (folder / LIVES, folder / BORN) if file.exists()), None)
             if mine is None:
-                if re.fullmatch(RANDOM, name.removeprefix(prefix)):  # killed before it had a lock, or after: empty, or not ours
+                if re.fullmatch(
+                    RANDOM, name.removeprefix(prefix)
+                ):  # killed before it had a lock or after it removed it: empty, or not ours
                     folder.rmdir()
                 continue
             with open(mine, "r+") as lock:
@@ -62,7 +64,7 @@ def is_left_behind(lives: Path) -> bool:
 def _make(parent: Path, prefix: str) -> tuple[Path, TextIO]:
     while True:
         folder = Path(tempfile.mkdtemp(dir=parent, prefix=prefix))
-        with suppress(FileNotFoundError):  # another took it for left behind before it had a lock
+        with suppress(FileNotFoundError):  # another process removed it before it had a lock
             lock = open(folder / BORN, "a")  # noqa: SIM115, the caller closes it
             fcntl.flock(lock, fcntl.LOCK_EX)
             (folder / BORN).rename(folder / LIVES)  # only now, so that nobody finds it unlocked

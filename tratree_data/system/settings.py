@@ -31,13 +31,13 @@ PYTHON_ONLY = ""
 
 @dataclass(frozen=True)
 class Setting:
-    """What a field means to people: the help of its option, and the values that it accepts."""
+    """A field's documentation: the help of its option, and the values that it accepts."""
 
     help: str
     minimum: float | None = None
     maximum: float | None = None
     recorded: bool = True
-    """Whether the rows depend on it; those that only decide how fast they are made are not part of the lineage."""
+    """Whether the rows depend on it; settings that only affect speed are not part of the lineage."""
     option: str | None = None
     """The option's name where it is not the field's: `--kind` for a field of several `kinds`; PYTHON_ONLY for a field without an option."""
     metavar: str | None = None
@@ -77,7 +77,7 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineSettings(Settings):
-    """Of a verb with no other settings."""
+    """For a verb without other settings."""
 
     engine: EngineSetting = "local"
     workers: WorkersSetting = None
@@ -93,7 +93,7 @@ def field_kinds(settings: type) -> dict[str, tuple[Any, Setting]]:
 
 
 class Takes(Generic[P, S]):
-    """What `takes` returns: it replaces a function's last argument, its settings, by their own names and types."""
+    """What `takes` returns: a function whose last argument, the settings, is replaced by their names and types."""
 
     def __init__(self, settings: Callable[P, S]) -> None:
         self.settings = settings

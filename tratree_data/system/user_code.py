@@ -13,7 +13,7 @@ from tratree_data.ids import content_id
 
 
 def load_named(name: str, kind: str) -> Any:
-    """What "module:Name" or "folder/file.py:Name" names, looked for in the current folder too; `kind` is the caller's word for it."""
+    """What "module:Name" or "folder/file.py:Name" names, also in the current folder; `kind` is the caller's word for it."""
     where, _, attribute = name.rpartition(":")
     advice = f"Next: write module:Name with the module in this folder or on PYTHONPATH, or {kind}.py:Name"
     is_file = where.endswith(".py")
@@ -28,7 +28,7 @@ def load_named(name: str, kind: str) -> Any:
 
 
 def _load_file(path: Path) -> ModuleType:
-    """Once, under a name that hides no installed module; modules beside the file can be imported by it."""
+    """Imports a file once, under a name that hides no installed module; it can import modules beside it."""
     resolved = path.resolve(strict=True)
     name = f"{resolved.stem}_{content_id(str(resolved))}"
     if name in sys.modules:

@@ -13,8 +13,8 @@ from tratree_data.system.scratch import LIVES, is_left_behind, remove_left_behin
 def whole_folder(target: Path, what: str) -> Iterator[Path]:
     """A folder beside `target` that takes its name when the block ends; an error leaves nothing behind.
 
-    `what` names the result in the message that refuses a target which already contains something ('an export'). Until everything is
-    tidy, the result has a mark; one that a killed command left marked, and nobody has touched since, is made again by the same command.
+    `what` names the result ('an export') in the error for a target that already contains something. The result is marked as unfinished
+    until the end; the same command replaces one that a killed command left marked, if nobody has changed it since.
     """
     need_local(target, what)
     beside = f".{target.name}-"

@@ -27,7 +27,7 @@ Result = TypeVar("Result")
 
 WATCH_SECONDS = 0.5
 TRIES = 3
-"""An item is tried on this many workers before we conclude that it kills them."""
+"""After this many dead workers we conclude that the item kills them."""
 SHOWN_CHARACTERS = 300
 START = "import sys; sys.path[:] = {path!r}; from {module} import run_child; run_child({target!r}, {handle}, {parent})"
 
@@ -55,8 +55,8 @@ class Child:
         return self.process.pid
 
     def kill(self) -> None:
-        """Ends the process and all it started at once, from whichever thread: a call under way raises."""
-        if self.process.returncode is None:  # once reaped, its number may belong to another process
+        """Ends the process and all it started at once, from any thread: a call in progress raises."""
+        if self.process.returncode is None:  # once it was waited for, its number may belong to another process
             with suppress(ProcessLookupError):
                 os.killpg(self.process.pid, signal.SIGKILL)
 
@@ -88,14 +88,14 @@ def run_child(target: str, handle: int, parent: int) -> None:
 
 
 def _watch(parent: int) -> None:
-    """Ends everything when the parent is gone; a child in an endless loop would not notice that its connection closed."""
+    """Ends everything when the parent is gone: a child in an endless loop would not notice that its connection closed."""
     while os.getppid() == parent:
         time.sleep(WATCH_SECONDS)
     os.killpg(os.getpid(), signal.SIGKILL)
 
 
 def run_in_processes(function: Callable[[Item], Result], items: Iterable[Item], workers: int, remedy: str) -> Iterator[Result]:
-    """`function` of every item, each result as soon as it is there; an item whose worker dies gets another worker.
+    """`function` of every item, each result as soon as it is available; an item whose worker dies gets another worker.
 
     `remedy` is the next command to suggest when an item keeps killing its workers.
     """
@@ -153,9 +153,9 @@ def serve_calls(connection: Connection) -> None:
 
 
 def sendable(error: Exception) -> Exception:
-    """The error itself where it survives pickling, else one with its words."""
+    """The error itself if it can be pickled, else one with the same message."""
     try:
         copy = pickle.loads(pickle.dumps(error))
-    except Exception:  # whatever a foreign error's constructor does
+    except Exception:  # a foreign error's constructor may do anything
         return TratreeError(f"{type(error).__name__}: {error}")
     return error if type(copy) is type(error) else TratreeError(str(error))

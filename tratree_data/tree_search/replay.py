@@ -91,7 +91,7 @@ class _Environments:
             worker.close()
 
     def end(self) -> None:
-        """Called from another thread than the workers': calls in progress raise."""
+        """Called from a thread other than the workers': calls in progress raise."""
         for worker in self.all:
             worker.end()
 
@@ -109,7 +109,7 @@ class _Environments:
 
 @dataclass
 class _Results:
-    """What was replayed so far, committed every so often; Ctrl-C and errors commit what is finished."""
+    """What was replayed so far, committed regularly; Ctrl-C and errors commit what is finished."""
 
     directory: str | Path
     store: Store
@@ -181,7 +181,7 @@ def _replay_all(store: Store, rows: Sequence[Mapping[str, Any]], environments: _
                     yield future.result()
         except BaseException:
             executor.shutdown(wait=False, cancel_futures=True)
-            environments.end()  # a thread that waits for an environment would hold up the end
+            environments.end()  # a thread that waits for an environment would delay the end
             raise
 
 
@@ -203,7 +203,7 @@ def _options(
 
 
 def _unknown_environments(references: Mapping[str, str], typed: Sequence[str]) -> dict[str, TratreeError]:
-    """Logs may come from environments that are not available here, and a class named by a dataset is not imported."""
+    """Reports environments that are not available here; a class that only the dataset names is not imported."""
     problems: dict[str, TratreeError] = {}
     for name, reference in sorted(references.items()):
         try:
@@ -222,7 +222,7 @@ def _unknown_environments(references: Mapping[str, str], typed: Sequence[str]) -
 
 
 def _nothing_to_do(paths: int, untried: int, problems: Mapping[str, TratreeError]) -> StageResult:
-    """Paths of environments that are not available here stay untried, and the result says so."""
+    """Skips paths of environments that are not available here; the result reports them."""
     if not untried:
         return StageResult(STAGE, False, {"paths": paths})
     notes = tuple(f"not replayed: {str(problem).partition(chr(10))[0]}" for problem in problems.values())

@@ -43,7 +43,7 @@ class PlannedPath:
 
 @dataclass(frozen=True)
 class ReplayedPath:
-    """What came of it: `replayed` is None where the path could not be replayed; there is a reason unless everything came back."""
+    """The outcome of a replay: `replayed` is None if the path could not be replayed; `reason` is empty only if everything came back."""
 
     path_id: str
     replayed: bool | None
@@ -54,7 +54,7 @@ class ReplayedPath:
 
 
 def replay_path(environment: Environment, path: PlannedPath) -> ReplayedPath:
-    """All actions are taken even where an observation differs, so that the score is what these actions earn."""
+    """Takes all actions even if an observation differs, so that the score is what these actions earn."""
     difference: tuple[str, str, int | None] = "", "", None
     try:
         observation, done = environment.reset(path.task_id, path.environment_seed).observation, False

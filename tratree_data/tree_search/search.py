@@ -1,4 +1,4 @@
-"""tree → node_values, paths: what the rollouts of a tree teach about each of its nodes, and the best path through it.
+"""tree → node_values, paths: what a tree's rollouts show about each of its nodes, and the best path through it.
 
 `search_trees` is the core, a pure function over a chunk of trees; `search` runs it over a dataset, chunk by chunk, in bounded memory.
 The simulations are in mcts.py, extraction in extraction.py, the exact values in values.py, the rules in docs/search.md.
@@ -97,7 +97,7 @@ class Evidence:
         if 2 * self.single <= self.best:
             return ()
         return (
-            f"{self.single:,} of {self.best:,} e* rest on one rollout, so luck may have chosen them.",
+            f"{self.single:,} of {self.best:,} e* rest on one rollout, so they may be luck.",
             f"Next: tratree search {quoted(directory)} --extract lower, or --min-support 2, or explore more attempts per task",
         )
 

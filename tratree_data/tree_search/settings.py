@@ -21,7 +21,7 @@ class SearchSettings(Settings):
         Literal["mean", "lower"],
         Setting("What e* follows: the refined mean (the paper), or its lower confidence bound."),
     ] = "mean"
-    discount: Annotated[float, Setting("Discount of node_values.q, more than 0 and at most 1.")] = 1.0
+    discount: Annotated[float, Setting("Discount of node_values.q, above 0 and at most 1.")] = 1.0
     seed: Annotated[int, Setting("Seed for drawing states with --chance expected.")] = 0
     paths: Annotated[int, Setting("Paths per tree.", minimum=1)] = 1
     min_support: Annotated[int, Setting("Minimum scored rollouts that end where a path ends.", minimum=1)] = 1
@@ -42,7 +42,7 @@ class ReplaySettings(Settings):
     environments: Annotated[
         tuple[str, ...],
         Setting(
-            "Class of an environment that is not installed; names in the data alone import nothing.",
+            "The class of an environment that is not registered; a class that only the data names is not imported.",
             recorded=False,
             option="environment",
             metavar="MODULE:CLASS",
@@ -54,6 +54,6 @@ class ReplaySettings(Settings):
     ] = None
     workers: Annotated[int | None, Setting("Environments to run at once; one per core by default.", minimum=1, recorded=False)] = None
     time_out_seconds: Annotated[
-        float, Setting("Seconds after which an unresponsive environment is replaced.", recorded=False, option="time-out")
+        float, Setting("Replace an environment that does not respond for this many seconds.", recorded=False, option="time-out")
     ] = 120.0
     commit_seconds: Annotated[float, Setting("Seconds between commits of finished replays.", minimum=0, recorded=False)] = 60.0

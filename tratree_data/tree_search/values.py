@@ -1,4 +1,4 @@
-"""Exact values of nodes: no search, only what the ends beneath them earned."""
+"""Exact values of nodes, from the ends beneath them, without search."""
 
 import numpy as np
 

@@ -35,10 +35,10 @@ THRESHOLDS = (1.0, 0.99, 0.98, 0.97, 0.96, 0.95, 0.93, 0.9, 0.87, 0.84, 0.8, 0.7
 SAMPLED_TREES = 500
 TEXTS_PER_DECISION = 8
 ENOUGH_PAIRS = 20
-"""With fewer pairs to judge by, nothing is calibrated and the embedder's default is used."""
+"""With fewer pairs to judge by, the embedder's default is used instead of calibrating."""
 STANDARD_ERRORS = 2.0
 ALIKE = 0.9
-"""Next observations below this contradict each other."""
+"""Next observations with a lower similarity contradict each other."""
 
 
 @dataclass(frozen=True)

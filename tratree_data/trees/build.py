@@ -1,6 +1,6 @@
 """The verb `build`: trees of a whole dataset, in chunks of tasks, on all cores or on a cluster, committed once.
 
-Tasks are independent, so a dead worker costs its chunk, which is tried again. When a dataset has only grown, only the trees of the new
+Tasks are independent, so the chunk of a dead worker is simply repeated. When a dataset has only grown, only the trees of the new
 rollouts are rebuilt; the result is that of a build from scratch.
 """
 
@@ -37,10 +37,10 @@ from tratree_data.trees.stats import merging_warnings
 from tratree_data.trees.tree import BRANCHED, ROLLOUT_COLUMNS, STEP_COLUMNS, build_tree
 
 PROCESSES_FROM_STEPS = 2_000_000
-"""Below this, starting worker processes costs more than it gains: the chunks share threads, which the kernels and Arrow leave free."""
+"""For fewer steps, starting worker processes costs more than it gains, and chunks run in threads."""
 SCORED = ["rollout_id", "tree_id", "score"]
 REBUILD_ALL_FROM = 0.3
-"""From this share of changed trees on, building all is cheaper than replacing some."""
+"""If at least this share of trees changed, building all is cheaper than replacing some."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def build(directory: str | Path, settings: BuildSettings) -> StageResult:
 def _choose_threshold(
     store: Store, model: Embedder | None, settings: BuildSettings, rules: Sequence[str], action_rules: Sequence[str]
 ) -> tuple[float, str, Cache | None]:
-    """The threshold; where it was calibrated, also why and the vectors that this took."""
+    """The threshold and, if it was calibrated, the reason and the vectors computed for it."""
     requested = settings.min_similarity
     if model is None:
         return 1.0, "", None  # only equal texts merge, whatever the threshold

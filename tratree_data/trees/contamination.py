@@ -1,4 +1,4 @@
-"""Which rollouts are of a benchmark's tasks: what someone evaluates on must not be what someone trained on.
+"""Which rollouts are of a benchmark's tasks: nobody should train on tasks that they evaluate on.
 
 A task counts as the benchmark's if it has its id, or if its instruction contains most of the 8-word runs of one of the benchmark's
 instructions, in whatever frame. Runs that many of the benchmark's instructions share are its template, and say nothing.
@@ -29,17 +29,17 @@ IDS = ("task_id", "instance_id", "id")
 
 @dataclass(frozen=True)
 class Item:
-    """A task of a benchmark, as far as its list says something of it."""
+    """A task of a benchmark, as far as the benchmark's list describes it."""
 
     benchmark: str
     task_id: str = ""
     instruction: str = ""
     environment: str = ""
-    """The only one in which the id means this task; '' for ids that name it everywhere, which mere numbers do not."""
+    """The environment in which the id is valid; '' if it is valid in any, which mere numbers are not."""
 
 
 def find_contamination(rollouts: pa.Table, benchmarks: Sequence[str | Path]) -> dict[str, pa.ChunkedArray | list[object]]:
-    """Columns with one row a rollout whose task is in one of the benchmarks."""
+    """Columns with one row per rollout whose task is in one of the benchmarks."""
     items = [item for name in benchmarks for item in read_benchmark(str(name))]
     tasks = rollouts.group_by("tree_id").aggregate([(name, "min") for name in ("environment", "task_id", "instruction")])
     hits: dict[str, tuple[Item, float]] = {}
@@ -106,12 +106,12 @@ def read_benchmark(name: str) -> list[Item]:
     files = sorted(file for file in path.rglob("*") if file.suffix in (*KINDS, ".txt")) if path.is_dir() else [path]
     items = [item for file in files for item in _read_items(file)]
     if not items:
-        raise BadInputError(f"{name} lists no task: a task has {', '.join(IDS)} or {', '.join(INSTRUCTIONS)}.\nNext: name the columns so")
+        raise BadInputError(f"{name} lists no task: a task has {', '.join(IDS)} or {', '.join(INSTRUCTIONS)}.\nNext: rename the columns")
     return items
 
 
 def _read_items(file: Path) -> Iterator[Item]:
-    if file.suffix == ".txt":  # one task a line: its id or its instruction
+    if file.suffix == ".txt":  # one task per line: its id or its instruction
         for line in file.read_text(encoding="utf-8").splitlines():
             if line.strip():
                 yield Item(file.name, "" if " " in line.strip() else line.strip(), line.strip())

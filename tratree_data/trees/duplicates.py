@@ -1,7 +1,7 @@
-"""Which rollouts say what another one says: the same run in two logs, or one with a few words changed, under whatever name.
+"""Which rollouts repeat another one: the same run in two logs, or one with a few words changed, under whatever name.
 
-Attempts at one task in one log may be equal by right. Reported are whole rollouts that repeat one of another task or another log, each with
-the first that it repeats. `find_duplicates` streams: what is kept of a rollout is a signature of 512 bytes on disk (shingles.py), and
+Attempts at one task in one log may be equal legitimately. Reported are whole rollouts that repeat one of another task or another log, each
+with the first that it repeats. `find_duplicates` streams: what is kept of a rollout is a signature of 512 bytes on disk (shingles.py), and
 signatures are compared band by band, so memory is some bytes per rollout whatever the length of the texts.
 """
 
@@ -43,7 +43,7 @@ FOUND = pa.schema(
 
 @dataclass(frozen=True)
 class Duplicates:
-    """`found`: one row a rollout to leave out; `notes`: how many of which kind, and what to do about it."""
+    """`found`: one row per rollout to leave out; `notes`: how many of which kind, and what to do about it."""
 
     found: pa.Table
     notes: tuple[str, ...]
@@ -149,7 +149,7 @@ def _agreement(bands: npt.NDArray[np.uint32], later: Ints, earlier: Ints) -> npt
 
 
 def _only_originals(partner: Ints, trees: Ints, logs: Ints) -> Ints:
-    """Who repeats a repetition repeats its original; but an attempt at the original's own task, in its own log, stays."""
+    """A repetition of a repetition repeats the original; but an attempt at the original's own task, in its own log, is kept."""
     while True:
         rows = np.flatnonzero(partner != NOBODY)
         further = rows[partner[partner[rows]] != NOBODY]

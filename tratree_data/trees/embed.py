@@ -1,4 +1,4 @@
-"""Each distinct text is embedded once, ever: vectors are cached in the store's `embeddings` table.
+"""Each distinct text is embedded only once: vectors are cached in the store's `embeddings` table.
 
 The vector of a text of many windows is theirs one after the other. Two texts are as similar as the window of either that is least like
 any of the other's, so a difference at the end counts. Blank texts, which models find all similar, and texts of more than MAX_WINDOWS are
@@ -93,7 +93,7 @@ class Cache:
         return rows
 
     def share(self) -> None:
-        """Lets the machine's other datasets have what was computed."""
+        """Shares what was computed with the machine's other datasets."""
         share_vectors(self.embedder.fingerprint, self._rows(self.unshared))
         self.unshared = {}
 

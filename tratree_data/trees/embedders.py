@@ -110,7 +110,7 @@ class SentenceEmbedder:
         return {name: value for name, value in vars(self).items() if name != "model"}
 
     def _probe(self) -> None:
-        """An unusable model is an error now, not when a text first has to be compared. One without its tokenizer finds all texts alike."""
+        """Reports an unusable model now, not when a text is first compared. Without its tokenizer, a model finds all texts alike."""
         texts = ["the red cat ran off", "our big tax was cut"]  # of one shape: unknown tokens are as many in both
         _ = self.model
         try:
@@ -173,7 +173,7 @@ def embedder_called(name: str) -> Embedder | None:
     if match and match["fingerprint"] and embedder is not None and embedder.name != name:
         raise BadInputError(
             f"The trees were built with another model than the one now in {match['model']}.\n"
-            f"Next: tratree build DIR --embedder {quoted(match['model'])}, or put the model back"
+            f"Next: tratree build DIR --embedder {quoted(match['model'])}, or restore that model"
         )
     return embedder
 

@@ -9,7 +9,7 @@ from tratree_data.trees.siblings import FEW, Log, Pair
 STANDARD_ERRORS = 2.0
 ENOUGH = 5
 UNCOUNTED = 1_000_000_000
-"""What is demanded, not measured, has no error."""
+"""Stands for a demanded agreement, which has no error of measurement."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Which differences are worth a rule: those with enough support, whose values vary, and which nobody refers to."""
+"""Which differences are worth a rule: those with enough support, whose values vary, and which no agent refers to."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -21,7 +21,7 @@ class BuildSettings(Settings):
         float | str | None, Setting("Minimum cosine of observations that merge; auto calibrates it; the embedder's own by default.")
     ] = None
     normalise: Annotated[
-        Sequence[str], Setting("What comparing ignores: a preset, PATTERN=>REPLACEMENT, or auto to learn it from the log.")
+        Sequence[str], Setting("What comparing observations ignores: a preset, PATTERN=>REPLACEMENT, or auto to learn it from the log.")
     ] = ()
     normalise_actions: Annotated[
         Sequence[str],

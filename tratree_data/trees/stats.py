@@ -71,7 +71,7 @@ def stats_by_attempts(directory: str | Path, attempts: Sequence[int] = tuple(ran
 def measuring_quality() -> Iterator[Callable[[pa.Table, pa.Table], dict[str, Any]]]:
     """A function of nodes and rollouts that gives the same row for trees that are not in a store; each rollout has the score that counts.
 
-    One connection serves all trees, because to open one takes longer than to ask it.
+    One connection serves all trees, because opening one takes longer than a query.
     """
     text = query_text("quality")
     with duckdb.connect() as connection:
@@ -88,7 +88,7 @@ def measuring_quality() -> Iterator[Callable[[pa.Table, pa.Table], dict[str, Any
 
 
 def limits(store: Store) -> list[tuple[str, str]]:
-    """What keeps the trees from teaching more, and the command that helps, for each cause that enough trees have."""
+    """What makes the trees less informative, and the command that helps, for each cause that enough trees have."""
     found = []
     for row in query(store, "tree_causes").to_pylist():
         few, text, command = CAUSES[row["cause"]]
@@ -103,7 +103,7 @@ def advice(store: Store) -> list[str]:
 
 
 def graph_advice(store: Store) -> list[str]:
-    """Where states teach more than trees, as in conversations that no two attempts begin with the same words."""
+    """Suggests states where they find more than trees, as in conversations that never begin with the same words."""
     if not store.has("transitions"):
         return []
     if store.has("pairs") and store.sql("SELECT count(*) AS n FROM pairs WHERE kind = 'anchor'")["n"][0].as_py():
@@ -118,7 +118,7 @@ def graph_advice(store: Store) -> list[str]:
 
 
 def merging_warnings(store: Store) -> list[str]:
-    """Why few steps merged, each cause with the command that helps."""
+    """Why few steps were merged, each cause with the command that helps."""
     found = query(store, "merging").to_pylist()[0]
     texts = []
     if found["split"] > FEW_SPLIT * max(1, found["nodes"]):

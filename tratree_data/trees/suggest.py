@@ -37,7 +37,7 @@ class Suggestions:
 
 
 def suggest(directory: str | Path, *, actions: bool = False, observations: bool = True, trees: int = SAMPLED_TREES) -> Suggestions:
-    """Rules that would make observations, or actions, equal that differ in noise only, beside those the trees were built with."""
+    """Rules that would equate observations (or actions) that differ only in noise, in addition to those the trees were built with."""
     store = open_dataset(str(directory))
     store.need("rollouts", "steps")
     built = last_settings(store)

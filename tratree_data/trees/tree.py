@@ -92,7 +92,7 @@ def in_order(rollouts: pa.Table, steps: pa.Table) -> tuple[pa.Table, pa.Table, I
     wrong = np.flatnonzero(step != np.arange(len(step)) - first[rollout])
     if len(wrong):
         name = rollouts["rollout_id"][int(order[rollout[wrong[0]]])].as_py()
-        raise BadInputError(f"The steps of rollout {name} are not numbered 0, 1, 2, ….\nNext: tratree check, then import it again")
+        raise BadInputError(f"The steps of rollout {name} are not numbered 0, 1, 2, ….\nNext: correct the log, then import it again")
     return rollouts.take(pa.array(order)), steps, first, tree_number[order]
 
 

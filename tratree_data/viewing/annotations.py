@@ -1,4 +1,4 @@
-"""The table `annotations`: what a person said about a node, a rollout or a pair, stored one at a time while the page is served."""
+"""The table `annotations`: people's labels and notes on nodes, rollouts and pairs, stored one at a time while the page is served."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -56,7 +56,7 @@ def _tree_of(store: Store, subject: str, subject_id: str) -> str:
 
 
 def read_annotations(store: Store, tree_id: str) -> list[dict[str, Any]]:
-    """Those of one tree, the newest last."""
+    """The annotations of one tree, the newest last."""
     if not store.has(TABLE):
         return []
     columns = "subject, subject_id, label, note, author, strftime(changed_at, '%Y-%m-%d %H:%M') AS changed_at"

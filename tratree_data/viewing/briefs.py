@@ -1,4 +1,4 @@
-"""An action in one line: a tool call is its name and its arguments, those first in which it differs from its alternatives.
+"""An action in one line: a tool call is shown as its name and arguments, beginning with those that differ from its alternatives.
 
 The page does the same (page/script/calls.js).
 """

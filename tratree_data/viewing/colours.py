@@ -21,4 +21,4 @@ def value_colour(value: float | None) -> str:
 
 GREY, STAR = "#b9b3a8", "#a87900"
 INK, SOFT, FAINT, LINE = "#1f1d1a", "#5d5953", "#77726a", "#e3e0da"
-"""Of figures: no value, e*; text, from strong to faint, and lines."""
+"""Colours of figures: no value, e*; text, from strong to faint, and lines."""

@@ -14,11 +14,11 @@ from tratree_data.viewing.colours import FAINT, INK, LINE, SOFT, value_colour
 from tratree_data.viewing.tree_shapes import Diamond, Picture, Rectangle, Words
 
 COLUMN, BOTH_COLUMNS, PAPER_TEXT = 3.33, 6.9, 7.0
-"""Inches of a two-column paper, and the points of its figures' text."""
+"""Column widths of a two-column paper in inches, and the text size of its figures in points."""
 LONGEST_BESIDE = 26
-"""Characters of entries of a legend that fit two on a line."""
+"""Two entries of a legend fit on a line if they have at most this many characters."""
 PIXELS = 96
-"""An inch of an SVG."""
+"""Pixels per inch of an SVG."""
 BLUE, ORANGE = "#1861a8", "#c25514"
 LINES = ((BLUE, "-", "o"), (ORANGE, "--", "s"), (SOFT, ":", "^"), (INK, "-.", "D"))
 FONTS = ("Helvetica Neue", "Arial", "Liberation Sans", "DejaVu Sans")

@@ -128,7 +128,7 @@ def score_table(store: Store) -> pa.Table:
 
 
 def step_table(named: str) -> pa.Table:
-    """What was earned by each step: for every model of one dataset, or for several ("DIR,DIR") by the names of their folders."""
+    """The score earned by each step: per model of one dataset, or per dataset of several ("DIR,DIR"), by the names of their folders."""
     tables, directories = [], named.split(",")
     for directory in directories:
         store = open_dataset(directory)

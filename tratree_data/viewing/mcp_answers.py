@@ -1,6 +1,6 @@
-"""What an agent reads of a dataset: tables as JSON that fits a context window, and text that no terminal interprets.
+"""Answers for agents: tables as JSON that fits a context window, and text without terminal control characters.
 
-A cell, a row count and a whole answer have each a limit; whatever was left out is said, with how to read on.
+Cells, rows and whole answers are limited; a note says what was left out and how to read it.
 """
 
 import json
@@ -47,7 +47,7 @@ def _rows(table: pa.Table) -> Iterator[tuple[Any, ...]]:
 
 
 def answer_text(text: str, advice: str) -> str:
-    """Lines up to the limit; `advice` says how to get fewer."""
+    """Lines up to the limit; `advice` says how to ask for fewer."""
     if len(text) <= LONGEST_ANSWER:
         return visible(text)
     shown = text[: text.rfind("\n", 0, LONGEST_ANSWER) + 1] or text[:LONGEST_ANSWER]

@@ -1,4 +1,4 @@
-"""An agent's SQL is answered by a child process, which can be ended and whose memory the system limits, whatever DuckDB is asked to do."""
+"""Answers an agent's SQL in a child process, which can be ended at any time and whose memory is limited."""
 
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -16,7 +16,7 @@ STARTED_WITHIN = 120.0
 
 
 class Queries:
-    """Questions to one dataset or release, one at a time; the child starts with the first, and anew after one that it did not survive."""
+    """Queries on one dataset or release, one at a time; the child starts with the first, and again after one that ended it."""
 
     def __init__(self, directory: str | Path, time_limit: float) -> None:
         self.directory, self.time_limit = directory, time_limit

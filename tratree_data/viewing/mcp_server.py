@@ -80,7 +80,7 @@ def make_server(directory: str | Path, time_limit: float = TIME_LIMIT) -> MCPSer
         parameters: Parameters = None,
         max_rows: MaxRows = MOST_ROWS,
     ) -> str:
-        """Asks the dataset in SQL (DuckDB). Only a single SELECT (or EXPLAIN) is accepted; it can read this dataset and nothing else,
+        """Queries the dataset in SQL (DuckDB). Only a single SELECT (or EXPLAIN) is accepted; it can read this dataset and nothing else,
         within limits of time and memory. Returns JSON with columns, rows, and a note if rows or long cells were cut. Prefer aggregates, and
         select the columns that you need: observations can be long."""
         return ask(lambda _: asked.answer(query, parameters or {}, max_rows))
@@ -171,12 +171,12 @@ def _comment(text: str) -> str:
 
 
 def serve_stdio(directory: str | Path, time_limit: float = TIME_LIMIT) -> None:
-    """Until the agent closes its end."""
+    """Serves until the agent closes its end."""
     make_server(directory, time_limit).run("stdio")
 
 
 def serve_http(directory: str | Path, time_limit: float = TIME_LIMIT, *, port: int = 0) -> None:
-    """Until Ctrl-C; the address is printed once the port is open."""
+    """Serves until Ctrl-C; the address is printed once the port is open."""
     server = make_server(directory, time_limit)
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

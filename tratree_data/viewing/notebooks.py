@@ -1,4 +1,4 @@
-"""What a notebook displays: results of queries as tables, pages in a frame, and a word where a cell would seem to hang."""
+"""What a notebook displays: results of queries as tables, pages in a frame, and a message while a cell would seem to hang."""
 
 import sys
 from collections.abc import Iterable, Sequence
@@ -43,7 +43,7 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Texts begin on the left, numbers end on the right; lists and structs are written as JSON."""
+    """Aligns texts left and numbers right; writes lists and structs as JSON."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         text = "" if value is None else json_text(value) if isinstance(value, list | dict) else str(value)
         shown = text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…"
@@ -52,6 +52,6 @@ def _cell(value: Any) -> str:
 
 
 def page_frame(page: str) -> str:
-    """The page inside the notebook. It was made from texts of strangers, so it gets neither the notebook's cookies nor its kernel."""
+    """The page inside the notebook. It contains untrusted texts, so it has no access to the notebook's cookies or kernel."""
     look = f'width="100%" height="{HEIGHT}" style="border: 1px solid #8884; border-radius: 8px"'
     return f'<iframe srcdoc="{escape(page)}" sandbox="allow-scripts allow-downloads allow-popups" {look}></iframe>'

@@ -76,7 +76,7 @@ def overview_data(store: Store, tasks: pa.Table | None = None) -> Values:
 
 
 def empty_overview() -> Values:
-    """Of a dataset whose first rollout is still on its way."""
+    """The overview of a dataset without rollouts yet."""
     whole = {"tasks": 0, "rollouts": 0, "solved": 0, "mean_score": None}
     return {"tasks": {"tree_id": []}, "histogram": [0] * BINS, "unscored": 0, "tables": [], "whole": whole, "quality": None, "built": False}
 

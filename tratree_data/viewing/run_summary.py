@@ -32,7 +32,7 @@ def summarise_run(directory: str | Path, width: int = 100) -> Text:
 
 
 def _small(directory: str | Path, task: str, width: int) -> Text:
-    """The tree as deep as it takes few lines; a very wide one is for the page."""
+    """The tree down to a depth that takes few lines; a very wide one only fits the page."""
     for depth in range(DEPTH, 0, -1):
         drawn = show(directory, task, depth=depth, width=width)
         if drawn.plain.count("\n") <= TREE_LINES:

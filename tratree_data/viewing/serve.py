@@ -4,8 +4,8 @@ The server listens on the loopback address and answers only requests that name i
 cannot reach it through a host name of its own. It has a few fixed addresses and serves no files. It answers GET requests, and with
 --annotate the page's own POST requests, which carry a token that only that page knows.
 
-The page asks for the status every few seconds. A dataset whose tables have changed, as by a running exploration, is opened anew: as it was
-after one of its commits, never between two.
+The page asks for the status every few seconds. A dataset whose tables have changed, for example by a running exploration, is opened again:
+as of one of its commits, never between two.
 """
 
 import json
@@ -51,7 +51,7 @@ class PageServer:
     """Serves one dataset until it is closed; the page is at `url`."""
 
     def __init__(self, directory: str | Path, task: str | None = None, *, port: int = 0, author: str | None = None) -> None:
-        """With an `author` the page may annotate, and this is who did."""
+        """With an `author`, the page may annotate in this name."""
         self.store = open_dataset(directory)
         if author is not None and self.store.label:
             raise BadInputError("A release never changes.\nNext: leave out --annotate, or serve a dataset")
@@ -99,16 +99,18 @@ class PageServer:
         if self.store.has("rollouts"):
             found = overview_data(self.store) | {"built": self.store.has("nodes"), "notes": []}
         else:
-            found = empty_overview() | {"notes": [{"text": "No rollouts yet. This page follows what is explored or imported."}]}
+            found = empty_overview() | {
+                "notes": [{"text": "No rollouts yet. This page updates itself when rollouts are explored or imported."}]
+            }
         return _json(found | {"here": None, "version": self.version, "address": self.address})
 
     @property
     def version(self) -> str:
-        """Changes with every table but `annotations`, which the page changes itself."""
+        """Changes with every table except `annotations`, which the page itself changes."""
         return content_id(*(f"{table} {source.version}" for table, source in sorted(self.store.sources.items()) if table != ANNOTATIONS))
 
     def status(self) -> bytes:
-        """The version of the dataset as it is now, and its rollouts; what is asked for after that is of this version."""
+        """The dataset's current version and its rollouts; later requests refer to this version."""
         with self.lock:
             if not self.store.label and time.monotonic() - self.looked >= LOOK_SECONDS:
                 before = self.version
@@ -181,7 +183,7 @@ def _json(value: Any) -> bytes:
 
 
 class _Server(ThreadingHTTPServer):
-    """A thread a connection; beyond MOST_CLIENTS the oldest is closed, so clients that send nothing keep nobody else out."""
+    """One thread per connection; beyond MOST_CLIENTS the oldest is closed, so that idle clients cannot block others."""
 
     daemon_threads = True
     request_queue_size = 128
@@ -206,7 +208,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that disconnects is nothing to report; anything else is."""
+        """Reports errors, except that a client disconnected."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
@@ -235,7 +237,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(status, kind, body)
 
     def do_POST(self) -> None:
-        """Annotations only, from our own page: it alone knows the token, and another site's page cannot send the header."""
+        """Accepts only annotations from our own page: it alone knows the token, and another site's page cannot send the header."""
         length = self.headers.get("Content-Length", "")
         host = (self.headers.get("Host") or "").lower()
         if self.site.author is None or self.path != "/api/annotations":

@@ -1,6 +1,6 @@
 """Reads what `show`, `view` and `figure` display: the list of tasks, the task that a user named, and the nodes of one tree.
 
-What depends on a table that no stage has written yet is left out of the result.
+What depends on a table that does not exist yet is left out.
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,7 @@
-"""The state graph of a task as a figure: what is left to do runs from left to right, and the solved end is at the right edge.
+"""The state graph of a task as a figure: progress runs from left to right, and the solved end is at the right edge.
 
 A state's column is its distance to a solved end, so arrows to the right are progress. States from which no attempt solved the task are
-drawn below the line, where their most frequent predecessor led to them. The most visited states are shown; the legend gives their texts.
+drawn below the line, near their most frequent predecessor. The most visited states are shown; the legend gives their texts.
 """
 
 from dataclasses import dataclass

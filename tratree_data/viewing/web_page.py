@@ -1,7 +1,7 @@
 """Builds the page: the template, style and scripts of page/, and the data of the dataset.
 
 The texts of a dataset are not trusted. They are embedded as deflated, base64-encoded JSON, from which the script creates text nodes only.
-A content security policy with the hashes of the one script and the one style prevents everything else from running or loading.
+A content security policy with the hashes of the one script and the one style keeps everything else from running or loading.
 """
 
 import base64
@@ -84,7 +84,7 @@ def render_page(
 ) -> tuple[str, str]:
     """The whole page and its content security policy; with `served` the data comes from the server.
 
-    `annotating` has the author, and the token with which the page proves that it is ours.
+    `annotating` has the author and the token with which our page identifies itself.
     """
     settings = {"name": name, "served": served, "open": opened, "scale": [[at, list(rgb)] for at, rgb in SCALE]}
     settings |= {"annotate": annotating is not None, **(annotating or {"author": "", "token": ""})}
