@@ -388,7 +388,7 @@ def test_a_commit_never_comes_on_top_of_a_version_that_the_writer_has_not_seen(s
 def test_a_server_that_ignores_conditions_is_refused(server: LoopbackS3) -> None:
     server.fault("unconditional")
     with (
-        pytest.raises(BadInputError, match=r"its server ignores conditions on writes.*\nNext: name a bucket"),
+        pytest.raises(BadInputError, match=r"its server ignores conditions on writes.*\nNext: use a bucket"),
         writing(f"{ADDRESS}/unsafe"),
     ):
         pass

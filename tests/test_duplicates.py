@@ -58,7 +58,7 @@ def test_one_run_in_three_formats_counts_once(tmp_path):
     second = import_log(tmp_path / "d", as_jsonl(tmp_path / "j.jsonl", runs))
     third = import_log(tmp_path / "d", as_sharegpt(tmp_path / "s.jsonl", runs), environment="e")
     for result in (second, third):
-        assert "2 rollouts are there in another format: kept with duplicate_of, and left out by build" in result.notes
+        assert "2 rollouts were already imported in another format: kept with duplicate_of, and left out by build" in result.notes
     rows = rollouts(tmp_path / "d")
     originals = [row["rollout_id"] for row in rows if row["duplicate_of"] is None]
     assert [row["format"] for row in rows] == ["messages"] * 2 + ["jsonl"] * 2 + ["sharegpt"] * 2

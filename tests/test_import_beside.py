@@ -55,7 +55,7 @@ def test_scores_join_by_task_and_never_replace_the_logs_own(tmp_path):
     scores = table(tmp_path / "scores.csv", [{"task_id": "t0", "success": "true"}, {"task_id": "t1", "success": "no"}])
     result = import_log(tmp_path / "d", log(tmp_path, [None, None, 0.5, None]), scores=str(scores))
     assert [(row["score"], row["success"]) for row in rollouts(tmp_path / "d")] == [(1.0, True), (1.0, True), (0.5, None), (0.0, False)]
-    assert "1 rollouts have a score of their own, which was kept" in result.notes
+    assert "1 rollouts already had a score, which was kept" in result.notes
 
 
 def test_scores_that_come_later_are_added_to_the_same_rollouts(tmp_path):

@@ -466,7 +466,7 @@ def test_a_log_that_names_no_environment_gives_it_its_own_name(tmp_path):
     for path, name in ((tmp_path / "arithmetic", "arithmetic"), (file, "runs.v2")):
         result = import_log(tmp_path / f"d-{name}", path)
         assert [row["environment"] for row in rows(tmp_path / f"d-{name}", "rollouts")] == [name]
-        assert f"Environment: {name}, as the log is called, which names none; --environment NAME gives it another name" in result.notes
+        assert f"Environment: {name}, after the log's file, because the log names none; --environment NAME changes it" in result.notes
     result = import_log(tmp_path / "d", file, environment="sums")
     assert [row["environment"] for row in rows(tmp_path / "d", "rollouts")] == ["sums"]
     assert not any(note.startswith("Environment") for note in result.notes)

@@ -212,7 +212,7 @@ def test_an_archive_of_something_else_is_no_inspect_log(tmp_path):
     path = archive(tmp_path / "a.eval", {"samples/1_epoch_1.json": SAMPLE, "readme.txt": b"hi"})
     assert fitting_formats(LogFile(path, "a.eval"), Options()) == []
     assert read(path)[1][0].reason == "other_format"
-    with pytest.raises(BadInputError, match="a zip archive, and not an Inspect log"):
+    with pytest.raises(BadInputError, match="a zip archive, but not an Inspect log"):
         import_log(tmp_path / "d", path)
 
 

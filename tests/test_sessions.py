@@ -129,7 +129,7 @@ def test_claude_errors_of_the_server_are_nobodys_act_and_images_are_named(tmp_pa
 def test_a_session_in_which_nobody_acts_names_the_tool(tmp_path):
     log = Claude()
     log.add("u1", None, "user", "Hello?")
-    with pytest.raises(BadInputError, match=r"as claude-code: empty_steps, .*nobody acts in the session"):
+    with pytest.raises(BadInputError, match=r"as claude-code: empty_steps, .*the session has no action of the agent"):
         import_log(tmp_path / "d", lines(tmp_path, log.rows))
 
 
@@ -493,7 +493,7 @@ def test_claude_what_lies_beside_sessions_is_no_log(tmp_path):
     result = import_log(tmp_path / "d", folder)
     assert not any(note.startswith("Not read") for note in result.notes)
     assert result.counts == {"rollouts": 2, "steps": 2, "already_there": 0, "dropped": 1}
-    assert "empty_steps: 1 (the first: project/s2.jsonl:1: the session holds no message)" in result.notes
+    assert "empty_steps: 1 (the first: project/s2.jsonl:1: the session contains no message)" in result.notes
     known = open_store(tmp_path / "d").sql("SELECT metadata FROM rollouts WHERE trajectory_id = 's1/helper'")["metadata"].to_pylist()
     assert json.loads(known[0])["subagent"] == about
 

@@ -324,7 +324,7 @@ def test_an_answer_of_a_server_is_no_success() -> None:
 
 def test_scores_on_another_scale_are_asked_for(tmp_path: Path) -> None:
     path = lines(tmp_path / "log.jsonl", records(human=lambda r: {"rating": 1, "score": 1 + 4 * r}))
-    with pytest.raises(BadInputError, match=r"`human.score` go to 5(.|\n)*--score-scale 1,5") as refused:
+    with pytest.raises(BadInputError, match=r"`human.score` go up to 5(.|\n)*--score-scale 1,5") as refused:
         import_log(tmp_path / "d", path)
     assert "--column messages=log --column task_id=task_id" in str(refused.value)
     import_log(tmp_path / "d", path, score_scale=(1, 5))

@@ -1,4 +1,4 @@
-"""What acts: one small protocol for scripts, servers and models in this process.
+"""Agents: one small protocol for scripts, servers and models in this process.
 
 An agent answers a batch of requests at once. Agents that gain from batching (a model in process) set `batched = True` and receive all
 waiting requests; the others are called from many threads with one request each. People name an agent by a specification,
@@ -21,7 +21,7 @@ from tratree_data.messages import conversation, openai_message, opening
 from tratree_data.system.user_code import load_named
 
 Message = Mapping[str, Any]
-"""A turn as tables keep it: role, content, reasoning_content, tool_calls ({"id", "name", "arguments" as JSON text}), tool_call_id."""
+"""A turn as the tables store it: role, content, reasoning_content, tool_calls ({"id", "name", "arguments" as JSON text}), tool_call_id."""
 Messages = list[dict[str, Any]]
 
 
@@ -33,7 +33,7 @@ class Step:
     thought: str
     action: str
     messages: tuple[Message, ...] = ()
-    """Where the agent calls tools: what it was answering, and its own message."""
+    """For an agent that calls tools: what it was answering, and its own message."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Request:
     tools: tuple[Message, ...] = ()
     """JSON Schemas of the tools, for an agent that calls them."""
     messages: tuple[Message, ...] = ()
-    """Where the agent calls tools: the messages to answer."""
+    """For an agent that calls tools: the messages to answer."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,13 @@ class Response:
     completion_tokens: int | None = None
     logprob: float | None = None
     stop_reason: str | None = None
-    """An end_reason of `rollouts` where the agent cannot continue (context_overflow, server_unavailable, …), else None."""
+    """An end_reason of `rollouts` if the agent cannot continue (context_overflow, server_unavailable, …), else None."""
     message: Message | None = None
     """The whole message of an agent that calls tools."""
 
 
 class Agent(Protocol):
-    """What every agent has. `AgentHooks` are the members that it may have as well."""
+    """What every agent has. `AgentHooks` are optional members."""
 
     name: str
     model: str | None
@@ -91,13 +91,13 @@ class AgentHooks(Protocol):
     """Optional members of an agent; an agent without one behaves as shown here."""
 
     wants_actions: bool = True
-    """Whether requests list the admissible actions, which some environments take long to compute."""
+    """Whether requests list the admissible actions, which are slow to compute in some environments."""
     computed: bool = False
-    """Whether `act` only computes and waits for nothing: such agents are played in one process per core instead of in threads."""
+    """Whether `act` only computes and never waits: such agents run in one process per core instead of in threads."""
     calls_tools: bool = False
     """Whether requests offer the environment's tools and answers call them, instead of writing 'Action: …'."""
     most_attempts: int | None = None
-    """Attempts at a task after which all further ones would be the same; 1 for an expert."""
+    """Number of attempts at a task that can differ; 1 for an expert."""
 
     def begin(self, environment: Environment, task_id: str, attempt: int) -> Reason | None:
         """Called before each attempt with its environment; returns why it cannot be played, or None."""
@@ -179,12 +179,12 @@ SAMPLING = ("temperature", "top_p", "top_k", "max_tokens")
 AgentChoice = str | Agent | Callable[..., Any]
 """How people name an agent: a specification, an instance, or a function from messages (and tools) to a message."""
 OWN = re.compile(r"(?P<target>(?:[\w.]+|[^:,]+\.py):[A-Za-z_]\w*)(?:,(?P<rest>.*))?")
-"""'module:Name' or 'file.py:Name', and options: what the user wrote himself."""
+"""'module:Name' or 'file.py:Name', and options: the user's own code."""
 
 
 @dataclass(frozen=True)
 class AgentSpecification:
-    """'name:key=value,…', parsed; `given` is the agent itself where one was passed."""
+    """'name:key=value,…', parsed; `given` is the agent itself, if one was passed."""
 
     name: str
     options: dict[str, Any] = field(default_factory=dict)
@@ -237,7 +237,7 @@ def agent_names() -> list[str]:
 
 
 def name_of(agent: Any) -> str:
-    """What rollouts call an agent that was passed as an object: its name, or that of the function or class."""
+    """The agent's name in rollouts if it was passed as an object: its name, or that of the function or class."""
     named = agent if isinstance(agent, FunctionType | MethodType) else type(agent)
     return str(getattr(agent, "name", None) or named.__qualname__)
 

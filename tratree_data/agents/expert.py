@@ -14,7 +14,7 @@ class ExpertAgent:
     wants_actions = False
     computed = True
     most_attempts = 1
-    """An expert does the same each time."""
+    """An expert always does the same."""
 
     def __init__(self) -> None:
         self.actions: dict[str, Actions] = {}

@@ -1,4 +1,4 @@
-"""A function of the user's as an agent: `answer(messages)` writes 'Thought: … Action: …', `answer(messages, tools)` may call tools."""
+"""A user's function as an agent: `answer(messages)` writes 'Thought: … Action: …', `answer(messages, tools)` may call tools."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ from tratree_data.errors import BadInputError
 
 
 class FunctionAgent:
-    """Asked from several threads at once; what the function returns is a text or a message in OpenAI's form."""
+    """Called from several threads at once; the function returns a text or a message in OpenAI's form."""
 
     batched = False
     wants_actions = False

@@ -1,7 +1,7 @@
-"""Any OpenAI-compatible server (vLLM, SGLang, llama.cpp, transformers serve, hosted): many requests at once, patient with failures.
+"""Any OpenAI-compatible server (vLLM, SGLang, llama.cpp, transformers serve, hosted): many requests at once, with patience for failures.
 
-The key comes from an environment variable and is scrubbed from every message. Requests are retried with growing pauses, a server's
-Retry-After holds for all of them, and a server that answers no request for `patience` seconds ends the run.
+The key comes from an environment variable and is removed from every message. Requests are retried with growing pauses, a server's
+Retry-After applies to all of them, and a server that answers no request for `patience` seconds ends the run.
 """
 
 import asyncio
@@ -115,7 +115,7 @@ class OpenAIAgent:
                 await asyncio.sleep(pause)
 
     async def _post(self, arguments: dict[str, Any]) -> Response:
-        """The client's plain request: its typed one costs as much again, and we read four fields."""
+        """The client's raw request: the typed one takes twice as long, and we need only four fields."""
         from httpx2 import Response as RawResponse
 
         raw = await next(self.clients).post("/chat/completions", body=arguments, cast_to=RawResponse)
@@ -180,7 +180,7 @@ class UnreadableAnswerError(Exception):
 
 
 def read_completion(completion: Any, tools: bool = False) -> Response:
-    """The first choice; its log-probability is the sum over its tokens. Where tools were offered, it is a message that may call them."""
+    """The first choice; its log-probability is the sum over its tokens. If tools were offered, it is a message that may call them."""
     try:
         choice = completion["choices"][0]
         tokens = (choice.get("logprobs") or {}).get("content")
@@ -199,7 +199,7 @@ def read_completion(completion: Any, tools: bool = False) -> Response:
 
 
 def retry_after(header: str | None) -> float:
-    """Seconds to wait as the header says it, in seconds or as a date; 0 if it says nothing readable."""
+    """Seconds to wait, from a header with seconds or a date; 0 if it is unreadable."""
     if not header:
         return 0.0
     try:

@@ -38,7 +38,7 @@ class ScriptedAgent:
         return [self._answer(request) for request in requests]
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: there is nothing to close."""
 
     def _answer(self, request: Request) -> Response:
         choices = shop(request) if request.environment == "webshop" else explore_around(request)
@@ -64,7 +64,7 @@ def gumbel(draw: random.Random) -> float:
 
 
 def explore_around(request: Request) -> list[Choice]:
-    """For any environment that says what can be done: prefer what the instruction mentions and what was not done before."""
+    """For any environment that lists admissible actions: prefers what the instruction mentions and what was not done before."""
     actions = list(dict.fromkeys(request.admissible_actions or ()))
     if not actions:
         return [Choice("look", "look", 0.5), Choice("look around", "look", 0.4), Choice("inventory", "try", 0.2)]

@@ -1,6 +1,6 @@
 """Replays recorded actions: one JSON object per line, {"task_id": …, "attempt": 0, "steps": [{"thought": …, "action": …}]}.
 
-`attempt` may be left out where a task has one transcript; attempts beyond those in the file have nothing to replay and are dropped.
+`attempt` may be left out if a task has only one transcript; attempts beyond those in the file have nothing to replay and are dropped.
 """
 
 import json

@@ -1,7 +1,7 @@
 """A model in process through transformers, on a CPU or a GPU: batches of all waiting requests, each with its own seed.
 
-The sampling is done by a logits processor with one random generator a row, so that what a request draws does not depend on who shares
-its batch (but for the last digits of the logits, which padding may change).
+A logits processor samples with one random generator per row, so that what a request draws does not depend on the rest of its batch (except
+for the last digits of the logits, which padding may change).
 """
 
 from dataclasses import dataclass
@@ -137,7 +137,7 @@ class TransformersAgent:
 
 @dataclass
 class Draw:
-    """How one row samples, and the log-probability of each of its tokens under the unchanged model."""
+    """How a row samples, and the log-probability of each of its tokens under the unchanged model."""
 
     sampling: dict[str, Any]
     limit: int
@@ -202,12 +202,12 @@ def prompt_tokens(request: Request, tokenizer: Any, template: str | None = None)
 
 
 def answers_without_room(prompts: list[list[int]], window: int) -> list[Response | None]:
-    """The answer to each prompt that fills the window, after which a model cannot say anything; None for the others."""
+    """The answer to each prompt that fills the window, so that the model cannot answer; None for the others."""
     return [Response("", "", "", len(prompt), 0, stop_reason="context_overflow") if len(prompt) >= window else None for prompt in prompts]
 
 
 def response_of_tokens(written: list[int], tokenizer: Any, calls_tools: bool, **facts: Any) -> Response:
-    """What the tokens say, without the one that ends the turn; the marks of calls may be special tokens."""
+    """The tokens' text, without the one that ends the turn; the marks of calls may be special tokens."""
     if calls_tools:
         return response_of_message(parse_message(tokenizer.decode(written, skip_special_tokens=False), tokenizer), **facts)
     text = tokenizer.decode(written, skip_special_tokens=True)

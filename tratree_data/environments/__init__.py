@@ -1,4 +1,4 @@
-"""What an agent acts in, and how to get one by name.
+"""Environments: what agents act in, and how to get one by name.
 
 An environment is a class with the members of `Environment`; anyone's package can add one through the entry point group
 `tratree.environments`, and a class can be named as "module:Class" without one. Other libraries' environments are behind adapters. An
@@ -52,7 +52,7 @@ class Outcome:
 
 
 class Environment(Protocol):
-    """What every environment has. `EnvironmentHooks` are the members that its class may have as well."""
+    """What every environment has. `EnvironmentHooks` are optional members of its class."""
 
     name: str
     version: str
@@ -72,7 +72,7 @@ class Environment(Protocol):
     def step(self, action: str) -> Outcome: ...
 
     def score(self) -> float | None:
-        """G(e) of the episode so far, from 0 to 1; None if nothing scores it."""
+        """G(e) of the episode so far, from 0 to 1; None if there is no score."""
 
     def success(self) -> bool | None: ...
 
@@ -136,11 +136,11 @@ class EnvironmentHooks(Protocol):
     """Optional members of an environment's class; a class without one behaves as shown here."""
 
     tools: Sequence[AnyTool] = (ACT,)
-    """What agents that call tools are offered; an environment that lists its own may be called several times in one turn."""
+    """The tools for agents that call tools; an environment that lists its own may be called several times in one turn."""
     tool_prompt: str | None = None
     """The instructions for agents that call tools; None for `prompt` with a sentence that says so."""
     in_process: bool = False
-    """Whether it is cheap and safe enough to run without a child process of its own."""
+    """Whether it is cheap and safe enough to run without a child process."""
     replay_options: Mapping[str, Any] = MappingProxyType({})
     """The options under which repeating the same actions shows exactly the same."""
 

@@ -1,7 +1,7 @@
 """ALFWorld: household tasks in text ('put a clean mug in coffeemachine'), won or not; no Java, no torch, no THOR.
 
 The games carry their grammar with them. The release that the paper used says 'put X in/on Y'; newer ones say 'move X to Y', and prompts and
-logs of one do not fit the other: the grammar is read from the games and is part of the version.
+logs for one do not fit the other: the grammar is read from the games and is part of the version.
 """
 
 from pathlib import Path
@@ -97,7 +97,7 @@ class ALFWorld:
         before = self.score()
         self.state, _, done = self._play(self.world.step, action)
         feedback = str(self.state.feedback).strip()
-        if feedback.startswith("You arrive at loc "):  # a number that means nothing to an agent; the paper's code removes it, too
+        if feedback.startswith("You arrive at loc "):  # a number that means nothing to an agent; the paper's code also removes it
             feedback = feedback[feedback.find(". ") + 2 :]
         return Outcome(feedback, bool(done), self.score() - before, feedback != NOTHING)
 

@@ -1,6 +1,6 @@
 """ALFWorld's games on disk: the release's own folders (what `alfworld-download` makes), or all of them packed in one games.jsonl.xz.
 
-The packed file: a first line {"domains": […], "grammars": […]}, then a game a line with split, id, goal, the numbers of its domain and
+The packed file: a first line {"domains": […], "grammars": […]}, then one game per line with split, id, goal, the numbers of its domain and
 grammar, problem and, for training, the expert's actions. It unpacks to 200 MB, so the lines are kept compressed one by one.
 """
 

@@ -1,8 +1,8 @@
 """TextWorld's planning games at a fourteenth of the cost per step, with exactly the same texts.
 
-TextWorld translates a game four times, when loading and when resetting, each time once more for a planner that nobody asks; and it parses
-its grammar and copies all it knows about the world again for every word it says and every action that is possible. Here a translation
-and a parsed rule are kept, the planner's translation is left out, and only what a rule changes is copied.
+TextWorld translates a game four times, when loading and when resetting, each time also for a planner that is not used; and it parses its
+grammar and copies all facts about the world again for every word of its texts and every possible action. Here translations and parsed
+rules are kept, the planner's translation is left out, and only what a rule changes is copied.
 """
 
 import pickle
@@ -12,7 +12,7 @@ from functools import lru_cache, wraps
 from typing import Any
 
 TRANSLATIONS_KEPT = 256
-"""Games kept, at about 100 kB each: another attempt at one of them starts at once."""
+"""Games to keep, at about 100 kB each: another attempt at one of them starts at once."""
 
 
 @lru_cache(maxsize=1)

@@ -40,7 +40,7 @@ class BrowserGymEnvironment(GymnasiumEnvironment):
         package = f"browsergym.{target.partition('.')[0]}"
         os.environ.setdefault(
             "MINIWOB_URL", self.pages
-        )  # its package refuses to be imported without; this process is the environment's own
+        )  # without it, the package cannot be imported; this process belongs to the environment alone
         try:
             import_module(package)
         except ImportError as error:
@@ -69,7 +69,7 @@ class BrowserGymEnvironment(GymnasiumEnvironment):
 
 
 def _use_browser(path: str) -> None:
-    """BrowserGym starts two browsers, and lets only one of them be chosen; both are started by its one Playwright."""
+    """BrowserGym starts two browsers but lets the user choose only one; its single Playwright starts both."""
     from browsergym.core import _get_global_playwright
 
     chromium = _get_global_playwright().chromium

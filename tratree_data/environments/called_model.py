@@ -1,4 +1,4 @@
-"""A framework that calls a model is an environment: what it sends is observed, and the agent's action is the model's answer.
+"""A framework that calls a model, as an environment: its requests are observations, and the agent's action is the model's answer.
 
 The framework runs in the background and gets the address of an OpenAI-compatible endpoint on the loopback interface. Each of its requests
 waits there until the agent acts. An adapter says how one task is run, and what its score is.
@@ -18,7 +18,7 @@ from tratree_data.environments import EnvironmentFailure, Outcome, Start, TextEn
 from tratree_data.environments.tools import AnyTool, FunctionTool, call_of_action, describe_tools
 
 MODEL = "agent"
-"""What the framework calls the model."""
+"""The model's name for the framework."""
 SAY = FunctionTool(
     "say",
     "Answers in words, without calling another tool.",
@@ -112,7 +112,7 @@ class CallingEnvironment(TextEnvironment):
         return Outcome(seen, ended, self.scored if ended else None, None)
 
     def score(self) -> float | None:
-        """Before the end, nobody has judged what was done: 0."""
+        """0 before the end, when nothing has been judged yet."""
         return self.scored if self.running is not None and self.running.done() else 0.0
 
     def close(self) -> None:

@@ -22,15 +22,15 @@ LIMITS = ("max_steps", "max_invalid_actions")
 
 @dataclass(frozen=True)
 class ExplorationOptions:
-    """What finds an environment's class, and the options that it was given."""
+    """How to find an environment's class, and the options that it was given."""
 
     environment: str
     """A name of the entry points, or "module:Class"."""
     options: Mapping[str, Any] = field(default_factory=dict)
     name: str = ""
-    """What the environment calls itself, in `rollouts.environment`."""
+    """The environment's own name, in `rollouts.environment`."""
     limits: Mapping[str, int | None] = field(default_factory=dict)
-    """The limits of its rollouts, as far as they are recorded."""
+    """The recorded limits of its rollouts."""
 
 
 def exploration_options(store: Store, typed: Sequence[str] = ()) -> dict[str, ExplorationOptions]:
@@ -84,7 +84,7 @@ def _recorded(store: Store) -> dict[str, ExplorationOptions | None]:
 
 
 def _lineages(store: Store) -> Iterator[Lineage]:
-    """Of the rollouts, the newest first. A release knows only the last one."""
+    """The explorations that made the rollouts, the newest first. A release knows only the last one."""
     if not store.label:
         yield from (lineage for _, lineage in Tables(store.path).visible_versions("rollouts"))
     elif (lineage := store.sources["rollouts"].lineage) is not None:
@@ -103,7 +103,7 @@ def _in_lineage(lineage: Lineage) -> Iterator[ExplorationOptions]:
 
 
 def _own_name(reference: str) -> str:
-    """What the environment calls itself, for lineages that do not record it; one that is not installed goes by its reference."""
+    """The environment's own name, for lineages that do not record it; its reference if it is not installed."""
     try:
         return str(getattr(installed_environment_class(reference), "name", reference))
     except TratreeError:

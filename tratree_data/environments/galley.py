@@ -5,7 +5,7 @@ ingredient is cut and cooked depends on the ingredient, and in almost a third of
 What is cut or cooked stays so, and serving ends the episode, so mistakes cannot be corrected, but the rest of the dish still earns points.
 
 A task is `seed/split/number`. Every seed is a galley of its own: its rules, its cupboards, and its order of the 1,344 possible tasks, of
-which no two are the same and each is in one split. The observation says all that matters from here on.
+which no two are the same and each is in one split. The observation contains all that matters from here on.
 `experiments/tabular/batch.py` plays the same game for thousands of episodes at once.
 """
 
@@ -35,7 +35,7 @@ ACTIONS = (
 )
 POINTS = 9
 EXCEPTIONS = 0.3
-"""How often a dish wants an ingredient prepared in another way than usual."""
+"""How often a dish needs an ingredient to be prepared in an unusual way."""
 SPLITS = {"test": range(500), "dev": range(500, 644), "train": range(644, 1344)}
 """Which tasks of a seed's order belong to each split."""
 NOWHERE, COUNTER, PLATE = 0, 1, 2
@@ -45,7 +45,7 @@ UNCUT = RAW = -1
 
 @dataclass(frozen=True)
 class House:
-    """What is particular to a seed."""
+    """What differs between seeds."""
 
     cut: np.ndarray[Any, Any]
     """[ingredient, dish]: the right cut."""
@@ -77,7 +77,7 @@ def house(seed: int) -> House:
 
 @dataclass
 class Ingredient:
-    """One of the two, and what has become of it."""
+    """One of the two ingredients, and its state."""
 
     name: int
     place: int
@@ -143,7 +143,7 @@ class Galley:
         return split_tasks("Galley", split, tasks)
 
     def reset(self, task_id: str, seed: int = 0) -> Start:
-        """The task says everything; `seed` only completes the protocol."""
+        """The task determines everything; `seed` only completes the protocol."""
         self.house, (self.dish, *pair) = locate(task_id)
         first, second, *places = pair
         at = [int(self.house.candidates[name, place]) for name, place in zip((first, second), places, strict=True)]
@@ -182,7 +182,7 @@ class Galley:
         return self.score() == 1.0
 
     def _points(self) -> int:
-        """Of both ingredients: found, cut well, cooked well, plated."""
+        """Points of both ingredients: found, cut well, cooked well, plated."""
         return sum(
             (item.where != NOWHERE)
             + bool(item.cut == self.house.cut[item.name, self.dish])
@@ -220,7 +220,7 @@ class Galley:
         return [*actions, "serve"]
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: there is nothing to close."""
 
 
 def locate(task_id: str) -> tuple[House, list[int]]:

@@ -1,7 +1,7 @@
 """Gymnasium's environments that read and write text, as `gymnasium:ENV_ID`.
 
-A task is a seed: `reset(seed=…)` and the same actions show the same again. Actions are texts, or the names of a Discrete space; what is
-seen are texts, or what the environment prints (`render_mode="ansi"`).
+A task is a seed: `reset(seed=…)` and the same actions show the same again. Actions are texts, or the names of a Discrete space;
+observations are texts, or what the environment prints (`render_mode="ansi"`).
 """
 
 import re
@@ -15,7 +15,7 @@ from tratree_data.environments.tools import ACT
 from tratree_data.errors import BadInputError, NotFoundError
 
 STEPS = 100
-"""Of an environment that has no limit of its own."""
+"""The step limit of an environment that has none of its own."""
 
 DEFAULTS = {"low": 0.0, "high": 1.0, "actions": "", "prompt": "", "steps": 0}
 
@@ -175,5 +175,5 @@ def _package(gym: Any) -> str:
 
 
 def _uncoloured(text: str) -> str:
-    """Terminal colours mark the agent's place: as [brackets], because nothing else shows it."""
+    """Replaces terminal colours, which may be all that marks the agent's place, with [brackets]."""
     return re.sub(r"\x1b\[[\d;]*m(.*?)\x1b\[0?m", r"[\1]", text)

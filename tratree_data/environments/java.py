@@ -1,7 +1,7 @@
 """A simulator in its own Java process, controlled through py4j.
 
-ScienceWorld and TextWorldExpress both carry a jar with one interface object. Their Python wrappers fetch everything there is to know
-at every step and leave the process to finalizers; here one call is one message, the heap is bounded, and close() kills.
+ScienceWorld and TextWorldExpress both carry a jar with one interface object. Their Python wrappers fetch the whole state at every step and
+leave ending the process to finalizers; here one call is one message, the heap is bounded, and close() ends the process.
 """
 
 import logging
@@ -106,7 +106,7 @@ class JavaServer:
         return self.process is not None and self.process.poll() is None
 
     def _wait_for_death(self) -> int | None:
-        """A broken connection is noticed a moment before the end of the process."""
+        """Waits a moment: a broken connection is noticed before the end of the process."""
         if self.process is None:
             return None
         with suppress(subprocess.TimeoutExpired):
@@ -127,5 +127,5 @@ def _sendable(argument: Any) -> Any:
 
 
 def _first_lines(error: Exception) -> str:
-    """A Java stack trace begins with what went wrong, followed by where."""
+    """The error without the rest of its Java stack trace."""
     return " ".join(str(error).split("\n\tat ")[0].split())[-SHOWN_CHARACTERS:]

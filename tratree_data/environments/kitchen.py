@@ -1,8 +1,8 @@
 """A kitchen in which models trained from scratch can learn to cook: TextWorldExpress's cookingworld, at its smallest.
 
-One room, one ingredient, three distractors, no doors, graded score, 120 words; a wrong way of cooking ends the episode, so that
-rollouts part sharply. The game's folds overlap and its seeds repeat, so tasks with the same first observation and gold path count once, and
-the test split shares none with another split. All episodes of a process share one Java process.
+One room, one ingredient, three distractors, no doors, graded score, 120 words; a wrong way of cooking ends the episode, so that rollouts
+diverge sharply. The game's folds overlap and its seeds repeat, so tasks with the same first observation and gold path count once, and the
+test split shares none with another split. All episodes of a process share one Java process.
 """
 
 import json

@@ -78,7 +78,7 @@ class MCPEnvironment(TextEnvironment):
         return self.server.call(*call)
 
     def score(self) -> float | None:
-        """None where the task has no answer to compare with."""
+        """None if the task has no answer to compare with."""
         if self.task is None or self.task.answer is None:
             return None
         return float(self.answered is not None and same_answer(self.answered, self.task.answer))
@@ -96,7 +96,7 @@ class MCPEnvironment(TextEnvironment):
 
 
 class _Server(AbstractContextManager["_Server"]):
-    """One process of the server, through the SDK's client; what is asynchronous runs in a thread of its own."""
+    """One process of the server, through the SDK's client; asynchronous code runs in a separate thread."""
 
     def __init__(self, command: list[str], variables: dict[str, str]) -> None:
         self.command, self.variables = command, variables
@@ -116,7 +116,7 @@ class _Server(AbstractContextManager["_Server"]):
             raise EnvironmentFailure(
                 "environment_error",
                 f"The MCP server {shlex.join(self.command)!r} did not start: {_cause(error)}.\n"
-                "Next: start that command by hand, and fix what it says",
+                "Next: run that command yourself, and fix what it reports",
             ) from error
         self.name, self.version = self.client.server_info.name, self.client.server_info.version
         self.instructions = (self.client.instructions or "").strip()

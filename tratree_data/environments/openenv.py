@@ -1,7 +1,7 @@
 """The environment of an OpenEnv server, as `openenv:URL`, through the library's own client.
 
-What the server accepts decides how an agent acts: a single text field is written as it is, more fields are one tool, and a server of tools
-offers those. The address is what the user typed in this command line; a dataset holds only the environment's name.
+How an agent acts depends on what the server accepts: a single text field is written as it is, several fields are one tool, and a server of
+tools offers its tools. The address is what the user typed in this command line; a dataset holds only the environment's name.
 """
 
 import json
@@ -78,7 +78,7 @@ class OpenEnvEnvironment(TextEnvironment):
             self.session = None
 
     def _open(self) -> None:
-        """A session of its own for every episode."""
+        """A separate session for every episode."""
         from openenv.core import GenericEnvClient
 
         self.close()

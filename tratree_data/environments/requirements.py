@@ -16,7 +16,7 @@ JAVA_COMMAND = "apt-get install default-jre-headless"
 
 @dataclass(frozen=True)
 class Requirement:
-    """Something that is needed: `found` is what was found of it ('' if nothing), `command` installs it."""
+    """A requirement: `found` is what was found ('' if nothing), `command` installs it."""
 
     what: str
     found: str
@@ -25,7 +25,7 @@ class Requirement:
 
 
 def package_version(package: str) -> str:
-    """The installed version, '' if there is none."""
+    """The installed version, '' if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:

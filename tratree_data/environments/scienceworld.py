@@ -1,8 +1,8 @@
 """ScienceWorld: thirty kinds of elementary science experiments in a simulated house, scored from 0 to 1 by subgoals reached.
 
 The paper's splits, task names and step limits come from a data folder; without one, the package's own split of all its variations.
-The simulator's random numbers belong to the Java process and go on from episode to episode: only a fresh process gives the same
-transcript again, which is what exact=True pays 3 to 4 seconds a reset for.
+The simulator's random numbers belong to the Java process and continue from episode to episode. Only a fresh process gives the same
+transcript again: exact=True starts one, which takes 3 to 4 seconds per reset.
 """
 
 import json

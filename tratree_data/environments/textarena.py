@@ -1,7 +1,7 @@
 """TextArena's games for one player, as `textarena:Sudoku-v0`.
 
 A task is a seed. The library's own observations repeat the whole game at every turn; here a turn shows only what is new, because the
-agent's conversation holds the rest. Games draw from Python's global random numbers, so each runs in a process of its own.
+agent's conversation contains the rest. Games draw from Python's global random numbers, so each runs in a process of its own.
 """
 
 from typing import Any

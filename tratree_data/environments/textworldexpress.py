@@ -1,4 +1,5 @@
-"""TextWorldExpress: eight families of small text games, thousands of steps a second; score from 0 to 1, the same seed gives the same game.
+"""TextWorldExpress: eight families of small text games, thousands of steps per second; score from 0 to 1, the same seed gives the same
+game.
 
 A task is a game, a fold and a seed: 'coin/train/17'. Not in the paper: the fast environment for experiments with many episodes.
 """

@@ -31,7 +31,7 @@ class Tool:
         return list(self.parameters)
 
     def schema(self) -> dict[str, Any]:
-        """As servers and chat templates expect it."""
+        """The tool's schema as servers and chat templates expect it."""
         properties = {name: {"type": "string", "description": meaning} for name, meaning in self.parameters.items()}
         parameters = {"type": "object", "properties": properties, "required": list(self.parameters)}
         return {"type": "function", "function": {"name": self.name, "description": self.description, "parameters": parameters}}
@@ -69,7 +69,7 @@ class FunctionTool:
         return f"{self.name} {json.dumps(arguments, ensure_ascii=False, sort_keys=True)}" if arguments else self.name
 
     def arguments_of(self, action: str) -> dict[str, Any] | None:
-        """Also of an action that was written by hand: with any white space, and with a call's brackets around the object."""
+        """Also for an action written by hand: with any white space, and with brackets around the object, as in a call."""
         name, rest = action[: len(self.name)], action[len(self.name) :].strip()
         if name != self.name:
             return None
@@ -116,7 +116,7 @@ def action_of_call(tools: Sequence[AnyTool], name: str, arguments: str | None) -
 
 
 def describe_tools(tools: Sequence[AnyTool]) -> str:
-    """For agents that write their actions: what they can write."""
+    """The actions that agents can write, for those that do not call tools."""
     lines = ["Available actions, one per turn, each as a name and a JSON object with its arguments:"]
     for tool in tools:
         schema = tool.schema()["function"]
@@ -134,7 +134,7 @@ def call_of_action(tools: Sequence[AnyTool], action: str) -> tuple[str, str] | N
 
 
 def take_action(environment: "Environment", action: str) -> "Outcome":
-    """One action, or those of several calls, a line each, until one ends the episode."""
+    """Carries out one action, or those of several calls, one per line, until one ends the episode."""
     from tratree_data.environments import Outcome
 
     if "\n" not in action or not hasattr(environment, "tools"):

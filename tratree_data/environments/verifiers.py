@@ -13,7 +13,7 @@ from tratree_data.errors import BadInputError, NotFoundError
 KEY_VARIABLE = "TRATREE_AGENT_KEY"
 """Where verifiers finds the key of the episode's endpoint, in this environment's own process."""
 MOST_TASKS = 1000
-"""Of a taskset without an end."""
+"""Number of tasks to use of an endless taskset."""
 
 
 class VerifiersEnvironment(CallingEnvironment):

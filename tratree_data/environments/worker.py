@@ -67,7 +67,7 @@ class Worker:
         return actions
 
     def close(self) -> None:
-        """Lets the environment close itself, but not for long."""
+        """Gives the environment a little time to close itself."""
         if self.child is None:
             return
         with suppress(OSError):  # it has already ended
@@ -76,7 +76,7 @@ class Worker:
         self._kill()
 
     def end(self) -> None:
-        """Ends the process at once, from whichever thread: a call in progress raises."""
+        """Ends the process at once, from any thread: a call in progress raises."""
         if child := self.child:
             child.kill()
 
@@ -119,7 +119,7 @@ class Worker:
             raise EnvironmentFailure(
                 "environment_error", f"{self.environment}'s process died during {request[0]!r}: {words or error}"
             ) from error
-        except BaseException:  # Ctrl-C between question and answer: what comes next would be the wrong answer
+        except BaseException:  # Ctrl-C between request and answer: the next answer would belong to the wrong request
             self._kill()
             raise
         if isinstance(answer, TratreeError):
@@ -168,7 +168,7 @@ def _make(name: str, options: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def _facts(environment: Any) -> dict[str, Any]:
-    """What the parent reads as attributes; a task may have a prompt, a limit and tools of its own."""
+    """Attributes for the parent; a task may have its own prompt, limit and tools."""
     facts = {name: getattr(environment, name) for name in ("name", "version", "prompt", "max_steps")}
     return facts | {hook: getattr(environment, hook) for hook in ("tools", "tool_prompt") if hasattr(environment, hook)}
 

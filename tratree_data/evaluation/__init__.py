@@ -1,1 +1,1 @@
-"""A model in an environment → scores, and what they prove."""
+"""A model in an environment → scores, and whether differences are significant."""

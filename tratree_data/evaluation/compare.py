@@ -37,13 +37,13 @@ class Comparison:
 
     metric: str
     best_of: tuple[int, int]
-    """Attempts per task of A and of B, of which the best counts."""
+    """Attempts per task of A and of B; the best counts."""
     a: float
     b: float
     difference: Interval
     """Over runs and tasks; with a single run over tasks only, so that it says nothing about another training run."""
     p_over_runs: float | None
-    """Whether other runs would differ too, by Student's t; None with a single run, which cannot say."""
+    """Whether other runs would also differ, by Student's t; None with a single run, which cannot show that."""
     p_these_models: float
     """Whether these trained models differ on other tasks, by flipping the signs of the tasks' differences."""
     effect_size: float
@@ -140,7 +140,9 @@ def describe(result: Comparison, as_json: bool = False) -> str:
     several = len(result.runs) > 1
     runs = f", run by run {', '.join(f'{run:+.3f}' for run in result.runs)}" if several else ""
     attempts = "" if result.best_of == (1, 1) else f", best of {result.best_of[0]} against best of {result.best_of[1]}"
-    over = "over runs and tasks" if several else "over tasks, for these trained models; one run cannot say what another would give"
+    over = (
+        "over runs and tasks" if several else "over tasks, for these trained models; a single run does not show how other runs would differ"
+    )
     size = f"{result.effect_size:+.3f}" if math.isfinite(result.effect_size) else "infinite: every task differs by the same amount"
     lines = [
         f"{result.metric}: {result.a:.3f} against {result.b:.3f} over {result.tasks:,} tasks "

@@ -23,7 +23,7 @@ from tratree_data.store.writer import commit, writing
 from tratree_data.system.settings import takes
 
 BOUNDS: dict[str, tuple[float, float] | None] = {"reward": (0.0, 1.0), "success": (0.0, 1.0), "steps": None, "invalid_actions": None}
-"""The scale of each metric, where it has an upper end."""
+"""The scale of each metric that has an upper end."""
 
 
 @takes(EvaluateSettings)
@@ -46,7 +46,7 @@ def evaluate(model: Any, environment: Any, out: str | Path, settings: EvaluateSe
 
 
 def chosen_agent(model: Any, agent: str) -> Any:
-    """What `explore` takes for an agent or a model; `agent` runs models."""
+    """The specification for `explore` of an agent or a model; `agent` runs models."""
     from tratree_data.agents import OWN, agent_names
 
     if not isinstance(model, str | Path):
@@ -92,7 +92,7 @@ def summarise(directory: str | Path, best_of: int = 1) -> list[dict[str, Any]]:
 
 
 def episodes(store: Store, directory: str | Path, best_of: int) -> pa.Table:
-    """What each model earned at each task with each seed; two episodes of one task and seed are refused."""
+    """What each model scored on each task with each seed; refuses two episodes of one task and seed."""
     store.need("rollouts", "steps")
     for bad in query(store, "evaluation_episodes", best_of=best_of).to_pylist():
         episode = f"{bad['model']} at task {bad['task_id']} with seed {bad['seed']}"

@@ -32,7 +32,7 @@ class EvaluateSettings(Settings):
 
     @property
     def heat(self) -> float:
-        """The temperature, where none was chosen: greedy play for one attempt, sampling for several."""
+        """The temperature, by default 0 for one attempt and 1 for several."""
         if self.temperature is not None:
             return self.temperature
         return 1.0 if self.seeds > 1 or self.best_of > 1 else 0.0
@@ -49,7 +49,9 @@ class EvaluateSettings(Settings):
 @dataclass(frozen=True, kw_only=True)
 class CompareSettings(Settings):
     metric: Annotated[Literal["reward", "success", "steps", "invalid_actions"], Setting("Quantity to compare.")] = "reward"
-    best_of: Annotated[tuple[int, int] | None, Setting("Attempts per task of A and of B; the best counts; as evaluated by default.")] = None
+    best_of: Annotated[
+        tuple[int, int] | None, Setting("Attempts per task of A and of B, of which the best counts; by default as evaluated.")
+    ] = None
     power: Annotated[
         float | None, Setting("Also estimate how many runs it takes to detect a difference of this size.", metavar="DIFFERENCE")
     ] = None

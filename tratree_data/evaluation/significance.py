@@ -1,7 +1,7 @@
-"""Intervals, tests and power: over tasks where there is one training run, over runs and tasks where there are several.
+"""Intervals, tests and power: over tasks for a single training run, over runs and tasks for several.
 
-Two questions need two answers. *Is this trained model better than that one?* is about the tasks only. *Is this way of training better
-than that one?* is about other training runs too, and a single run cannot say: its models may differ by luck alone.
+Two questions need two answers. *Is this trained model better than that one?* is about the tasks only. *Is this way of training better than
+that one?* is also about other training runs, and a single run cannot answer it: its models may differ by luck alone.
 """
 
 from collections.abc import Sequence
@@ -45,14 +45,14 @@ class Spread:
 
     @property
     def degrees(self) -> float:
-        """Welch and Satterthwaite's degrees of freedom; with two runs only 1, because two values hardly show how far runs differ."""
+        """Welch and Satterthwaite's degrees of freedom; with two runs only 1, because two values hardly show how much runs differ."""
         if self.runs == 2:
             return 1.0
         parts = self.between_runs**2 / (self.runs - 1) + self.between_tasks**2 / max(self.tasks - 1, 1)
         return self.variance**2 / parts
 
     def with_runs(self, runs: int) -> "Spread":
-        """What it would be with another number of runs on the same tasks."""
+        """The uncertainty with another number of runs on the same tasks."""
         return Spread(self.between_runs * self.runs / runs, self.between_tasks, runs, self.tasks)
 
 
@@ -86,7 +86,7 @@ def spread_of(runs: Runs) -> Spread:
     """The parts of a two-way layout of runs and tasks.
 
     The variance between the runs' means holds what is particular to one task in one run, and so does that between the tasks' means: it is
-    counted once. Runs that have no tasks in common differ by their tasks as well, so their own variance is all there is.
+    counted once. Runs that have no tasks in common differ by their tasks as well, so only their own variance counts.
     """
     means = np.array([np.mean(list(run.values())) for run in runs])
     shared = sorted(set.intersection(*(set(run) for run in runs)))
@@ -124,7 +124,7 @@ def p_over_runs(runs: Runs) -> float:
 
 
 def runs_needed(spread: Spread, difference: float, power: float = 0.8) -> int | None:
-    """The fewest runs that find this difference with this probability at the 5 % level; None where only more tasks would help."""
+    """The fewest runs that find this difference with this probability at the 5 % level; None if only more tasks would help."""
     for runs in range(2, MOST_RUNS + 1):
         if _power(spread.with_runs(runs), difference) >= power:
             return runs
@@ -148,7 +148,7 @@ def pooled(runs: Runs) -> Floats:
 
 
 def effect_size(differences: Floats) -> float:
-    """The mean difference in standard deviations of the tasks' differences; infinite where every task differs by the same amount."""
+    """The mean difference in standard deviations of the tasks' differences; infinite if every task differs by the same amount."""
     mean, deviation = float(differences.mean()), float(differences.std(ddof=1)) if len(differences) > 1 else 0.0
     if deviation < SAME:
         return 0.0 if abs(mean) < SAME else float(np.copysign(np.inf, mean))

@@ -15,7 +15,7 @@ from tratree_data.store.writer import commit, create_store, writing
 
 DONE = "done.json"
 DESCRIPTIVE = {"paper", "group", "label"}
-"""Settings that people read and that change nothing."""
+"""Settings for readers, which change nothing."""
 
 
 def is_done(folder: Path, settings: dict[str, Any]) -> bool:
@@ -33,7 +33,7 @@ def is_done(folder: Path, settings: dict[str, Any]) -> bool:
 
 
 def finish(folder: Path, settings: dict[str, Any], record: dict[str, Any]) -> None:
-    """Whole or not at all, whatever kills the process."""
+    """Writes the file whole or not at all, even if the process is killed."""
     folder.mkdir(parents=True, exist_ok=True)
     whole = folder / f"{DONE}.part"
     whole.write_text(json.dumps({"settings": settings, **record}), encoding="utf-8")

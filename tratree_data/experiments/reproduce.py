@@ -148,7 +148,7 @@ def _estimates(recipe: Recipe) -> list[str]:
 
 
 def checks(recipe: Recipe, directory: Path) -> list[tuple[bool, str]]:
-    """(whether it is there, what it is and what to do if not) for all that the recipe needs."""
+    """(whether it is available, what it is, and what to do if not) for all that the recipe needs."""
     found = [(find_spec(package) is not None, f"package {package}: pip install 'tratree-data[train]'") for package in PACKAGES]
     if recipe["environment"].get("agent") == "vllm":
         found.append((find_spec("vllm") is not None, "package vllm: pip install 'tratree-data[vllm]' in an environment of its own"))

@@ -80,7 +80,7 @@ def write_results(plan: Recipe, folder: Path) -> dict[str, Any]:
 
 
 def run_seed(plan: Recipe, folder: Path, seed: int, arms: tuple[str, ...]) -> None:
-    """One seed, arm after arm; several seeds run in processes of their own, each with its share of the cores."""
+    """Runs the seeds, each arm after arm; several seeds run in separate processes, each with its share of the cores."""
     import torch
 
     torch.set_num_threads(max(1, int(plan["environment"].get("threads", 1))))
@@ -93,7 +93,7 @@ def run_seed(plan: Recipe, folder: Path, seed: int, arms: tuple[str, ...]) -> No
 
 
 def end_with(parent: int) -> None:
-    """A seed's process ends when the experiment is killed; otherwise it would train on, beside the one that is started next."""
+    """Ends a seed's process when the experiment is killed; otherwise it would keep training next to the one that is started next."""
 
     def watch() -> None:
         while os.getppid() == parent:
@@ -201,7 +201,7 @@ class Run:
         return folder
 
     def _play(self) -> str:
-        """Random play, for words and grammar only: nobody looks at its scores."""
+        """Random play, for words and grammar only: its scores are not used."""
         settings = self.plan["vocabulary"]
         out = self.folder / "data" / "play"
         explore(
@@ -224,7 +224,7 @@ class Run:
         started = time.monotonic()
         if "copy" in settings:
             gather([Path(self.data(source)) for source in settings["copy"]], out, settings.get("attempts"), settings.get("tasks"))
-        if "explorer" in settings or "agent" in settings:  # after a copy, only the attempts that it lacks
+        if "explorer" in settings or "agent" in settings:  # after a copy, only the missing attempts
             self._explore(out, settings)
         notes = derive(out, settings, self.environment["name"])
         seconds = round(time.monotonic() - started, 1)

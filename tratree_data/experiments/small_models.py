@@ -1,7 +1,7 @@
-"""Models small enough to train from nothing on two cores: a word-level tokenizer and a Llama of any size, saved as any model is.
+"""Models small enough to train from scratch on two cores: a word-level tokenizer and a Llama of any size, saved as any model is.
 
-They replace a weak and a strong language model in the miniature experiment and in the tests. Everything that follows (TRL,
-transformers, vLLM) takes them for what they are: ordinary Hugging Face folders with a chat template.
+They replace a weak and a strong language model in the miniature experiment and in the tests. To TRL, transformers and vLLM they are
+ordinary Hugging Face folders with a chat template.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""Memory and hours of a training before it is run: rules of thumb, written down so that they can be argued with.
+"""Estimates of a training's memory and hours before it is run, by rules of thumb.
 
 Memory on each GPU, data parallel with LoRA: the frozen weights of policy and reference in bfloat16 (split over `shards` GPUs where the
 weights are sharded), adapters with gradients and Adam's two moments in 32 bits, the activations that gradient checkpointing keeps (one
@@ -84,7 +84,7 @@ def flatten_trainings(recipe: dict[str, Any]) -> list[Training]:
 
 
 def _rows_a_task(recipe: dict[str, Any], data: str) -> int:
-    """At most so many pairs of a task; a dataset without such a limit is counted with one."""
+    """The maximum pairs per task; 1 for a dataset without such a limit."""
     return int(recipe.get("data", {}).get(data, {}).get("pairs", {}).get("max_pairs_per_task", 1))
 
 
@@ -97,7 +97,7 @@ def _base(recipe: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def memory_gib(training: Training) -> float:
-    """On each GPU."""
+    """Memory on each GPU."""
     frozen = training.billions + (0 if training.shares_base else training.reference_billions)
     weights = 2e9 * frozen / training.shards
     trained = (16e9 * training.billions if training.full else 16 * ADAPTER_PARAMETERS * training.width * training.layers) / training.shards
@@ -109,7 +109,7 @@ def memory_gib(training: Training) -> float:
 
 
 def hours(training: Training, machine: dict[str, Any], tasks: int) -> float:
-    """On all GPUs together: one demonstration a task, or as many pairs as the recipe takes at most."""
+    """Hours on all GPUs together: one demonstration a task, or as many pairs as the recipe takes at most."""
     rows = min(tasks * training.rows_a_task * training.epochs, training.most_rows)
     tokens = rows * training.tokens_a_row * training.sides
     operations = tokens * 1e9 * (6 * training.billions + 2 * training.reference_billions)

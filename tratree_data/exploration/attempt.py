@@ -1,11 +1,11 @@
-"""What is played: an attempt at a task as it is planned, its limits, and what is left of it when it has ended."""
+"""What is played: an attempt at a task as it is planned, its limits, and what it leaves behind."""
 
 from dataclasses import dataclass, field
 
 from tratree_data.agents import Step
 
 FAILURES = ("agent_error", "environment_error", "server_unavailable", "time_out")
-"""Ends that say nothing about the agent's skill: such rollouts have no score, and `--retry-failed` retries them."""
+"""End reasons that say nothing about the agent's skill: such rollouts have no score, and `--retry-failed` retries them."""
 ENDS = ("agent_stopped", "context_overflow", "done", "invalid_actions", "max_steps", *FAILURES)
 
 
@@ -16,7 +16,7 @@ class Branch:
     node_id: str
     steps: tuple[Step, ...]
     observation: str
-    """What must be seen after the steps."""
+    """The observation that must follow the steps."""
     environment_seed: int = 0
 
 

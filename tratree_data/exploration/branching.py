@@ -1,4 +1,4 @@
-"""New attempts from chosen nodes: a budget is spent where it teaches most.
+"""New attempts from chosen nodes: spends a budget where it is most informative.
 
 Nodes are chosen by SQL (sql/branch_from_*.sql, or the user's own query) and share the budget by priority. The steps of a rollout that
 passed through the node are repeated in the environment and must show the same observations; then the agent acts. A branch's rollout

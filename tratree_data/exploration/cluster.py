@@ -1,4 +1,4 @@
-"""Exploration on a cluster: the same function for each share of the plan.
+"""Exploration on a cluster: each worker plays shares of the plan.
 
 Each worker is an actor with agents and environments of its own: a model in process is loaded once per worker. Rollouts come back to the
 driver, which commits them. A share whose worker dies is played again; a share that kills its worker each time is played one attempt
@@ -21,7 +21,7 @@ from tratree_data.system.settings import Engine
 
 DEATHS_PER_SHARE = 2
 EPISODES_PER_PLAYER = 4
-"""Attempts of a share per episode played at once, so that its slowest one leaves few players idle for long."""
+"""Attempts per share and concurrent episode, so that a slow attempt leaves few players idle for long."""
 IN_PROCESS_MODELS = ("cached", "transformers", "vllm")
 
 

@@ -43,7 +43,7 @@ class _Episode:
     done: bool = False
     invalid_in_a_row: int = 0
     replaced: int = 0
-    """Characters that no table can hold."""
+    """Number of characters that no table can hold."""
     tokens: dict[str, int] = field(default_factory=dict)
     tools: tuple[AnyTool, ...] = ()
     """What the agent can call; empty for one that writes its actions."""
@@ -51,7 +51,7 @@ class _Episode:
     """For an agent that calls tools: the messages to answer."""
 
     def clean(self, text: str) -> str:
-        """Applied before anything is acted on or compared, so that a replay sees the same."""
+        """Replaces them before a text is used or compared, so that a replay sees the same."""
         text, count = replace_unstorable(text)
         self.replaced += count
         return text

@@ -47,7 +47,7 @@ FAILURES_IN_PER_ROW = 3
 
 @takes(ExploreSettings)
 def explore(directory: str | Path, environment: EnvironmentChoice, settings: ExploreSettings) -> StageResult:
-    """Agents act in an environment; every attempt becomes a rollout. The same call resumes where the last one stopped.
+    """Runs agents in an environment; every attempt becomes a rollout. The same call resumes where the last one stopped.
 
     `branch_from` starts new attempts from chosen nodes of the trees: divergences, uncertain, unsolved, or a query that returns node_id
     and priority. They share `budget` attempts, at most `attempts` per node. An agent may be an instance or a function of messages and
@@ -133,7 +133,7 @@ def _reference(environment: EnvironmentChoice, name: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Unchanged where a log can hold it: `replay` passes it to the environment again."""
+    """The value unchanged if a log can hold it: `replay` passes it to the environment again."""
     return value if isinstance(value, str | int | float | None) else str(value)
 
 
@@ -179,12 +179,12 @@ def _store(finished: Finished, writer: RolloutWriter) -> None:
 
 
 def default_processes(environment: EnvironmentChoice, attempts: int) -> int:
-    """One per core, but none for a handful of attempts that would end before it had started."""
+    """One process per core, but none for a few attempts that would end before it had started."""
     return max(1, min(os.cpu_count() or 1, attempts // 8 if is_in_process(environment) else attempts))
 
 
 def _stop_if_hopeless(finished: Finished, in_a_row: int, episodes: EpisodeSettings) -> None:
-    """Ends a run that would only burn through its tasks."""
+    """Ends a run in which everything fails."""
     if finished.rollout.get("end_reason") == "server_unavailable":
         raise TratreeError(
             f"The agent's server does not answer: {finished.trouble}. Finished rollouts are kept.\n"

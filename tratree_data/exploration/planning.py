@@ -35,7 +35,7 @@ PLAN = pa.schema(
     ]
 )
 FIXED = ("expert", "transcript")
-"""Agents that sample nothing."""
+"""Agents without sampling."""
 
 
 class Schedule:
@@ -119,7 +119,7 @@ def choose_tasks(settings: EpisodeSettings, tasks: int | Sequence[str] | None, s
 
 
 def _need_same_version(name: str, version: str, store: Store) -> None:
-    """Two versions of an environment show different things in the same task, and a tree would mix them."""
+    """Refuses another version of the environment: it may show different things in the same task, and a tree would mix them."""
     if not store.has("rollouts"):
         return
     explored = store.sql(
@@ -135,7 +135,7 @@ def _need_same_version(name: str, version: str, store: Store) -> None:
 
 
 def _need_same_limits(name: str, limits: Limits, store: Store) -> None:
-    """A rollout cut short at another limit earned its score under other rules, and its id does not contain the limit."""
+    """Refuses another limit: a rollout that it cuts short is scored under other rules, and its id does not contain the limit."""
     if not store.has("rollouts"):
         return
     for other in recorded_limits(store, name):

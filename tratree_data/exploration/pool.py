@@ -1,4 +1,4 @@
-"""Many attempts at once: who plays which, in which process, and what happens when a process dies.
+"""Many attempts at once: which process plays which attempts, and what happens when a process dies.
 
 Threads play attempts and wait for their environments and agents: each has an environment of its own, in a child process unless the
 environment says that it is cheap and safe (`in_process`). Agents that gain from batches get all waiting requests at once. Agents that
@@ -52,7 +52,7 @@ class EpisodeSettings:
 
 
 def is_in_process(environment: EnvironmentChoice) -> bool:
-    """Also a class or an instance that the user passed, which may exist in this process only."""
+    """May be a class or an instance that the user passed and that exists only in this process."""
     return not isinstance(environment, str) or bool(getattr(environment_class(environment), "in_process", EnvironmentHooks.in_process))
 
 
@@ -71,7 +71,7 @@ def open_environment(settings: EpisodeSettings) -> Environment:
 
 
 class NeverClosed:
-    """An instance that the user passed, and closes himself."""
+    """An instance that the user passed and will close."""
 
     def __init__(self, environment: Environment) -> None:
         self.environment = environment
@@ -80,7 +80,7 @@ class NeverClosed:
         return getattr(self.environment, name)
 
     def close(self) -> None:
-        """Left to its owner."""
+        """Does nothing: its owner closes it."""
 
 
 class AgentBatches:
@@ -194,7 +194,7 @@ class EpisodePlayer:
             yield finished
 
     def _open(self) -> Environment:
-        """Retries one that does not start: a busy machine may allow in a moment what it refuses now."""
+        """Retries an environment that does not start: a busy machine may manage it a moment later."""
         for pause in OPENING_PAUSES_SECONDS:
             try:
                 return open_environment(self.settings)
@@ -286,7 +286,7 @@ def is_computed(agents: Iterable[AgentSpecification]) -> bool:
 
 
 def default_concurrent(environment: EnvironmentChoice) -> int:
-    """32 episodes; where each needs its own process, no more than the machine's cores can handle; one in an instance that was passed."""
+    """32 episodes; fewer if each needs its own process, as the machine's cores allow; one for an instance that was passed."""
     if not isinstance(environment, str | type):
         return 1
     return 32 if is_in_process(environment) else min(32, 4 * (os.cpu_count() or 1))

@@ -38,9 +38,13 @@ class ExploreSettings(Settings):
     max_invalid_actions: Annotated[int, Setting("Invalid actions in a row that end a rollout.", minimum=1)] = 10
     temperature: Annotated[
         str | float,
-        Setting("0.7, or a list 0.2,0.7,1.0 or ramp 0.2..1.4/7 that the attempts cycle through.", recorded=False, panel=SAMPLING),
+        Setting(
+            "Temperature: 0.7, or a list 0.2,0.7,1.0 or ramp 0.2..1.4/7 that the attempts cycle through.", recorded=False, panel=SAMPLING
+        ),
     ] = "1.0"
-    top_p: Annotated[str | float, Setting("The same for top-p.", recorded=False, panel=SAMPLING)] = "1.0"
+    top_p: Annotated[str | float, Setting("Top-p: a number, or a list or ramp as for --temperature.", recorded=False, panel=SAMPLING)] = (
+        "1.0"
+    )
     max_tokens: Annotated[int, Setting("Maximum length of an answer, in tokens.", minimum=1, recorded=False, panel=SAMPLING)] = 512
     seed: Annotated[int, Setting("Seed of every request.", recorded=False, panel=SAMPLING)] = 0
     branch_from: Annotated[
@@ -52,19 +56,24 @@ class ExploreSettings(Settings):
     ] = 100
     engine: Annotated[Engine, Setting("local (this machine) or ray.", recorded=False, panel=RUNNING)] = "local"
     concurrent: Annotated[
-        int | None, Setting("Episodes at once; 32, or fewer where each needs a process.", minimum=1, recorded=False, panel=RUNNING)
+        int | None, Setting("Episodes at once; by default 32, or fewer if each needs a process.", minimum=1, recorded=False, panel=RUNNING)
     ] = None
     processes: Annotated[
         int | None,
         Setting("Processes for scripted agents, or Ray's workers; one per core by default.", minimum=1, recorded=False, panel=RUNNING),
     ] = None
     time_out: Annotated[
-        float, Setting("Seconds after which an unresponsive environment is replaced.", minimum=0, recorded=False, panel=RUNNING)
+        float, Setting("Replace an environment that does not respond for this many seconds.", minimum=0, recorded=False, panel=RUNNING)
     ] = 120.0
     commit_rollouts: Annotated[
-        int, Setting("Commit finished rollouts when there are this many …", minimum=1, recorded=False, panel=RUNNING)
+        int,
+        Setting(
+            "Commit finished rollouts in batches of this many, or earlier after --commit-seconds.", minimum=1, recorded=False, panel=RUNNING
+        ),
     ] = 1000
-    commit_seconds: Annotated[float, Setting("… or after this many seconds.", minimum=0, recorded=False, panel=RUNNING)] = 10.0
+    commit_seconds: Annotated[
+        float, Setting("Commit finished rollouts at least every so many seconds.", minimum=0, recorded=False, panel=RUNNING)
+    ] = 10.0
     retry_failed: Annotated[bool, Setting("Retry attempts that failed for technical reasons.", recorded=False, panel=RUNNING)] = False
 
     def __post_init__(self) -> None:
@@ -85,9 +94,9 @@ class ExploreSettings(Settings):
 
 @dataclass(frozen=True)
 class VerifySettings(ExploreSettings):
-    """What `tratree verify` explores with: the agents and limits of the dataset, or else it is not the same agent's decision."""
+    """Settings of `tratree verify`; agents and limits must be those of the dataset, so that the decisions are the same agent's."""
 
-    attempts: Annotated[int, Setting("Attempts at a side before the decisions are ranked anew.", minimum=1)] = 4
+    attempts: Annotated[int, Setting("Attempts per side before the decisions are ranked again.", minimum=1)] = 4
     _: KW_ONLY
     branch_from: Annotated[str | None, Setting("", option=PYTHON_ONLY)] = "sides"
-    budget: Annotated[int, Setting("Attempts in all.", minimum=1, panel=BRANCHING)] = 100
+    budget: Annotated[int, Setting("Total number of attempts.", minimum=1, panel=BRANCHING)] = 100

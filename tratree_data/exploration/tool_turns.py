@@ -41,7 +41,7 @@ def take_turn(
     guarded: Callable[[Callable[[], Outcome]], Outcome],
     clean: Callable[[str], str],
 ) -> Turn:
-    """Carries out the calls of a message in their order; what cannot be carried out is said in its result."""
+    """Carries out the calls of a message in their order; the result of a call that cannot be carried out says why."""
     calls = message.get("tool_calls") or []
     speaker = next((tool for tool in tools if getattr(tool, "takes_text", False)), None)
     if not calls and speaker and (message.get("content") or "").strip():

@@ -47,7 +47,7 @@ def _parse(options: Options, where: str, value: Any) -> Record:
 
 
 def _turns(content: list[Item]) -> Iterator[list[Item]]:
-    """The items, with the parallel calls of one turn together: the later ones say nothing beside the call."""
+    """The items, with the parallel calls of one turn together: the later ones contain nothing besides the call."""
     turn: list[Item] = []
     for i, item in enumerate(content):
         kind = log_records.text(item.get("class_"), f"content[{i}].class_")

@@ -45,7 +45,7 @@ def _parse(options: Options, where: str, value: Any) -> Record:
 
 
 def _as_exported(record: Record, facts: dict[str, Any]) -> Record:
-    """Our own export, read back exactly."""
+    """Reads our own export back exactly."""
     record.instruction = ""
     log_records.apply_metadata(record, facts)
     record.environment = log_records.optional_text(facts.get("environment"), "environment") or record.environment

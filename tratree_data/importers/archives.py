@@ -1,7 +1,7 @@
-"""A zip or tar archive of logs: unpacked into a scratch folder for as long as an import reads it.
+"""A zip or tar archive of logs, unpacked into a scratch folder while an import reads it.
 
-A member that is a link, leaves the folder, or unpacks to far more than it takes is refused by name, and so is the archive then: what else a
-stranger packed with it is not worth the risk. Inspect's logs are zip archives, too, and are read in place (inspect_log.py).
+An archive is refused if a member is a link, leaves the folder, or unpacks to far more than it takes; the error names the member.
+Inspect's logs are also zip archives, but are read in place (inspect_log.py).
 """
 
 import shutil
@@ -97,7 +97,9 @@ def _unpack_tar(handle: BinaryIO, top: Path) -> None:
             total += member.size
             leaves = member.name.startswith("/") or "\0" in member.name or ".." in member.name.split("/")
             why = "it is a link or a device" if not member.isfile() else "its name leaves the archive's folder" if leaves else ""
-            why = why or ("it unpacks to far more than it takes, as a bomb does" if total > max(FREE_BYTES, MOST_RATIO * packed) else "")
+            why = why or (
+                "it unpacks to far more than its size, as a zip bomb does" if total > max(FREE_BYTES, MOST_RATIO * packed) else ""
+            )
             _check(member.name, why, count, total)
             with _new_file(top, member.name) as file:
                 shutil.copyfileobj(cast(BinaryIO, archive.extractfile(member)), file)

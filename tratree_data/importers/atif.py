@@ -73,13 +73,13 @@ def _parse(options: Options, where: str, value: Any) -> Record:
 
 
 def _acts(step: dict[str, Any]) -> bool:
-    """Steps that were copied from an earlier trajectory for context are nobody's actions here."""
+    """Steps that were copied from an earlier trajectory for context are not actions of this one."""
     return step.get("source") == "agent" and not step.get("is_copied_context")
 
 
 def _messages(step: dict[str, Any], name: str, ours: bool) -> Iterator[Message]:
     original = log_records.at(step, "extra", "message") if ours else None
-    if isinstance(original, dict):  # our own exporter's, which keeps what ATIF has no place for
+    if isinstance(original, dict):  # our own exporter keeps here what ATIF has no place for
         for message in (original, *log_records.mappings(log_records.at(step, "extra", "results"), f"{name}.extra.results")):
             yield from read_exactly(message, name)
         return

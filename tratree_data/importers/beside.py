@@ -1,4 +1,4 @@
-"""What files beside a log say about its records: scores for those without any, and which task each belongs to."""
+"""What files that accompany a log say about its records: scores for those without any, and the task of each."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class Beside:
         return {name: files for name, files in (("scores", recorded(self.scores)), ("tasks", recorded(self.tasks))) if files}
 
     def group(self, record: Record) -> None:
-        """The task that the file names; before the record is identified, as the task is part of its identity."""
+        """The task that the file names; set before the record gets its id, which depends on the task."""
         if self.tasks is not None:
             found = self.tasks.find(record.trajectory_id, "")
             if found is None:
@@ -32,7 +32,7 @@ class Beside:
                 record.task_id = found.task_id
 
     def score(self, record: Record) -> None:
-        """The score that the file has, after the record was identified; the log's own is never replaced."""
+        """The score that the file has, set after the record got its id; the log's own is never replaced."""
         if self.scores is None:
             return
         found = self.scores.find(record.trajectory_id, record.task_id)
@@ -50,7 +50,7 @@ class Beside:
             yield f"{self.scores.name}: scores for {self.scored:,} rollouts"
             yield from _unmatched(self.scores, self.unscored, "rollouts without a score there")
             if self.own:
-                yield f"{self.own:,} rollouts have a score of their own, which was kept"
+                yield f"{self.own:,} rollouts already had a score, which was kept"
         if self.tasks is not None:
             yield from _unmatched(self.tasks, self.ungrouped, "rollouts without a task there, which keep their own")
 

@@ -22,7 +22,7 @@ Tables = dict[str, pa.Table]
 
 @dataclass
 class Careful:
-    """The record path of one part; `take_…` yield tables of a good size, and `flush` the rest."""
+    """Reads one part record by record; `take_…` yield tables of a good size, and `flush` the rest."""
 
     format: str
     options: Options
@@ -71,7 +71,7 @@ class Careful:
                 yield self.flush()
 
     def flush(self) -> Tables:
-        """What waits."""
+        """The tables of what is waiting."""
         tables = self.rows.tables()
         self.spilled += self.rows.spilled
         self.rows.clear()

@@ -31,7 +31,7 @@ __all__ = ["Message", "action_text", "messages_of_steps", "record_of_chat", "res
 Message = dict[str, Any]
 TEXT_ROLES = {"system": "system", "developer": "system", "user": "user", "tool": "user", "assistant": "assistant"}
 INPUT_FORMS = {INPUT_KEYS[:2], INPUT_KEYS[:3], INPUT_KEYS}
-"""The keys of most messages that an agent hears, which are stored as they are."""
+"""The keys of most messages to an agent, which are stored as they are."""
 EXACT_FLOAT = 2.0**53
 NO_ARGUMENTS = ("", "{}", "null")
 ASIDES = (
@@ -39,12 +39,12 @@ ASIDES = (
     "<system-reminder>", "Caveat: The messages below", "<permissions instructions>", "<collaboration_mode>", "<turn_aborted>",
     "<session_context>", "<environment_details>", "This session is being continued from a previous conversation",
 )  # fmt: skip
-"""How agents' programs begin what they say in the user's name: the agent read it, and it is not what the user asked."""
+"""How agents' programs begin what they say in the user's name: the agent reads it, but it is not what the user asked."""
 COLUMNS = {
     *log_records.METADATA_FIELDS, "task_id", "trajectory_id", "rollout_id", "reward", "score", "success", "seconds", "prompt_tokens",
     "completion_tokens", "tools", "asides", "exporter", "type", "id", "harness",
 }  # fmt: skip
-"""What a log's free metadata says under the names of our columns; the rest is kept as metadata."""
+"""The columns that a log's free metadata may set; the rest is kept as metadata."""
 
 
 @dataclass(slots=True)
@@ -94,7 +94,7 @@ def record_of_chat(
 
 
 def record_of_chat_with_metadata(messages: Sequence[Message], facts: Mapping[str, Any], where: str, environment: str) -> Record:
-    """A record of messages and free metadata; what our own exporters wrote is read back exactly as it was."""
+    """A record of messages and free metadata; reads our own exports back exactly."""
     ours = facts.get("exporter") == log_records.EXPORTER
     if ours and facts.get("form") != "chat":
         turns = [Turn(TEXT_ROLES[said["role"]], said["content"] or "", said.get("reasoning_content") or "") for said in messages]
@@ -115,7 +115,7 @@ def record_of_chat_with_metadata(messages: Sequence[Message], facts: Mapping[str
 
 
 def first_request(messages: Sequence[Message]) -> str:
-    """What the user said before the agent's first turn, else first of all."""
+    """The first thing the user said, if possible before the agent's first turn."""
     first = next((i for i, message in enumerate(messages) if message["role"] == "assistant"), len(messages))
     asked = [message["content"] or "" for message in _without_asides([m for m in messages[:first] if m["role"] == "user"])]
     return "\n\n".join(asked) or next((message["content"] or "" for message in messages if message["role"] == "user"), "")
@@ -132,7 +132,7 @@ def steps_of_chat(messages: Sequence[Message], react: bool | None = None) -> Con
 
 
 def stream_steps(messages: Iterable[Message], react: bool, result: Conversation) -> Iterator[LogStep]:
-    """One step after the other; `result` gets the prompt with the first, and what is after the last turn at the end."""
+    """One step after the other; `result` gets the prompt with the first step, and what follows the last turn at the end."""
     waiting: list[Message] = []
     calls: list[dict[str, Any]] = []
     acted = False
@@ -180,7 +180,7 @@ def _derived(step: LogStep) -> Message:
 
 
 def _without_asides(heard: Sequence[Message]) -> Sequence[Message]:
-    """What others said, without what the agent's program said beside them."""
+    """What others said, without what the agent's program added."""
     return heard if len(heard) < 2 else [message for message in heard if not is_aside(message)] or heard
 
 
@@ -265,7 +265,7 @@ def _output(message: Message) -> Message:
 
 
 def _metadata_of(messages: Sequence[Message]) -> list[Any] | None:
-    """What the log says about each of the messages; None if it says nothing."""
+    """The log's metadata of each message; None if there is none."""
     for message in messages:
         if message.get("metadata"):
             return [message.get("metadata") for message in messages]

@@ -1,7 +1,7 @@
-"""Lines of our own format as columns: what `jsonl.parse` and `record_storage` do to one record after the other, done to many at once.
+"""Lines of our own format as columns: does to many records at once what `jsonl.parse` and `record_storage` do to one.
 
-A line is taken only if nothing about it needs a second look: known keys, the expected types, no key twice, nothing to replace, a score on
-its scale. Every other line goes through the careful reader, which says what is wrong with it. The result is the same, row by row.
+A line is taken only if it is simple: known keys, the expected types, no key twice, nothing to replace, a score on its scale. Every other
+line goes through the careful reader, which reports what is wrong with it. The result is the same, row by row.
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ Schemas = dict[str, pa.Schema]
 TEXTS = ("observation", "thought", "action")
 OPTIONAL = ("split", "agent", "model", "prompt", "environment_version", "end_observation", "end_reason")
 SOMETIMES = ("thought", "response", "reward", "valid")
-"""Keys that a step need not have, beside an observation and an action."""
+"""Optional keys of a step, besides observation and action."""
 ORIGIN = ("license", "source_url", "attribution")
 ESCAPE = b"\\"
 NUL = b"\\u0000"
@@ -76,7 +76,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Columns:
-    """Lines turned on their side: of each key, the values of all lines, and of all their steps."""
+    """Lines transposed: for each key, the values of all lines, and of all their steps."""
 
     lines: dict[str, list[Any]]
     steps: dict[str, list[Any]]
@@ -84,7 +84,7 @@ class Columns:
 
     @property
     def quotes(self) -> int:
-        """Those around their keys and texts, of which a text of JSON has at least as many; with a key twice, it has more."""
+        """Counts the quotes around their keys and texts. The JSON text has at least as many, and more if a key appears twice."""
         own = [_quotes_of(values) for values in self.lines.values()]
         return sum(own) + 8 * len(self.steps["action"]) + sum(_quotes_of(self.steps[name]) for name in SOMETIMES)
 
@@ -94,7 +94,7 @@ class Columns:
 
 
 def read_block(block: bytes, source: str, first: int, options: Options, format: str, schemas: Schemas) -> Batch | None:
-    """Whole lines at once, if each of them can be taken; else None, and then `read_batch` looks at one after the other."""
+    """All lines at once, if each of them can be taken; else None, and `read_batch` then tries one after the other."""
     breaks = _places_of(b"\n", block)
     inner = breaks[:-1] if block.endswith(b"\n") else breaks
     around = np.frombuffer(block, np.uint8)
@@ -140,7 +140,7 @@ def read_batch(lines: Sequence[tuple[str, bytes]], options: Options, format: str
 
 
 def _places_of(character: bytes, block: bytes) -> Ints:
-    """Piece by piece, so that what is made for each stays in the processor's cache."""
+    """Piece by piece, so that what is made for a piece stays in the processor's cache."""
     there = np.frombuffer(block, np.uint8)
     pieces = [np.flatnonzero(there[at : at + PIECE] == ord(character)) + at for at in range(0, len(block), PIECE)]
     return np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
@@ -228,7 +228,7 @@ def _texts(values: list[Any]) -> list[str]:
 
 
 def _about(lines: dict[str, list[Any]], options: Options) -> dict[str, list[str]]:
-    """The texts of the rollouts, completed with what the user said, as `validate` does."""
+    """The texts of the rollouts, completed with the user's options, as `validate` does."""
     found = {name: _texts(lines[name]) for name in (*OPTIONAL, "instruction")}
     found["environment"] = [options.environment or str(name) for name in lines["env"]]
     found["task_id"] = list(map(str, lines["task_id"]))
@@ -241,7 +241,7 @@ def _about(lines: dict[str, list[Any]], options: Options) -> dict[str, list[str]
 
 
 def _rollout_ids(about: dict[str, list[str]], rewards: list[float | None], texts: dict[str, pa.Array], starts: Ints) -> list[str]:
-    """As ids.rollout_id hashes the identity of a record: each part behind its length."""
+    """Hashes the identity of a record like ids.rollout_id: each part after its length."""
     same = len(rewards)
     facts = [
         ["rollout"] * same, about["environment"], about["task_id"], ["import"] * same, about["trajectory_id"], about["agent"],
@@ -258,7 +258,7 @@ def _rollout_ids(about: dict[str, list[str]], rewards: list[float | None], texts
 
 
 def content_ids(texts: dict[str, pa.Array], starts: Ints) -> list[str]:
-    """As contents.content_id: the first observation is left out."""
+    """Like contents.content_id: leaves out the first observation."""
     observations = texts["observation"].cast(pa.binary())
     turns, offsets = joined([SEEN, observations, DONE, texts["action"].cast(pa.binary())])
     lengths = pc.binary_length(observations).to_numpy()
@@ -268,7 +268,7 @@ def content_ids(texts: dict[str, pa.Array], starts: Ints) -> list[str]:
 
 
 def framed(columns: Iterable[pa.Array]) -> list[pa.Array]:
-    """Each column behind a column of its lengths in bytes, eight bytes each."""
+    """Each column, preceded by a column of its lengths in bytes, eight bytes each."""
     parts = []
     for texts in columns:
         lengths = pc.binary_length(texts).cast(pa.int64()).to_numpy(zero_copy_only=False).astype("<i8")

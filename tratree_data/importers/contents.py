@@ -1,7 +1,7 @@
-"""The same run in another format: known by what was done and seen, white space aside.
+"""Recognises the same run in another format, by its actions and observations without white space.
 
-Formats disagree about the prompt, the first message and thoughts, so neither counts; the request must be the same in both, or part of the
-other's. Two attempts of one log may be equal and still be two, so only runs of another format are compared, the first with the first.
+Formats disagree about the prompt, the first message and thoughts, so these do not count; one request must equal or contain the other.
+Two attempts in one log may be equal and still be two, so only runs of different formats are compared, the first with the first.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,7 +15,7 @@ WHITE_SPACE = b" \t\r\n\f\v"
 SEEN, DONE = b"\x1e", b"\x1f"
 HASHED_AT_ONCE = 1_024
 FEW_STEPS = 3
-"""Shorter runs without a request in both are not recognised: they may be equal by chance."""
+"""Shorter runs are compared only if both have a request: they may be equal by chance."""
 
 
 def content_id(observations: Sequence[bytes], actions: Sequence[bytes]) -> str:
@@ -52,7 +52,7 @@ def hash_content(text: bytes) -> str:
 
 
 def same_request(one: str, other: str, steps: int) -> bool:
-    """Whether two instructions can be those of one run."""
+    """Whether two instructions can belong to one run."""
     a, b = ("".join(text.split()) for text in (one, other))
     return a in b or b in a if a and b else steps >= FEW_STEPS
 
@@ -72,7 +72,7 @@ class Contents:
     format: str
     runs: dict[str, Runs] = field(default_factory=dict)
     has_others: bool = False
-    """Whether the dataset has runs of another format: without any, nothing has to be compared."""
+    """Whether the dataset has runs of another format; if not, nothing needs to be compared."""
 
     def load(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """Rows of `rollouts`, in the order in which they were imported."""

@@ -1,6 +1,6 @@
-"""Where in a record of an unknown tool its conversations are.
+"""Where the conversations are in a record of an unknown tool.
 
-A list is one if every element of it reads as a message and an assistant is among the speakers.
+A list is a conversation if every element can be read as a message and an assistant is among the speakers.
 """
 
 from collections import Counter, defaultdict
@@ -28,7 +28,7 @@ UNSPEAKABLE = set(".[]*")
 def conversations_in(
     records: Sequence[Any], is_whole: bool, fits: Callable[[list[Any]], bool] | None = None
 ) -> dict[Path, list[list[Any]]]:
-    """Places of lists that read as conversations in most records that have them, with the lists."""
+    """Places where most records that have a list there have a conversation, with the lists."""
     fits = fits or _is_conversation
     found: dict[Path, list[list[Any]]] = defaultdict(list)
     misread: Counter[Path] = Counter()
@@ -65,7 +65,7 @@ def _lists(value: Any, path: Path, is_whole: bool) -> Iterator[tuple[Path, list[
 
 
 def _is_map(value: dict[str, Any]) -> bool:
-    """An object whose members are records under their ids, as their equal keys show."""
+    """Whether an object's members are records under their ids, as their equal keys show."""
     if len(value) > 2 and all(isinstance(member, list) and member and isinstance(member[0], dict) for member in value.values()):
         return all(map(_is_conversation, list(value.values())[:LOOKED_AT]))
     members = [set(member) for member in value.values() if isinstance(member, dict)]
@@ -76,7 +76,7 @@ def _is_map(value: dict[str, Any]) -> bool:
 
 
 def _last_of_growing(value: list[Any], path: Path, nested: list[tuple[Path, list[Any]]]) -> Iterator[tuple[Path, list[Any]]]:
-    """Calls that each repeat the conversation so far are one conversation: the last."""
+    """If each call repeats the conversation so far, keeps only the last."""
     by_path: dict[Path, list[list[Any]]] = defaultdict(list)
     for place, found in nested:
         by_path[place].append(found)
@@ -97,7 +97,7 @@ def _is_conversation(value: list[Any]) -> bool:
 
 
 def is_request(value: list[Any]) -> bool:
-    """Messages that an agent has not answered."""
+    """Whether these are messages that an agent has not answered."""
     roles = roles_in(value)
     return "user" in roles and roles[-1] != "assistant"
 
@@ -109,7 +109,7 @@ def is_answer(value: Any) -> bool:
 
 
 def roles_in(value: Sequence[Any]) -> list[str]:
-    """Who speaks in the list; nobody if it is not a list of messages."""
+    """The speakers in the list; empty if it is not a list of messages."""
     try:
         return [message["role"] for message in read_history([unpacked(item) for item in value[:MESSAGES_READ]], "it")]
     except (Unusable, RecursionError):
@@ -117,7 +117,7 @@ def roles_in(value: Sequence[Any]) -> list[str]:
 
 
 def choose_place(places: dict[Path, list[list[Any]]]) -> tuple[Path, list[Path]]:
-    """The place with the most messages, and others that hold as much and something else."""
+    """The place with the most messages, and others with as many different ones."""
     size = {path: sum(map(len, lists)) for path, lists in places.items()}
     best = min(places, key=lambda path: (-size[path], len(path), path))
     rivals = [path for path in places if path != best and size[path] > ENOUGH * size[best] and not _is_within(places[path], places[best])]
@@ -125,7 +125,7 @@ def choose_place(places: dict[Path, list[list[Any]]]) -> tuple[Path, list[Path]]
 
 
 def _is_within(some: list[list[Any]], others: list[list[Any]]) -> bool:
-    """Whether all that is said in some conversations is said in the others, too."""
+    """Whether everything that is said in some conversations is also said in the others."""
     texts = [
         {repr(sorted(map(str, message.values()))) for message in found if isinstance(message, dict)}
         for found in (chain.from_iterable(some), chain.from_iterable(others))
@@ -134,7 +134,7 @@ def _is_within(some: list[list[Any]], others: list[list[Any]]) -> bool:
 
 
 def walk(value: Any, path: Path) -> Iterator[tuple[Any, Any]]:
-    """(the row, the value) at the path, each row in turn."""
+    """(the row, the value) at the path, row by row."""
     for row in around(value, rows_of(path)):
         below = row[-1]
         for part in path[len(rows_of(path)) :]:

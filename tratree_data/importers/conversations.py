@@ -101,7 +101,7 @@ def read_call(call: Any, name: str) -> str:
 
 
 def read_arguments(arguments: Any) -> Any:
-    """What the model gave as JSON; if it wrote none, or a key twice, what it wrote is what counts."""
+    """The arguments as JSON; if they are not valid JSON, or have a key twice, the text that the model wrote."""
     watch = KeyWatch()
     if isinstance(arguments, str):
         with suppress(ValueError, RecursionError):
@@ -137,7 +137,7 @@ def split_answer(text: str) -> tuple[str, str]:
 
 
 def converse(turns: Iterable[Turn], plain: bool = False) -> Conversation:
-    """Turns → prompt, steps and end observation. `plain` takes contents as they are: observations and actions without labels."""
+    """Turns → prompt, steps and end observation. With `plain`, contents are taken as they are: observations and actions without labels."""
     prompts: list[str] = []
     waiting: list[str] = []
     result = Conversation("")
@@ -174,7 +174,7 @@ def alternate(happened: Iterable[LogStep | str]) -> tuple[list[LogStep], str]:
 
 
 def record_of_turns(turns: Iterable[Turn], facts: Mapping[str, Any], where: str, environment: str) -> Record:
-    """A record of turns and free metadata; what our own exporters wrote is restored exactly."""
+    """A record of turns and free metadata; restores our own exports exactly."""
     ours = facts.get("exporter") == log_records.EXPORTER
     conversation = converse(turns, plain=ours)
     first = conversation.steps[0]
@@ -216,7 +216,7 @@ def _step(turn: Turn, observation: str) -> LogStep:
 
 
 def instruction_in(text: str) -> str:
-    """What a first observation asks for, where it says so in a known way; else the whole text."""
+    """The request in a first observation, if it is phrased in a known way; else the whole text."""
     for label in INSTRUCTION_LABELS:
         _, found, rest = text.partition(label)
         if found:

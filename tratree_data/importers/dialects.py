@@ -61,7 +61,7 @@ def read_messages(value: Any, name: str) -> list[Message]:
 
 
 def read_exactly(value: Any, name: str) -> list[Message]:
-    """A message that our own exporters wrote in OpenAI's form, with nothing derived: texts, ids and empty lists are what they were."""
+    """A message that our own exporters wrote in OpenAI's form, unchanged: texts, ids and empty lists stay as they are."""
     entry = log_records.mapping(value, name)
     message: Message = {"role": log_records.text(entry.get("role"), f"{name}.role"), "content": _text_or_none(entry.get("content"), name)}
     if message["role"] not in ("system", "developer", "user", "assistant", "tool"):
@@ -88,7 +88,7 @@ def _text_or_none(value: Any, name: str) -> str | None:
 
 
 def _add_acts(message: Message, entry: dict[str, Any], content: Any, name: str) -> None:
-    """Reasoning and calls, which are beside the content or among its parts."""
+    """Reasoning and calls, which are next to the content or among its parts."""
     reasoning = next((entry[key] for key in REASONING if entry.get(key)), None)
     thoughts = [log_records.optional_text(reasoning, f"{name}.reasoning_content")]
     calls = list(log_records.items_of(entry.get("tool_calls") or entry.get("toolCalls") or [], f"{name}.tool_calls"))
@@ -105,7 +105,7 @@ def _add_acts(message: Message, entry: dict[str, Any], content: Any, name: str) 
 
 
 def _with_results(message: Message, content: list[Any], name: str) -> list[Message]:
-    """The tool results among a message's parts as messages of their own, before what else it says."""
+    """The tool results among a message's parts as separate messages, before the rest of the message."""
     blocks = [block for block in content if isinstance(block, dict) and block.get("type") in TOOL_RESULTS]
     if not blocks or message["role"] == "assistant":
         return [message]
@@ -213,7 +213,7 @@ def _is_media(key: str, text: str) -> bool:
 
 
 def _texts_in(part: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    """Its texts and those one and two levels below, by key."""
+    """The object's texts and those one and two levels below, by key."""
     level: Iterable[tuple[str, Any]] = part.items()
     for _ in range(3):
         below: list[tuple[str, Any]] = []

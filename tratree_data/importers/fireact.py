@@ -56,7 +56,7 @@ def _from_messages(messages: list[Any]) -> tuple[str, list[LogStep], str]:
 
 
 def _from_text(log: str) -> tuple[str, list[LogStep], str]:
-    """'### Instruction: … ### Response: Thought: … Action: … Observation: …', the labels at the beginning of a line."""
+    """'### Instruction: … ### Response: Thought: … Action: … Observation: …', with the labels at the beginnings of lines."""
     question, answered, said = log.partition(ASKED)[2].partition(ANSWERED)
     if not answered:
         raise Unusable("missing_field", f"traj has no {ASKED!r} and {ANSWERED!r}")

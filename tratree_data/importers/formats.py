@@ -84,7 +84,7 @@ ENDINGS = {
     "inspect": inspect_log.ENDINGS,
     "harbor": harbor.ENDINGS,
 }
-"""Of formats with their own endings: other files in the folder (settings, patches, reports) are not logs."""
+"""Endings of formats that have their own: other files in the folder (settings, patches, reports) are not logs."""
 NAMELESS = "any"
 MUST_SAY = {"no_environment": "--environment webshop, scienceworld or alfworld", "no_score_scale": "--score-scale low,high"}
 MISSHAPEN = {"missing_field", "not_json", "other_format", "wrong_type"}
@@ -93,7 +93,7 @@ QUIET = ("harbor", "frameworks")
 """Formats with files that hold no trajectory, such as a job's result, or the later messages of a session."""
 LOOK_AHEAD = 20
 LOOK_AHEAD_BYTES = 4 * 2**20
-"""Of lines, for readers that would go through a whole file before they find that nothing in it is theirs."""
+"""For formats of lines, whose readers would otherwise read a whole file before they find that it is not theirs."""
 MOST_SAMPLES = 50
 MOST = 0.5
 GENERIC = ("messages", "sharegpt")
@@ -109,11 +109,11 @@ MARKED = ("inspect", "harbor", "claude-code", "codex", "copilot", "pi")
 
 
 class Unrecognised(BadInputError):
-    """No reader knows the log."""
+    """No reader recognises the log."""
 
 
 def first_record(format: str, directory: str | Path, files: list[LogFile], options: Options) -> Record | None:
-    """Of the beginnings of the logs; refuses a format that fits none, and asks for what only the user can say."""
+    """Checks the beginnings of the logs: refuses a format that fits none, and asks for what only the user knows."""
     problems: list[Problem] = []
     for file in files:
         beginning = _beginning(format, file, options)
@@ -137,7 +137,7 @@ def first_record(format: str, directory: str | Path, files: list[LogFile], optio
 
 
 def _scale_in(format: str, files: list[LogFile], options: Options) -> tuple[str, str]:
-    """What the rewards of the whole log say about their scale, and the option that fits them."""
+    """The scale that the rewards of the whole log suggest, and the option that fits them."""
     items = chain.from_iterable(FORMATS[format](file, replace(options, score_scale=PERCENT)) for file in files)
     rewards = [item.reward for item in items if isinstance(item, Record) and item.reward is not None]
     highest = max(rewards, default=0.0)
@@ -176,7 +176,7 @@ def detect_format(path: str | Path, directory: str | Path, files: list[LogFile],
 
 
 def fitting_formats(file: LogFile, options: Options, min_share: float = 0.0) -> list[str]:
-    """The formats in which most of the file's beginning makes sense; those that share a layout give way to the particular ones."""
+    """The formats in which most of the file's beginning makes sense; formats with a shared layout yield to more specific ones."""
     guess = replace(options, environment=options.environment or NAMELESS, score_scale=options.score_scale or PERCENT)
     shares = {format: _understood_share(format, file, guess) for format in FORMATS}
     best = max(shares.values())
@@ -196,7 +196,7 @@ def _beginning(format: str, file: LogFile, options: Options) -> list[Item]:
 
 
 def read_log(format: str, file: LogFile, options: Options) -> Iterator[Item]:
-    """What the file holds; one Problem for all of it if it holds nothing, or a log of another format."""
+    """The file's records and problems; a single Problem if it contains nothing, or a log of another format."""
     items = FORMATS[format](file, options)
     beginning = list(islice(items, LOOK_AHEAD))
     if not beginning and format in QUIET:
@@ -218,7 +218,7 @@ def _is_misshapen(items: list[Item]) -> bool:
 
 
 def _is_theirs(format: str, item: Item) -> bool:
-    """Whether only this format reads like that; an expert record of ETO has ShareGPT's layout, and opens with OK or names its game."""
+    """Whether this is the specific format; an expert record of ETO has ShareGPT's layout, but begins with OK or names its game."""
     if isinstance(item, Problem):
         return item.reason in RECOGNISED or (format in MARKED and item.reason != "other_format")
     return format != "eto" or bool(item.trajectory_id or item.prompt or "/" in item.task_id)

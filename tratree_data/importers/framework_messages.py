@@ -128,7 +128,7 @@ def is_autogen(message: JSON) -> bool:
 
 
 def read_autogen(history: list[Any]) -> Iterator[JSON]:
-    """What was thought comes before the calls, in a message of its own; the summary of a call repeats its results."""
+    """The thought comes before the calls, in a separate message; the summary of a call repeats its results."""
     thought: str | None = None
     for item in history:
         message = log_records.mapping(item, "the message")

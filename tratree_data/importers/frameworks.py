@@ -41,7 +41,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
 
 
 def _files_of_session(file: LogFile) -> list[LogFile]:
-    """Strands keeps each message in a file of its own: the first stands for the session's, the others for none."""
+    """Strands stores each message in a separate file: the first one is read as the session, the others are skipped."""
     if not (PART.fullmatch(file.path.name) and file.path.parent.name == "messages"):
         return [file]
     found = [part for part in file.path.parent.iterdir() if PART.fullmatch(part.name) and part.is_file() and not part.is_symlink()]
@@ -63,7 +63,7 @@ def _held(file: LogFile, options: Options, where: str, value: Any) -> Record:
             if isinstance(owner.get(key), list) and any(_dialects(message) for message in owner[key]):
                 about = {name: item for name, item in value.items() if name != key and item is not owner}
                 return _record(file, options, where, owner[key], about)
-    raise Unusable("other_format", "it holds no messages of a known framework")
+    raise Unusable("other_format", "it contains no messages of a known framework")
 
 
 def _name_of(file: LogFile) -> str:
@@ -76,7 +76,7 @@ def _name_of(file: LogFile) -> str:
 def _record(file: LogFile, options: Options, where: str, history: list[Any], about: JSON) -> Record:
     found = next((names[0] for message in history if (names := _dialects(message))), None)
     if found is None:
-        raise Unusable("other_format", "it holds no messages of a known framework")
+        raise Unusable("other_format", "it contains no messages of a known framework")
     said: list[Message] = []
     for i, message in enumerate(DIALECTS[found][1](history)):
         said += read_messages(message, f"messages[{i}]")

@@ -1,7 +1,7 @@
 """Harbor's job folders: a job holds trials, and a trial `result.json` and what its agent did, in ATIF.
 
 A trial's trajectory is `agent/trajectory.json`; trials with several steps or attempts have such a folder for each. Beside it are the
-continuations of a conversation that was summarised, and subagents. What an agent leaves in its folders is not Harbor's result.
+continuations of a conversation that was summarised, and subagents. Files that an agent leaves in its folders are not Harbor's results.
 """
 
 import json
@@ -24,7 +24,7 @@ TRIAL = ("task_name", "trial_name", "agent_info", "task_id", "task_checksum")
 JOB = ("id", "n_total_trials", "stats")
 ENVIRONMENT = "harbor"
 DEEPEST = 6
-"""Folders between an agent's file and its trial, at most."""
+"""The most folders between an agent's file and its trial."""
 FEW = 6
 EXCEPTIONS = (
     ("time_out", "AgentTimeout"), ("context_overflow", "ContextWindow|ContextLength|OutputToken|OutputLength"),
@@ -43,7 +43,7 @@ JSON = dict[str, Any]
 
 @dataclass(frozen=True)
 class Place:
-    """A folder of the agent, and what is known of what it did there."""
+    """A folder of the agent, and what is known about its attempt."""
 
     folder: Path
     name: str
@@ -92,7 +92,7 @@ def _object(path: Path) -> Any:
 
 
 def _is_inside_a_trial(path: Path) -> bool:
-    """Whether the result is what an agent left, or a verifier; attempts of a trial have results of their own."""
+    """Whether an agent or a verifier left this result; a trial's attempts have separate results."""
     above = list(path.parents)[1 : DEEPEST + 1]
     if path.parent.parent.name == "attempts":
         above = above[2:]
@@ -133,7 +133,7 @@ def _trial(file: LogFile, trial: JSON, options: Options) -> Iterator[Record | Pr
         agent = log_records.at(trial, "agent_info", "name")
         ended = log_records.at(trial, "exception_info", "exception_type")
         why = f" (it ended with {ended})" if ended else ""
-        detail = f"the trial {trial['trial_name']!r:.80} has no agent/trajectory.json{why}; the agent {agent!r:.40} wrote none"
+        detail = f"the trial {trial['trial_name']!r:.80} has no agent/trajectory.json{why}; the agent {agent!r:.40} did not write one"
         yield Problem(f"{file.name}:1", "no_trajectory", detail)
 
 
@@ -153,7 +153,7 @@ def _places(folder: Path, trial: JSON) -> Iterator[Place]:
 
 
 def _rewards_beside(folder: Path) -> Any:
-    """What the verifier wrote: `reward.json`, or a number in `reward.txt`."""
+    """The verifier's reward: `reward.json`, or a number in `reward.txt`."""
     rewards = _object(folder / "reward.json")
     text = _object(folder / "reward.txt")
     return rewards if isinstance(rewards, dict) else {"reward": text} if isinstance(text, int | float) else None
@@ -206,7 +206,7 @@ def _describe(record: Record, place: Place, trial: JSON, is_attempt: bool, suffi
 
 
 def reward_of(result: JSON) -> float | None:
-    """The verifier's `reward`, else its only one. What Harbor itself does not count, and several without that name, give none."""
+    """The verifier's `reward`, else its only one. None if Harbor itself does not count it, or if there are several without that name."""
     rewards = log_records.mapping(log_records.at(result, "verifier_result", "rewards") or {}, "verifier_result.rewards")
     if result.get("reward_valid") is False or ("reward" not in rewards and len(rewards) != 1):
         return None

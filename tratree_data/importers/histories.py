@@ -1,6 +1,6 @@
 """A list of messages that no reader knows → messages: frameworks' dialects, Gemini's contents, and whatever names a speaker and a text.
 
-Used where a list was found by looking (path_guess.py) or named with `--column messages=…`; readers of known formats do not guess.
+Used if a list was found by searching (path_guess.py) or named with `--column messages=…`; readers of known formats do not guess.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ JSON = dict[str, Any]
 SPEAKER_KEYS = ("role", "from", "speaker", "sender", "author", "type", "source", "who")
 TEXT_KEYS = (*CONTENTS, "utterance", "body", "message", "parts")
 WRAPPERS = ("message", "msg", "data", "kwargs")
-"""Members that hold the message itself, beside its time or its place."""
+"""Members that contain the message itself, next to its time or position."""
 MORE_ROLES = {
     "bot": "assistant", "chatbot": "assistant", "llm": "assistant", "assistant_message": "assistant", "ai_message": "assistant",
     "user_message": "user", "customer": "user", "prompter": "user", "env": "user", "tool_message": "tool", "tool_response": "tool",
@@ -35,11 +35,11 @@ ACTIONS = ("action", "act", "action_text", "command", "tool", "tool_name")
 INPUTS = ("tool_input", "action_input", "tool_args", "action_args", "arguments", "args", "parameters")
 OBSERVATIONS = ("observation", "obs", "observation_text", "tool_output", "tool_result")
 THOUGHTS = ("thought", "thoughts", "reasoning", "think")
-"""Of a log whose records are steps, instead of messages."""
+"""For logs whose records are steps instead of messages."""
 
 
 def read_history(value: Any, name: str) -> list[Message]:
-    """All messages of the list; what is not a message makes it unusable."""
+    """All messages of the list; refused if an element is not a message."""
     history = log_records.items_of(value, name)
     dialect = _dialect_of(history)
     if dialect is not None:
@@ -108,7 +108,7 @@ def as_openai(entry: JSON) -> Iterator[JSON]:
 
 
 def _unwrapped(entry: JSON) -> JSON:
-    """What is beside a wrapped message is kept with it."""
+    """What surrounds a wrapped message is kept with it."""
     if speaker_of(entry)[1] is not None and any(isinstance(entry.get(name), str | list) for name in TEXT_KEYS):
         return entry
     for name in WRAPPERS:
@@ -121,7 +121,7 @@ def _unwrapped(entry: JSON) -> JSON:
 
 
 def speaker_of(entry: JSON) -> tuple[str, str | None]:
-    """The member that says who spoke, and the role it means."""
+    """The member that names the speaker, and the role that it means."""
     for key in SPEAKER_KEYS:
         said = entry.get(key)
         said = said.get("role", said.get("name")) if isinstance(said, dict) else said
@@ -178,7 +178,7 @@ def instruction_text(value: Any) -> str | None:
 
 
 def answers_in(value: Any) -> list[Any]:
-    """What an agent answered, as messages: a text, a message, or a list of them."""
+    """An agent's answer (a text, a message, or a list of messages) as messages."""
     value = unpacked(value)
     if value is None:
         return []

@@ -1,7 +1,7 @@
 """Logs that others wrote → rollouts and steps.
 
-A format is a module with `read(file, options)`, a generator of Records and Problems (formats.py); this module finds the files and asks
-the reader, and record_storage.py stores the records. Scores are never guessed: a reward outside 0–1 needs `score_scale`, or its record is
+A format is a module with `read(file, options)`, a generator of Records and Problems (formats.py); this module finds the files and calls the
+reader, and record_storage.py stores the records. Scores are never guessed: a reward outside 0–1 needs `score_scale`, or its record is
 left out.
 """
 
@@ -92,14 +92,14 @@ def _import(directory: str | Path, path: str | Path, where: str | Path, settings
                     for _ in run.take(read_log(format, file, options)):
                         advance(file)
         run.finish({storable(file.name) for file in files})
-    if format not in FORMAT_ENDINGS:  # beside those, other files are reports and settings
+    if format not in FORMAT_ENDINGS:  # other files next to those are reports and settings
         run.summary.unread = without_tool_files(format, unread_files(where, found, place(directory)))
     refuse_nothing(run, format, Path(path), directory)
     return report(run, place(directory), format, settings.format == AUTO, understood)
 
 
 def options_of(settings: ImportSettings) -> Options:
-    """What readers and storing need to know, with every value parsed."""
+    """The options of readers and storage, with every value parsed."""
     return Options(
         settings.environment, settings.split, settings.agent, settings.model, settings.scale(), settings.column_names(),
         settings.mapped_rewards(), settings.clamp_scores, settings.license, settings.source_url, settings.attribution,
@@ -107,7 +107,7 @@ def options_of(settings: ImportSettings) -> Options:
 
 
 def log_name(path: str | Path) -> str:
-    """What the user called the log: its file or folder, without the ending."""
+    """The log's name: that of its file or folder, without the ending."""
     name = plain_name(Path(path).resolve().name)
     return (
         storable(next((name.removesuffix(ending) for ending in (*EVERY_ENDING, *ARCHIVE_ENDINGS) if name.endswith(ending)), name)) or "log"
@@ -115,7 +115,7 @@ def log_name(path: str | Path) -> str:
 
 
 def find_files(name: str | Path, format: str, directory: Place | None = None) -> list[LogFile]:
-    """The file itself, or the folder's files in the order of their names; called by folder and name, never by a machine's path."""
+    """The file itself, or the folder's files in the order of their names; named by folder and name, never by a machine's path."""
     path = Path(name)
     suffixes = FORMAT_ENDINGS.get(format, ENDINGS) if format != AUTO else EVERY_ENDING
     if str(name).startswith("hf://"):
@@ -179,7 +179,7 @@ def refuse_any_problem(format: str, files: list[LogFile], options: Options) -> N
 
 
 def refuse_nothing(run: Import, format: str, path: Path, directory: str | Path) -> None:
-    """An import of which nothing was usable has failed, though what it found stays in `dropped`."""
+    """Reports an import without anything usable as an error; what it found stays in `dropped`."""
     if run.counts["rollouts"] or run.counts["already_there"] or not run.reasons:
         return
     reason, times = max(run.reasons.items(), key=lambda item: (item[1], item[0]))
@@ -190,7 +190,7 @@ def refuse_nothing(run: Import, format: str, path: Path, directory: str | Path) 
 
 
 def _remedy(reason: str, first: Problem, format: str, path: Path, directory: str | Path) -> str:
-    """The command that helps most often; else the one that shows what was found."""
+    """The command that helps with the most frequent reason, else the one that lists the problems."""
     if reason == "score_out_of_range":
         return f"tratree import {quoted(path)} {quoted(directory)} --format {format} --score-scale low,high"
     if reason == "other_format" and (fits := READS_AS.search(first.detail)):
@@ -204,7 +204,7 @@ def _remedy(reason: str, first: Problem, format: str, path: Path, directory: str
 
 @contextmanager
 def progress(files: list[LogFile]) -> Iterator[Callable[[LogFile], None]]:
-    """A bar by bytes on stderr, when somebody watches."""
+    """A progress bar by bytes on stderr, in a terminal."""
     before: dict[str, int] = {}
     total = 0
     for file in files:

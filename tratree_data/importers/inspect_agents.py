@@ -16,7 +16,7 @@ from tratree_data.importers.log_records import Options, Problem, Record, Unusabl
 
 
 def subagents_of(sample: Sample, log: JSON, whole: Record, where: str, options: Options) -> Iterator[Record | Problem]:
-    """Behind the sample's own record, those of the agents that it started."""
+    """Adds, after the sample's own record, those of the agents that it started."""
     own = {str(log_records.at(message, "id")) for message in sample.messages if log_records.at(message, "role") == "assistant"}
     for thread, is_nested in sample.calls.threads(log_records.at(sample.facts.get("events_data"), "messages")):
         if own and not _is_in(own, thread, is_nested):

@@ -1,7 +1,7 @@
 """Inspect logs: `.eval`, a zip with a member per sample, and `.json`, which holds the samples in a list.
 
 A sample and epoch is an attempt at a task; samples are read one at a time. A log whose run was killed has no header: the beginning of its
-journal says what was run.
+journal names what was run.
 """
 
 import re
@@ -30,7 +30,7 @@ MEMBERS = {
     "version", "status", "invalidated", "log_updates", "config_updates", "eval", "plan", "results", "stats", "error", "samples",
     "reductions", "location", "etag", "tags", "metadata",
 }  # fmt: skip
-"""Of an EvalLog, with those that only appear when a program writes it."""
+"""Keys of an EvalLog, with those that only appear if a program writes it."""
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
@@ -64,7 +64,7 @@ def _problem(where: str, error: Exception) -> Problem:
 
 
 def _opened(file: LogFile, handle: BinaryIO) -> zipfile.ZipFile:
-    """The archive; what is wrong with one of another name is not about Inspect."""
+    """The archive; problems with a file of another name do not concern Inspect."""
     try:
         return open_archive(handle)
     except Unusable as error:
@@ -72,15 +72,17 @@ def _opened(file: LogFile, handle: BinaryIO) -> zipfile.ZipFile:
 
 
 def _read_archive(file: LogFile, archive: zipfile.ZipFile, options: Options) -> Iterator[Record | Problem]:
-    members = {member.orig_filename: member for member in archive.filelist}  # a sample that was run again is there twice; the last counts
+    members = {
+        member.orig_filename: member for member in archive.filelist
+    }  # a sample that was run again is in the log twice; the last one counts
     if HEADER not in members and START not in members:
-        raise Unusable("other_format", f"a zip archive, but no Inspect log: {HEADER} and {START} are missing")
+        raise Unusable("other_format", f"a zip archive, but not an Inspect log: {HEADER} and {START} are missing")
     refused = {name: why for name, member in members.items() if (why := refusal(member))}
     for name, why in refused.items():
         yield Problem(f"{file.name}:1[{name}]", "unsafe_archive", f"the member {name[:LONGEST_KEY]!r} is not read: {why}")
     header = HEADER if HEADER in members else START
     if header in refused:
-        raise Unusable("unsafe_archive", f"without {header} nobody knows what was run")
+        raise Unusable("unsafe_archive", f"without {header} it is unknown what was run")
     log = _value(archive, members[header])
     eval_of(log)
     found = [(int(match["epoch"][:9]), name, match) for name in members if name not in refused and (match := SAMPLE.fullmatch(name))]
@@ -101,7 +103,7 @@ def _read_archive(file: LogFile, archive: zipfile.ZipFile, options: Options) -> 
 def _without_samples(file: LogFile, log: JSON) -> Problem:
     logged = log_records.at(log, "eval", "config", "log_samples")
     why = "it was run with --no-log-samples" if logged is False else f"its status is {log.get('status') or 'started'!r:.20}"
-    return Problem(f"{file.name}:1", "no_samples", f"the Inspect log holds no samples: {why}; run the evaluation again, or retry it")
+    return Problem(f"{file.name}:1", "no_samples", f"the Inspect log contains no samples: {why}; run the evaluation again, or retry it")
 
 
 def _value(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Any:
@@ -123,7 +125,7 @@ def _whole_sample(archive: zipfile.ZipFile, member: zipfile.ZipInfo, most_messag
 
 
 def _most(file: LogFile) -> int:
-    """How many messages of a sample are read; a few where only the file's beginning is wanted, to find out its format."""
+    """How many messages of a sample are read; only a few while the file's format is being detected."""
     return sys.maxsize if file.end is None else FEW_MESSAGES
 
 
@@ -180,7 +182,7 @@ def _read_json(file: LogFile, options: Options) -> Iterator[Record | Problem]:
 
 
 def _samples(file: LogFile) -> Iterator[tuple[str, Sample | Problem]]:
-    """The samples of a JSON log; what is not JSON ends it."""
+    """The samples of a JSON log, up to the first fault in its JSON."""
     where = f"{file.name}:1"
     try:
         with file.open() as handle:
@@ -206,7 +208,7 @@ def _samples(file: LogFile) -> Iterator[tuple[str, Sample | Problem]]:
 
 
 def _header(file: LogFile) -> JSON:
-    """What the log says besides its samples, which come last unless another program wrote it."""
+    """The log's other members; its samples come last unless another program wrote it."""
     log: JSON = {}
     with file.open() as handle:
         stream = JsonStream(handle)

@@ -1,7 +1,7 @@
 """A sample of an Inspect log → a record.
 
-Of a sample's events, which are most of it, only those of the model count: they say which tools the agent had, and what each turn took. Long
-texts and images are attachments that messages point to.
+Of a sample's events, which are most of it, only those of the model matter: they name the tools that the agent had, and what each turn cost.
+Long texts and images are attachments that messages point to.
 """
 
 import json
@@ -30,30 +30,30 @@ LIMITS = {"context": "context_overflow", "time": "time_out", "working": "time_ou
 BULKY = (
     "messages", "events", "attachments", "events_data", "message_pool", "call_pool", "output", "transcript", "timelines", "message_refs",
 )  # fmt: skip
-"""What a record says elsewhere, or would say again."""
+"""Members that a record already contains elsewhere."""
 OF_THE_EVAL = (
     "eval_id", "run_id", "created", "task", "task_version", "task_args", "solver", "solver_args", "model_args", "model_roles", "config",
     "revision", "packages", "tags", "metadata",
 )  # fmt: skip
 REDACTED = ("traceback_ansi", "events")
-"""Of errors: what is said elsewhere, with colours or as events."""
+"""Members of errors that repeat others, in colour or as events."""
 JSON = dict[str, Any]
 
 
 @dataclass
 class Sample:
-    """What a sample's members say, but for its events."""
+    """A sample's members, except its events."""
 
     facts: JSON = field(default_factory=dict)
     messages: MessageSpool = field(default_factory=MessageSpool)
     attachments: dict[str, str] = field(default_factory=dict)
     tools: dict[str, tuple[str, JSON]] = field(default_factory=dict)
-    """Each tool by its JSON, with the message that was written by a model which had it."""
+    """Each tool by its JSON, with the message that a model with this tool wrote."""
     turns: dict[str, str] = field(default_factory=dict)
-    """What the events say about a message of the model, as JSON by its id."""
+    """What the events record about a message of the model, as JSON, by its id."""
     calls: Calls = field(default_factory=Calls)
     repeated: str | None = None
-    """A key that is there twice, so that nobody knows which counts."""
+    """A key that appears twice, so its value is ambiguous."""
 
 
 def read_sample(stream: JsonStream, sample: Sample, most_messages: int = sys.maxsize) -> bool:
@@ -80,7 +80,7 @@ def read_sample(stream: JsonStream, sample: Sample, most_messages: int = sys.max
 
 
 def take_members(members: JSON, sample: Sample) -> None:
-    """What `read_sample` takes, of a sample that is one value."""
+    """The input of `read_sample` for a sample that is one value."""
     for key, value in members.items():
         sample.facts[key] = None
         if key == "messages" and isinstance(value, list):
@@ -118,7 +118,7 @@ def _attach(sample: Sample, name: str, text: Any) -> None:
 
 
 def attached_text(text: str) -> str:
-    """An attachment as messages will show it: of an image, however large, only its placeholder is kept."""
+    """An attachment as messages will contain it: of an image, however large, only the placeholder."""
     media = DATA_URL.match(text)
     if media is None:
         return text
@@ -127,7 +127,7 @@ def attached_text(text: str) -> str:
 
 
 def note_event(sample: Sample, event: Any) -> None:
-    """Of each call of the model: the tools that it had, and what it cost."""
+    """For each call of the model, the tools that it had and what it cost."""
     if isinstance(event, dict):
         sample.calls.note(event)
     if log_records.at(event, "event") != "model":
@@ -147,7 +147,7 @@ def note_event(sample: Sample, event: Any) -> None:
 
 
 def eval_of(log: Any) -> JSON:
-    """What was run; every log of Inspect says so."""
+    """What was run, which every log of Inspect names."""
     spec = log_records.at(log, "eval")
     if not (isinstance(spec, dict) and isinstance(spec.get("task"), str) and isinstance(spec.get("model"), str) and "created" in spec):
         raise Unusable("other_format", "an eval with task, model and created is missing")
@@ -200,7 +200,7 @@ def _said(sample: Sample) -> MessageSpool:
 
 
 def spoken_messages(sample: Sample, value: Any, name: str) -> list[Message]:
-    """A message as read_messages knows it. A tool that the provider ran itself is part of what was said, with its result."""
+    """A message in the form that read_messages reads. A tool that the provider ran itself is part of the text, with its result."""
     message = dict(resolved(log_records.mapping(value, name), sample.attachments))
     message["name"] = message.pop("function", None)
     content = message.get("content")
@@ -209,10 +209,10 @@ def spoken_messages(sample: Sample, value: Any, name: str) -> list[Message]:
         message["content"] = [_block(block, beside) for block in content]
         message |= {key: found for key, found in beside.items() if found}
     failure = log_records.optional_text(log_records.at(message["error"], "message"), f"{name}.error") if message.get("error") else ""
-    if failure:  # what went wrong is what the agent saw
+    if failure:  # the error is what the agent saw
         said = [content] if isinstance(content, str) and content else message["content"] if isinstance(content, list) else []
         message["content"] = [*said, failure] if said else failure
-    if isinstance(message.get("tool_call_id"), list):  # of a user who says what tools returned
+    if isinstance(message.get("tool_call_id"), list):  # a user message that contains what tools returned
         message["tool_call_ids"] = message.pop("tool_call_id")
     spoken = read_messages(message, name)
     if spoken[0]["role"] == "assistant":
@@ -224,7 +224,7 @@ def spoken_messages(sample: Sample, value: Any, name: str) -> list[Message]:
 
 
 def _block(block: Any, beside: dict[str, list[Any]]) -> Any:
-    """A part of the content; what is not text to read is kept beside it."""
+    """A part of the content; what is not readable text is kept as metadata."""
     kind = block.get("type") if isinstance(block, dict) else None
     if kind == "tool_use":
         beside["server_tools"].append(block)
@@ -242,7 +242,7 @@ def _unparsed(message: JSON) -> JSON:
 
 
 def resolved(value: Any, attachments: Mapping[str, str]) -> Any:
-    """The value with the attachments that it points to; an image that was one is the text of its placeholder."""
+    """The value with the attachments that it refers to; an image becomes the text of its placeholder."""
     if not attachments:
         return value
     if isinstance(value, str):
@@ -263,7 +263,7 @@ def resolved(value: Any, attachments: Mapping[str, str]) -> Any:
 
 
 def _asked(sample: Sample, messages: Iterable[Message]) -> str:
-    """What the data set asks, without the words that a solver puts around it."""
+    """The dataset's question, without the words that a solver puts around it."""
     asked = resolved(sample.facts.get("input"), sample.attachments)
     if isinstance(asked, list):
         said = [message for i, item in enumerate(asked) for message in read_messages(item, f"input[{i}]")]

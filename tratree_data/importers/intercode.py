@@ -1,6 +1,6 @@
 """InterCode's data/results/**: an object of task number → {"query", "turn_history": parallel arrays, "summary"}, or that below "logs".
 
-The arrays may differ by one in length; observations may be no texts; the reward is the maximum over the turns.
+The arrays may differ by one in length; observations may be other values than texts; the reward is the maximum over the turns.
 """
 
 import json
@@ -70,7 +70,7 @@ def _steps(history: dict[str, Any], query: str, rewards: list[float | None]) -> 
 
 
 def _at(values: list[Any], index: int, otherwise: Any) -> Any:
-    """Arrays that are one too short end early."""
+    """Pads arrays that are one element too short."""
     return values[index] if index < len(values) else otherwise
 
 
@@ -80,7 +80,7 @@ def as_text(value: Any) -> str:
 
 
 def _part(entry: dict[str, Any]) -> str:
-    """Task numbers are unique within a data file only: 'fs_1-' of ./data/nl2bash/nl2bash_fs_1.json."""
+    """Task numbers are unique only within a data file: 'fs_1-' of ./data/nl2bash/nl2bash_fs_1.json."""
     match = TASKS.search(log_records.optional_text(entry.get("dataset"), "dataset"))
     part = (match["part"] or match["other"]) if match else ""
     return f"{part}-" if part else ""

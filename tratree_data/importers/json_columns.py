@@ -39,7 +39,10 @@ def parse_columns(columns: Mapping[str, str]) -> Columns:
     rows = max((rows_of(path) for path in paths.values()), key=len, default=())
     for ours, path in paths.items():
         if rows_of(path) != rows[: len(rows_of(path))]:
-            raise BadInputError(f"{columns[ours]!r} leads to other rows than {path_text(rows)!r}.\nNext: name columns of one list of rows")
+            raise BadInputError(
+                f"{columns[ours]!r} leads to other rows than {path_text(rows)!r}.\
+Next: name columns of one list of rows"
+            )
     return Columns(rows, paths)
 
 
@@ -50,12 +53,12 @@ def _parts(path: str) -> Path:
 
 
 def path_text(path: Path) -> str:
-    """As `_parts` reads it."""
+    """Writes the path in the form that `_parts` reads."""
     return "".join(part if part.startswith("[") else f".{part}" for part in path).removeprefix(".")
 
 
 def rows_of(path: Path) -> Path:
-    """What leads to the rows."""
+    """The part of the path that leads to the rows."""
     return next((path[:end] for end in range(len(path), 0, -1) if path[end - 1] in ROWS), ())
 
 
@@ -124,7 +127,7 @@ def _row(seen: tuple[Any, ...], names: Path, columns: Columns) -> Any:
 
 
 def _named(seen: tuple[Any, ...], names: Path, columns: Columns) -> dict[str, Any]:
-    """The values of the named columns, those that are there."""
+    """The values of the named columns that exist."""
     found = {}
     for ours, path in columns.paths.items():
         shared = 0

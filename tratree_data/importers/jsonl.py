@@ -1,9 +1,9 @@
-"""Our own plain format: one trajectory a line.
+"""Our own plain format: one trajectory per line.
 
     {"task_id", "env", "trajectory_id"?, "instruction", "reward"?, "success"?, "steps": [{"observation", "thought"?, "action"}]}
 
 `reward` is from 0 to 1; a trajectory without it, or with null, has no score.
-More keys are welcome; those that name a column of `rollouts` or `steps` are read.
+Other keys are allowed; those that name a column of `rollouts` or `steps` are read.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,5 @@
-"""Files of any size as streams of JSON values: each value comes with its file and line, each fault as a Problem in its place.
-
-Memory is bounded: a value may have MAX_RECORD_BYTES, and nothing else is kept. Packed files are unpacked on the way.
+"""Files of any size as streams of JSON values: each value comes with its file and line, each fault as a Problem in its place. Memory is
+bounded: only one value of at most MAX_RECORD_BYTES is kept. Packed files are unpacked on the way.
 """
 
 import codecs
@@ -37,9 +36,9 @@ class LogFile:
     raw: BinaryIO | None = None
     start: int = 0
     end: int | None = None
-    """The bytes of the file that `byte_lines` reads: whole lines, of a file that is not packed."""
+    """The range of bytes that `byte_lines` reads: whole lines of a file that is not packed."""
     lines_read: int = 0
-    """How many lines `byte_lines` has come to."""
+    """The number of lines that `byte_lines` has read."""
 
     @property
     def position(self) -> int:
@@ -135,7 +134,7 @@ def json_members(file: LogFile, inside: tuple[str, ...] = ()) -> Iterator[Item]:
 
 
 class Window(io.RawIOBase):
-    """Some bytes of a file, as a file."""
+    """A range of a file's bytes, as a file."""
 
     def __init__(self, handle: BinaryIO, length: int) -> None:
         self.handle, self.left = handle, length
@@ -195,7 +194,7 @@ def _one_value_a_line(file: LogFile) -> bool:
 class JsonStream:
     """JSON text that is decoded value by value; the buffer holds little more than one value.
 
-    `names` and `elements` stand before a value, which must be taken before the next one.
+    `names` and `elements` stop before a value, which must be taken before the next one.
     """
 
     def __init__(self, handle: BinaryIO) -> None:
@@ -297,7 +296,7 @@ class JsonStream:
 
 
 def _streamed(file: LogFile, read: Callable[[LogFile, JsonStream], Iterator[Item]]) -> Iterator[Item]:
-    """What `read` finds; a fault ends the file, for nobody knows where the next value would begin."""
+    """What `read` finds; a fault ends the file, because it is unknown where the next value begins."""
     line = 1
     try:
         with file.open() as handle:
@@ -333,7 +332,7 @@ def _list(file: LogFile, stream: JsonStream) -> Iterator[Item]:
 
 
 def _members(file: LogFile, stream: JsonStream, inside: tuple[str, ...], seen: set[str] | None = None) -> Iterator[Item]:
-    """With `seen`, a key that appears twice is raised; otherwise that is up to the reader."""
+    """With `seen`, a key that appears twice raises an error; otherwise the reader decides."""
     for key in stream.names():
         if seen is not None:
             if key in seen:

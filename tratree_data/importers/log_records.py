@@ -1,4 +1,4 @@
-"""What every importer gives: one Record a trajectory, one Problem for each thing that could not be used.
+"""What every importer yields: one Record per trajectory, one Problem for each thing that could not be used.
 
 A reader never guesses and never raises for bad data: the helpers below raise `Unusable` with a reason that can be counted and a detail
 for a reader, and `each` turns that into a Problem that names file and line.
@@ -82,7 +82,7 @@ class TooLong(Problem):
 
 
 class StreamedSteps(list[LogStep]):
-    """Steps that are read whenever they are iterated over, because they are too many to hold; a list only to those who ask its type."""
+    """Steps that are read anew at every iteration, because they do not fit into memory; a list only by its type."""
 
     def __init__(self, length: int, empty_actions: int, replaced: int, content: str, read: Callable[[], Iterator[LogStep]]) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class StreamedSteps(list[LogStep]):
 
 @dataclass(frozen=True)
 class Options:
-    """What the user says about a log that the log does not say itself."""
+    """What the user adds to what a log says."""
 
     environment: str = ""
     split: str = ""
@@ -113,10 +113,10 @@ class Options:
     log_name: str = ""
     """The environment of records that name none, if the user named none either."""
     only_columns: bool = False
-    """Whether a column needs to be named even if it is called like ours, because nobody said that it means the same."""
+    """Whether columns with our names must be named too, because they may mean something else."""
 
     def score(self, reward: float | None) -> float | None:
-        """The reward as a score from 0 to 1. A reward outside its scale is refused: nobody may guess what was meant."""
+        """The reward as a score from 0 to 1. A reward outside its scale is refused, not guessed."""
         if reward is None:
             return None
         reward = self.mapped_rewards.get(reward, reward)
@@ -191,7 +191,7 @@ METADATA_FIELDS = (
 
 
 def apply_metadata(record: Record, facts: Mapping[str, Any]) -> Record:
-    """Copies what a log's free metadata says under the names of our columns."""
+    """Copies values that a log's free metadata has under the names of our columns."""
     for name in METADATA_FIELDS:
         if facts.get(name) is not None and not (name == "environment" and record.environment):
             setattr(record, name, text(facts[name], name))
@@ -297,7 +297,7 @@ def count(value: Any, name: str) -> int | None:
 
 
 def kind(value: Any) -> str:
-    """How a JSON reader would call it."""
+    """The type's name in JSON."""
     if value is None:
         return "null"
     if isinstance(value, bool):

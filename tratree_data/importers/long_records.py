@@ -1,7 +1,7 @@
 """Conversations too long to hold: a line of any size whose messages are read one after the other, three times.
 
-The first reading finds what is beside the messages and whether any of them calls a tool, the second hashes the steps, and the third is
-the one that stores them. In memory are one message, the messages since the last turn, and one batch of steps.
+The first reading finds the other members and whether any message calls a tool, the second hashes the steps, and the third stores them. In
+memory are one message, the messages since the last turn, and one batch of steps.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -89,7 +89,7 @@ def read_long(file: LogFile, line: TooLong, logs: tuple[str, ...], parse: Callab
 
 @lru_cache(4)
 def _scan(path: Path, name: str, line: TooLong, logs: tuple[str, ...]) -> Scanned:
-    """Kept, because finding out the format reads the beginning of a file several times."""
+    """Cached, because detecting the format reads the beginning of a file several times."""
     found = _around(path, name, line, logs)
     digest, content = xxhash.xxh3_64(), ContentHash()
     for step in _steps(path, name, line, found):
@@ -127,7 +127,7 @@ def _around(path: Path, name: str, line: TooLong, logs: tuple[str, ...]) -> Scan
                     opening.append(value)
                 acted = acted or acted_now
     if not key:
-        raise Unusable("too_long", f"the line has {line.length:,} bytes, and none of {', '.join(logs)} is a list in it")
+        raise Unusable("too_long", f"the line has {line.length:,} bytes, and it has no list {' or '.join(logs)}")
     return Scanned(key, facts, opening, react)
 
 

@@ -54,7 +54,7 @@ def _parent(node: dict[str, Any]) -> Any:
 
 
 def _message(node: dict[str, Any]) -> Any:
-    """What is said at the node; None where nothing is, or only by the program (ChatGPT's empty system messages)."""
+    """The message at the node; None if there is none, or only one of the program (ChatGPT's empty system messages)."""
     inner = node.get("message", node if "role" in node else None)
     content = inner.get("content") if isinstance(inner, dict) else None
     if not isinstance(inner, dict) or content in (None, "", []):

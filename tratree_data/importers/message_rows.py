@@ -16,7 +16,7 @@ from tratree_data.importers.log_records import Item, Problem
 OF_MESSAGE = ("role", "content", "tool_calls", "tool_call_id", "name", "function_call", "reasoning_content")
 OF_STEP = ("observation", "thought", "action")
 ROW_COLUMNS = ("content", "message", "action")
-"""Columns of which each says that a row is a message or a step."""
+"""Columns that each show that a row is a message or a step."""
 CELLS = ("tool_calls", "function_call")
 """Columns whose texts may hold JSON."""
 
@@ -45,7 +45,7 @@ def conversations_of(rows: Iterator[Item]) -> Iterator[Item]:
         if key in messages:
             yield where, agreed | {"messages": [said for _, said in sorted(messages[key], key=itemgetter(0))]}
         else:
-            yield where, Problem(where, "missing_field", "no row of this conversation is a message")
+            yield where, Problem(where, "missing_field", "this conversation has no row that is a message")
 
 
 def place_in(row: dict[str, Any]) -> float:
@@ -64,7 +64,7 @@ def place_of(value: Any) -> float | None:
 
 
 def message_in(row: dict[str, Any]) -> dict[str, Any]:
-    """The row's message or step, as their columns are ordered; {} of an event that is none."""
+    """The row's message or step, in the order of the columns; {} for another event."""
     if "action" in row and "role" not in row:
         return {part: value for part, value in row.items() if part in OF_STEP and value is not None}
     if "content" not in row and "role" not in row:

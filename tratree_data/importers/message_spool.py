@@ -34,7 +34,7 @@ class MessageSpool:
 
     @property
     def is_long(self) -> bool:
-        """Whether what is made of the messages should not be held at once either."""
+        """Whether what is made from the messages is also too large for memory."""
         return self.count > LONG_MESSAGES or self.characters > LONG_CHARACTERS
 
     def __len__(self) -> int:

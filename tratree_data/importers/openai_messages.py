@@ -57,7 +57,7 @@ def _one_conversation(file: LogFile, options: Options, records: Iterator[Any]) -
 
 
 def _long(file: LogFile, options: Options, where: str, line: TooLong) -> Record:
-    from tratree_data.importers.long_records import read_long  # it stores, and storing knows the formats
+    from tratree_data.importers.long_records import read_long  # imported here, because it imports the formats in turn
 
     return read_long(file, line, LOGS, lambda entry: parse(file, options, where, entry))
 
@@ -98,7 +98,7 @@ def first_of(entry: dict[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def _instruction(entry: dict[str, Any]) -> str:
-    """What the task asks for, said once for all trials."""
+    """The task's instruction, the same for all trials."""
     info = entry.get("info")
     task = info.get("task") if isinstance(info, dict) else None
     for place in (task, entry):

@@ -1,4 +1,4 @@
-"""OpenHands' `output.jsonl`: an evaluated task a line, {"instance_id", "history", "test_result", "metadata", …}.
+"""OpenHands' `output.jsonl`: one evaluated task per line, {"instance_id", "history", "test_result", "metadata", …}.
 
 `history` is a list of events, or of [action, observation] pairs in old versions. Up to version 0 an event says what it is by the key
 `action` or `observation`, from version 1 on by `kind`; bookkeeping is left out. Where the model's own tool calls are kept, they are read as
@@ -73,7 +73,7 @@ def _with_texts(events: list[Event], instruction: str, facts: dict[str, Any]) ->
 
 
 def _with_calls(events: list[Event], instruction: str, facts: dict[str, Any]) -> Record:
-    """As the model called its tools. What a call may say about any call is left out of the action's text."""
+    """Reads the model's own tool calls. Descriptions that any call may have are left out of the action's text."""
     conversation = Conversation()
     for event in events:
         conversation.add(event)
@@ -120,7 +120,7 @@ def _newer(event: Event) -> LogStep | str | None:
 
 
 def _older(event: Event) -> LogStep | str | None:
-    """An event of version 0; what the user or the machinery did is not a step."""
+    """An event of version 0; what the user or OpenHands itself did is not a step."""
     if "action" not in event:
         silent = event["observation"] in NO_OBSERVATIONS
         return None if silent else log_records.optional_text(event.get("content"), "content")
@@ -135,7 +135,7 @@ def _older(event: Event) -> LogStep | str | None:
 
 
 def _score(entry: dict[str, Any]) -> float | None:
-    """What the evaluation says, where the line holds it: a number, a truth, or one of them under a usual name."""
+    """The evaluation's result, if the line contains it: a number, a boolean, or one of them under a usual name."""
     result = entry.get("test_result")
     if isinstance(result, bool | int | float):
         return log_records.truth_or_number(result, "test_result")

@@ -20,7 +20,7 @@ SAID_OF_CALLS = ("summary", "security_risk")
 TOLD_IN = {"AgentErrorEvent": "error", "UserRejectObservation": "rejection_reason", "CondensationSummaryEvent": "summary"}
 SAID = ("role", "content", "name", "reasoning_content", "tool_calls", "tool_call_id")
 LARGE_EXTRAS = ("content", "old_content", "new_content", "diff")
-"""Of an observation's extras: whole files, which the observation shows as far as the model saw them."""
+"""Keys of an observation's extras with whole files; the observation already shows what the model saw of them."""
 
 
 def has_call(event: Event) -> bool:
@@ -62,7 +62,7 @@ def own_arguments(given: dict[str, Any]) -> dict[str, Any]:
 
 
 def _tools(value: Any) -> list[dict[str, Any]] | None:
-    """Version 1 keeps a tool's title and description, and not what it takes."""
+    """Version 1 records a tool's title and description, but not its parameters."""
     found = [tool for tool in value if isinstance(tool, dict)] if isinstance(value, list) else []
     return read_tools([tool if "title" not in tool else {"name": tool["title"]} | tool for tool in found])
 
@@ -97,7 +97,7 @@ class Conversation:
         return message
 
     def _result(self, event: Event, content: str, called: Any) -> None:
-        """What came back: of a call, if the event names it or the action behind it."""
+        """The result of a call, if the event names it or the action behind it."""
         identity = log_records.at(called, "tool_call_id") or self.call_of_action.get(str(event.get("action_id") or event.get("cause")))
         name = log_records.at(called, "function_name") or event.get("tool_name")
         message: Message = {"role": "tool" if identity else "user", "content": content}
@@ -182,7 +182,7 @@ class Conversation:
 
 
 def with_thoughts(message: Any) -> dict[str, Any]:
-    """The message with what LiteLLM keeps as `thinking_blocks` as its reasoning, and without what is not said in it."""
+    """The message with LiteLLM's `thinking_blocks` as its reasoning, and without empty members."""
     entry = log_records.mapping(message, "the message")
     said = {key: entry[key] for key in SAID if entry.get(key) is not None}
     blocks = entry.get("thinking_blocks")

@@ -27,7 +27,7 @@ def is_packed(beginning: bytes) -> bool:
 
 @contextmanager
 def unpacked_stream(raw: BinaryIO) -> Iterator[BinaryIO]:
-    """The bytes that the file holds; its own if it is not packed."""
+    """The unpacked bytes; the file's own if it is not packed."""
     beginning = raw.read(len(XZ_MAGIC))
     raw.seek(0)
     if beginning.startswith(GZIP_MAGIC):
@@ -47,7 +47,7 @@ def unpacked_stream(raw: BinaryIO) -> Iterator[BinaryIO]:
 
 
 class _Zstandard(io.RawIOBase):
-    """Arrow's stream as Python's: with lines, and with the position that readers ask for."""
+    """Arrow's stream as a Python stream, with lines and the position that readers need."""
 
     def __init__(self, stream: pa.NativeFile) -> None:
         self.stream = stream
@@ -63,7 +63,7 @@ class _Zstandard(io.RawIOBase):
         return self.at
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Only forwards, as a packed file is read from its beginning."""
+        """Seeks only forwards, because a packed file is read from its beginning."""
         if whence != io.SEEK_SET or offset < self.at:
             raise OSError("a packed file cannot be read backwards")
         while self.at < offset and (data := self.stream.read(min(offset - self.at, 2**20))):

@@ -1,8 +1,8 @@
 """Large logs, read by several processes: parts of about equal size, each of which becomes a Parquet file of steps and a table of rollouts.
 
-A part is a run of lines of one file, where a format's records are lines, or some whole files. What depends on the rest of the dataset
-(which rollouts are there already, the number of an attempt) is decided here, part after part in order, so the result does not depend on
-how many processes there are.
+A part is a run of lines of one file, if a format's records are lines, or some whole files. What depends on the rest of the dataset (which
+rollouts it already has, the number of an attempt) is decided here, part after part in order, so the result does not depend on how many
+processes there are.
 """
 
 import os
@@ -34,7 +34,7 @@ from tratree_data.system.progress import progress
 from tratree_data.system.settings import Engine
 
 PARALLEL_FROM = 64 * 2**20
-"""Bytes of a log from which on starting processes pays."""
+"""From so many bytes of a log, starting processes pays."""
 PART_BYTES = 16 * 2**20
 PARTS_PER_COMMIT = 8
 TABLE = "table"
@@ -44,7 +44,7 @@ REMEDY = "Next: the same command with --workers 1"
 
 
 def cut_parts(format: str, files: Sequence[LogFile], options: Options) -> list[Part]:
-    """The parts of a large log, and of any with lines of our own; none of one that has to be read as a whole."""
+    """The parts of a large log, and of any log in our own format; none if it must be read as a whole."""
     whole = [Slice(file.path, file.name) for file in files]
     sizes = list(map(_bytes_of, whole))
     if (sum(sizes) < PARALLEL_FROM and format != LINES) or str(files[0].path).startswith("hub:"):
@@ -138,7 +138,7 @@ class _Taking:
     files: list[Place] = field(default_factory=list)
     rollouts: list[pa.Table] = field(default_factory=list)
     lines: Counter[str] = field(default_factory=Counter)
-    """Of each file that was cut, the lines so far."""
+    """For each file that is read in parts, the number of lines so far."""
 
     def take(self, read: PartRead) -> None:
         self.next += 1
@@ -171,7 +171,7 @@ class _Taking:
             self.commit()
 
     def _number_lines(self, read: PartRead) -> None:
-        """A slice counts its lines from 1."""
+        """Corrects line numbers: a slice counts its lines from 1."""
         name = read.part.slices[0].name
         before, self.lines[name] = self.lines[name], self.lines[name] + read.lines
         if before:
@@ -211,7 +211,7 @@ def _moved(subject: str, lines: int) -> str:
 
 
 def _only_steps_of(rollouts: pa.Array, files: Sequence[Place], schema: pa.Schema) -> Iterator[Place]:
-    """Files that are not committed yet, with these rollouts' steps, each once: an equal episode may follow in the same part."""
+    """Uncommitted files with these rollouts' steps, each once: an equal episode may follow in the same part."""
     known = pa.array([], pa.string())
     for path in files:
         with open_parquet(str(path)) as parquet:

@@ -1,8 +1,9 @@
 """Tables (Parquet, CSV, SQLite), JSON with named columns, and Hub datasets (hub:org/name[:config][@revision]), one trajectory per row.
 
-`columns` says which column is which of ours ('task_id=question_id'); a column that already has our name needs no word, unless the columns
-were found by looking (path_guess.py). A row holds `steps` (as in jsonl) or `messages`, as a list or as JSON text, with what the agent
-answered to them if that is elsewhere (`completion`); or it is one message (message_rows.py). A column is also a path (json_columns.py).
+`columns` says which column is which of ours ('task_id=question_id'); a column that already has our name need not be named, unless the
+columns were found by searching (path_guess.py). A row holds `steps` (as in jsonl) or `messages`, as a list or as JSON text, with what the
+agent answered to them if that is elsewhere (`completion`); or it is one message (message_rows.py). A column is also a path
+(json_columns.py).
 """
 
 import json
@@ -34,7 +35,7 @@ OURS = (
     "role", "content", "message", "observation", "thought", "action", "order",
 )  # fmt: skip
 READ = {*OURS, *openai_messages.LOGS, *openai_messages.KNOWN, "system", "info"}
-"""Names that mean something to the readers of a row."""
+"""Names that the readers of a row know."""
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
@@ -111,7 +112,7 @@ def _parse(file: LogFile, options: Options, columns: Columns, where: str, row: d
 
 
 def _parse_json(file: LogFile, options: Options, columns: Columns, where: str, row: Any) -> Record:
-    """A row whose paths were followed; of the columns that make a conversation none may be missing."""
+    """A row whose paths were followed; refused if it lacks a column of the conversation."""
     entry = log_records.mapping(row, "the row")
     for ours in ("steps", "messages"):
         if ours in options.columns and ours not in entry:
@@ -134,7 +135,7 @@ def _parse_json(file: LogFile, options: Options, columns: Columns, where: str, r
 
 
 def _without(value: Any, path: tuple[str, ...]) -> Any:
-    """What is beside the place that the path leads to; None if that is nothing."""
+    """What is next to the place that the path leads to; None if there is nothing."""
     if not path or not isinstance(value, dict):
         return None
     rest = {name: item for name, item in value.items() if name != path[0]}
@@ -161,7 +162,7 @@ def _record(file: LogFile, options: Options, where: str, entry: dict[str, Any]) 
 
 
 def with_prompt(spoken: list[Message], prompt: str | None) -> list[Message]:
-    """A system prompt that is kept beside the messages comes first, unless they have one."""
+    """Puts a system prompt that is stored separately before the messages, unless they have one."""
     has_one = not prompt or any(message["role"] in INSTRUCTING for message in spoken)
     return spoken if has_one else [{"role": "system", "content": prompt}, *spoken]
 

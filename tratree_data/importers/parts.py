@@ -108,7 +108,7 @@ class _Reading:
         )  # fmt: skip
 
     def open_careful(self) -> "Careful":
-        from tratree_data.importers.careful import Careful  # it imports every format's reader, which lines of our own do without
+        from tratree_data.importers.careful import Careful  # it imports every format's reader, which lines of our own format do not need
 
         self.careful = self.careful or Careful(self.part.format, self.part.options, self.part.directory, self.part.schemas)
         return self.careful
@@ -133,7 +133,7 @@ class _Reading:
                 self.steps.append(read.steps)
 
     def take_batch(self, file: LogFile, lines: list[tuple[str, bytes]]) -> None:
-        """Those that need a second look come after the others, and are put in their places."""
+        """The lines that are not simple come after the others, and are put in their places."""
         read = self.read_batch(file, lines)
         before = len(self.rollouts)
         self.rollouts.append(read.rollouts)

@@ -1,6 +1,6 @@
-"""Where a log of an unknown tool keeps its conversations, and what beside them is the task, the score and the model.
+"""Where a log of an unknown tool stores its conversations, and which other values are the task, the score and the model.
 
-The first records are looked at (conversation_places.py, run_facts.py, score_guess.py); the result is a mapping that `--column` would give,
+The first records are examined (conversation_places.py, run_facts.py, score_guess.py); the result is a mapping that `--column` would give,
 which parquet_rows.py reads.
 """
 
@@ -48,7 +48,7 @@ CONTENTS = ("content", "text", "message", "value", "body", "utterance")
 
 @dataclass
 class Guess:
-    """Columns as `--column` names them, and what has to be said about them."""
+    """Columns as `--column` names them, and what to report about them."""
 
     columns: dict[str, str]
     doubts: Sequence[str] = ()
@@ -61,7 +61,7 @@ class Guess:
     """Places of the agent's answers, if there are several that differ."""
 
     def said(self) -> str:
-        """What was understood, in one line."""
+        """What was found, in one line."""
         names = {"reward": "score", "task_id": "task", "trajectory_id": "run", "prompt": "system message", "completion": "answer"}
         kind = "step" if "action" in self.columns else "message"
         rows = f"a {kind} per row" if {*ROW_COLUMNS} & set(self.columns) else f"messages at `{self.columns['messages']}`"
@@ -70,7 +70,7 @@ class Guess:
 
 
 def guess_columns(records: Sequence[Any], is_whole: bool = False) -> Guess | None:
-    """What the records have in common; None if no conversation is in them. `is_whole` says that the only record is the whole file."""
+    """What the records have in common; None if they contain no conversation. `is_whole` says that the only record is the whole file."""
     records = [unpacked(record) for record in records]
     places = conversations_in(records, is_whole)
     if not places:
@@ -93,14 +93,14 @@ def _with_facts(records: Sequence[Any], best: Path, answers: Sequence[Path]) -> 
 
 
 def _answers_to(records: Sequence[Any], best: Path) -> list[Path]:
-    """Where what the agent said last may be, if it is beside the messages; rows without messages do not matter."""
+    """Where the agent's last answer may be, if it is not among the messages; rows without messages do not matter."""
     prefix = rows_of(best)
     places = answer_places([row[-1] for record in records for row, found in walk(record, best) if isinstance(found, list)])
     return [(*prefix, *place) for place in places]
 
 
 def _guess_answers(records: Sequence[Any], is_whole: bool) -> Guess | None:
-    """Requests as messages or as text, with their answers beside them."""
+    """Requests as messages or as text, with their answers next to them."""
     places = conversations_in(records, is_whole, is_request)
     if places:
         best, rivals = choose_place(places)
@@ -139,7 +139,9 @@ def guess_rows(records: Sequence[Any], prefix: str = "") -> Guess | None:
     }
     scores = guess_scores(steady)
     changing = sorted(name for name in rows[0] if snake(name) in SCORES and name not in steady) if not scores.columns else []
-    doubts = [f"No score was taken, because `{name}` differs within a run; give one per run with --scores FILE" for name in changing[:1]]
+    doubts = [
+        f"No score was imported, because `{name}` differs within a run. Next: give one per run with --scores FILE" for name in changing[:1]
+    ]
     about = {
         "task_id": nearest(steady, TASKS, is_id),
         "model": nearest(steady, MODELS, is_name),
@@ -151,7 +153,7 @@ def guess_rows(records: Sequence[Any], prefix: str = "") -> Guess | None:
 
 
 def _message_columns(rows: list[dict[str, Any]]) -> dict[str, str]:
-    """The columns of speaker and text, of a step, or of the whole message: then up to half of the rows may be other events."""
+    """The columns of speaker and text, of a step, or of the whole message; in the last case up to half of the rows may be other events."""
     if all(speaker_of(row)[1] for row in rows) and "assistant" in {speaker_of(row)[1] for row in rows}:
         role = Counter(speaker_of(row)[0] for row in rows).most_common(1)[0][0]
         content = next((name for name in CONTENTS if name != role and any(isinstance(row.get(name), str) for row in rows)), "")
@@ -182,7 +184,7 @@ def _is_dialogue(messages: list[dict[str, Any]]) -> bool:
 
 
 def _steady(rows: list[dict[str, Any]], key: str) -> Names:
-    """What all rows of a conversation agree on, one value for each conversation."""
+    """The values on which all rows of a conversation agree, one per conversation."""
     runs: dict[str, dict[str, list[Any]]] = {}
     for row in rows:
         facts = runs.setdefault(str(row[key]), {})

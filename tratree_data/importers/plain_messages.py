@@ -1,6 +1,6 @@
-"""The messages that most logs hold, read in one look: OpenAI's, Anthropic's blocks, Inspect's, with whatever else they say.
+"""A fast path for the messages of most logs: OpenAI's, Anthropic's blocks, Inspect's, with their metadata.
 
-Only a shorter way to what dialects.py reads: of everything that needs a second look it says None.
+It gives the same result as dialects.py, or None for any message that is not simple.
 """
 
 from functools import lru_cache
@@ -13,7 +13,7 @@ ROLES = {name: name for name in ("system", "developer", "user", "tool", "assista
 CALL_IDS = ("tool_call_id", "toolCallId", "tool_use_id", "call_id")
 TOOL_RESULTS = ("tool_result", "toolResult")
 TAKEN = {"role", "from", "name", "toolName", "tool_calls", "toolCalls", "function_call", *CONTENTS, *REASONING, *CALL_IDS}
-"""The keys of a message that say what a message of ours says; the others are metadata."""
+"""The keys of a message that correspond to ours; the others are metadata."""
 PLAIN = {"role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content"}
 DOUBTFUL = frozenset(TAKEN - PLAIN)
 Message = dict[str, Any]
@@ -86,7 +86,7 @@ def _add_names(message: Message, entry: Message) -> bool:
 
 
 def _read_blocks(blocks: list[Any], thoughts: list[str], calls: list[Message | None]) -> list[str] | None:
-    """What an assistant's message says; its thoughts and calls are added to the others."""
+    """The text of an assistant's message; its thoughts and calls are added to the given lists."""
     texts = []
     for block in blocks:
         kind = block.get("type") if type(block) is dict else None
@@ -106,7 +106,7 @@ def _read_blocks(blocks: list[Any], thoughts: list[str], calls: list[Message | N
 
 
 def _read_heard(blocks: list[Any], results: list[Message]) -> list[str] | None:
-    """The texts that an agent hears, or else the results of its tools."""
+    """The texts for an agent, or else the results of its tools."""
     texts = []
     for block in blocks:
         kind = block.get("type") if type(block) is dict else None

@@ -1,8 +1,8 @@
-"""A JSON parser several times as fast as Python's, used where the answer is sure to be the same.
+"""A JSON parser several times as fast as Python's, used if the result is certain to be the same.
 
-orjson keeps one of two equal keys in silence, and makes a float of an integer that is too large for 64 bits. So what came out is written
-again: as it escapes quotes like everybody else, it has as many as the text, or else a key was lost. Whatever it refuses, and every doubt,
-goes to Python's. A text with a number of many digits is walked through instead.
+orjson silently keeps one of two equal keys, and turns an integer that is too large for 64 bits into a float. So the result is written
+again: if it has fewer quotes than the text, a key was lost. Whatever orjson refuses, and every doubtful case, goes to Python's parser. A
+text with a number of many digits is checked value by value.
 """
 
 from typing import Any
@@ -13,13 +13,13 @@ UNSURE = object()
 LARGEST = 2.0**63
 LONG_NUMBER = b"0" * 19
 ESCAPED_QUOTE = b"\\u0022"
-"""The other way to write a quote within a text, which hides it from the count."""
+"""The other way to escape a quote, which hides it from the count."""
 ONLY_DIGITS = bytes(ord("0") if chr(byte).isdigit() and byte < 128 else ord(" ") for byte in range(256))
-"""Every digit as 0: whether there is an integer too large for 64 bits shows in one look."""
+"""Maps every digit to 0, so that one search finds integers that may be too large for 64 bits."""
 
 
 def quick_value(data: bytes) -> Any:
-    """The value, or UNSURE where only the careful parser can say what it is, or what is wrong with it."""
+    """The value, or UNSURE if only the careful parser can tell what it is, or what is wrong with it."""
     try:
         value = orjson.loads(data)
         if LONG_NUMBER in data.translate(ONLY_DIGITS):
@@ -31,7 +31,7 @@ def quick_value(data: bytes) -> Any:
 
 
 def keeps_every_key(value: Any, text: str) -> bool:
-    """Whether a value that Python's parser made of the text surely has every key of it; that parser keeps one of two equal keys, too."""
+    """Whether a value that Python's parser returned certainly has every key of the text; it also keeps only one of two equal keys."""
     if type(value) is not dict and type(value) is not list:
         return True
     try:
@@ -41,7 +41,7 @@ def keeps_every_key(value: Any, text: str) -> bool:
 
 
 def quotes_in(data: bytes) -> int:
-    """Those that begin or end a text of valid JSON: an escaped one follows an odd number of backslashes."""
+    """Counts the quotes that begin or end a text in valid JSON: an escaped one follows an odd number of backslashes."""
     if b"\\" not in data:
         return data.count(b'"')
     pairless = data.replace(b"\\\\", b"") if b"\\\\" in data else data
@@ -49,7 +49,7 @@ def quotes_in(data: bytes) -> int:
 
 
 def quotes_of(value: Any) -> int:
-    """How many a value takes; -1 if it holds a number that may have been an integer."""
+    """The number of quotes that a value needs; -1 if it holds a number that may have been an integer."""
     texts = 0
     waiting = [value]
     while waiting:

@@ -2,8 +2,8 @@
 
 An episode begins with its opening observation, which states the task and therefore is its identity: logs number their tasks differently.
 Few-shot episodes come first, before a line 'Here is the task', and are cut off. The outcome is a line 'Reward: …' or 'STATUS: …', as true,
-1, 1.0 or OK, and ends the episode: a model may write such a line too, but then acts again. A last episode that breaks off without the
-outcome that the others have is dropped, and so is one in which an action is missing.
+1, 1.0 or OK, and ends the episode: a model may also write such a line, but then acts again. A last episode that ends without the outcome
+that the others have is dropped, and so is one in which an action is missing.
 """
 
 import math
@@ -30,7 +30,7 @@ WORDS = {"true": 1.0, "ok": 1.0, "success": 1.0, "false": 0.0, "fail": 0.0, "fai
 
 @dataclass
 class Episode:
-    """An episode while its lines come in."""
+    """An episode that is being read."""
 
     line: str
     transcript: Transcript = field(default_factory=Transcript)
@@ -38,7 +38,7 @@ class Episode:
     reward: float | None = None
     fault: tuple[str, str] | None = None
     verdicts: list[str] = field(default_factory=list)
-    """Lines that look like the outcome, as long as nothing shows that the agent wrote them."""
+    """Lines that look like the outcome, unless it turns out that the agent wrote them."""
 
     @property
     def played(self) -> bool:
@@ -57,7 +57,7 @@ class Episode:
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
-    """One episode behind the lines, so that the last is known to be the last."""
+    """Yields each episode once the next one begins, so that the last is known to be the last."""
     had_outcomes = False
     previous: Episode | Problem | None = None
     for episode in _episodes(file):
@@ -95,7 +95,7 @@ def _episodes(file: LogFile) -> Iterator[Episode | Problem]:
             _settle(episode, outcome["value"])
         else:
             if _begins(episode, line):
-                if not examples:  # while examples are shown, only the last episode can be the agent's own
+                if not examples:  # if examples come first, only the last episode can be the agent's own
                     yield episode
                 episode = Episode(where)
             episode.add(line)
@@ -142,7 +142,7 @@ def _finish(file: LogFile, episode: Episode, options: Options) -> Record | Probl
         number = transcript.restarted
         return Problem(episode.line, "several_episodes", f"turn {number} appears twice, so another episode begins at an unknown line")
     if transcript.unanswered:
-        return Problem(episode.line, "empty_action", f"{transcript.unanswered} actions are empty, and nothing answers them")
+        return Problem(episode.line, "empty_action", f"{transcript.unanswered} actions are empty, and no observation answers them")
     if episode.reward is not None and not math.isfinite(episode.reward):
         return Problem(episode.line, "score_not_finite", f"the outcome is {episode.reward}")
     opening = transcript.steps[0].observation

@@ -2,7 +2,7 @@
 
 Thoughts are actions that the environment answers with 'OK.' ('> think: …'), or lines 'Thought n: …'; they become the thought of the next
 action. A model that is not stopped after its action writes the answer itself, and further turns. Where turns have numbers, that shows: the
-environment's own 'Obs 1:' comes after the model's 'Obs 1:' or 'Act 2:'. What the model made up is then cut off, and kept as `response`.
+environment's own 'Obs 1:' comes after the model's 'Obs 1:' or 'Act 2:'. What the model invented is then cut off, and kept as `response`.
 """
 
 import re
@@ -20,7 +20,7 @@ ACKNOWLEDGED = "OK."
 
 @dataclass
 class Numbered:
-    """A numbered action, and what is needed to come back to the moment after it."""
+    """A numbered action, and what is needed to return to the moment after it."""
 
     steps: int
     lines: int
@@ -29,7 +29,7 @@ class Numbered:
 
 @dataclass
 class Transcript:
-    """One episode while its lines come in."""
+    """An episode that is being read."""
 
     opening: list[str] = field(default_factory=list)
     steps: list[LogStep] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Transcript:
     lines: list[str] = field(default_factory=list)
     numbered: dict[str, Numbered] = field(default_factory=dict)
     restarted: str = ""
-    """The first number that a second action has: another episode began unnoticed."""
+    """The first number that two actions have, which means that another episode began unnoticed."""
 
     def add(self, line: str) -> None:
         self.lines.append(line)

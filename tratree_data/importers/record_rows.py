@@ -1,4 +1,4 @@
-"""Records → rows: what makes a record usable, what is replaced in it, and by what it is known again. Light to import, for workers."""
+"""Records → rows: what makes a record usable, what is replaced in it, and what identifies it. Light to import, for workers."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -31,13 +31,13 @@ RECORD_STRUCTURED = ("tools", "end_messages", "metadata")
 
 
 def origin_of(options: Options, format: str) -> dict[str, str | None]:
-    """Where all rollouts of an import come from."""
+    """The origin of all rollouts of an import."""
     said = {name: storable(getattr(options, name)) or None for name in ("license", "source_url", "attribution")}
     return {"format": format or None} | said
 
 
 def prepared_row(record: Record, options: Options, beside: "Beside | None", origin: dict[str, str | None]) -> tuple[dict[str, Any], int]:
-    """The record's row, but for what depends on the rest of the dataset, and how many characters had to be replaced."""
+    """The record's row, without what depends on the rest of the dataset, and how many characters had to be replaced."""
     validate(record, options)
     rollout, content, replaced = _streamed_ids(record) if isinstance(record.steps, StreamedSteps) else _ids(record)
     if beside is not None:
@@ -57,7 +57,7 @@ def _ids(record: Record) -> tuple[str, str, int]:
 
 
 def validate(record: Record, options: Options) -> None:
-    """What holds for every record, and what the user said in place of the log."""
+    """Checks every record, and fills in what the user gave for the log."""
     record.environment = record.environment or options.environment or options.log_name
     record.agent = options.agent or record.agent or "imported"
     record.model = options.model or record.model
@@ -82,7 +82,7 @@ def _shortened(text: str) -> str:
 
 
 def clean(record: Record) -> int:
-    """Replaces what the tables cannot hold; how many characters that were."""
+    """Replaces characters that the tables cannot hold; returns how many."""
     replaced = sum(_clean_text(record, name) for name in RECORD_TEXTS)
     replaced += sum(_clean_value(record, name) for name in RECORD_STRUCTURED)
     return replaced + (record.steps.replaced if isinstance(record.steps, StreamedSteps) else sum(map(clean_step, record.steps)))
@@ -159,7 +159,7 @@ def messages_in(record: Record) -> bytes:
 
 
 def identity(record: Record, texts: Sequence[bytes], messages: bytes) -> str:
-    """What makes it this rollout: the log's own id and reward, and all that happened; not the score, which depends on --score-scale."""
+    """What identifies a rollout: the log's own id and reward, and all that happened; not the score, which depends on --score-scale."""
     return xxhash.xxh3_64_hexdigest(identifying_facts(record) + ids.framed_bytes([*texts, messages] if messages else texts))
 
 

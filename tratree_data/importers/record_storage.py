@@ -1,7 +1,7 @@
 """Records → rollouts and steps in the store, Problems → `dropped`.
 
-Identity is content: environment, task, the log's own id and reward, and every step. So a file that is imported again, or that was cut off
-half-way by a kill, adds exactly what is missing.
+Identity is content: environment, task, the log's own id and reward, and every step. So importing a file again, also after a kill, adds
+exactly what is missing.
 """
 
 import re
@@ -36,7 +36,7 @@ SUBJECT = re.compile(r"(?P<file>.+?):\d+(?:\[.*\])?", re.DOTALL)
 
 @dataclass
 class Import:
-    """One run over a log: what the store had before, what has been seen, what will be written."""
+    """An import in progress: what the store had before, what was read, and what will be written."""
 
     directory: Place
     store: Store
@@ -170,7 +170,7 @@ def with_scores(rollouts: pa.Table, scores: dict[str, tuple[float | None, bool |
 
 
 def _without(dropped: pa.Table, files: set[str]) -> pa.Table:
-    """What other stages, and imports of other files, left out."""
+    """Rows of `dropped` from other stages and from imports of other files."""
 
     def of_these(stage: str, subject: str) -> bool:
         match = SUBJECT.fullmatch(subject)

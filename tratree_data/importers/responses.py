@@ -4,7 +4,7 @@
     {"input" or "request": {"input"}, "output" or "response": {"output"}}                                      a request and its response
     [items], {"items": [items]}, or items as a file's lines or elements                                        OpenAI Agents SDK
 
-What the model gave between two inputs is one turn. The assistant's turns in a request were given to the agent: they are steps whose
+The model's output between two inputs is one turn. The assistant's turns in a request were given to the agent: they are steps whose
 metadata says `in_prompt`. Lists of transitions are one rollout for each end; subagents that NeMo Gym observed are rollouts of their own.
 """
 
@@ -30,7 +30,7 @@ SHOWN = {
     "type", "role", "content", "summary", "arguments", "name", "call_id", "input", "action", "output", "encrypted_content",
 }  # fmt: skip
 OUTPUTS = ("output", "outputs", "results")
-"""What a call that the server ran itself came to."""
+"""Outcomes of calls that the server ran itself."""
 NO_TURNS = ("mcp_list_tools", "mcp_approval_request", "mcp_approval_response", "compaction", "item_reference")
 """Items that are kept as metadata of the message before them."""
 ARGUMENTS = ("arguments", "input", "action")
@@ -72,7 +72,7 @@ def _runs(file: LogFile) -> Iterator[Item]:
 
 
 def is_item(value: Any) -> bool:
-    """Whether it is an item of a conversation. A message may have no type, as the SDK takes it."""
+    """Whether it is an item of a conversation. A message may have no type, because the SDK accepts that."""
     if not isinstance(value, dict):
         return False
     kind = value.get("type", "message")
@@ -88,7 +88,7 @@ def is_item(value: Any) -> bool:
 
 
 def _runs_of(where: str, value: Any) -> Iterator[Item]:
-    """The runs of one record; a Problem if it is nothing of this API."""
+    """The runs of one record; a Problem if it does not belong to this API."""
     if is_items(value):
         yield where, Run({}, [], value)
         return
@@ -121,7 +121,7 @@ def is_items(value: Any) -> bool:
 
 
 def _ends(lists: Sequence[list[Any]]) -> list[list[Any]]:
-    """Of lists that grow, the last of each; one that does not continue the list before it begins another."""
+    """The last of each series of growing lists; a list that does not continue the previous one begins another series."""
     ends: list[list[Any]] = []
     for items in lists:
         if ends and items[: len(ends[-1])] == ends[-1]:
@@ -189,7 +189,7 @@ def _messages(run: Run) -> list[Message]:
 
 
 def _add(turns: Turns, value: Any, name: str) -> None:
-    """One item; what a message has no place for is in its metadata."""
+    """One item; what does not fit into a message is in its metadata."""
     item = log_records.mapping(value, name)
     kind = item.get("type") or "message"
     if not is_item(item):
@@ -244,7 +244,7 @@ def _trajectory(file: LogFile, run: Run) -> str:
 
 
 def _metadata(run: Run) -> dict[str, Any]:
-    """All else that the record says."""
+    """The record's other members."""
     own = {*REQUESTS, "response", "reward", *LISTS, *(TAKEN if run.response is run.entry else ())}
     about = {name: value for name, value in run.entry.items() if name not in own and value is not None}
     for name, place in (("request", run.request), ("response", run.response)):

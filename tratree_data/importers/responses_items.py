@@ -1,4 +1,4 @@
-"""Items of OpenAI's Responses API → messages: what the model gave between two inputs is one turn."""
+"""Items of OpenAI's Responses API → messages: the model's output between two inputs is one turn."""
 
 from collections.abc import Iterable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is beside the conversations of an unknown log: the task, the run, the model and the rest, known by their names."""
+"""What accompanies the conversations of an unknown log: the task, the run, the model and more, recognised by their names."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -82,7 +82,7 @@ def is_name(value: Any) -> bool:
 
 
 def nearest(facts: Names, names: Iterable[str], fits: Callable[[Any], bool], has_name_inside: bool = False) -> str:
-    """The path with such a name that is nearest to the top; '' if two that differ are as near."""
+    """The topmost path with such a name; '' if two different ones are equally near."""
     found = []
     for path, values in facts.items():
         on_the_way = names_in(path)
@@ -98,7 +98,7 @@ def nearest(facts: Names, names: Iterable[str], fits: Callable[[Any], bool], has
 
 
 def _task(facts: Names, requests: list[str], messages: str) -> str:
-    """The task's own id, else the record's id if it does not tell attempts at one request apart."""
+    """The task's own id, else the record's id if attempts at one request share it."""
     for name in TASKS:
         for path, values in sorted(facts.items(), key=lambda item: (len(names_in(item[0])), item[0])):
             on_the_way = names_in(path)

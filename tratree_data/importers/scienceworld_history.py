@@ -1,7 +1,7 @@
 """ScienceWorld histories (Retrospex, SwiftSage): {"history": [{"action", "observation", "score", …}]}, bare, listed, or by episode number.
 
-Observation and score come AFTER the action, numbers may be text, and there are no thoughts. As in ScienceWorld itself the score is
-the highest of the episode, and a negative one only says that the agent ruined the task. Scores are 0–100 or 0–1: --score-scale says.
+Observation and score come AFTER the action, numbers may be text, and there are no thoughts. As in ScienceWorld itself, the score is the
+highest of the episode, and a negative one only means that the agent made the task impossible. Scores are 0–100 or 0–1: --score-scale says.
 """
 
 from collections.abc import Iterator
@@ -75,7 +75,7 @@ def _parse(file: LogFile, options: Options, where: str, item: Any) -> Record:
 
 
 def _steps(turns: list[dict[str, Any]], opening: str) -> list[LogStep]:
-    """Each observation moves to the action that answered it."""
+    """Moves each observation to the action that answered it."""
     seen = [opening] + [_observation(turn, f"history[{i}]") for i, turn in enumerate(turns)]
     return [
         LogStep(

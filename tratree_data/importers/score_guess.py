@@ -1,4 +1,4 @@
-"""Which of the values beside a conversation is its score, if any: of two that differ none is, and a scale is never guessed."""
+"""Which of the values next to a conversation is its score: if two candidates differ, neither is used, and a scale is never guessed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ TASKS = (
 
 @dataclass(frozen=True)
 class Scores:
-    """Columns of a score and of success, if there are any; why there are not; and the scale of scores that are not from 0 to 1."""
+    """Columns of a score and of success, if any; else the reason; and the scale of scores that are not from 0 to 1."""
 
     columns: dict[str, str] = field(default_factory=dict)
     doubts: tuple[str, ...] = ()
@@ -40,14 +40,14 @@ class Scores:
 
 
 def guess_scores(facts: Names, messages: str = "") -> Scores:
-    """The one score of the rows whose conversation is at the path, or the doubt that leaves it out."""
+    """The score of the rows whose conversation is at the path, or the reason why none is used."""
     numbers, truths = _candidates(facts, SCORES, messages), _candidates(facts, TRUTHS, messages)
     score, truth = (_agreeing(found) for found in (numbers, truths))
     if (numbers and not score) or (truths and not truth) or (score and truth and not _goes_with(numbers[score], truths[truth])):
         differ = [*dict.fromkeys([*numbers, *truths])]
         named = " and ".join(f"`{path}`" for path in differ)
         return Scores(
-            doubts=(f"No score was taken, because {named} differ; choose one with --column reward={differ[0]}, or --scores FILE",)
+            doubts=(f"No score was imported, because {named} differ. Next: choose one with --column reward={differ[0]}, or --scores FILE",)
         )
     chosen = score or truth
     if not chosen:
@@ -87,7 +87,7 @@ def _candidates(facts: Names, names: Sequence[str], messages: str) -> dict[str, 
 
 
 def _is_count(facts: Names, path: str) -> bool:
-    """Whether it says how many passed, as other counts beside it show."""
+    """Whether it counts how many passed, as other counts next to it show."""
     beside = {names_in(other)[-1] for other in facts if other.rpartition(".")[0] == path.rpartition(".")[0] and names_in(other)}
     is_number = any(isinstance(value, int | float) and not isinstance(value, bool) for value in facts[path])
     return is_number and bool(beside & COUNTS)

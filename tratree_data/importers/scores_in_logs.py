@@ -1,4 +1,4 @@
-"""Which words and numbers in a stranger's log are a score, and what they mean: only what has one meaning counts."""
+"""Which words and numbers in a log are a score, and what they mean: only unambiguous ones count."""
 
 from contextlib import suppress
 from typing import Any

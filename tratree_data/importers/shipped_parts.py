@@ -1,4 +1,4 @@
-"""Parts of a log for workers on other machines: their bytes travel with them, because only the driver sees the files."""
+"""Parts of a log for workers on other machines, sent with their bytes, because only the driver sees the files."""
 
 from dataclasses import dataclass, replace
 
@@ -25,7 +25,7 @@ def _bytes_of(piece: Slice) -> bytes:
 
 
 def read_shipped(shipped: ShippedPart) -> PartRead:
-    """What `read_part` says of the part, from a copy of its bytes."""
+    """The result of `read_part` for a copy of the part's bytes."""
     part = shipped.part
     need_reachable(part.directory)
     with scratch_folder("tratree-part-") as scratch:

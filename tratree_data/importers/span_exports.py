@@ -27,7 +27,7 @@ OBSERVATION_KEYS = ("id", "traceId", "parentObservationId", "name", "startTime",
 
 
 def exported_spans(where: str, value: Any) -> Iterator[Span]:
-    """All runs and observations in one JSON value; none if it is something else."""
+    """All runs and observations in one JSON value; empty if it is something else."""
     if isinstance(value, list):
         for item in value:
             if isinstance(item, dict):
@@ -74,7 +74,7 @@ def _object(value: Any) -> dict[str, Any]:
 
 
 def _made(outputs: dict[str, Any]) -> list[Any]:
-    """What the model said, as LangChain or OpenAI's client reports it."""
+    """The model's answer, as LangChain or OpenAI's client reports it."""
     generations = outputs.get("generations")
     first = generations[0] if isinstance(generations, list) and generations else None
     if isinstance(first, list):

@@ -11,7 +11,7 @@ from typing import Any
 from tratree_data.importers import log_records
 
 MOST_NESTED = 12
-"""Levels of attributes; what is deeper is kept as one value."""
+"""Levels of attributes to flatten; what is deeper is kept as one value."""
 GROUPS = (("resourceSpans", "scopeSpans", "spans"), ("resourceLogs", "scopeLogs", "logRecords"))
 OLD_SCOPES = ("instrumentationLibrarySpans", "instrumentationLibraryLogs")
 LISTS = ("data", "spans")
@@ -41,7 +41,7 @@ class Span:
     resource: dict[str, Any] = field(default_factory=dict)
     source: str = ""
     is_span: bool = True
-    """False if only events of it are known."""
+    """False if only its events are known."""
 
 
 def spans_of(where: str, value: Any) -> Iterator[Span]:
@@ -151,7 +151,7 @@ def flat(attributes: Any) -> dict[str, Any]:
 
 
 def nested(attributes: dict[str, Any], prefix: str) -> Any:
-    """What is below a dotted name, as objects and lists: the reverse of `flat`. None if nothing is."""
+    """What is below a dotted name, as objects and lists: the reverse of `flat`. None if there is nothing."""
     if prefix in attributes:
         return attributes[prefix]
     root: dict[str, Any] = {}

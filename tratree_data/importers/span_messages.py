@@ -141,7 +141,7 @@ def _openllmetry_message(item: Any, role: str) -> Any:
 
 
 def _langfuse(attributes: dict[str, Any]) -> Spoken | None:
-    """What Langfuse's own client writes: a request, and the answer's message."""
+    """The messages as Langfuse's own client writes them: a request, and the answer's message."""
     if attributes.get("langfuse.observation.type") != "generation":
         return None
     given, made = (parsed(attributes.get(f"langfuse.observation.{side}")) for side in ("input", "output"))
@@ -209,7 +209,7 @@ def _known_messages(data: bytes, name: str) -> Sequence[Message]:
 
 
 def _continues(before: Message, after: Message) -> bool:
-    """Of one turn come, in this order, reasoning, text and calls: what follows in it is part of it."""
+    """Whether the message continues the same turn: reasoning, text and calls come in this order."""
     if before["role"] != "assistant" or after["role"] != "assistant":
         return False
     only_calls = not after.get("content") and not after.get("reasoning_content") and bool(after.get("tool_calls"))
@@ -228,7 +228,7 @@ def _joined(turn: Message, more: Message) -> Message:
 
 
 def parsed(value: Any) -> Any:
-    """What a JSON text says; anything else as it is."""
+    """The value of a JSON text; anything else as it is."""
     if isinstance(value, str):
         with suppress(ValueError, RecursionError):
             return json.loads(value)

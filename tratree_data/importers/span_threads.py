@@ -1,4 +1,4 @@
-"""Model calls → conversations. A call repeats what was said before it: whatever it continues is the same conversation."""
+"""Model calls → conversations. A call repeats the conversation that it continues."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -22,7 +22,7 @@ TALKING = ("LLM", "CHAIN", "AGENT", "chat", "text_completion", "generate_content
 """Kinds of spans whose input and output are messages."""
 WRAPPERS = ("invoke_agent", "create_agent", "invoke_workflow")
 ITEMS = "response"
-"""How spans of the Responses API are called: their messages are the items of one turn."""
+"""Names of spans of the Responses API, whose messages are the items of one turn."""
 Key = tuple[Any, ...]
 
 
@@ -46,7 +46,7 @@ class Thread:
 
 
 class Threads:
-    """Conversations in the order of their beginnings."""
+    """Conversations, in the order in which they begin."""
 
     def __init__(self) -> None:
         self.all: list[Thread] = []
@@ -76,7 +76,7 @@ class Threads:
             self.by_end.setdefault(branch.keys[-1] if branch.keys else None, []).append(branch)
 
     def _known(self, message: Message) -> Message:
-        """The message as it was when it was made, or first given: each is kept once."""
+        """The message as it was first produced or given; each is stored once."""
         key = _key(message)
         if message["role"] == "assistant" and key not in self.made:
             message = message | {"metadata": {"in_prompt": True} | message.get("metadata", {})}
@@ -94,14 +94,14 @@ class Threads:
 
 
 def _key(message: Message) -> Key:
-    """What makes a message the same one later: models' thoughts, and what they said beside calls, are often left out then."""
+    """What identifies a message when it is repeated, often without the model's thoughts and its text beside calls."""
     calls = tuple((call["id"], action_text(call)) for call in message.get("tool_calls") or ())
     content = "" if calls and all(call for call, _ in calls) else (message["content"] or "").strip()
     return message["role"], content, message.get("tool_call_id"), calls
 
 
 def about_span(span: Span) -> dict[str, Any]:
-    """What the span says beside the messages."""
+    """The span's attributes besides the messages."""
     times = {"start": span.start, "end": span.end} if span.is_span else {}
     return {"trace_id": span.trace, "span_id": span.id} | times | _attributes(span)
 

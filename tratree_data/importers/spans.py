@@ -1,8 +1,8 @@
 """Traces whose spans hold conversations: OpenTelemetry (GenAI, OpenInference), LangSmith and Langfuse.
 
 A model call repeats the conversation so far. A call whose input continues what an earlier call of the trace (or of its session) ended with
-extends that conversation; every other call begins one. So a trace is one rollout for each conversation in it: the agent's own, that of each
-subagent, and each parallel branch. The trace's first has the trace's id, the others `trace/span`.
+extends that conversation; every other call begins one. So a trace gives one rollout for each conversation in it: the agent's own, that of
+each subagent, and each parallel branch. The trace's first has the trace's id, the others `trace/span`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -31,7 +31,7 @@ HIDDEN = "its model calls have no messages: record them with OTEL_INSTRUMENTATIO
 SESSION = "session "
 MOST_ANCESTORS = 1_000
 Results = dict[tuple[str, Any], str]
-"""What tools gave, by trace and call."""
+"""Results of tools, by trace and call."""
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
@@ -58,7 +58,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
         silent += [] if items else spans[:1]
         yield from items
     if silent:
-        yield Problem(silent[0].source, "empty_steps", f"{len(silent):,} traces have no model call, the first is {silent[0].trace}")
+        yield Problem(silent[0].source, "empty_steps", f"{len(silent):,} traces have no model call, such as {silent[0].trace}")
 
 
 def _session(spans: Sequence[Span]) -> str:
@@ -178,7 +178,7 @@ def _record(
 
 
 def _unseen_results(thread: Thread, results: Results) -> Iterator[Message]:
-    """Results that the model was not called with any more, of spans of tools that name the call."""
+    """Results that no later model call contains, from spans of tools that name the call."""
     called = [call["id"] for call in (thread.messages[-1].get("tool_calls") or ())] if thread.messages else []
     trace = thread.calls[-1].span.trace
     for call in called:
@@ -195,7 +195,7 @@ def _agent(span: Span, by_id: dict[tuple[str, str], Span]) -> str:
 
 
 def _project(span: Span) -> str:
-    """What the resource calls itself, unless nobody named it."""
+    """The resource's name, unless it is the default."""
     return next((name for key in PROJECTS if isinstance(name := span.resource.get(key), str) and not name.startswith(UNNAMED)), "")
 
 

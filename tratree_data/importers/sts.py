@@ -65,6 +65,6 @@ def _parse(options: Options, where: str, header: dict[str, Any], messages: list[
 
 
 def _messages(message: Any, name: str, ours: bool) -> list[Message]:
-    """Our own exporter keeps what STS has no place for."""
+    """Reads what our own exporter stores because STS has no place for it."""
     original = message.get("original") if ours and isinstance(message, dict) else None
     return read_messages(message, name) if original is None else read_exactly(original, name)

@@ -1,4 +1,4 @@
-"""What an import found, in a few figures, with warnings where they look wrong."""
+"""What an import found, in a few figures, with warnings if they look wrong."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ NAMED_FILES = 5
 
 @dataclass
 class ImportSummary:
-    """Figures of every usable rollout of the log, new or already there, and the files that gave none."""
+    """Figures on every usable rollout of the log, new or already imported, and the files without any."""
 
     rollouts: int = 0
     steps: int = 0
@@ -35,7 +35,7 @@ class ImportSummary:
     unread: Sequence[str] = ()
     """Files of the folder whose names do not end like a log's."""
     log_name: str = ""
-    """The environment, if only the log's name says it."""
+    """The environment, if it was taken from the log's name."""
 
     def add(self, record: Record, score: float | None) -> None:
         self.rollouts += 1
@@ -75,13 +75,13 @@ class ImportSummary:
         if not self.rollouts:
             return
         if self.log_name:
-            yield f"Environment: {self.log_name}, as the log is called, which names none; --environment NAME gives it another name"
+            yield f"Environment: {self.log_name}, after the log's file, because the log names none; --environment NAME changes it"
         span = f", from {self.lowest:g} to {self.highest:g}" if self.scored else ""
         yield f"Scores: {self.scored:,} of {counted(self.rollouts, 'rollouts')}{span}"
         longest = f"{counted(self.longest, 'steps')} ({self.longest_source})"
         yield f"Longest rollout: {longest}; empty actions: {self.empty_actions:,} of {self.steps:,}"
         if self.duplicates:
-            yield f"{self.duplicates:,} rollouts are there in another format: kept with duplicate_of, and left out by build"
+            yield f"{self.duplicates:,} rollouts were already imported in another format: kept with duplicate_of, and left out by build"
         yield from self._warnings(dropped)
 
     def _warnings(self, dropped: int) -> Iterator[str]:

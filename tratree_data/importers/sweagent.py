@@ -25,7 +25,7 @@ MARKS = {"info", "history", "environment"}
 ENDINGS = (".traj", ".traj.json")
 LISTS = ("trajectory", "history", "messages", "attempts")
 LARGE = ("query", "messages", "state")
-"""What every step repeats; of the first alone the query is needed."""
+"""Keys that every step repeats; only the query of the first is needed."""
 MINI = "mini-swe-agent"
 MOST_FIELDS = 1_000
 FENCES = (
@@ -51,7 +51,7 @@ END_REASONS = {
     "forfeit": "agent_stopped",
     "submitted": "done",
 }
-"""By what an exit status holds; 'submitted (exit_cost)' is what was there when the money ran out."""
+"""By a part of the exit status; 'submitted (exit_cost)' means that the budget ran out before the submission."""
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
@@ -59,7 +59,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
 
 
 def _runs(file: LogFile) -> Iterator[Item]:
-    """A file of one run comes step by step: with the queries it is often far larger than a record may be."""
+    """Reads a file of one run step by step: with the queries it is often far larger than a record may be."""
     if not is_one_object(file):
         yield from json_records(file)
         return
@@ -121,7 +121,7 @@ def _parse(file: LogFile, options: Options, where: str, value: Any) -> Record:
 
 
 def _not_in_history(run: dict[str, Any], spoken: list[NamedMessage]) -> dict[str, Any]:
-    """Steps of the trajectory that the history lacks: answers that were refused, and SWE-agent's own word on why it stops."""
+    """Steps of the trajectory that the history lacks: answers that were refused, and SWE-agent's own note on why it stops."""
     kept = [(message.get("thought"), message.get("action")) for _, message in spoken if message.get("role") == "assistant"]
     steps = run.get("trajectory")
     all_steps = [step for step in steps if isinstance(step, dict)] if isinstance(steps, list) else []
@@ -137,7 +137,7 @@ def _last_observation(run: dict[str, Any]) -> str:
 
 
 def _messages(run: dict[str, Any], key: str) -> list[NamedMessage]:
-    """What was said, without demonstrations, each with its name for faults."""
+    """The messages without demonstrations, each with its name for error messages."""
     log = log_records.items_of(run.get(key) or [], key)
     named = [(f"{key}[{i}]", log_records.mapping(message, f"{key}[{i}]")) for i, message in enumerate(log)]
     if not run.get("trajectory") and key == "history" and not any("agent" in message for _, message in named):
@@ -148,7 +148,7 @@ def _messages(run: dict[str, Any], key: str) -> list[NamedMessage]:
 
 
 def _trajectory(run: dict[str, Any], spoken: list[NamedMessage]) -> Iterator[LogStep | str]:
-    """The steps of an agent. Those without any answer are SWE-agent's own word on why it stops."""
+    """The steps of an agent. Those without any answer are SWE-agent's own note on why it stops."""
     log = [log_records.mapping(step, f"trajectory[{i}]") for i, step in enumerate(log_records.items_of(run["trajectory"], "trajectory"))]
     query = log_records.items_of(log[0].get("query") or log[0].get("messages") or [], "query")
     asked = [(f"query[{i}]", log_records.mapping(message, f"query[{i}]")) for i, message in enumerate(query)]
@@ -164,7 +164,7 @@ def _trajectory(run: dict[str, Any], spoken: list[NamedMessage]) -> Iterator[Log
 
 
 def _opening(messages: list[NamedMessage]) -> str:
-    """The last thing that was said to the agent before it acted."""
+    """The last message to the agent before it acted."""
     opening = ""
     for name, message in messages:
         if message.get("role") == "assistant" and not message.get("is_demo"):
@@ -187,7 +187,7 @@ def _conversation(messages: Iterable[NamedMessage]) -> Iterator[LogStep | str]:
 
 
 def _step(message: dict[str, Any], turn: Turn, name: str) -> LogStep:
-    """Which commands an answer holds: by the log's word, or as the one fenced block of a text, which is kept if it holds them."""
+    """The commands in an answer: as the log lists them, or as the one fenced block of a text."""
     extra = log_records.mapping(message.get("extra") or {}, f"{name}.extra")
     commands = [
         _command(action, f"{name}.extra.actions") for action in log_records.items_of(extra.get("actions") or [], f"{name}.extra.actions")
@@ -222,7 +222,7 @@ def _content(message: dict[str, Any], name: str) -> str:
 
 
 def _settings(run: dict[str, Any]) -> dict[str, Any]:
-    """What SWE-agent was started with: an object, or the JSON of one."""
+    """The settings with which SWE-agent was started: an object, or its JSON."""
     settings = run.get("replay_config")
     if isinstance(settings, str):
         with suppress(ValueError, RecursionError):
@@ -239,7 +239,7 @@ def _task(file: LogFile, run: dict[str, Any], settings: dict[str, Any]) -> str:
 
 
 def asked_in(opening: str) -> str:
-    """The issue itself, where the first message frames it in a known way; else the whole message."""
+    """The issue itself, if the first message frames it in a known way; else the whole message."""
     for start, end in TASK_TEXTS:
         _, found, rest = opening.partition(start)
         issue, closed, _ = rest.partition(end)

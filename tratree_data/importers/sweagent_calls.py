@@ -10,7 +10,7 @@ from tratree_data.importers.responses_items import Turns
 
 NamedMessage = tuple[str, dict[str, Any]]
 TAKEN = ("output", "thought", "agent", "message_type", "is_demo", "tool_call_ids", "thinking_blocks")
-"""What the message itself says, and what is the same in all of them."""
+"""Keys that the message already contains, or that are the same in all of them."""
 
 
 def has_calls(messages: Iterable[dict[str, Any]]) -> bool:
@@ -22,7 +22,7 @@ def _is_response(message: dict[str, Any]) -> bool:
 
 
 def messages_with_calls(spoken: Iterable[NamedMessage], last_observation: str) -> list[Message]:
-    """What was said. A last call whose result only the trajectory has gets it from there."""
+    """The messages. If only the trajectory has the result of the last call, it is taken from there."""
     turns = Turns()
     for name, message in spoken:
         about = {key: value for key, value in message.items() if key in ("model", "usage", "extra") and value is not None}

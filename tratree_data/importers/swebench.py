@@ -1,4 +1,4 @@
-"""Scores beside a run's logs: reports of SWE-bench's evaluation, as its harness, sb-cli, SWE-agent and OpenHands write them.
+"""Scores from reports of SWE-bench's evaluation next to a run's logs, as its harness, sb-cli, SWE-agent and OpenHands write them.
 
 A report is a JSON object with a list `resolved_ids` (or `resolved`). It is searched for where runs leave it: in the log's folder; above it,
 where each task has a folder of its own name; and in `../results` of a folder `trajs`.
@@ -73,7 +73,7 @@ def _texts(ids: list[Any]) -> frozenset[str]:
 
 
 def _score(lists: Lists, task: str) -> float | None:
-    """A report that names the unresolved says nothing of others; one that names the resolved only says it of all that it evaluated."""
+    """A report that lists unresolved tasks says nothing about others; one that lists only resolved tasks covers all that it evaluated."""
 
     def named(keys: tuple[str, ...]) -> bool:
         return any(task in lists.get(key, ()) for key in keys)

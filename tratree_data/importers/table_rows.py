@@ -1,4 +1,4 @@
-"""Rows of CSV files and SQLite databases, as JSON readers see them: an object a row, a database an object of lists.
+"""Rows of CSV files and SQLite databases, as JSON readers see them: a row is an object, a database an object of lists.
 
 A cell that holds a JSON object or list is read where a path leads into it (json_columns.py). Of a database, a row also has the row that it
 refers to: `messages.conversation_id` brings the conversation as `conversation`.
@@ -20,7 +20,7 @@ DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError, OverflowError)
 CSV_ENDINGS = {".csv": ",", ".tsv": "\t"}
 LONGEST_CELL = 32 * 2**20
 SQLITE_STEPS = 2_000_000_000
-"""Of SQLite's machine: a view in a stranger's database may compute for ever."""
+"""Steps of SQLite's virtual machine: a view in a stranger's database could compute forever."""
 
 
 def is_sqlite(file: LogFile) -> bool:
@@ -32,7 +32,7 @@ def is_sqlite(file: LogFile) -> bool:
 
 
 def delimiter_of(file: LogFile) -> str:
-    """Of a file of comma- or tab-separated values; '' for others."""
+    """The separator of a file of comma- or tab-separated values; '' for others."""
     name = plain_name(file.path.name)
     return next((mark for ending, mark in CSV_ENDINGS.items() if name.endswith(ending)), "")
 
@@ -54,7 +54,7 @@ def csv_rows(file: LogFile) -> Iterator[Item]:
 
 
 def table_names(file: LogFile) -> list[str]:
-    """Of a database, the tables that somebody made."""
+    """A database's own tables, without SQLite's."""
     try:
         with closing(_open(file)) as database:
             return sorted(_columns(database))
@@ -96,7 +96,7 @@ def _open(file: LogFile) -> sqlite3.Connection:
 
 
 def _columns(database: sqlite3.Connection) -> dict[str, list[str]]:
-    """Each table's columns; those that full-text search keeps for itself are left out."""
+    """Each table's columns; internal tables of full-text search are left out."""
     made = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
     virtual = [row["name"] for row in made if "VIRTUAL TABLE" in (row["sql"] or "").upper()]
     tables = [row["name"] for row in made if not row["name"].startswith("sqlite_")]

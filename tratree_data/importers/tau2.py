@@ -23,7 +23,7 @@ RUNS = "simulations"
 MARKS = ("termination_reason", "reward_info")
 KEYS = {"info", "tasks", "task_id", "termination_reason", "reward_info"}
 FIRST_FIELDS, MOST_FIELDS = 8, 100
-"""By when one of these keys has come, and how many there may be: files of other formats are not read to their end."""
+"""One of these keys must come within so many members: files of other formats are not read to their end."""
 END_REASONS = {
     "user_stop": "done", "agent_stop": "done", "max_steps": "max_steps", "timeout": "time_out", "too_many_errors": "invalid_actions",
     "agent_error": "agent_error", "user_error": "environment_error", "infrastructure_error": "server_unavailable",
@@ -93,7 +93,7 @@ def _parse(options: Options, where: str, results: Results, value: Any) -> Record
     if not any(mark in run for mark in MARKS):
         raise Unusable("other_format", "it contains no simulation with termination_reason or reward_info")
     if run.get("messages") is None and run.get("ticks"):
-        raise Unusable("no_messages", "the simulation was spoken (ticks), and has no messages")
+        raise Unusable("no_messages", "the simulation was spoken (ticks), so it has no messages")
     info = results.get("info")
     environment = log_records.at(info, "environment_info")
     policy = next((text for text in (run.get("policy"), log_records.at(environment, "policy")) if isinstance(text, str) and text), "")
@@ -126,7 +126,7 @@ def _parse(options: Options, where: str, results: Results, value: Any) -> Record
 
 
 def _tokens(run: dict[str, Any], name: str) -> int | None:
-    """Of the agent alone; the user is a model too."""
+    """The agent's usage only; the user is a model too."""
     usages = [log_records.at(said, "usage") for said in run["messages"] if said.get("role") == "assistant"]
     return usage_sum([usage for usage in usages if isinstance(usage, dict)], (name,))
 
@@ -138,7 +138,7 @@ def _task(results: Results, task_id: str) -> dict[str, Any]:
 
 
 def _instruction(task: dict[str, Any]) -> str:
-    """What the user wants, which trials say in words of their own."""
+    """What the user wants, which each trial expresses in different words."""
     asked = log_records.at(task, "user_scenario", "instructions")
     if isinstance(asked, dict):
         asked = "\n".join(text for key in ("reason_for_call", "task_instructions") if isinstance(text := asked.get(key), str) and text)
@@ -152,7 +152,7 @@ def _tools(definitions: Any) -> list[dict[str, Any]] | None:
 
 
 def _info(info: Any) -> dict[str, Any]:
-    """How the simulations were run; policy and tools have places of their own."""
+    """How the simulations were run; policy and tools are stored elsewhere."""
     if not isinstance(info, dict):
         return {}
     environment = info.get("environment_info")
@@ -186,7 +186,7 @@ def _is_unseen(said: dict[str, Any]) -> bool:
 
 
 def _about(said: dict[str, Any]) -> dict[str, Any]:
-    """The message without what is the same in all of them; of the raw answer, what the message does not repeat."""
+    """The message without what is the same in all of them; of the raw answer, only what the message does not contain."""
     about = {key: value for key, value in said.items() if key not in REPEATED and value is not None and DEFAULTS.get(key) != value}
     raw = said.get("raw_data")
     rest = {key: value for key, value in raw.items() if key not in RAW_REPEATED and value is not None} if isinstance(raw, dict) else {}

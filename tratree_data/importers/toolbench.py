@@ -1,7 +1,7 @@
 """ToolBench's answers: the search tree of DFSDT ({"tree": {"tree": node}, "answer_generation", …}), or the tries of a chain ({"trys"}).
 
 A turn spans nodes: Thought → Action → Action Input, whose observation is the result. Every leaf is a rollout: 1 if it gave an answer, 0 if
-it gave up, was pruned or led nowhere. The prompts are in `train_messages`; where no path was kept, only the query is known.
+it gave up, was pruned or led nowhere. The prompts are in `train_messages`; if no path was kept, only the query is known.
 """
 
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ TOOL = "toolbench"
 THOUGHT, ACTION, INPUT = "Thought", "Action", "Action Input"
 ANSWERED, GAVE_UP = 3, 4
 WRONG_CALLS = (1, 2)
-"""Codes of observations: no such function, and arguments that nobody can read."""
+"""Codes of observations: unknown function, and unreadable arguments."""
 TAKEN = ("node_type", "description", "observation", "children", "depth", "child_count")
 PROMPTS = ("system", "user")
 Node = dict[str, Any]
@@ -40,7 +40,7 @@ def _paths(file: LogFile) -> Iterator[Item]:
         elif isinstance(tries, list) and isinstance(value.get("answer_generation"), dict):
             yield from ((f"{where}[{i}]", (value, i, log_records.at(tried, "chain"))) for i, tried in enumerate(tries))
         else:
-            yield where, Problem(where, "missing_field", "neither a search tree of ToolBench nor tries were found")
+            yield where, Problem(where, "missing_field", "it contains neither a search tree of ToolBench nor tries")
 
 
 def _leaves(root: Node) -> Iterator[Path]:
@@ -109,7 +109,7 @@ def _messages(nodes: Sequence[Node]) -> Iterator[Message]:
             if thoughts:
                 yield _turn(thoughts)
             thoughts = [node]
-            if node.get("expand_num"):  # the search went on from here, so the message ended here
+            if node.get("expand_num"):  # the search continued from here, so the message ended here
                 yield _turn(thoughts)
                 thoughts = []
         elif kind == ACTION:

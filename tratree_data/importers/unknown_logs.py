@@ -1,7 +1,7 @@
-"""Which format a log is in, or, if no reader knows the tool, where its conversations are: what the beginning of the files shows.
+"""Which format a log is in, or, if no reader knows the tool, where its conversations are: by the beginning of the files.
 
-A reader for a layout that many tools share (a list of messages) reads the names that it knows; where a log says more, under other names,
-what was found by looking (path_guess.py) counts.
+A reader for a layout that many tools share (a list of messages) knows only certain names; if a log contains more under other names,
+the columns that path_guess.py finds are used.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,16 +25,16 @@ SAMPLE_RECORDS = 40
 SAMPLE_BYTES = 8 * 2**20
 SAMPLE_FILES = 12
 SAMPLE_ROWS = 400
-"""Of a table, whose rows may be single messages."""
+"""Rows of a table to examine, which may be single messages."""
 SHARED = (*GENERIC, "frameworks", "table")
-"""Formats that know messages and little of what is around them."""
+"""Formats that read messages and little of what surrounds them."""
 NATIVE = {
     "trajectory_id": (*openai_messages.TRIALS,),
     "task_id": openai_messages.TASKS,
     "reward": ("reward", "score"),
     "env": ("env", "environment"),
 }
-"""What those read under these names, beside the names of ours."""
+"""Names that those formats read, besides our own."""
 
 
 def recognise(path: str | Path, directory: str | Path, files: list[LogFile], options: Options) -> tuple[str, Options, str]:
@@ -55,7 +55,7 @@ def recognise(path: str | Path, directory: str | Path, files: list[LogFile], opt
 
 
 def _says_more(format: str, guess: Guess) -> bool:
-    """Whether the columns say something that the format's reader would not see."""
+    """Whether the columns contain something that the format's reader would miss."""
     about = {ours: path for ours, path in guess.columns.items() if ours not in ("messages", "prompt", "tools")}
     if {*ROW_COLUMNS} & set(about):
         return True
@@ -65,7 +65,7 @@ def _says_more(format: str, guess: Guess) -> bool:
 
 
 def _settled(guess: Guess, path: str | Path, directory: str | Path, options: Options) -> tuple[str, Options, str]:
-    """What the user has to decide is asked for, with the command that says it."""
+    """Asks for what only the user can decide, with the command for each choice."""
     command = f"tratree import {quoted(path)} {quoted(directory)}"
     if guess.choices:
         places = " and ".join(f"`{place}`" for place in guess.choices)
@@ -83,7 +83,7 @@ def _settled(guess: Guess, path: str | Path, directory: str | Path, options: Opt
             f"--column {quoted(f'{ours}={theirs}')}" for ours, theirs in guess.columns.items() if ours not in ("reward", "success")
         )
         raise BadInputError(
-            f"{path}: the scores at `{place}` go to {high:g}, and a score is from 0 to 1.\n"
+            f"{path}: the scores at `{place}` go up to {high:g}, but a score must be from 0 to 1.\n"
             f"Next: {command} --score-scale {low:g},{high:g} if that is their scale\nor without scores: {command} {others}"
         )
     said = f"Understood: {guess.said()}"
@@ -134,7 +134,7 @@ def _sample(file: LogFile, most: int) -> list[Any]:
 
 
 def _shortened(file: LogFile) -> Mapping[str, Any] | None:
-    """The object that the file is, its lists cut after a few elements."""
+    """The file's object, with its lists cut after a few elements."""
     value: dict[str, Any] = {}
     try:
         with file.open() as handle:

@@ -1,4 +1,4 @@
-"""verifiers: `traces.jsonl`, an episode a line, each agent's trace a graph of messages; and `results.jsonl`, prompt and completion a line.
+"""verifiers: `traces.jsonl`, with one episode per line and a graph of messages per agent; and `results.jsonl`, with prompt and completion.
 
 Every branch of a trace is a rollout, the one that ended last under the trace's own id. They share the weighted sum of the trace's rewards.
 Messages that no model sampled are context, and examples among them are cut off.
@@ -27,7 +27,7 @@ STOPS = {
 MOST_MESSAGES = 1_000_000
 SUBAGENT = "subagent_call"
 GRAPH = ("id", "nodes", "calls", "tools", "info", "task", "agent", "version", "verifiers", "mm_token_type_id_map", "is_completed")
-"""Of a trace: what its record says elsewhere."""
+"""Keys of a trace that its record contains elsewhere."""
 OF_A_TURN = {"usage": "usage", "finish_reason": "stop_reason", "model": "model", "time": "time"}
 ROW = {"prompt", "completion", "info", "reward", "example_id", "task", "env_id", "tool_defs"}
 JSON = dict[str, Any]
@@ -48,7 +48,7 @@ class Branch:
 
     @property
     def links(self) -> list[str]:
-        """How its messages came about, where the harness says so: by subagent_call, compaction, …"""
+        """How its messages came about, if the harness names it: subagent_call, compaction, …"""
         named = (link.get("type") for node in self.nodes for link in _objects(node.get("semantic_parents")))
         return sorted({name for name in named if isinstance(name, str)})
 
@@ -63,7 +63,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
 
 
 def _settings_beside(file: LogFile) -> JSON:
-    """vf-eval writes `metadata.json` beside its results: which environment and model they are of."""
+    """vf-eval writes `metadata.json` beside its results: it names their environment and model."""
     for path in (file.path.with_name("metadata.json"), file.path.with_name(f"{file.stem}.metadata.json")):
         with suppress(OSError, ValueError, RecursionError):
             if path.is_file() and not path.is_symlink() and path.stat().st_size <= MAX_RECORD_BYTES:
@@ -151,7 +151,7 @@ def _is_sampled(nodes: list[JSON]) -> bool:
 
 
 def _about(episode: JSON, trace: JSON, branch: Branch) -> JSON:
-    """What the trace and its episode say beyond the conversation, and which branch of it this is."""
+    """Metadata of the trace and its episode, and which branch this is."""
     place = {"leaf": branch.places[-1], "number": branch.number, "of": branch.count}
     metadata = {key: value for key, value in trace.items() if key not in GRAPH and value not in (None, [], {})}
     metadata |= {key: episode[key] for key in ("group", "run") if episode.get(key)} | (
@@ -161,7 +161,7 @@ def _about(episode: JSON, trace: JSON, branch: Branch) -> JSON:
 
 
 def _turns(trace: JSON) -> dict[int, JSON]:
-    """What the trace's calls say about the messages that they gave, by the message's node."""
+    """Metadata of the trace's calls, by the node of the message that they produced."""
     calls = [call for call in _objects(trace.get("calls")) if isinstance(call.get("node"), int)]
     return {call["node"]: {ours: call[name] for name, ours in OF_A_TURN.items() if call.get(name)} for call in calls}
 
@@ -188,7 +188,7 @@ def _reward(trace: dict[str, Any]) -> float | None:
 
 
 def _messages(branch: Branch, turns: Mapping[int, JSON], read: Callable[[Any, str], list[Message]]) -> tuple[list[Message], list[Message]]:
-    """What was said, and the examples before it; who sampled a node counts for every message of it."""
+    """The messages, and the examples before them; whoever sampled a node wrote all its messages."""
     spoken: list[Message] = []
     sampled: list[bool] = []
     for place, node in zip(branch.places, branch.nodes, strict=True):
@@ -205,9 +205,10 @@ def _messages(branch: Branch, turns: Mapping[int, JSON], read: Callable[[Any, st
 
 
 def _result(options: Options, beside: JSON, attempts: Counter[str], where: str, value: Any) -> Record:
-    """A row of vf-eval: prompt and completion are message lists or texts. Rows of one example are attempts, also where they are equal.
+    """A row of vf-eval: prompt and completion are message lists or texts.
 
-    Old ones have an `id` that counts attempts instead of naming a task: there, equal prompts are one task.
+    Rows of one example are attempts, even if they are equal. Old files have an `id` that counts attempts instead of naming a task: there,
+    equal prompts are one task.
     """
     entry = log_records.mapping(value, "the line")
     spoken: list[Message] = []

@@ -1,4 +1,4 @@
-"""Zip archives from strangers: which members can be read safely, and each as a stream that gives no more than it declares.
+"""Zip archives from strangers: which members can be read safely, and each as a stream that yields no more than it declares.
 
 Nothing is ever unpacked to disk. A member is refused by name if it is a link, leaves its folder, is encrypted, or unpacks to far more than
 it takes; an archive is refused if its directory is huge or its members share their bytes. Zstandard, which Python's zipfile reads from
@@ -22,7 +22,7 @@ ZIP_MAGICS = (b"PK\x03\x04", b"PK\x05\x06")
 ZSTANDARD = 93
 LOCAL_HEADER = 30
 MOST_DIRECTORY_BYTES = 32 * 2**20
-"""Python keeps about 600 bytes for every 100 of them."""
+"""Bytes; Python needs about 600 in memory for every 100."""
 MOST_MEMBER_BYTES = 4 * 2**30
 FREE_BYTES = 2**20
 MOST_RATIO = 500
@@ -46,7 +46,7 @@ def open_archive(handle: BinaryIO) -> zipfile.ZipFile:
 
 
 def directory_bytes(handle: BinaryIO) -> int:
-    """How long the archive says that its directory is, at most."""
+    """Upper bound of the directory's length, as the archive declares it."""
     handle.seek(max(0, handle.seek(0, io.SEEK_END) - LONGEST_END))
     tail = handle.read()
     short = [tail[at + 12 : at + 16] for at in _places(tail, END)]
@@ -63,7 +63,7 @@ def _places(data: bytes, mark: bytes) -> Iterator[int]:
 
 
 def refusal(member: zipfile.ZipInfo) -> str:
-    """Why a member is not read; '' if it can be."""
+    """Why a member must not be read; '' if it may be."""
     name = member.orig_filename
     if stat.S_ISLNK(member.external_attr >> 16):
         return "it is a symbolic link"
@@ -80,7 +80,7 @@ def refusal(member: zipfile.ZipInfo) -> str:
 
 @contextmanager
 def open_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[BinaryIO]:
-    """The member's bytes; what is wrong with them is raised."""
+    """The member's bytes; raises an error if they are damaged."""
     try:
         with _unpacked(archive, member) as stream:
             yield cast(BinaryIO, _Bounded(stream, member.file_size))
@@ -121,7 +121,7 @@ class _Checked:
 
 
 class _Bounded:
-    """A stream that may not give more than it declares."""
+    """A stream that may not yield more than it declares."""
 
     def __init__(self, stream: BinaryIO, size: int) -> None:
         self.stream, self.left = stream, size

@@ -2,7 +2,7 @@
 
 `TreeDPOTrainer` is equation 6: DPO over implicit rewards plus weight · KL(π_s ‖ π_w^SFT); without the second term it is DPO.
 `ExplorerSFTTrainer` is equation 5: imitation minus λ · KL(π ‖ π') against the previous exploration policy.
-`WeightedSFTTrainer` imitates each step as much as its credit says.
+`WeightedSFTTrainer` imitates each step in proportion to its credit.
 
 TRL neither masks observations inside a completion of a preference nor has the KL term. Both are added where it allows: the mask in
 the collator (its loss and its reference pass honour `completion_mask`), the term on the hidden states of the very forward passes that
@@ -141,7 +141,7 @@ class ExplorerSFTTrainer(SFTTrainer):  # type: ignore[misc]
 
 
 def shares(trainer: Any) -> int:
-    """The trainer counts the tokens of all processes, and then averages over them: each one's sum has to be weighted up again."""
+    """Weights each process's sum: the trainer counts the tokens of all processes and then averages over the processes."""
     return int(trainer.accelerator.num_processes) if trainer.args.average_tokens_across_devices else 1
 
 
@@ -174,7 +174,7 @@ def _logits(model: Any, states: torch.Tensor, mask: torch.Tensor) -> torch.Tenso
 
 
 def check_reference(tokenizer: Any, model: Any, reference_tokenizer: Any, reference: Any) -> None:
-    """One vocabulary: with another one the rewards would compare different tokens, and torch would not notice."""
+    """Requires the same vocabulary: otherwise rewards would compare different tokens, and torch would not notice."""
     if tokenizer.get_vocab() != reference_tokenizer.get_vocab():
         raise BadInputError(
             f"The reference {reference.name_or_path} has another vocabulary ({len(reference_tokenizer):,} tokens) than "
@@ -191,11 +191,11 @@ def check_reference(tokenizer: Any, model: Any, reference_tokenizer: Any, refere
 
 
 BENT = ("final_logit_softcapping", "logits_scaling", "logit_scale", "lm_head_multiplier", "output_multiplier")
-"""Settings of models that do something to the logits behind the head."""
+"""Settings of models that change the logits after the head."""
 
 
 def check_heads(*models: Any) -> None:
-    """The KL terms read the head's output; a model that bends it afterwards would be trained towards another distribution than its own."""
+    """Refuses models that change the head's output: the KL terms read it, and would train towards another distribution than the model's."""
     for model in models:
         config = model.config.get_text_config()
         bent = next((name for name in BENT if getattr(config, name, None) not in (None, 0, 1)), None)

@@ -1,4 +1,4 @@
-"""The card of a trained model: from which data by which code, how, and how to use it; and the way to the Hub, tag last."""
+"""The card of a trained model (its data, code and settings, and how to use it), and its upload to the Hub."""
 
 import json
 from pathlib import Path
@@ -58,7 +58,7 @@ def _code(code: dict[str, Any]) -> str:
 
 
 def _inline(text: str) -> str:
-    """Text of others inside a code span of a table cell."""
+    """Untrusted text inside a code span of a table cell."""
     return text.replace("`", "'").replace("|", "\\|").replace("\n", " ")
 
 

@@ -1,7 +1,7 @@
 """Which code made a model: the package's version, a hash of its sources, and the versions of its dependencies.
 
-A version alone says little of a checkout between releases, and a wheel knows no commit. The hash is the same in a wheel, an editable
-install and a checkout of one commit, so that anyone who doubts a number can find the code that made it.
+A version alone does not identify a checkout between releases, and a wheel does not know its commit. The hash is the same in a wheel, an
+editable install and a checkout of one commit, so that anyone who doubts a number can find the code that made it.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""What a training says while it runs: a bar where somebody watches, a line every half minute in the log of a batch job."""
+"""Progress of a training: a bar in a terminal, a line every half minute in the log of a batch job."""
 
 import sys
 import time
@@ -14,7 +14,7 @@ SECONDS_PER_LINE = 30.0
 
 
 class Reporter(TrainerCallback):  # type: ignore[misc]
-    """Moves the bar on, or writes a line now and then; all of it goes to stderr."""
+    """Advances the bar, or writes a line regularly; everything goes to stderr."""
 
     def __init__(self, advance: Any) -> None:
         self.advance, self.said = advance, time.monotonic()

@@ -27,7 +27,7 @@ def is_first() -> bool:
 
 @contextmanager
 def training_in(folder: Path) -> Iterator[None]:
-    """The folder is this run's alone while the block runs."""
+    """Locks the folder for this run while the block runs."""
     if not is_first():
         yield
         return
@@ -40,7 +40,7 @@ def training_in(folder: Path) -> Iterator[None]:
 
 
 def find_run(folder: Path, plan: dict[str, Any]) -> dict[str, Any] | None:
-    """The record of this very run if `folder` holds it; another run there, or anything else, is refused."""
+    """The record of this same run, if `folder` holds it; refuses a folder with another run or anything else."""
     file = folder / RECORD
     if not file.is_file():
         if folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir()):
@@ -56,7 +56,7 @@ def find_run(folder: Path, plan: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def differences(record: dict[str, Any], plan: dict[str, Any]) -> list[str]:
-    """What makes the two different trainings, setting by setting."""
+    """The settings in which two trainings differ."""
     found = [key for key in ("method", "model", "data") if record.get(key) != plan[key]]
     old, new = record.get("settings", {}), plan["settings"]
     return found + [name for name in sorted({*old, *new} - {*HOW_ONLY}) if old.get(name) != new.get(name)]

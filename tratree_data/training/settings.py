@@ -15,7 +15,7 @@ ROWS, LOSS, ADAPTER, OPTIMISER, RUNNING = "Rows", "Loss", "Adapter", "Optimiser"
 
 @dataclass(frozen=True, kw_only=True)
 class TrainSettings(Settings):
-    """Everything that decides what comes out, and how it is computed (`recorded=False`). Names and order are those of training.json."""
+    """Everything that decides the result, and how it is computed (`recorded=False`). Names and order are those of training.json."""
 
     kinds: Annotated[Sequence[str], Setting("Kind of rows to train on, instead of the method's own.", option="kind", panel=ROWS)] = ()
     split: Annotated[str, Setting("Split of the rows.", panel=ROWS)] = "train"
@@ -71,11 +71,11 @@ class TrainSettings(Settings):
             "trainer.eval_steps needs validation, the rows to evaluate": self.validation is not None
             or "eval_steps" not in (self.trainer or {}),
             "patience needs validation, the rows whose loss decides": self.patience is None or self.validation is not None,
-            "weights and divergence_weight exclude each other": self.weights is None or not self.divergence_weight,
+            "weights and divergence_weight cannot be combined": self.weights is None or not self.divergence_weight,
             "weights need rows that are not packed, and TRL's usual loss": self.weights is None
             or not {"packing", "loss_type"} & {*(self.trainer or {})},
             "divergence_weight needs rows that are not packed": not self.divergence_weight or not (self.trainer or {}).get("packing"),
-            "4-bit and 8-bit weights are not trained, only adapters are: drop full": not (self.full and self.quantised),
+            "4-bit and 8-bit weights cannot be trained, only adapters can: drop full": not (self.full and self.quantised),
         }
         for rule, holds in rules.items():
             if not holds:
@@ -104,7 +104,7 @@ class TrainOptions(TrainSettings):
 
 
 HOW_ONLY = tuple(name for name, (_, setting) in field_kinds(TrainSettings).items() if not setting.recorded)
-"""How a training is run and not what comes out of it: a run that ran out of memory resumes with other values."""
+"""Settings that do not change the result: a run that ran out of memory can resume with other values."""
 
 
 def settings_from(values: dict[str, Any]) -> TrainSettings:

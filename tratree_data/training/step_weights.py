@@ -20,8 +20,8 @@ def join_weights(demonstrations: pa.Table, credits: pa.Table, method: str) -> tu
     weighted = weighted.filter(pc.is_valid(weighted["weights"]))
     if not weighted.num_rows:
         raise BadInputError(
-            f"None of {demonstrations.num_rows:,} demonstrations has weights of {chosen}: extracted paths have none, and unscored rollouts "
-            "neither.\nNext: --kind success or --kind best"
+            f"None of {demonstrations.num_rows:,} demonstrations has weights of {chosen}: extracted paths and unscored "
+            "rollouts have none.\nNext: --kind success or --kind best"
         )
     return weighted, demonstrations.num_rows - weighted.num_rows
 

@@ -1,8 +1,8 @@
 """Conversations as token rows: which tokens a model learns from, and what happens to those that are too long.
 
 Only what the agent itself wrote is supervised; the prompt and every observation are context. The chat template's `{% generation %}`
-markers say which tokens those are, the same way for imitation and for preferences. TRL would cut a long row at any token and say
-nothing; here it is cut after an agent's turn, or dropped, and every such row is on record.
+markers say which tokens those are, the same way for imitation and for preferences. TRL silently cuts a long row at any token; here it is
+cut after an agent's turn, or dropped, and every such row is recorded.
 """
 
 import json

@@ -1,7 +1,7 @@
 """A release → a trained model: thin code over TRL, with LoRA by default, as in the paper.
 
-What is decided here and nowhere else: which rows a method learns from (training_data.py), which tokens (conversations.py), the loss
-(losses.py), and those of TRL's defaults that would bite. All settings are in `training.json` beside the model.
+What we decide ourselves: which rows a method learns from (training_data.py), which tokens (token_rows.py), the loss (losses.py), and
+unsuitable defaults of TRL. All settings are in `training.json` beside the model.
 """
 
 import time
@@ -46,7 +46,7 @@ ROWS = {
 }
 PREFERENCES = ("tree-dpo", "unstructured-dpo", "eto")
 FULL_DISK = ("no space left", "os error 28", "os error 27", "file too large", "disk quota", "pytorchstreamwriter", "file write failed")
-"""What the writers of checkpoints (Python, safetensors, torch) say when the disk does not take any more."""
+"""Messages of the writers of checkpoints (Python, safetensors, torch) when the disk is full."""
 
 
 @takes(TrainOptions)
@@ -251,7 +251,7 @@ def _template_text(chat_template: str | None) -> str | None:
 
 @contextmanager
 def explain_failures(folder: Path, settings: TrainSettings) -> Iterator[None]:
-    """Missing packages, full memory and full disks, in words."""
+    """Reports missing packages, full memory and full disks."""
     try:
         yield
     except ModuleNotFoundError as error:

@@ -1,7 +1,7 @@
 """Models, adapters and TRL trainers from settings (imported lazily: this is where torch, peft and trl come in).
 
-Set deliberately, because TRL's defaults bite: `max_length=None` (rows are already cut, at turns), gradient checkpointing as asked
-rather than always, bf16 only where the device has it, `average_tokens` left to the trainer, no loading of a reference from disk.
+Set explicitly, because TRL's defaults are unsuitable here: `max_length=None` (rows are already cut, at turns), gradient checkpointing as
+asked rather than always, bf16 only where the device has it, `average_tokens` left to the trainer, no loading of a reference from disk.
 """
 
 import copy
@@ -37,7 +37,7 @@ VALIDATE_EVERY = 0.1
 
 
 def check_tokens(tokenizer: Any, model: Any, rows: pa.Table) -> None:
-    """Every token of the rows must have an embedding: one without would end the training with an IndexError, or worse on a GPU."""
+    """Requires an embedding for every token of the rows: a missing one would end the training with an IndexError, or worse on a GPU."""
     embeddings = model.get_input_embeddings().weight.shape[0]
     columns = [rows[name] for name in rows.column_names if name.endswith("_ids")]
     largest = max([tokenizer.pad_token_id or 0, *(pc.max(pc.list_flatten(column)).as_py() or 0 for column in columns)])
@@ -50,7 +50,7 @@ def check_tokens(tokenizer: Any, model: Any, rows: pa.Table) -> None:
 
 
 def stop_at(tokenizer: Any, model: Any, end: int) -> None:
-    """Make generation stop at the end-of-turn token the model was trained on, and give padding a token."""
+    """Makes generation stop at the end-of-turn token the model was trained on, and give padding a token."""
     stops = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
     if end not in {tokenizer.eos_token_id, *(stops if isinstance(stops, list) else [stops])}:
         tokenizer.eos_token = tokenizer.convert_ids_to_tokens(end)
@@ -123,7 +123,7 @@ def _reference(model: Any, tokenizer: Any, settings: "TrainSettings") -> Any:
 
 
 def accumulation(settings: "TrainSettings") -> int:
-    """Passes of each process before a step, so that the batch is the same however many train together."""
+    """Passes per process before each step, so that the batch does not depend on the number of processes."""
     at_once = settings.device_batch * processes()
     if settings.batch % at_once:
         raise BadInputError(
@@ -152,7 +152,7 @@ def _named(passed: dict[str, Any]) -> str:
 
 
 def _on_one_gpu(config: Any) -> Any:
-    """Without a launcher, the trainer would spread a pass over all GPUs in threads: another batch, and copies without our hooks."""
+    """Keeps the trainer from spreading a pass over all GPUs in threads, which changes the batch and copies the model without our hooks."""
     if config.n_gpu > 1:
         config._n_gpu = 1
     return config

@@ -1,4 +1,4 @@
-"""The validation curve of a training: the loss on rows that were held out, beside the loss that was trained."""
+"""The validation curve of a training: the loss on rows that were held out, next to the training loss."""
 
 from typing import Any
 

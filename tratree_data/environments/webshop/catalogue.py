@@ -1,8 +1,8 @@
 """Makes the bundled catalogue: python -m tratree_data.environments.webshop.catalogue [FOLDER]
 
 Every kind of product comes as five pairs of near-twins that a hurried shopper confuses: one of a pair has everything that an instruction
-asks for, the other lacks one attribute, one option value, or costs more than the limit. Titles tell one attribute at most; the others
-stand in the description and the features, so they must be read. All draws are seeded: the same words give the same bytes.
+asks for, the other lacks one attribute, one option value, or costs more than the limit. Titles mention at most one attribute; the others
+are in the description and the features, so these must be read. All draws are seeded: the same words give the same bytes.
 """
 
 import gzip

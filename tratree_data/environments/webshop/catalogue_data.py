@@ -1,7 +1,7 @@
 """Reading a catalogue: products.jsonl.gz and instructions.json of a folder → products that the shop can show.
 
-The rows come from anywhere, so they are judged one by one: a row that breaks a rule is left out with its line and reason, and no text of
-a product can look like a part of a page.
+The rows may come from anywhere, so they are checked one by one: a row that breaks a rule is left out with its line and reason, and no text
+of a product can look like a part of a page.
 """
 
 import gzip

@@ -16,7 +16,7 @@ LONGEST_ACTION = 10_000
 
 
 class Shop:
-    """What all episodes share and none changes: the products and the index over them."""
+    """What all episodes share without changing it: the products and the index over them."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self.products = catalogue.products
@@ -27,7 +27,7 @@ class Shop:
         return tuple(self.products[number] for number in self._index.search(keywords, MAX_RESULTS))
 
     def forget_queries(self) -> None:
-        """For measurements: the next search of anything is computed."""
+        """Forgets cached searches, for measurements."""
         self._index.forget_queries()
 
 
@@ -54,7 +54,7 @@ class Visit:
         self._banner = f"Deal ends in {random.Random(banner_seed).randrange(10, 240)} minutes{SEPARATOR}" if banner_seed is not None else ""
 
     def act(self, action: str) -> bool:
-        """Carry out an action; False, and nothing else changes, where the page does not offer it."""
+        """Carries out an action; returns False and changes nothing else if the page does not offer it."""
         match = ACTION.fullmatch(action[:LONGEST_ACTION])
         if match is None:
             return False

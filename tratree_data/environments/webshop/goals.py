@@ -8,7 +8,7 @@ from tratree_data.environments.webshop.catalogue_data import Product
 from tratree_data.ids import content_id
 
 SEED = "tratree-webshop-goals-1"
-# Shares of the products, not of the goals: a product and all of its goals stand in one split.
+# Shares of the products, not of the goals: a product and all of its goals are in one split.
 SPLITS = (("train", 0.8), ("dev", 0.1), ("test", 0.1))
 PRICE_STEPS = [10.0 * step for step in range(1, 100)]
 
@@ -21,7 +21,7 @@ class Goal:
     attributes: tuple[str, ...]
     options: dict[str, str]
     price_limit: float | None
-    """None where the product costs more than the highest limit."""
+    """None if the product costs more than the highest limit."""
 
 
 def goal_price(product: Product) -> float | None:

@@ -1,4 +1,4 @@
-"""The nouns of a product's name, by rule: the stand-in for a statistical tagger.
+"""The nouns of a product's name, by rules instead of a statistical tagger.
 
 A product's name is a heap of nouns with a few other words in it, so a word counts as a noun unless it is a number, a measure, a function
 word, a common adjective, verb or adverb, or ends like one. spaCy's models look at the context instead: they keep 'running' in 'running

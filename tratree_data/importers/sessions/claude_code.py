@@ -65,7 +65,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
         seen.add(f"{session.id}/{session.branch}" if session.branch else session.id)
         yield from parsed(where, session, options)
     if lines and not paths:
-        yield Problem(lines[0][0], "empty_steps", "nobody acts in the session")
+        yield Problem(lines[0][0], "empty_steps", "the session has no action of the agent")
 
 
 def _about_subagent(file: LogFile) -> Line:
@@ -121,7 +121,7 @@ def _origin(line: Line, node_of: dict[str, Node], parent: Node | None) -> Node |
 
 
 def _after_results(nodes: list[Node], node_of: dict[str, Node], results: dict[str, tuple[set[str], Node]]) -> list[Node]:
-    """Whatever follows one of several parallel results follows the last of them."""
+    """What follows one of several parallel results follows the last of them."""
     members: dict[str, str] = {}
     for _, tail in results.values():
         walk: Node | None = tail
@@ -158,7 +158,7 @@ def _acts(lines: list[Line]) -> bool:
 
 
 def _is_synthetic(line: Line) -> bool:
-    """What the tool itself writes in the model's place: an error of the server, or that nothing is to be answered."""
+    """What the tool itself writes instead of the model: an error of the server, or that no answer is needed."""
     return log_records.at(line, "message", "model") == SYNTHETIC or line.get("isApiErrorMessage") is True
 
 

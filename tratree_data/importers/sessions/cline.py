@@ -1,8 +1,8 @@
 """Cline's conversations: `api_conversation_history.json`, a list of messages in Anthropic's blocks (Roo Code and Kilo Code write it, too),
 and `….messages.json` of the newer command line, an object with the same messages.
 
-What the user asked is in tags (`<task>`, `<user_input>`); what Cline says in the user's name about files, time and costs is a message of
-its own, by the tool.
+What the user asked is in tags (`<task>`, `<user_input>`); what Cline says in the user's name about files, time and costs is a separate
+message, by the tool.
 """
 
 import json
@@ -29,7 +29,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     whole = first if isinstance(first, dict) and "messages" in first else {}
     begun = whole.get("messages") if whole else first if isinstance(first, list) else [first]
     if not _is_cline(whole, begun):
-        yield Problem(where, "other_format", "it holds no conversation of Cline")
+        yield Problem(where, "other_format", "it contains no conversation of Cline")
         return
     messages = begun or [] if whole or isinstance(first, list) else []
     for place, value in json_records(file) if not messages else ():
@@ -69,7 +69,7 @@ def _session(file: LogFile, whole: JSON, messages: list[JSON]) -> Session:
 
 
 def _beside(file: LogFile) -> JSON:
-    """What the newer command line writes about a session beside its messages."""
+    """What the newer command line writes about a session besides its messages."""
     path = file.path.with_name(file.path.name.removesuffix(".messages.json") + ".json")
     with suppress(OSError, ValueError, RecursionError):
         if path != file.path and path.is_file() and not path.is_symlink() and path.stat().st_size <= LONGEST_ABOUT:
@@ -79,7 +79,7 @@ def _beside(file: LogFile) -> JSON:
 
 
 def _said(message: JSON, name: str) -> list[Message]:
-    """The message, and what Cline said beside it as one of its own."""
+    """The message, and what Cline added as a separate message."""
     content = message.get("content")
     if message.get("role") != "user" or not isinstance(content, list):
         return [_by_tool(said) for said in read_messages(message, name)]

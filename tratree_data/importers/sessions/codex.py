@@ -1,6 +1,6 @@
 """Codex CLI rollouts: `session_meta`, `turn_context`, `response_item` (items of the Responses API), `compacted`, and `event_msg`.
 
-Events repeat what the items say, except token counts and roll-backs: a user who rolled back turns left a branch, which is a rollout too.
+Events repeat what the items say, except token counts and roll-backs: rolling back turns leaves a branch, which is also a rollout.
 Old files have the items themselves as lines behind a header {"id", "timestamp", "instructions"}.
 """
 
@@ -117,7 +117,7 @@ def _event(state: _Reading, line: dict[str, Any], payload: dict[str, Any]) -> No
 
 
 def _roll_back(state: _Reading, turns: int) -> None:
-    """The last turns of the user are a branch of their own; the session continues before them."""
+    """Makes the user's last turns a separate branch; the session continues before them."""
     messages = state.turns.messages
     asked = [i for i, m in enumerate(messages) if m["role"] == "user" and not is_aside(m)]
     if turns and asked:
@@ -150,6 +150,6 @@ def _session(state: _Reading, messages: list[Any]) -> Session:
 
 
 def _project(meta: dict[str, Any], context: dict[str, Any]) -> str:
-    """The repository if it is known: worktrees and clones are one project."""
+    """The repository, if known: worktrees and clones belong to one project."""
     found = log_records.at(meta, "git", "repository_url") or meta.get("cwd") or context.get("cwd")
     return found if isinstance(found, str) else ""

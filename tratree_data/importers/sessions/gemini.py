@@ -1,8 +1,8 @@
 """Gemini CLI sessions: one JSON object with `messages`, or one JSON object per line behind a header.
 
 In lines a message that is written again replaces the first; `$set` updates the header, `$rewindTo` goes back to a message and leaves a
-branch. A call holds its own result, which newer versions repeat in a message of the user. A resumed session sets its messages anew, with
-calls among the parts of their content and without what the session said about them before.
+branch. A call holds its own result, which newer versions repeat in a message of the user. A resumed session writes its messages again, with
+calls among the parts of their content and without their earlier metadata.
 """
 
 from collections.abc import Iterator

@@ -89,7 +89,7 @@ def _transcript(lines: list[dict[str, Any]], name: str) -> Session:
 
 
 def _is_trajectory(value: Any) -> bool:
-    """A run of Hermes: another ShareGPT file has neither its marks nor calls in tags."""
+    """Whether it is a run of Hermes: other ShareGPT files have neither its marks nor calls in tags."""
     log = next((value[key] for key in LISTS if isinstance(value.get(key), list)), None) if isinstance(value, dict) else None
     if not log or not all(isinstance(log_records.at(said, "from"), str) and isinstance(said.get("value"), str) for said in log):
         return False
@@ -122,7 +122,7 @@ def _trajectory(value: dict[str, Any], name: str) -> Session:
 
 
 def _blocks(text: str, tag: str) -> tuple[list[str], list[str]]:
-    """What is between the tags, and what is around them: one part more."""
+    """What is between the tags, and what is around them, which has one part more."""
     inside, around, place = [], [], 0
     opening, closing = f"<{tag}>", f"</{tag}>"
     while (start := text.find(opening, place)) >= 0 and (end := text.find(closing, start)) >= 0:
@@ -133,7 +133,7 @@ def _blocks(text: str, tag: str) -> tuple[list[str], list[str]]:
 
 
 def _turn(text: str) -> Message:
-    """What tags hold as reasoning and calls; a call that nobody can read stays in the text."""
+    """The reasoning and calls in tags; an unreadable call stays in the text."""
     thoughts, around = _blocks(text, "think")
     blocks, said = _blocks("".join(around), "tool_call")
     calls: list[dict[str, Any]] = []

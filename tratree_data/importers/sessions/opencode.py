@@ -58,7 +58,7 @@ def _is_mark(part: Part) -> bool:
 
 
 def _turns(parts: list[Part], about: Part) -> Iterator[Message]:
-    """A turn for each step; a message without marks, or with an error only, is one."""
+    """One turn per step; a message without marks, or with only an error, is one turn."""
     steps: list[list[Part]] = [[]]
     for part in parts:
         if part.get("type") == "step-start" and steps[-1]:

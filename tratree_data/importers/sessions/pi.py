@@ -45,7 +45,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
         session.metadata |= {"events": [node.value for node in dangling]} if dangling and not number else {}
         yield from parsed(first, session, options)
     if first and not paths:
-        yield Problem(first, "empty_steps", "nobody acts in the session")
+        yield Problem(first, "empty_steps", "the session has no action of the agent")
 
 
 def _is_header(entry: Entry) -> bool:
@@ -85,7 +85,7 @@ def _session(header: Entry, path: list[Node]) -> Session:
 
 
 def _is_failure(message: Entry) -> bool:
-    """An answer that was stopped before it said anything is nobody's act."""
+    """Whether an answer was stopped before it contained anything, and so is not a turn."""
     parts = message.get("content")
     said = parts if isinstance(parts, list) else [{"text": parts}]
     acts = any(log_records.at(part, "type") == "toolCall" or log_records.at(part, "text") for part in said)
@@ -93,7 +93,7 @@ def _is_failure(message: Entry) -> bool:
 
 
 def _said(message: Entry) -> list[Message]:
-    """A message; a command that the user ran himself is said by the user."""
+    """A message; a command that the user ran counts as the user's message."""
     if message.get("role") == "bashExecution":
         text = f"$ {message.get('command')}\n{message.get('output') or ''}"
         return [{"role": "user", "content": text, "metadata": {key: value for key, value in message.items() if key != "output"}}]

@@ -41,7 +41,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
         session.branch = path[-1].id if number else ""
         yield from parsed(first, session, options)
     if first and not paths:
-        yield Problem(first, "empty_steps", "nobody acts in the session")
+        yield Problem(first, "empty_steps", "the session has no action of the agent")
 
 
 def _is_mark(line: Line) -> bool:

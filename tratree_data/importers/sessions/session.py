@@ -18,7 +18,7 @@ from tratree_data.importers.log_records import Options, Problem, Record, Unusabl
 REQUEST_MARKS = ("## My request for Codex:",)
 REQUEST_TAGS = re.compile(r"<(task|user_input)\b[^<>]*>(?P<asked>.*)</\1>", re.DOTALL)
 IMAGE_TAGS = re.compile(r"<image name=[^>\n]*>\n?|\n?</image>")
-"""Around an image that the user pasted, with its path on this machine: the same question is the same task elsewhere."""
+"""Surrounds a pasted image's path on this machine; removed, so that the same question is the same task elsewhere."""
 MOST_BRANCHES = 1_000
 LINES_TO_MARK = 50
 
@@ -63,7 +63,7 @@ def record_of_session(session: Session, where: str, options: Options) -> Record:
 
 
 def first_asked(messages: Sequence[Message]) -> str:
-    """The first thing that a user said, without what the tool says in its name."""
+    """The first thing that the user said, without what the tool says in the user's name."""
     said = [message for message in messages if message["role"] == "user" and (message["content"] or "").strip()]
     own = [message["content"] for message in said if not is_aside(message)]
     asked = next(iter(own or [message["content"] for message in said]), "")
@@ -86,7 +86,7 @@ class Node:
 def branches(nodes: Sequence[Node], is_act: Callable[[Any], bool]) -> tuple[list[list[Node]], list[Node]]:
     """One path for each leaf, from its root, the last leaf first; and the nodes that are on none of them.
 
-    A leaf behind which nobody acted since the path left another one does not become a rollout of its own.
+    A leaf does not become a rollout if the agent did not act after its path left another one.
     """
     by_id = {node.id: node for node in nodes}
     parents = {node.parent for node in nodes}
@@ -106,7 +106,7 @@ def branches(nodes: Sequence[Node], is_act: Callable[[Any], bool]) -> tuple[list
 def objects_of(file: LogFile, is_mark: Callable[[dict[str, Any]], bool], may_precede: Sequence[str] = ()) -> Iterator[Any]:
     """The file's lines as (where, object) or Problem; only one Problem if the file's beginning has no mark of the tool.
 
-    Lines of the types in `may_precede` may stand before the first mark, however many.
+    Any number of lines of the types in `may_precede` may come before the first mark.
     """
     waiting: list[Any] = []
     marked, others = False, 0
@@ -128,7 +128,7 @@ def objects_of(file: LogFile, is_mark: Callable[[dict[str, Any]], bool], may_pre
             if others > LINES_TO_MARK or len(waiting) > MOST_BRANCHES:
                 break
     if not marked and waiting and all(not isinstance(item, Problem) and item[1].get("type") in may_precede for item in waiting):
-        yield Problem(waiting[0][0], "empty_steps", "the session holds no message")
+        yield Problem(waiting[0][0], "empty_steps", "the session contains no message")
     elif not marked:
         yield Problem(f"{file.name}:1", "other_format", "the file's beginning has no line of this tool")
 
@@ -144,7 +144,7 @@ def parsed(where: str, session: Session, options: Options) -> Iterator[Record | 
 
 
 def sessions_of_values(file: LogFile, options: Options, session_of: Callable[[Any], Session]) -> Iterator[Record | Problem]:
-    """Of a tool that keeps a session as one JSON value."""
+    """Reads the files of a tool that stores a session as one JSON value."""
     for where, value in json_records(file):
         if isinstance(value, Problem):
             yield value
@@ -156,7 +156,7 @@ def sessions_of_values(file: LogFile, options: Options, session_of: Callable[[An
 
 
 def differing(entry: dict[str, Any], constant: dict[str, Any], taken: Sequence[str]) -> dict[str, Any]:
-    """What a line says beyond its message and beyond what all lines say."""
+    """What a line contains besides its message and what all lines repeat."""
     return {key: value for key, value in entry.items() if key not in taken and value is not None and constant.get(key) != value}
 
 
