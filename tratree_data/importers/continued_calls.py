@@ -8,6 +8,7 @@ import xxhash
 from tratree_data.importers.histories import answers_in, read_history
 from tratree_data.importers.json_columns import unpacked
 from tratree_data.importers.log_records import Item, Problem, Unusable
+from tratree_data.importers.transcripts import read_exchange
 from tratree_data.messages import json_text
 
 CONTINUED = "continued_call"
@@ -37,10 +38,11 @@ def asked_in(row: Any) -> Any:
 def turns_of(row: Any) -> list[int]:
     """For each of the agent's turns, a hash of the conversation up to it."""
     asked = asked_in(row)
+    answer = row.get("completion") if isinstance(row, dict) else None
     if isinstance(asked, str):
-        asked = [{"role": "user", "content": asked}]
+        asked, answer = read_exchange(asked, answer)
     try:
-        spoken = read_history([*asked, *answers_in(row.get("completion"))], "it") if isinstance(asked, list) else []
+        spoken = read_history([*asked, *answers_in(answer)], "it") if isinstance(asked, list) else []
     except (Unusable, RecursionError):
         return []
     found = []

@@ -8,10 +8,12 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import chain, pairwise
 from typing import Any
 
-from tratree_data.importers.histories import answers_in, read_history, step_keys
+from tratree_data.importers.histories import answers_in, read_history, speaker_of, step_keys
 from tratree_data.importers.json_columns import ABSENT, EACH, MEMBERS, Path, rows_of, step, unpacked
 from tratree_data.importers.log_records import Unusable
 from tratree_data.importers.message_graphs import branches_of, is_graph
+from tratree_data.importers.step_parts import numbered_steps
+from tratree_data.importers.transcripts import read_transcript
 
 DEEPEST = 8
 LOOKED_AT = 4
@@ -21,6 +23,8 @@ MOST_PLACES = 200
 ENOUGH = 0.5
 ANSWERS = ("completion", "response", "output", "generation", "model_output", "model_response", "assistant", "reply", "output_text")
 REQUESTS = ("prompt", "input", "query", "request", "user", "input_text")
+INSTRUCTING = ("system", "system_prompt", "instruction", "instructions", "examples", "few_shot", "demonstrations", "description", "readme")
+TRANSCRIPTS = ("transcript", "log", "history", "trajectory", "episode", "game_log", "conversation", "dialogue", "dialog", "playthrough")
 UNSPEAKABLE = set(".[]*")
 """Characters that a path cannot name."""
 
@@ -28,12 +32,18 @@ UNSPEAKABLE = set(".[]*")
 def conversations_in(
     records: Sequence[Any], is_whole: bool, fits: Callable[[list[Any]], bool] | None = None
 ) -> dict[Path, list[list[Any]]]:
-    """Places where most records that have a list there have a conversation, with the lists."""
+    """Places of lists, else of texts, that read as conversations in most records that have them, with their messages."""
     fits = fits or _is_conversation
+    return _places(records, is_whole, fits, _lists) or _places(records, is_whole, fits, _texts)
+
+
+def _places(
+    records: Sequence[Any], is_whole: bool, fits: Callable[[list[Any]], bool], look: Callable[..., Iterator[tuple[Path, list[Any]]]]
+) -> dict[Path, list[list[Any]]]:
     found: dict[Path, list[list[Any]]] = defaultdict(list)
     misread: Counter[Path] = Counter()
     for record in records:
-        for path, value in _lists(record, (), is_whole):
+        for path, value in look(record, (), is_whole):
             if len(found) + len(misread) > MOST_PLACES:
                 break
             if fits(value):
@@ -54,14 +64,36 @@ def _lists(value: Any, path: Path, is_whole: bool) -> Iterator[tuple[Path, list[
         yield from _last_of_growing(value, path, nested)
     elif is_graph(value):
         yield path, branches_of(value)[-1][1]
+    elif isinstance(value, dict) and path and (steps := numbered_steps(value)):
+        yield path, steps
     elif isinstance(value, dict):
-        if is_whole and _is_map(value):
-            for item in list(value.values())[:LOOKED_AT]:
-                yield from _lists(item, (*path, MEMBERS), False)
-            return
-        for name, item in value.items():
-            if name and not UNSPEAKABLE & set(name):
-                yield from _lists(item, (*path, name), is_whole)
+        for name, item, is_inner in members_of(value, is_whole):
+            yield from _lists(item, (*path, name), is_inner)
+
+
+def members_of(value: dict[str, Any], is_whole: bool) -> Iterator[tuple[str, Any, bool]]:
+    """(part of a path, value, whether it may be a map) of what is in an object; a few records of a map stand for all."""
+    if is_whole and _is_map(value):
+        yield from ((MEMBERS, item, False) for item in list(value.values())[:LOOKED_AT])
+        return
+    yield from ((name, item, is_whole) for name, item in value.items() if name and not UNSPEAKABLE & set(name))
+
+
+def _texts(value: Any, path: Path, is_whole: bool) -> Iterator[tuple[Path, list[Any]]]:
+    """Texts that are a conversation. A prompt may hold examples, and a line that quotes is no command."""
+    value = unpacked(value)
+    if len(path) > DEEPEST:
+        return
+    if isinstance(value, str) and path and path[-1].lower() not in (*REQUESTS, *INSTRUCTING):
+        found = read_transcript(value, has_commands=path[-1].lower() in TRANSCRIPTS)
+        if found:
+            yield path, found
+    elif isinstance(value, list):
+        for item in value[:LOOKED_AT]:
+            yield from _texts(item, (*path, EACH), False)
+    elif isinstance(value, dict):
+        for name, item, is_inner in members_of(value, is_whole):
+            yield from _texts(item, (*path, name), is_inner)
 
 
 def _is_map(value: dict[str, Any]) -> bool:
@@ -94,6 +126,11 @@ def _is_conversation(value: list[Any]) -> bool:
     roles = roles_in(value)
     is_spoken = bool({*roles} & {"user", "system", "developer"})
     return "assistant" in roles and (is_spoken or all(isinstance(item, dict) and step_keys(item) for item in value))
+
+
+def is_spoken(history: Any) -> bool:
+    """Whether somebody speaks in it, unlike in a list of steps."""
+    return isinstance(history, list) and any(isinstance(item, dict) and speaker_of(item)[1] == "user" for item in history[:LOOKED_AT])
 
 
 def is_request(value: list[Any]) -> bool:
@@ -140,7 +177,8 @@ def walk(value: Any, path: Path) -> Iterator[tuple[Any, Any]]:
         for part in path[len(rows_of(path)) :]:
             below = step(below, part)
         if below is not ABSENT:
-            yield row, unpacked(below)
+            found = unpacked(below)
+            yield row, (read_transcript(found) or found) if isinstance(found, str) else found
 
 
 def around(record: Any, rows: Path) -> list[list[Any]]:
@@ -162,6 +200,8 @@ def around(record: Any, rows: Path) -> list[list[Any]]:
 
 def request_in(history: Any) -> str:
     """What the user asked first."""
+    while isinstance(history, list) and history and isinstance(history[0], str | list):
+        history = history[0]  # steps without names
     if not isinstance(history, list):
         return history if isinstance(history, str) else ""
     try:

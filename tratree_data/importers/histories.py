@@ -15,40 +15,48 @@ from tratree_data.importers.dialects import TOOL_ROLES, read_conversation, read_
 from tratree_data.importers.framework_messages import DIALECTS
 from tratree_data.importers.json_columns import unpacked
 from tratree_data.importers.log_records import Unusable
+from tratree_data.importers.step_parts import numbered_steps, read_step, step_parts
 from tratree_data.messages import json_text
 
 JSON = dict[str, Any]
-SPEAKER_KEYS = ("role", "from", "speaker", "sender", "author", "type", "source", "who")
+SPEAKER_KEYS = ("role", "from", "speaker", "sender", "author", "type", "source", "who", "label")
 TEXT_KEYS = (*CONTENTS, "utterance", "body", "message", "parts")
 WRAPPERS = ("message", "msg", "data", "kwargs")
 """Members that contain the message itself, next to its time or position."""
 MORE_ROLES = {
     "bot": "assistant", "chatbot": "assistant", "llm": "assistant", "assistant_message": "assistant", "ai_message": "assistant",
     "user_message": "user", "customer": "user", "prompter": "user", "env": "user", "tool_message": "tool", "tool_response": "tool",
-    "tool_result": "tool", "tool_output": "tool", "ipython": "tool",
+    "tool_result": "tool", "tool_output": "tool", "ipython": "tool", "action": "assistant", "obs": "user",
 }  # fmt: skip
+THOUGHT_EVENTS = ("thought", "think", "reasoning", "thinking")
 ROLES = {name: name if name in ("tool", "developer") else role for name, role in SPEAKING.items()} | MORE_ROLES
 ROLES |= dict.fromkeys(TOOL_ROLES, "tool")
 ACTS = ("tool_calls", "function_call", "toolCalls")
 SHARE = 0.5
-ACTIONS = ("action", "act", "action_text", "command", "tool", "tool_name")
-INPUTS = ("tool_input", "action_input", "tool_args", "action_args", "arguments", "args", "parameters")
-OBSERVATIONS = ("observation", "obs", "observation_text", "tool_output", "tool_result")
-THOUGHTS = ("thought", "thoughts", "reasoning", "think")
-"""For logs whose records are steps instead of messages."""
 
 
 def read_history(value: Any, name: str) -> list[Message]:
-    """All messages of the list; refused if an element is not a message."""
-    history = log_records.items_of(value, name)
+    """All messages of the list; what is not a message makes it unusable."""
+    history = log_records.items_of(numbered_steps(value) or value if isinstance(value, dict) else value, name)
     dialect = _dialect_of(history)
     if dialect is not None:
-        return read_conversation(DIALECTS[dialect][1](history), name)
-    spoken = []
+        entries = enumerate(DIALECTS[dialect][1](history))
+        return [said for i, entry in entries for said in read_messages(entry, f"{name}[{i}]")]
+    spoken: list[Message] = []
+    thoughts: list[str] = []
     for i, item in enumerate(history):
         known = log_records.mapping(item, f"{name}[{i}]")
-        for entry in _read_step(known) or as_openai(known):
-            spoken += read_messages(entry, f"{name}[{i}]")
+        if thought := _thought_in(known):
+            thoughts.append(thought)
+            continue
+        keys = step_keys(known)
+        said = [said for entry in (read_step(known, keys) if keys else as_openai(known)) for said in read_messages(entry, f"{name}[{i}]")]
+        if thoughts and said and said[0]["role"] == "assistant":
+            said[0]["reasoning_content"] = "\n".join([*thoughts, *filter(None, [said[0].get("reasoning_content")])])
+            thoughts.clear()
+        spoken += said
+    if thoughts:
+        raise Unusable("missing_field", f"{name} has a thought without an action")
     return spoken
 
 
@@ -60,33 +68,16 @@ def _dialect_of(history: list[Any]) -> str | None:
 
 
 def step_keys(entry: JSON) -> dict[str, str]:
-    """Which members are the step's action, observation, thought and input of its tool, in their order; {} if it is not a step."""
-    kinds = {"action": ACTIONS, "observation": OBSERVATIONS, "thought": THOUGHTS}
-    found = {kind: next((key for key in names if isinstance(entry.get(key), str)), "") for kind, names in kinds.items()}
-    found["input"] = next((key for key in INPUTS if isinstance(entry.get(key), dict)), "")
-    if not found["action"] or not found["observation"] or speaker_of(entry)[1] is not None:
-        return {}
-    order = [*entry]
-    return {kind: key for kind, key in sorted(found.items(), key=lambda item: order.index(item[1]) if item[1] else -1) if key}
+    """Which members are a step's action, observation, thought and input; {} of a message."""
+    key, role = speaker_of(entry)
+    return {} if role is not None and key not in ("type", "label") else step_parts(entry)
 
 
-def _read_step(entry: JSON) -> Iterator[JSON] | None:
-    """A step of a log that has no messages: what was done, and what was seen before or after it, as the order of its keys says."""
-    keys = step_keys(entry)
-    if not keys:
-        return None
-    act, seen = entry[keys["action"]], entry[keys["observation"]]
-    thought = entry.get(keys.get("thought", ""))
-    is_call = "input" in keys
-    said = {key: item for key, item in entry.items() if key not in keys.values()} | {
-        "role": "assistant",
-        "content": None if is_call else act,
-    }
-    said |= {"function_call": {"name": act, "arguments": json_text(entry[keys["input"]])}} if is_call else {}
-    said |= _thoughts([thought] if thought else [])
-    is_before = [*keys].index("observation") < [*keys].index("action")
-    heard = [{"role": "function", "name": act, "content": seen} if is_call and not is_before else {"role": "user", "content": seen}]
-    return iter([*(heard if seen else []), said] if is_before else [said, *(heard if seen or is_call else [])])
+def _thought_in(entry: JSON) -> str:
+    """What an event says that is the thought before an action."""
+    kind = next((entry[key] for key in ("type", "label", "kind") if isinstance(entry.get(key), str)), "")
+    text = next((entry[key] for key in (*TEXT_KEYS, kind) if isinstance(entry.get(key), str)), "")
+    return text if kind in THOUGHT_EVENTS and speaker_of(entry)[1] is None else ""
 
 
 def as_openai(entry: JSON) -> Iterator[JSON]:
@@ -98,7 +89,7 @@ def as_openai(entry: JSON) -> Iterator[JSON]:
     if isinstance(entry.get("parts"), list) and "content" not in entry:
         yield from _read_parts(entry, role)
         return
-    text = next((name for name in TEXT_KEYS if entry.get(name) is not None and name != key), None)
+    text = next((name for name in (*TEXT_KEYS, str(entry[key])) if entry.get(name) is not None and name != key), None)
     if text is None and not any(entry.get(name) for name in ACTS) and not any(name in entry for name in TEXT_KEYS):
         raise Unusable("missing_field", f"no text in {sorted(entry)[:8]}")
     if key in ("role", "from") and text in (None, *CONTENTS) and isinstance(entry[key], str) and entry[key].lower() in SPEAKING:

@@ -115,6 +115,9 @@ def _below(where: str, rest: Path, seen: tuple[Any, ...], names: Path, columns: 
 def _row(seen: tuple[Any, ...], names: Path, columns: Columns) -> Any:
     element = unpacked(seen[-1])
     if not isinstance(element, dict):
+        inner = any(len(path) > len(columns.rows) for path in columns.paths.values())
+        if isinstance(element, list) and inner:
+            return _named(seen, names, columns)
         return element if "messages" not in columns.paths else {"messages": element} | _named(seen, names, columns)
     row = dict(element)
     found = _named(seen, names, columns)

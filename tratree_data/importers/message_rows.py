@@ -21,13 +21,13 @@ CELLS = ("tool_calls", "function_call")
 """Columns whose texts may hold JSON."""
 
 
-def conversations_of(rows: Iterator[Item]) -> Iterator[Item]:
-    """One row for each conversation, with its `messages`."""
+def conversations_of(rows: Iterator[Item], is_named: bool = True) -> Iterator[Item]:
+    """One row for each conversation, with its `messages`; where no column names it, the rows of one record are one."""
     places: dict[str, str] = {}
     messages: dict[str, list[tuple[float, Any]]] = {}
     facts: dict[str, dict[str, list[Any]]] = {}
     for where, row in rows:
-        name = row.get("trajectory_id") if isinstance(row, dict) else None
+        name = (row.get("trajectory_id") if is_named else where) if isinstance(row, dict) else None
         if isinstance(row, Problem) or name is None:
             yield where, row if isinstance(row, Problem) else Problem(where, "missing_field", "the message's row has no trajectory_id")
             continue

@@ -25,6 +25,8 @@ from tratree_data.importers.log_records import Item, KeyWatch, Options, Problem,
 from tratree_data.importers.message_graphs import graph_rows
 from tratree_data.importers.message_rows import ROW_COLUMNS, conversations_of
 from tratree_data.importers.scores_in_logs import reward_of, truth_of
+from tratree_data.importers.step_parts import LISTS, numbered_steps, steps_of_lists
+from tratree_data.importers.transcripts import read_exchange, read_transcript
 from tratree_data.messages import INSTRUCTING
 from tratree_data.system.parquet_sizes import refuse_too_much
 
@@ -32,7 +34,7 @@ ROWS_PER_BATCH = 64
 OURS = (
     "task_id", "env", "trajectory_id", "split", "agent", "model", "prompt", "instruction", "reward", "success",
     "end_observation", "end_reason", "steps", "messages", "completion", "tools",
-    "role", "content", "message", "observation", "thought", "action", "order",
+    "role", "content", "message", "observation", "thought", "action", "order", *LISTS,
 )  # fmt: skip
 READ = {*OURS, *openai_messages.LOGS, *openai_messages.KNOWN, "system", "info"}
 """Names that the readers of a row know."""
@@ -51,7 +53,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
         return json_rows(file, columns, _table_rows(file, options) if is_table else None)
 
     if {*ROW_COLUMNS} & set(columns.paths):
-        found = conversations_of(rows())
+        found = conversations_of(rows(), "trajectory_id" in columns.paths or len(columns.rows) == 0)
     else:
         found = last_calls(rows) if "completion" in columns.paths and "reward" not in columns.paths else rows()
     found = graph_rows(found)
@@ -114,7 +116,7 @@ def _parse(file: LogFile, options: Options, columns: Columns, where: str, row: d
 def _parse_json(file: LogFile, options: Options, columns: Columns, where: str, row: Any) -> Record:
     """A row whose paths were followed; refused if it lacks a column of the conversation."""
     entry = log_records.mapping(row, "the row")
-    for ours in ("steps", "messages"):
+    for ours in ("steps", "messages", "actions"):
         if ours in options.columns and ours not in entry:
             raise Unusable(
                 "missing_field", f"no column {options.columns[ours]!r}. Available: {', '.join(sorted(set(entry) - set(options.columns)))}"
@@ -145,8 +147,15 @@ def _without(value: Any, path: tuple[str, ...]) -> Any:
 
 def _record(file: LogFile, options: Options, where: str, entry: dict[str, Any]) -> Record:
     answer = entry.pop("completion", None)
-    if answer is not None and isinstance(entry.get("messages"), str) and unpacked(entry["messages"]) is entry["messages"]:
-        entry["messages"] = [{"role": "user", "content": entry["messages"]}]
+    asked = unpacked(entry.get("messages"))
+    if isinstance(asked, str) and answer is not None:
+        entry["messages"], answer = read_exchange(asked, answer)
+    elif isinstance(asked, str):
+        entry["messages"] = read_transcript(asked) or asked
+    if "actions" in options.columns and entry.get("actions") is not None:
+        lists = {name: unpacked(entry.pop(name)) for name in options.columns if name in LISTS and entry.get(name) is not None}
+        log_records.need(lists, "observations")
+        entry["messages"] = steps_of_lists(lists)
     for name in ("steps", "messages"):
         if isinstance(entry.get(name), str):
             entry[name] = _from_json(entry[name], name)
@@ -158,6 +167,8 @@ def _record(file: LogFile, options: Options, where: str, entry: dict[str, Any]) 
         raise Unusable("missing_field", "no column steps or messages; name one with --column messages=THEIRS")
     prompt = instruction_text(entry.pop("prompt", None))
     answers = answers_in(answer)
+    if isinstance(entry["messages"], dict):
+        entry["messages"] = numbered_steps(entry["messages"]) or entry["messages"]
     return openai_messages.parse(file, options, where, entry, lambda log, name: with_prompt(read_history([*log, *answers], name), prompt))
 
 

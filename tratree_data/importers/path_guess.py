@@ -17,8 +17,10 @@ from tratree_data.importers.conversation_places import (
     choose_place,
     conversations_in,
     is_request,
+    is_spoken,
     walk,
 )
+from tratree_data.importers.episode_places import parallel_lists, place_of_pairs, reward_of_each_step
 from tratree_data.importers.histories import speaker_of, step_keys
 from tratree_data.importers.json_columns import ABSENT, Path, path_text, rows_of, unpacked
 from tratree_data.importers.message_rows import ROW_COLUMNS, place_of
@@ -39,6 +41,8 @@ from tratree_data.importers.run_facts import (
 from tratree_data.importers.score_guess import SCORES, guess_scores
 
 LOOKED_AT = 20
+INSTRUCTIONS = ("instruction", "goal", "objective", "task_description", "task_goal", "intent")
+"""What steps of a task without messages were to reach."""
 ORDERS = (
     "step", "step_id", "step_num", "step_number", "step_idx", "step_index", "turn", "turn_id", "turn_num", "turn_idx", "turn_index",
     "message_index", "message_idx", "position", "seq", "sequence", "order", "t", "index", "idx",
@@ -57,6 +61,8 @@ class Guess:
     """The range of scores that are not from 0 to 1."""
     choices: Sequence[str] = ()
     """Places of conversations, if there are several that differ."""
+    pairs: str = ""
+    """The place of steps that are pairs of texts, of which nobody knows which is the action."""
     answers: Sequence[str] = ()
     """Places of the agent's answers, if there are several that differ."""
 
@@ -64,7 +70,8 @@ class Guess:
         """What was found, in one line."""
         names = {"reward": "score", "task_id": "task", "trajectory_id": "run", "prompt": "system message", "completion": "answer"}
         kind = "step" if "action" in self.columns else "message"
-        rows = f"a {kind} per row" if {*ROW_COLUMNS} & set(self.columns) else f"messages at `{self.columns['messages']}`"
+        rows = f"a {kind} per row" if {*ROW_COLUMNS} & set(self.columns) else "lists with an element per step"
+        rows = f"messages at `{self.columns['messages']}`" if "messages" in self.columns else rows
         shown = [(names.get(ours, ours), path) for ours, path in self.columns.items() if ours not in ("messages", "success")]
         return "; ".join([rows, *(f"{ours} from `{path}`" for ours, path in shown)])
 
@@ -74,7 +81,7 @@ def guess_columns(records: Sequence[Any], is_whole: bool = False) -> Guess | Non
     records = [unpacked(record) for record in records]
     places = conversations_in(records, is_whole)
     if not places:
-        return guess_rows(records) or _guess_answers(records, is_whole)
+        return guess_rows(records) or _guess_lists(records, is_whole) or _guess_answers(records, is_whole) or _guess_pairs(records)
     best, rivals = choose_place(places)
     if rivals:
         return Guess({}, choices=[path_text(path) for path in (best, *rivals)])
@@ -89,7 +96,32 @@ def _with_facts(records: Sequence[Any], best: Path, answers: Sequence[Path]) -> 
     if len(answers) > 1:
         return Guess({"messages": messages}, answers=list(map(path_text, answers)))
     columns = {"messages": messages} | ({"completion": path_text(answers[0])} if answers else {})
-    return Guess(columns | scores.columns | columns_beside(facts, histories, messages), scores.doubts, scores.scale)
+    columns |= scores.columns | columns_beside(facts, histories, messages)
+    asked = (
+        "" if any(map(is_spoken, histories)) else nearest(facts, INSTRUCTIONS, lambda value: isinstance(value, str) and value.strip() != "")
+    )
+    columns |= {"instruction": asked} if asked else {}
+    each = "" if scores.columns or scores.doubts else reward_of_each_step(records, best)
+    doubts = (f"No score was taken from `{each}`, which is one step's; --column reward={each} would take the last",) if each else ()
+    return Guess(columns, (*scores.doubts, *doubts), scores.scale)
+
+
+def _guess_lists(records: Sequence[Any], is_whole: bool) -> Guess | None:
+    """Lists of actions and observations beside each other."""
+    lists = parallel_lists(records, is_whole)
+    guess = _with_facts(records, lists["observations"], []) if lists else None
+    return guess and replace(guess, columns={kind: path_text(path) for kind, path in lists.items()} | _but_messages(guess))
+
+
+def _guess_pairs(records: Sequence[Any]) -> Guess | None:
+    """Lists of [observation, action], or of [action, observation]."""
+    place = place_of_pairs(records)
+    guess = _with_facts(records, place, []) if place else None
+    return guess and replace(guess, columns=_but_messages(guess), pairs=path_text(place))
+
+
+def _but_messages(guess: Guess) -> dict[str, str]:
+    return {ours: theirs for ours, theirs in guess.columns.items() if ours != "messages"}
 
 
 def _answers_to(records: Sequence[Any], best: Path) -> list[Path]:
@@ -118,7 +150,7 @@ def below(prefix: str, guess: Guess | None) -> Guess | None:
         return None
     columns = {ours: prefix + path for ours, path in guess.columns.items()}
     choices, answers = ([prefix + path for path in places] for places in (guess.choices, guess.answers))
-    return replace(guess, columns=columns, choices=choices, answers=answers)
+    return replace(guess, columns=columns, choices=choices, answers=answers, pairs=guess.pairs and prefix + guess.pairs)
 
 
 def guess_rows(records: Sequence[Any], prefix: str = "") -> Guess | None:

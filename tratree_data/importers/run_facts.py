@@ -25,6 +25,7 @@ NOT_THE_AGENT = {"judge", "grader", "evaluator", "critic", "simulator", "user", 
 ENVIRONMENTS = ("environment", "env", "env_name", "env_id", "benchmark", "dataset", "data_source", "domain")
 PROMPTS = ("system", "system_prompt", "system_message", "system_instruction", "instructions")
 TOOLS = ("tools", "functions", "available_tools", "tool_definitions", "tool_schemas")
+SCORE_LISTS = ("feedback_scores", "scores")
 LONGEST_NAME = 200
 
 
@@ -50,6 +51,8 @@ def leaves_of(value: Any, path: Path, branch: Path, is_row: bool, depth: int = 0
         inner = unpacked(item)
         if isinstance(inner, dict) and depth < 4:
             yield from leaves_of(inner, (*path, name), branch, is_row, depth + 1)
+        if name in SCORE_LISTS and isinstance(inner, list) and len(inner) == 1 and isinstance(inner[0], dict) and "value" in inner[0]:
+            yield (*path, name, "[0]", "value"), inner[0]["value"]
         if (isinstance(inner, dict | list) and snake(name) in (*TOOLS, *PROMPTS)) or not isinstance(inner, dict | list):
             yield (*path, name), inner
 

@@ -12,6 +12,12 @@ from tratree_data.importers.scores_in_logs import reward_of, truth_of
 SCORES = (
     "reward", "final_reward", "total_reward", "episode_reward", "score", "final_score", "overall_score", "task_score", "correctness",
 )  # fmt: skip
+METRICS = (
+    "return", "episode_return", "total_return", "cumulative_reward", "cum_reward", "accuracy", "acc", "exact_match", "em", "f1", "f1_score",
+)  # fmt: skip
+"""What counts where nothing is called a score."""
+SINGLE_SCORES = ("feedback_scores[0].value", "scores[0].value")
+"""Of a list with one named score."""
 TRUTHS = (
     "success", "is_success", "successful", "succeeded", "resolved", "is_resolved", "solved", "is_solved", "passed", "is_passed", "pass",
     "correct", "is_correct", "won", "task_success", "goal_achieved", "verdict", "outcome", "grade",
@@ -42,6 +48,7 @@ class Scores:
 def guess_scores(facts: Names, messages: str = "") -> Scores:
     """The score of the rows whose conversation is at the path, or the reason why none is used."""
     numbers, truths = _candidates(facts, SCORES, messages), _candidates(facts, TRUTHS, messages)
+    numbers = numbers or ({} if truths else _candidates(facts, METRICS, messages) or _candidates(facts, ("result",), messages))
     score, truth = (_agreeing(found) for found in (numbers, truths))
     if (numbers and not score) or (truths and not truth) or (score and truth and not _goes_with(numbers[score], truths[truth])):
         differ = [*dict.fromkeys([*numbers, *truths])]
@@ -67,7 +74,10 @@ def _candidates(facts: Names, names: Sequence[str], messages: str) -> dict[str, 
     top = rows_text(messages)
     for path, values in facts.items():
         on_the_way = names_in(path)
-        if not on_the_way or on_the_way[-1] not in names or NOT_ABOUT_THE_RUN & set(on_the_way):
+        is_single = names is SCORES and path.endswith(SINGLE_SCORES)
+        if not on_the_way or not (on_the_way[-1] in names or is_single) or NOT_ABOUT_THE_RUN & set(on_the_way):
+            continue
+        if names == ("result",) and not all(isinstance(value, bool) or value in (None, ABSENT) for value in values):
             continue
         is_envelope = names_in(messages)[:1] and names_in(messages)[0] in ENVELOPES and len(on_the_way) == 1
         if is_envelope or _is_count(facts, path) or not (path.startswith(top) if top else True):

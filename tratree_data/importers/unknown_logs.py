@@ -27,7 +27,9 @@ SAMPLE_FILES = 12
 SAMPLE_ROWS = 400
 """Rows of a table to examine, which may be single messages."""
 SHARED = (*GENERIC, "frameworks", "table")
-"""Formats that read messages and little of what surrounds them."""
+"""Formats that know messages and little of what is around them."""
+CONVERSATIONS = {"messages", "steps", "actions", *ROW_COLUMNS}
+"""Columns of which one says where the conversations are; without it they are looked for."""
 NATIVE = {
     "trajectory_id": (*openai_messages.TRIALS,),
     "task_id": openai_messages.TASKS,
@@ -38,7 +40,13 @@ NATIVE = {
 
 
 def recognise(path: str | Path, directory: str | Path, files: list[LogFile], options: Options) -> tuple[str, Options, str]:
-    """The format, the options with the columns that were found, and what was understood."""
+    """The format, the options with the columns that were found, and what was understood. Columns that the user named stay."""
+    is_hub = str(files[0].path).startswith("hub:")
+    if options.columns and not is_hub and not CONVERSATIONS & set(options.columns):
+        found = _guess(files)
+        if found is not None and not (found.choices or found.answers or found.pairs) and found.columns.get("messages") != "messages":
+            kept = replace(found, columns=found.columns | dict(options.columns), doubts=())
+            return _settled(replace(kept, scale=None) if "reward" in options.columns else kept, path, directory, options)
     try:
         format = detect_format(path, directory, files, options)
     except Unrecognised:
@@ -46,10 +54,10 @@ def recognise(path: str | Path, directory: str | Path, files: list[LogFile], opt
         if found is None:
             raise
         return _settled(found, path, directory, options)
-    if format not in SHARED or options.columns or str(files[0].path).startswith("hub:"):
+    if format not in SHARED or options.columns or is_hub:
         return format, options, ""
     found = _guess(files)
-    if found is None or found.choices or found.answers or not _says_more(format, found):
+    if found is None or found.choices or found.answers or found.pairs or not _says_more(format, found):
         return format, options, ". ".join(found.doubts) if found else ""
     return _settled(found, path, directory, options)
 
@@ -67,27 +75,31 @@ def _says_more(format: str, guess: Guess) -> bool:
 def _settled(guess: Guess, path: str | Path, directory: str | Path, options: Options) -> tuple[str, Options, str]:
     """Asks for what only the user can decide, with the command for each choice."""
     command = f"tratree import {quoted(path)} {quoted(directory)}"
-    if guess.choices:
-        places = " and ".join(f"`{place}`" for place in guess.choices)
-        ways = "\nor: ".join(f"{command} --column {quoted(f'messages={place}')}" for place in guess.choices)
-        raise BadInputError(f"{path} holds different conversations, at {places}.\nNext: {ways}")
-    if guess.answers:
-        places = " and ".join(f"`{place}`" for place in guess.answers)
-        columns = [[f"messages={guess.columns['messages']}", f"completion={place}"] for place in guess.answers]
-        ways = "\nor: ".join(" ".join([command, *(f"--column {quoted(name)}" for name in names)]) for names in columns)
-        raise BadInputError(f"{path}: the agent's answers differ between {places}.\nNext: {ways}")
+    if guess.pairs:
+        seen, done = (f"{guess.pairs}[][{place}]" for place in (0, 1))
+        ways = [_command(command, {"observation": a, "action": b} | guess.columns) for a, b in ((seen, done), (done, seen))]
+        first, second = f"{ways[0]} if what was seen comes first", f"{ways[1]} if what was done comes first"
+        raise BadInputError(f"{path}: `{guess.pairs}` holds pairs of texts without names.\nNext: {first}\nor: {second}")
+    if guess.choices or guess.answers:
+        ours = "messages" if guess.choices else "completion"
+        places = " and ".join(f"`{place}`" for place in (guess.choices or guess.answers))
+        ways = [_command(command, guess.columns | {ours: place}) for place in (guess.choices or guess.answers)]
+        what = f" holds different conversations, at {places}" if guess.choices else f": the agent's answers differ between {places}"
+        raise BadInputError(f"{path}{what}.\nNext: " + "\nor: ".join(ways))
     if guess.scale is not None and options.score_scale is None and not options.clamp_scores and not options.mapped_rewards:
         low, high = guess.scale
         place = guess.columns["reward"]
-        others = " ".join(
-            f"--column {quoted(f'{ours}={theirs}')}" for ours, theirs in guess.columns.items() if ours not in ("reward", "success")
-        )
+        others = _command(command, {ours: theirs for ours, theirs in guess.columns.items() if ours not in ("reward", "success")})
         raise BadInputError(
-            f"{path}: the scores at `{place}` go up to {high:g}, but a score must be from 0 to 1.\n"
-            f"Next: {command} --score-scale {low:g},{high:g} if that is their scale\nor without scores: {command} {others}"
+            f"{path}: the scores at `{place}` go to {high:g}, and a score is from 0 to 1.\n"
+            f"Next: {command} --score-scale {low:g},{high:g} if that is their scale\nor without scores: {others}"
         )
     said = f"Understood: {guess.said()}"
     return "table", replace(options, columns=guess.columns, only_columns=True), ". ".join([said, *guess.doubts])
+
+
+def _command(command: str, columns: Mapping[str, str]) -> str:
+    return " ".join([command, *(f"--column {quoted(f'{ours}={theirs}')}" for ours, theirs in columns.items())])
 
 
 def _guess(files: Sequence[LogFile]) -> Guess | None:
