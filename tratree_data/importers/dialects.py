@@ -17,6 +17,7 @@ from tratree_data.importers.chat import Message
 from tratree_data.importers.conversations import CALL_PARTS, CONTENTS, REASONING, ROLES, TEXT_PARTS, THOUGHT_PARTS
 from tratree_data.importers.log_records import Unusable
 from tratree_data.importers.plain_messages import CALL_IDS, TAKEN, TOOL_RESULTS, arguments_text, plain_messages
+from tratree_data.importers.session_blocks import answered_turns, is_blocks, is_results, plain_blocks
 from tratree_data.messages import json_text
 
 TOOL_ROLES = ("tool", "function", "toolresult", "tool_result")
@@ -45,7 +46,13 @@ def read_messages(value: Any, name: str) -> list[Message]:
     role = "tool" if role_name in TOOL_ROLES else "developer" if role_name == "developer" else ROLES.get(role_name)
     if role is None:
         raise Unusable("unknown_role", f"{name}.role is {entry.get('role', entry.get('from'))!r}")
-    content = next((entry[key] for key in CONTENTS if entry.get(key) is not None), None)
+    key = next((key for key in CONTENTS if entry.get(key) is not None), "content")
+    content = entry.get(key)
+    if is_blocks(content) and (blocks := plain_blocks(content)) != content:
+        turns = answered_turns(blocks) if role == "assistant" else [blocks]
+        return [
+            said for turn in turns for said in read_messages(entry | {key: turn} | ({"role": "tool"} if is_results(turn) else {}), name)
+        ]
     message: Message = {"role": role, "content": None if content is None else content_of(content, f"{name}.content")}
     metadata = {key: item for key, item in entry.items() if key not in TAKEN and item is not None}
     if role == "assistant":

@@ -15,6 +15,7 @@ from tratree_data.importers.dialects import TOOL_ROLES, read_conversation, read_
 from tratree_data.importers.framework_messages import DIALECTS
 from tratree_data.importers.json_columns import unpacked
 from tratree_data.importers.log_records import Unusable
+from tratree_data.importers.session_blocks import is_blocks
 from tratree_data.importers.step_parts import numbered_steps, read_step, step_parts
 from tratree_data.messages import json_text
 
@@ -86,6 +87,8 @@ def as_openai(entry: JSON) -> Iterator[JSON]:
     key, role = speaker_of(entry)
     if role is None:
         raise Unusable("unknown_role", f"no speaker in {sorted(entry)[:8]}")
+    if is_blocks(entry.get("parts")) and not entry.get("content"):
+        entry = {name: item for name, item in entry.items() if name not in ("parts", "content")} | {"content": entry["parts"]}
     if isinstance(entry.get("parts"), list) and "content" not in entry:
         yield from _read_parts(entry, role)
         return

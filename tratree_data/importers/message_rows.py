@@ -12,6 +12,7 @@ from typing import Any
 from tratree_data.importers.histories import speaker_of
 from tratree_data.importers.json_columns import unpacked
 from tratree_data.importers.log_records import Item, Problem
+from tratree_data.importers.session_blocks import is_blocks
 
 OF_MESSAGE = ("role", "content", "tool_calls", "tool_call_id", "name", "function_call", "reasoning_content")
 OF_STEP = ("observation", "thought", "action")
@@ -71,4 +72,5 @@ def message_in(row: dict[str, Any]) -> dict[str, Any]:
         whole = unpacked(row.get("message"))
         return whole if isinstance(whole, dict) and speaker_of(whole)[1] else {}
     said = {part: row[part] for part in OF_MESSAGE if row.get(part) is not None}
+    said |= {"content": blocks} if is_blocks(blocks := unpacked(said.get("content"))) else {}
     return said | {part: unpacked(said[part]) for part in CELLS if part in said}

@@ -25,8 +25,8 @@ KNOWN = {*TASKS, *TRIALS, "environment", "env", "split", "model", "reward", "sco
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     """A line that is too long to hold is read message by message."""
     records = json_records(file)
-    first = list(islice(records, 1))
-    if first and _is_message(first[0][1]):
+    first = list(islice(records, 2))
+    if _begins_a_conversation(first):
         yield from _one_conversation(file, options, chain(first, records))
         return
     for where, value in chain(first, records):
@@ -38,7 +38,17 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
 
 def is_one_conversation(file: LogFile) -> bool:
     """Whether the file's records are messages."""
-    return any(_is_message(value) for _, value in islice(json_records(file), 1))
+    return _begins_a_conversation(list(islice(json_records(file), 2)))
+
+
+def _begins_a_conversation(first: list[Any]) -> bool:
+    """Whether the first record is a message, or what is said about the conversation before its first message."""
+    messages = [_is_message(value) for _, value in first]
+    return messages[:1] == [True] or (messages == [False, True] and _is_header(first[0][1]))
+
+
+def _is_header(value: Any) -> bool:
+    return isinstance(value, dict) and not any(name in value for name in (*LOGS, "role"))
 
 
 def _is_message(value: Any) -> bool:
@@ -48,12 +58,17 @@ def _is_message(value: Any) -> bool:
 
 def _one_conversation(file: LogFile, options: Options, records: Iterator[Any]) -> Iterator[Record | Problem]:
     messages: list[Any] = []
+    header: dict[str, Any] = {}
     for _, value in records:
         if isinstance(value, Problem):
             yield value
+        elif not messages and not header and not _is_message(value):
+            header = {"header": value}
         else:
             messages.append(value)
-    yield from log_records.each([(f"{file.name}:1", messages)], lambda where, value: parse(file, options, where, value))
+    yield from log_records.each(
+        [(f"{file.name}:1", {"messages": messages} | header)], lambda where, value: parse(file, options, where, value)
+    )
 
 
 def _long(file: LogFile, options: Options, where: str, line: TooLong) -> Record:

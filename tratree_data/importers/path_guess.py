@@ -47,7 +47,7 @@ ORDERS = (
     "step", "step_id", "step_num", "step_number", "step_idx", "step_index", "turn", "turn_id", "turn_num", "turn_idx", "turn_index",
     "message_index", "message_idx", "position", "seq", "sequence", "order", "t", "index", "idx",
 )  # fmt: skip
-CONTENTS = ("content", "text", "message", "value", "body", "utterance")
+CONTENTS = ("content", "text", "message", "value", "body", "utterance", "content_json", "parts", "blocks")
 
 
 @dataclass
@@ -188,7 +188,7 @@ def _message_columns(rows: list[dict[str, Any]]) -> dict[str, str]:
     """The columns of speaker and text, of a step, or of the whole message; in the last case up to half of the rows may be other events."""
     if all(speaker_of(row)[1] for row in rows) and "assistant" in {speaker_of(row)[1] for row in rows}:
         role = Counter(speaker_of(row)[0] for row in rows).most_common(1)[0][0]
-        content = next((name for name in CONTENTS if name != role and any(isinstance(row.get(name), str) for row in rows)), "")
+        content = next((name for name in CONTENTS if name != role and any(isinstance(row.get(name), str | list) for row in rows)), "")
         return {"role": role, "content": content} if content and all(speaker_of(row)[0] == role for row in rows) else {}
     steps = [step_keys(row) for row in rows]
     if all(step and "input" not in step and step == steps[0] for step in steps):
