@@ -18,6 +18,7 @@ from tratree_data.importers import (
     intercode,
     jsonl,
     knowagent,
+    llm_logs,
     openai_messages,
     openhands,
     parquet_rows,
@@ -73,12 +74,14 @@ FORMATS: dict[str, Reader] = {
     "cline": cline.read,
     "continue": continue_cli.read,
     "hermes": hermes.read,
+    "llm": llm_logs.read,
     "react": react.read,
     "table": parquet_rows.read,
 }
 """Also the order of detection: specific formats first."""
 ENDINGS = {
     "table": (".parquet", ".csv", ".tsv", ".db", ".sqlite", ".sqlite3"),
+    "llm": llm_logs.ENDINGS,
     "sweagent": sweagent.ENDINGS,
     "openhands": openhands.ENDINGS,
     "inspect": inspect_log.ENDINGS,

@@ -56,8 +56,8 @@ def csv_rows(file: LogFile) -> Iterator[Item]:
 def table_names(file: LogFile) -> list[str]:
     """A database's own tables, without SQLite's."""
     try:
-        with closing(_open(file)) as database:
-            return sorted(_columns(database))
+        with closing(open_database(file)) as database:
+            return sorted(columns_of(database))
     except DATABASE_ERRORS:
         return []
 
@@ -66,8 +66,8 @@ def sqlite_rows(file: LogFile, table: str) -> Iterator[Item]:
     """The rows of one table, each with the rows that it refers to."""
     number = 0
     try:
-        with closing(_open(file)) as database:
-            columns = _columns(database)
+        with closing(open_database(file)) as database:
+            columns = columns_of(database)
             if table not in columns:
                 raise sqlite3.Error(f"there is no table {table!r}. Available: {', '.join(sorted(columns))}")
             parents = _parents(columns, table)
@@ -85,7 +85,7 @@ def sqlite_rows(file: LogFile, table: str) -> Iterator[Item]:
         yield where, Problem(where, "unreadable", f"the database is unreadable from here on: {error}")
 
 
-def _open(file: LogFile) -> sqlite3.Connection:
+def open_database(file: LogFile) -> sqlite3.Connection:
     """Read-only, and without creating the files that SQLite keeps beside a database in use."""
     database = sqlite3.connect(f"{file.path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
     database.row_factory = sqlite3.Row
@@ -95,8 +95,8 @@ def _open(file: LogFile) -> sqlite3.Connection:
     return database
 
 
-def _columns(database: sqlite3.Connection) -> dict[str, list[str]]:
-    """Each table's columns; internal tables of full-text search are left out."""
+def columns_of(database: sqlite3.Connection) -> dict[str, list[str]]:
+    """Each table's columns; those that full-text search keeps for itself are left out."""
     made = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
     virtual = [row["name"] for row in made if "VIRTUAL TABLE" in (row["sql"] or "").upper()]
     tables = [row["name"] for row in made if not row["name"].startswith("sqlite_")]
