@@ -37,12 +37,11 @@ SHARE = 0.5
 
 
 def read_history(value: Any, name: str) -> list[Message]:
-    """All messages of the list; what is not a message makes it unusable."""
+    """All messages of the list; refused if an element is not a message."""
     history = log_records.items_of(numbered_steps(value) or value if isinstance(value, dict) else value, name)
     dialect = _dialect_of(history)
     if dialect is not None:
-        entries = enumerate(DIALECTS[dialect][1](history))
-        return [said for i, entry in entries for said in read_messages(entry, f"{name}[{i}]")]
+        return read_conversation(DIALECTS[dialect][1](history), name)
     spoken: list[Message] = []
     thoughts: list[str] = []
     for i, item in enumerate(history):
