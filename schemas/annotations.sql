@@ -8,12 +8,12 @@ CREATE TABLE annotations (
     author        VARCHAR NOT NULL,
     changed_at    TIMESTAMP NOT NULL
 );
-COMMENT ON TABLE  annotations               IS 'What a person said about a node, a rollout or a pair. Written by view --serve --annotate.';
+COMMENT ON TABLE  annotations               IS 'A person''s label or note on a node, a rollout or a pair. Written by view --serve --annotate.';
 COMMENT ON COLUMN annotations.annotation_id IS 'Content hash of subject, subject_id and author: each person has one annotation per subject.';
 COMMENT ON COLUMN annotations.tree_id       IS 'The tree of the subject.';
 COMMENT ON COLUMN annotations.subject       IS 'node, rollout or pair.';
 COMMENT ON COLUMN annotations.subject_id    IS 'Its node_id, rollout_id or pair_id.';
 COMMENT ON COLUMN annotations.label         IS 'good, bad, unsure, or empty for a note only.';
-COMMENT ON COLUMN annotations.note          IS 'In the person''s words.';
-COMMENT ON COLUMN annotations.author        IS 'Who said it, as --annotate names them.';
+COMMENT ON COLUMN annotations.note          IS 'The note, as free text.';
+COMMENT ON COLUMN annotations.author        IS 'The person''s name, as given to --annotate.';
 COMMENT ON COLUMN annotations.changed_at    IS 'When it was last changed, in UTC.';

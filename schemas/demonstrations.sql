@@ -26,6 +26,6 @@ COMMENT ON COLUMN demonstrations.path_id          IS 'The path it renders; NULL 
 COMMENT ON COLUMN demonstrations.rollout_id       IS 'The rollout it renders; NULL for paths.';
 COMMENT ON COLUMN demonstrations.score            IS 'The path''s value or the rollout''s score.';
 COMMENT ON COLUMN demonstrations.replayed         IS 'Whether replay in the environment confirmed the path; NULL if not replayed or a whole rollout.';
-COMMENT ON COLUMN demonstrations.messages         IS 'The conversation, ending with the last action. Each tool call is JSON in OpenAI form: {"id", "type", "function": {"name", "arguments"}}; what a message does not have is NULL.';
+COMMENT ON COLUMN demonstrations.messages         IS 'The conversation, ending with the last action. Each tool call is JSON in OpenAI form: {"id", "type", "function": {"name", "arguments"}}; missing keys are NULL.';
 COMMENT ON COLUMN demonstrations.form             IS 'chat: messages as they were, with tool calls and results; react: Thought and Action as text, with role and content only. NULL in older files, which are react.';
 COMMENT ON COLUMN demonstrations.tools            IS 'JSON of each tool that the agent could call, in OpenAI form; NULL if there was none, and in react.';

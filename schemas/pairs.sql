@@ -39,7 +39,7 @@ COMMENT ON COLUMN pairs.rejected_rollout_id IS 'The rollout whose continuation i
 COMMENT ON COLUMN pairs.chosen_score        IS 'Aggregated score of the better side: the child''s mean, or the rollout''s score for unstructured and expert pairs.';
 COMMENT ON COLUMN pairs.rejected_score      IS 'Aggregated score of the worse side.';
 COMMENT ON COLUMN pairs.margin              IS 'chosen_score minus rejected_score.';
-COMMENT ON COLUMN pairs.margin_z            IS 'The margin in standard errors, with the noise of both sides: difference of the two posterior means (Beta, uniform prior, one observation per scored rollout) over the root of their summed variances. Negative where the better side has too few rollouts to prove anything; NULL for unstructured and expert pairs, which compare single rollouts.';
+COMMENT ON COLUMN pairs.margin_z            IS 'The margin in standard errors, with the noise of both sides: difference of the two posterior means (Beta, uniform prior, one observation per scored rollout) over the root of their summed variances. Negative if the better side has too few rollouts to be certain of anything; NULL for unstructured and expert pairs, which compare single rollouts.';
 COMMENT ON COLUMN pairs.chosen_visits       IS 'Scored rollouts through the better child; NULL for unstructured and expert pairs, and in older files.';
 COMMENT ON COLUMN pairs.rejected_visits     IS 'Scored rollouts through the worse child.';
 COMMENT ON COLUMN pairs.verified            IS 'Whether margin_z is at least 1.96: the two sides differ by more than chance would explain (tratree verify).';

@@ -14,7 +14,7 @@ COMMENT ON COLUMN replays.path_id             IS 'The path.';
 COMMENT ON COLUMN replays.tree_id             IS 'The tree.';
 COMMENT ON COLUMN replays.environment         IS 'The environment of the tree.';
 COMMENT ON COLUMN replays.environment_version IS 'The version of the environment in which it was replayed.';
-COMMENT ON COLUMN replays.replayed            IS 'Whether the replay gave back the path''s observations.';
+COMMENT ON COLUMN replays.replayed            IS 'Whether the replay showed the path''s observations again.';
 COMMENT ON COLUMN replays.replay_score        IS 'The score that the replay earned; NULL if the environment gave none.';
 COMMENT ON COLUMN replays.differs_at          IS 'The first step, from 0, at which the replay differed; the number of steps if only the text after the last action did; NULL if nothing differed.';
 COMMENT ON COLUMN replays.reason              IS 'observation_differs: the environment showed something else; ended_early: the episode ended before the last action; empty if nothing differed.';

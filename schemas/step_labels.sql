@@ -22,7 +22,7 @@ COMMENT ON COLUMN step_labels.task_id     IS 'The task of the tree.';
 COMMENT ON COLUMN step_labels.split       IS 'The split of the task.';
 COMMENT ON COLUMN step_labels.prompt      IS 'Messages up to the observation that the step answers.';
 COMMENT ON COLUMN step_labels.completion  IS 'The step itself, one assistant message.';
-COMMENT ON COLUMN step_labels.label       IS 'Whether the step is desirable: its advantage is above zero. Says nothing where a step had no alternative (only with --labels all).';
+COMMENT ON COLUMN step_labels.label       IS 'Whether the step is desirable: its advantage is above zero. Meaningless if the step had no alternative (only with --labels all).';
 COMMENT ON COLUMN step_labels.value       IS 'Mean score of the rollouts through the node.';
 COMMENT ON COLUMN step_labels.advantage   IS 'node_values.advantage of the node.';
 COMMENT ON COLUMN step_labels.low         IS 'Lower end of the 95 % interval of value.';

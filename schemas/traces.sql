@@ -18,7 +18,7 @@ COMMENT ON COLUMN traces.prompt            IS 'The beginning of the first user m
 COMMENT ON COLUMN traces.messages          IS 'JSON of each message, in OpenAI form; NULL if the session is too long for a row.';
 COMMENT ON COLUMN traces.tools             IS 'JSON of each tool that the agent could call, in OpenAI form.';
 COMMENT ON COLUMN traces.metadata          IS 'JSON: the columns of the rollout, such as task_id, agent, score.';
-COMMENT ON COLUMN traces.sent_at           IS 'Always NULL: the times of steps are in steps.metadata, where the log has them.';
+COMMENT ON COLUMN traces.sent_at           IS 'Always NULL: the times of steps are in steps.metadata, if the log has them.';
 COMMENT ON COLUMN traces.num_user_messages IS 'Messages of the user, or of the environment in its place.';
 COMMENT ON COLUMN traces.num_tool_calls    IS 'Calls of tools.';
 COMMENT ON COLUMN traces.trace             IS 'JSON: the text of the session''s file; NULL if it is too long for a row.';

@@ -18,7 +18,7 @@ COMMENT ON COLUMN transitions.history       IS 'The history of both states.';
 COMMENT ON COLUMN transitions.transition_id IS 'Hash of state, action and next state.';
 COMMENT ON COLUMN transitions.state_id      IS 'Where the action was taken.';
 COMMENT ON COLUMN transitions.action        IS 'The action, as its first step has it.';
-COMMENT ON COLUMN transitions.next_state_id IS 'Where it led; NULL if the rollout ended, or the next observation says nothing about the state.';
+COMMENT ON COLUMN transitions.next_state_id IS 'Where it led; NULL if the rollout ended, or if the next observation is uninformative.';
 COMMENT ON COLUMN transitions.visits        IS 'Steps that took it.';
 COMMENT ON COLUMN transitions.scored_visits IS 'Those of its steps whose rollout has a score.';
 COMMENT ON COLUMN transitions.mean          IS 'Mean score over these steps; NULL without any.';
