@@ -1,10 +1,12 @@
 -- States in which more than one action was taken. `spread` is the distance between the best and the worst mean score of these actions
 -- (NULL with fewer than two scored actions); a decision with a spread is a divergence. Rounding errors are not a spread.
 -- Of actions with the same mean, the one of more rollouts is named. `margin_z` is the difference between the two in standard errors, as in `pairs`. Means are those of `beliefs`.
-WITH actions AS (
+WITH several AS (
+    SELECT parent_id, state FROM nodes WHERE parent_id IS NOT NULL GROUP BY parent_id, state HAVING count(*) > 1
+),
+actions AS (
     SELECT tree_id, parent_id AS node_id, state, depth - 1 AS depth, action, node_id AS child_id, rollouts, mean_score, posterior, standard_error
-    FROM nodes JOIN beliefs USING (node_id)
-    WHERE parent_id IS NOT NULL
+    FROM nodes SEMI JOIN several USING (parent_id, state) JOIN beliefs USING (node_id)
 ),
 choices AS (
     SELECT tree_id, node_id, state, min(depth) AS depth, count(*) AS alternatives,
@@ -19,7 +21,6 @@ choices AS (
         arg_min((posterior, standard_error), (mean_score, -rollouts, child_id)) FILTER (mean_score IS NOT NULL) AS worse
     FROM actions
     GROUP BY tree_id, node_id, state
-    HAVING count(*) > 1
 )
 SELECT * EXCLUDE (better, worse), coalesce(spread > 1e-9, false) AS is_divergence,
     (better[1] - worse[1]) / sqrt(better[2] ** 2 + worse[2] ** 2) AS margin_z
