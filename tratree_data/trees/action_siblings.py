@@ -5,17 +5,17 @@ the agent chose: a slot's values must hardly ever come again, none may be named 
 answered must say that the actions were one. Answers that follow any action ("Nothing happens.") say nothing, so the next ones count.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tratree_data.trees.json_differences import text_differences
 from tratree_data.trees.normalise import normalise, parse_rules
-from tratree_data.trees.siblings import Log, Testimony, Witness, named_in
+from tratree_data.trees.siblings import NEXT_ACTIONS, NEXT_OBSERVATIONS, Log, Pairs, Testimonies, named_in
 from tratree_data.trees.texts import one_array
-from tratree_data.trees.tree import build_tree
+from tratree_data.trees.wordings import Numbers, Wordings
 
 PRESETS = (
     "comment-lines", "cd-prefix", "working-directory", "temporary-names", "identifiers", "timestamps", "argument-order", "quoting",
@@ -38,8 +38,9 @@ class ActionLog(Log):
     def __post_init__(self) -> None:
         super().__post_init__()
         encoded = one_array(self.steps["action"]).dictionary_encode()
-        self.texts, self.text = encoded.dictionary, encoded.indices.to_pylist()
-        self.seen = normalise(one_array(self.steps["observation"]), parse_rules(self.rules)).to_pylist()
+        self.words, self.text = Wordings(encoded.dictionary), encoded.indices.to_pylist()
+        self._observations = normalise(one_array(self.steps["observation"]), parse_rules(self.rules))
+        self.seen = self._observations.to_pylist()
         self.instructions: list[str] = self.rollouts["instruction"].to_pylist()
         self.presets, self.presets_first, self.notation = PRESETS, True, ()
         self.variation, self.tolerance, self.unknown_base, self.needs_next = 0.97, 0.02, 0.98, True
@@ -47,34 +48,33 @@ class ActionLog(Log):
 
     def groups(self, rules: Sequence[str]) -> list[list[int]]:
         """Rows of at least two steps that saw one observation at one node."""
-        trees = build_tree(self.rollouts, self.steps, rules=parse_rules(self.rules), action_rules=parse_rules(rules))
-        parents = dict(zip(trees.nodes["node_id"].to_pylist(), trees.nodes["parent_id"].to_pylist(), strict=True))
-        found: dict[tuple[str, str], list[int]] = {}
-        for row, node in enumerate(trees.step_nodes["node_id"].to_pylist()):
-            found.setdefault((parents[node], self.seen[row]), []).append(row)
-        return [rows for rows in found.values() if len(rows) > 1]
+        return self._groups(rules, self.seen)
 
-    def count_merged(self, rules: Sequence[str]) -> int:
-        trees = build_tree(self.rollouts, self.steps, rules=parse_rules(self.rules), action_rules=parse_rules(rules))
-        return len(self.text) - int(trees.nodes.num_rows - len(pc.unique(self.rollouts["tree_id"])))
+    def _compared(self, rules: Sequence[str]) -> tuple[pa.Array, pa.Array]:
+        return self._observations, self._rewritten(rules)
 
-    def witness(self, texts: Sequence[str]) -> Witness:
-        silent = self._silent(texts)
+    def testimonies(self, texts: Numbers, pairs: Pairs) -> Testimonies:
+        silent, action = self._silent(texts), texts[self.text].tolist()
+        heard = [self._testify(a, b, action, silent) for a, b in zip(pairs.a.tolist(), pairs.b.tolist(), strict=True)]
+        observations, actions = np.array(heard, np.float64).reshape(-1, 2).T
+        return {NEXT_ACTIONS: actions, NEXT_OBSERVATIONS: observations}
 
-        def testify(a: int, b: int) -> Iterator[Testimony]:
-            values = self._values(a, b)
-            while self.has_next(a) and self.has_next(b):
-                a, b = a + 1, b + 1
-                ours, theirs = self.seen[a], self.seen[b]
-                agree = ours == theirs or _without(ours, values[0]) == _without(theirs, values[1])
-                if not agree or ours not in silent:
-                    yield "next observations", float(agree)
-                    yield "next actions", float(texts[self.text[a]] == texts[self.text[b]])
-                    return
-                if texts[self.text[a]] != texts[self.text[b]]:
-                    return
+    def _testify(self, a: int, b: int, action: Sequence[int], silent: set[str]) -> tuple[float, float]:
+        """Whether the next observations that say anything agree, and the actions that answer them."""
+        values = None
+        for x, y in zip(range(a + 1, self._end(a)), range(b + 1, self._end(b)), strict=False):
+            ours, theirs = self.seen[x], self.seen[y]
+            if ours != theirs:
+                values = values or self._values(a, b)
+            agree = values is None or ours == theirs or _without(ours, values[0]) == _without(theirs, values[1])
+            if not agree or ours not in silent:
+                return float(agree), float(action[x] == action[y])
+            if action[x] != action[y]:
+                break
+        return np.nan, np.nan
 
-        return testify
+    def _end(self, row: int) -> int:
+        return self.last[self.rollout[row]]
 
     def names(self, row: int, values: set[str]) -> bool:
         """Whether the instruction, or an observation up to this step, names one of the values."""
@@ -82,18 +82,17 @@ class ActionLog(Log):
         start = self.last[rollout - 1] if rollout else 0
         return named_in("\n".join([self.instructions[rollout], *self.seen[start : row + 1]]), values)
 
-    def _silent(self, texts: Sequence[str]) -> set[str]:
+    def _silent(self, texts: Numbers) -> set[str]:
         """Observations that answer many different actions, as compared."""
-        asked: dict[str, set[str]] = {"": set()}
+        asked: dict[str, set[int]] = {"": set()}
         for row, text in enumerate(self.text):
-            if self.has_next(row) and len(self.seen[row + 1]) <= SHORT:
-                asked.setdefault(self.seen[row + 1], set()).add(texts[text])
+            if row + 1 < self._end(row) and len(self.seen[row + 1]) <= SHORT:
+                asked.setdefault(self.seen[row + 1], set()).add(int(texts[text]))
         return {answer for answer, actions in asked.items() if not answer.strip() or len(actions) >= ANSWERS_ANYTHING}
 
     def _values(self, a: int, b: int) -> tuple[set[str], set[str]]:
         """In which words the two actions differ: what the answers may echo."""
-        texts: pa.Array = self.texts
-        places = text_differences(texts[self.text[a]].as_py(), texts[self.text[b]].as_py())
+        places = text_differences(self.words.texts[self.text[a]], self.words.texts[self.text[b]])
         if not places:
             return set(), set()
         return (

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from difflib import SequenceMatcher
 from itertools import pairwise
+
+from tratree_data.trees.matching import opcodes
 
 Span = tuple[int, int]
 PLACE = 3
@@ -29,9 +30,8 @@ def _cost(regions: Sequence[tuple[Span, Span]]) -> int:
 
 def _by_lines(left: Sequence[str], right: Sequence[str], template: Callable[[Sequence[str]], tuple[str, ...]]) -> list[tuple[Span, Span]]:
     ours, theirs = _lines(left), _lines(right)
-    matcher = SequenceMatcher(None, [template(left[i:j]) for i, j in ours], [template(right[i:j]) for i, j in theirs], autojunk=False)
     found: list[tuple[Span, Span]] = []
-    for kind, i, j, k, m in matcher.get_opcodes():
+    for kind, i, j, k, m in opcodes([template(left[i:j]) for i, j in ours], [template(right[i:j]) for i, j in theirs]):
         if j - i == m - k:
             matched = list(zip(range(i, j), range(k, m), strict=True))
         else:
@@ -81,6 +81,6 @@ def _matched(
 def _changed_words(left: Sequence[str], right: Sequence[str], a: Span, b: Span) -> Iterator[tuple[Span, Span]]:
     if left[slice(*a)] == right[slice(*b)]:
         return
-    for kind, i, j, k, m in SequenceMatcher(None, left[slice(*a)], right[slice(*b)], autojunk=False).get_opcodes():
+    for kind, i, j, k, m in opcodes(left[slice(*a)], right[slice(*b)]):
         if kind != "equal":
             yield (a[0] + i, a[0] + j), (b[0] + k, b[0] + m)

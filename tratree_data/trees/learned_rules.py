@@ -12,15 +12,21 @@ for one of them is accepted if it passes four tests, which docs/trees.md explain
 Rules are learned in rounds, because every merge uncovers siblings below it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
 
+import numpy as np
+import numpy.typing as npt
+
+from tratree_data.trees.comparing import Ints
 from tratree_data.trees.differences import Cause, Difference, Slot, tokens_of
-from tratree_data.trees.futures import Futures
+from tratree_data.trees.futures import Futures, Verdict
 from tratree_data.trees.json_differences import text_differences
 from tratree_data.trees.repeated import THIN, repeated_groups
 from tratree_data.trees.screening import ENOUGH_DECISIONS, ENOUGH_TEXTS, Candidate, Suggestion, reason_against_values, screen, suggestion_of
-from tratree_data.trees.siblings import Log, Pair, pairs_of
-from tratree_data.trees.slots import Occurrences
+from tratree_data.trees.siblings import Log, Pairs, pairs_of
+from tratree_data.trees.slots import Occurrences, Shown
+from tratree_data.trees.wordings import Numbers
 
 ROUNDS = 6
 ENOUGH_PAIRS = 5
@@ -67,21 +73,21 @@ def _learn_once(
     """`repeated`: where attempts share too little, what the same action led to at other places of a task is evidence too."""
     groups = log.groups(rules)
     siblings = len(groups)
-    texts = log.normalised(rules)
-    pairs = list(pairs_of(groups, _numbered(log, texts)))
+    texts = log.words.under(rules)
+    pairs = pairs_of(groups, texts[log.text].tolist())
     if repeated:
         if len(pairs) >= THIN:
             return [], []
         groups = [*groups, *repeated_groups(log)]
-        pairs = list(pairs_of(groups, _numbered(log, texts)))
+        pairs = pairs_of(groups, texts[log.text].tolist())
     against: list[Suggestion] = []
     if log.presets_first:
         passed, against = _judge(log, rules, _whole_texts(log, rules, [], pairs), [], pairs)
         if passed:
             return passed, against
     notation, refused = _notation(log, [preset for preset in log.notation if preset not in (*rules, *without)], texts, groups, pairs)
-    texts = log.normalised([*rules, *(candidate.rule for candidate in notation)])
-    found = _compare(log, texts, _numbered(log, texts), pairs)
+    texts = log.words.under([*rules, *(candidate.rule for candidate in notation)])
+    found = _compare(log, texts, pairs)
     candidates = [candidate for candidate in _candidates(found, pairs) if len(candidate.pairs) >= ENOUGH_PAIRS]
     kept, also_refused = screen(log, texts, groups, candidates, pairs, siblings)
     kept = [*notation, *kept]
@@ -94,29 +100,29 @@ def _learn_once(
     return passed, refused
 
 
-def _numbered(log: Log, texts: Sequence[str]) -> list[int]:
-    """[rows]: equal numbers for equal texts."""
-    number = {text: n for n, text in enumerate(dict.fromkeys(texts))}
-    return [number[texts[text]] for text in log.text]
+def _sides(log: Log, pairs: Pairs) -> tuple[Ints, Ints]:
+    """The texts of both steps of each pair."""
+    text = np.array(log.text, np.int64)
+    return text[pairs.a], text[pairs.b]
 
 
 def _notation(
-    log: Log, presets: Sequence[str], texts: Sequence[str], groups: Sequence[Sequence[int]], pairs: Sequence[Pair]
+    log: Log, presets: Sequence[str], texts: Numbers, groups: Sequence[Sequence[int]], pairs: Pairs
 ) -> tuple[list[Candidate], list[Suggestion]]:
     """Presets that rewrite enough of what differs, and whose values pass the tests of a slot's."""
     kept, refused = [], []
+    left, right = _sides(log, pairs)
     for preset in presets:
-        rewritten = log.normalised_from(texts, [preset])
-        candidate = Candidate(preset, rule=preset)
-        for n, pair in enumerate(pairs):
-            a, b = log.text[pair.a], log.text[pair.b]
-            if texts[a] != texts[b] and _closer(texts[a], texts[b], rewritten[a], rewritten[b], preset in SAME_WORDS):
-                candidate.pairs.add(n)
-                candidate.decisions.add(pair.group)
-                candidate.examples.setdefault((texts[a], texts[b]))
+        rewritten = log.words.under([preset], texts)
+        a, b = texts[left], texts[right]
+        changed = np.flatnonzero((a != b) & ((rewritten[left] != a) | (rewritten[right] != b)))
+        is_closer = _closer(log.words.texts, preset in SAME_WORDS)
+        sides = zip(*(numbers[changed].tolist() for numbers in (a, b, rewritten[left], rewritten[right])), strict=True)
+        closer = changed[np.fromiter(map(is_closer, sides), np.bool_, len(changed))]
+        candidate = _whole_text_candidate(log, preset, closer, pairs, a, b)
         if len(candidate.pairs) < ENOUGH_PAIRS or len(candidate.decisions) < ENOUGH_DECISIONS:
             continue
-        reason = reason_against_values(log, candidate, Occurrences(preset, texts), groups) if preset in VALUES else ""
+        reason = reason_against_values(log, candidate, Occurrences(preset, Shown(log, texts, groups))) if preset in VALUES else ""
         if reason:
             refused.append(suggestion_of(candidate, rejected=reason))
         else:
@@ -125,34 +131,44 @@ def _notation(
     return kept, refused
 
 
-def _closer(a: str, b: str, new_a: str, new_b: str, same_words: bool) -> bool:
+def _whole_text_candidate(log: Log, preset: str, numbers: Ints, pairs: Pairs, a: Numbers, b: Numbers) -> Candidate:
+    """`numbers` are the pairs that it explains; `a` and `b` the texts of each pair as compared before it."""
+    examples = dict.fromkeys(zip(log.words.words(a[numbers]), log.words.words(b[numbers]), strict=True))
+    return Candidate(preset, pairs=set(numbers.tolist()), decisions=set(pairs.group[numbers].tolist()), examples=examples, rule=preset)
+
+
+def _closer(texts: Sequence[str], same_words: bool) -> Callable[[tuple[int, int, int, int]], bool]:
     """Whether two texts have fewer words of their own when rewritten; of rules that move words, whether they do anything."""
-    if same_words:
-        return a != new_a or b != new_b
-    return len(set(tokens_of(a)) ^ set(tokens_of(b))) > len(set(tokens_of(new_a)) ^ set(tokens_of(new_b)))
+
+    @cache
+    def own_words(a: int, b: int) -> int:
+        return len(set(tokens_of(texts[a])) ^ set(tokens_of(texts[b])))
+
+    return lambda sides: same_words or own_words(*sides[:2]) > own_words(*sides[2:])
 
 
-def _compare(log: Log, texts: Sequence[str], same: Sequence[int], pairs: Sequence[Pair]) -> dict[int, Sequence[Difference]]:
+def _compare(log: Log, texts: Numbers, pairs: Pairs) -> dict[int, Sequence[Difference]]:
     """{number of a pair: where its texts differ}, of differing pairs whose texts can be compared."""
-    known: dict[tuple[str, str], Sequence[Difference] | None] = {}
+    known: dict[tuple[int, int], Sequence[Difference] | None] = {}
     found, read = {}, 0
-    for n, pair in enumerate(pairs):
-        if same[pair.a] == same[pair.b]:
-            continue
-        key = texts[log.text[pair.a]], texts[log.text[pair.b]]
+    left, right = (texts[side] for side in _sides(log, pairs))
+    for n in np.flatnonzero(left != right).tolist():
+        key = int(left[n]), int(right[n])
         if key not in known:
-            read += len(key[0]) + len(key[1])
+            sides = log.words.texts[key[0]], log.words.texts[key[1]]
+            read += len(sides[0]) + len(sides[1])
             if read > COMPARED_CHARACTERS:
                 break
-            known[key] = text_differences(*key)
+            known[key] = text_differences(*sides)
         places = known[key]
         if places is not None:
             found[n] = places
     return found
 
 
-def _candidates(found: dict[int, Sequence[Difference]], pairs: Sequence[Pair]) -> list[Candidate]:
+def _candidates(found: dict[int, Sequence[Difference]], pairs: Pairs) -> list[Candidate]:
     made: dict[Cause, Candidate] = {}
+    groups = pairs.group.tolist()
     for n, places in found.items():
         for number, place in enumerate(places):
             is_word = len(tokens_of(place.left)) == len(tokens_of(place.right)) == 1
@@ -162,7 +178,7 @@ def _candidates(found: dict[int, Sequence[Difference]], pairs: Sequence[Pair]) -
                     candidate.pairs.add(n)
                     candidate.places.update((n, part) for part in place.parts or (number,))
                     candidate.is_span |= bool(place.parts)
-                    candidate.decisions.add(pairs[n].group)
+                    candidate.decisions.add(groups[n])
                     candidate.values.update((place.left, place.right))
                     candidate.examples.setdefault((place.left, place.right))
     return [made[cause] for cause in sorted(made, key=lambda cause: (type(cause).__name__, str(cause)))]
@@ -176,48 +192,54 @@ def _forms(cause: Cause) -> Iterable[Cause]:
         yield Slot("", cause.right)
 
 
-def _whole_texts(log: Log, rules: Sequence[str], learned: Sequence[str], pairs: Sequence[Pair]) -> list[Candidate]:
+def _whole_texts(log: Log, rules: Sequence[str], learned: Sequence[str], pairs: Pairs) -> list[Candidate]:
     """Presets that make further pairs equal, on top of what was learned: alone, or together with the other presets."""
     made = []
     presets = [preset for preset in log.presets if preset not in rules]
-    base, whole = log.normalised([*rules, *learned]), log.normalised([*rules, *learned, *presets])
+    left, right = _sides(log, pairs)
+    base = log.words.under([*rules, *learned])
+
+    def equal(*more: str) -> npt.NDArray[np.bool_]:
+        texts = log.words.under(more, base)
+        return np.equal(texts[left], texts[right])
+
+    whole = equal(*presets)
     for preset in presets:
-        alone = log.normalised([*rules, *learned, preset])
-        without = log.normalised([*rules, *learned, *(other for other in presets if other != preset)])
-        candidate = Candidate(preset, rule=preset)
-        for n, pair in enumerate(pairs):
-            a, b = log.text[pair.a], log.text[pair.b]
-            if base[a] != base[b] and (alone[a] == alone[b] or (whole[a] == whole[b] and without[a] != without[b])):
-                candidate.pairs.add(n)
-                candidate.decisions.add(pair.group)
-                candidate.examples.setdefault((base[a], base[b]))
+        without = equal(*(other for other in presets if other != preset))
+        numbers = np.flatnonzero(~equal() & (equal(preset) | (whole & ~without)))
+        candidate = _whole_text_candidate(log, preset, numbers, pairs, base[left], base[right])
         if len(candidate.pairs) >= ENOUGH_PAIRS and len(candidate.decisions) >= ENOUGH_TEXTS:
             made.append(candidate)
     return made
 
 
 def _judge(
-    log: Log,
-    rules: Sequence[str],
-    kept: list[Candidate],
-    refused: list[Suggestion],
-    pairs: Sequence[Pair],
+    log: Log, rules: Sequence[str], kept: list[Candidate], refused: list[Suggestion], pairs: Pairs
 ) -> tuple[list[Suggestion], list[Suggestion]]:
-    """The test of futures, with all candidates applied; the one that fails worst is dropped until none fails."""
-    while kept:
-        texts = log.normalised([*rules, *(candidate.rule for candidate in kept)])
-        equal = {n for n, pair in enumerate(pairs) if texts[log.text[pair.a]] == texts[log.text[pair.b]]}
-        apart = set(range(len(pairs))) - equal
+    """The test of futures, with all candidates applied; those that fail are dropped, and the others tested again, until none fails."""
+    while True:
+        texts = log.words.under([*rules, *(candidate.rule for candidate in kept)])
         futures = Futures(log, texts, pairs)
-        verdicts = []
-        for candidate in kept:
-            by_rule = candidate.pairs & equal
-            others = equal - by_rule
-            verdicts.append((futures.compare(by_rule, others, apart, few=candidate.few_values), candidate, by_rule))
-        worst = max(verdicts, key=lambda verdict: (verdict[0].shortfall, str(verdict[1].cause)))
-        if worst[0].shortfall <= 0:
-            passed = [(verdict, candidate, by_rule) for verdict, candidate, by_rule in verdicts if by_rule]
-            return [suggestion_of(candidate, futures=verdict.words) for verdict, candidate, _ in passed], refused
-        kept.remove(worst[1])
-        refused.append(suggestion_of(worst[1], futures=worst[0].words, rejected=f"what comes next disagrees: {worst[0].words}"))
-    return [], refused
+        verdicts = [(futures.compare(candidate), candidate) for candidate in kept]
+        passed = [(verdict, candidate) for verdict, candidate in verdicts if len(futures.by(candidate))]
+        failed = list(_failing(futures, verdicts))
+        if not failed:
+            return [suggestion_of(candidate, futures=verdict.words) for verdict, candidate in passed], refused
+        for verdict, candidate in failed:
+            kept.remove(candidate)
+            refused.append(suggestion_of(candidate, futures=verdict.words, rejected=f"what comes next disagrees: {verdict.words}"))
+
+
+def _failing(futures: Futures, verdicts: list[tuple[Verdict, Candidate]]) -> Iterator[tuple[Verdict, Candidate]]:
+    """The worst first, each by what it makes equal without those that are worse: nobody is blamed for another's merges."""
+    while True:
+        failing = sorted((v for v in verdicts if v[0].shortfall > 0), key=lambda v: (v[0].shortfall, str(v[1].cause)), reverse=True)
+        if not failing:
+            return
+        for _, candidate in failing:
+            verdict = futures.compare(candidate)
+            if verdict.shortfall > 0:
+                futures.without(candidate)
+                yield verdict, candidate
+                verdicts = [v for v in verdicts if v[1] is not candidate]
+        verdicts = [(futures.compare(candidate), candidate) for _, candidate in verdicts]

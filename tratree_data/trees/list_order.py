@@ -12,7 +12,8 @@ from tratree_data.trees.json_parts import has_objects
 
 ITEM = r"(?:[^,;:.!?\n\[\](){}]|[.:](?=\w))+"
 """Without the marks at which sentences end, but for those within a word: README.md, 10:30."""
-LIST = re.compile(rf"{ITEM}(?:, ?{ITEM})+")
+LIST = re.compile(rf"{ITEM}(?:, ?{ITEM})*")
+"""Also of one item: then a long clause is read once, and not again from each of its words."""
 LAST = re.compile(r"^(?:and|or) ")
 STARTS = re.compile(r"(?:^|(?<= ))(?=(?:an?|the|some|\d+) )")
 """Where an item may begin within the clause that introduces the list: "you see | a knife"."""
@@ -30,6 +31,8 @@ def sort_text(text: str) -> str:
 
 
 def _sort_items(match: re.Match[str]) -> str:
+    if "," not in match[0]:
+        return match[0]
     items = [item.strip() for item in match[0].split(",")]
     last = items.pop()
     before, found, after = last.rpartition(" and ")

@@ -11,6 +11,7 @@ from itertools import combinations
 from math import sqrt
 
 from tratree_data.trees.siblings import Log
+from tratree_data.trees.wordings import Numbers
 
 THIN = 300
 """From so many pairs of siblings on, a log needs no other evidence."""
@@ -37,12 +38,12 @@ def _task(log: Log, row: int) -> str:
     return log.trees[log.rollout[row]]
 
 
-def reason_against_history(log: Log, texts: Sequence[str], rule: str, sibling_decisions: int) -> str:
+def reason_against_history(log: Log, texts: Numbers, rule: str, sibling_decisions: int) -> str:
     """Why what a rule rewrites depends on what came before, if it does."""
     if sibling_decisions < ENOUGH_SIBLINGS:
         return f"siblings differ in it at {sibling_decisions} decisions only, and {ENOUGH_SIBLINGS} are needed"
-    rewritten = log.normalised_from(texts, [rule])
-    alike: dict[str, list[int]] = defaultdict(list)
+    rewritten = log.words.under([rule], texts).tolist()
+    alike: dict[int, list[int]] = defaultdict(list)
     for row, text in enumerate(log.text):
         if row and log.rollout[row] == log.rollout[row - 1]:
             alike[rewritten[text]].append(row)

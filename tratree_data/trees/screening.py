@@ -3,12 +3,17 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
+import numpy as np
+
+from tratree_data.trees.comparing import Ints
 from tratree_data.trees.differences import Cause, Field, Segment, Slot, values_pattern
 from tratree_data.trees.json_parts import LIST_ORDER
 from tratree_data.trees.repeated import reason_against_history
-from tratree_data.trees.siblings import Log, Pair
-from tratree_data.trees.slots import Occurrences, is_referred_to, segment_rule, slot_rule
+from tratree_data.trees.siblings import Log, Pairs
+from tratree_data.trees.slots import Occurrences, Shown, is_referred_to, segment_rule, slot_rule
+from tratree_data.trees.wordings import Numbers
 
 ENOUGH_DECISIONS = 2
 ENOUGH_TEXTS = 3
@@ -42,20 +47,25 @@ class Candidate:
     is_span: bool = False  # a place of several words
     few_values: int = 0  # how many, if so few as a state may have
 
+    @cached_property
+    def numbers(self) -> Ints:
+        """Its pairs, when all have been found."""
+        return np.array(sorted(self.pairs), np.int64)
+
 
 def screen(
     log: Log,
-    texts: Sequence[str],
+    texts: Numbers,
     groups: Sequence[Sequence[int]],
     candidates: Sequence[Candidate],
-    pairs: Sequence[Pair],
+    pairs: Pairs,
     siblings: int,
 ) -> tuple[list[Candidate], list[Suggestion]]:
     """Those that pass support, variation and references, with their rules; slots in their most general form that passes.
 
     Where groups follow after the `siblings`, they hold steps with other histories, and a rule must not depend on these.
     """
-    kept, refused = [], []
+    kept, refused, shown = [], [], Shown(log, texts, groups)
     covered: set[tuple[int, int]] = set()
     state: set[tuple[int, int]] = set()  # places whose values belong to the state, so that no wider slot may swallow them
     order = sorted(
@@ -65,10 +75,10 @@ def screen(
     for candidate in order:
         if candidate.is_span and candidate.places & state:
             continue
-        reason = _reason_against(log, texts, groups, candidate)
+        reason = _reason_against(log, shown, candidate)
         if not reason and candidate.rule and len(groups) > siblings:
-            shown = {pairs[n].group for n in candidate.pairs if pairs[n].group < siblings}
-            reason = reason_against_history(log, texts, candidate.rule, len(shown))
+            siblings_differ = sum(group < siblings for group in candidate.decisions)
+            reason = reason_against_history(log, texts, candidate.rule, siblings_differ)
         if not candidate.rule:
             continue
         is_general = isinstance(candidate.cause, Slot) and not (candidate.cause.left and candidate.cause.right)
@@ -87,7 +97,7 @@ def _turn(candidate: Candidate) -> tuple[bool, bool, bool]:
     return isinstance(cause, Slot), isinstance(cause, Field), isinstance(cause, Field) and cause.kind == LIST_ORDER
 
 
-def _reason_against(log: Log, texts: Sequence[str], groups: Sequence[Sequence[int]], candidate: Candidate) -> str:
+def _reason_against(log: Log, shown: Shown, candidate: Candidate) -> str:
     cause = candidate.cause
     if isinstance(cause, Segment):
         candidate.rule = segment_rule(cause)
@@ -98,18 +108,15 @@ def _reason_against(log: Log, texts: Sequence[str], groups: Sequence[Sequence[in
         candidate.rule = f"{cause.kind}:{cause.path}"
         if cause.kind == LIST_ORDER:
             return _reason_against_few(candidate, ENOUGH_TEXTS)
-        return _reason_against_few(candidate, ENOUGH_DECISIONS) or reason_against_values(
-            log, candidate, Occurrences(candidate.rule, texts), groups
-        )
+        few = _reason_against_few(candidate, ENOUGH_DECISIONS)
+        return few or reason_against_values(log, candidate, Occurrences(candidate.rule, shown))
     assert isinstance(cause, Slot)
     values = {value for value in candidate.values if value}
     pattern = values_pattern(values, left=cause.left, right=cause.right)
     if pattern is None:
         return ""
     candidate.rule = slot_rule(cause, pattern)
-    return _reason_against_few(candidate, ENOUGH_DECISIONS) or reason_against_values(
-        log, candidate, Occurrences(candidate.rule, texts), groups
-    )
+    return _reason_against_few(candidate, ENOUGH_DECISIONS) or reason_against_values(log, candidate, Occurrences(candidate.rule, shown))
 
 
 def _reason_against_few(candidate: Candidate, needed: int) -> str:
@@ -117,9 +124,9 @@ def _reason_against_few(candidate: Candidate, needed: int) -> str:
     return "" if count >= needed else f"it comes at {count} decision{'s' if count > 1 else ''} only, and {needed} are needed"
 
 
-def reason_against_values(log: Log, candidate: Candidate, occurrences: Occurrences, groups: Sequence[Sequence[int]]) -> str:
-    candidate.few_values = occurrences.few(log.text)
-    reason = occurrences.reason_against(log, groups, is_few=bool(candidate.few_values) or isinstance(candidate.cause, Field))
+def reason_against_values(log: Log, candidate: Candidate, occurrences: Occurrences) -> str:
+    candidate.few_values = occurrences.few()
+    reason = occurrences.reason_against(log, is_few=bool(candidate.few_values) or isinstance(candidate.cause, Field))
     if reason:
         return reason
     return is_referred_to(occurrences, log)

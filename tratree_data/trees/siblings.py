@@ -1,18 +1,23 @@
 """The evidence that a log holds about its own noise: steps that took one action at one node, and what came after each of them."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
+from tratree_data.trees.comparing import NONE, Ints
+from tratree_data.trees.merging import Merged, Steps, merge_steps
 from tratree_data.trees.normalise import normalise, parse_rules
 from tratree_data.trees.texts import one_array
-from tratree_data.trees.tree import ROLLOUT_COLUMNS, STEP_COLUMNS, build_tree, in_order
+from tratree_data.trees.tree import ROLLOUT_COLUMNS, STEP_COLUMNS, in_order
+from tratree_data.trees.wordings import Numbers, Wordings
 
 ATTEMPTS = 30
 GROUPS = 1_500
@@ -24,10 +29,21 @@ WHOLE_TEXT = ("white-space", "letter-case", "list-order")
 NOTATION = ("terminal-codes", "key-order", "timestamps", "durations", "temporary-names", "identifiers", "letter-case")
 """Presets that are tried before words are compared, because they see through values of several words."""
 
-Testimony = tuple[str, float]
-"""What is compared, and how much two futures agree in it, from 0 to 1."""
-Witness = Callable[[int, int], Iterable[Testimony]]
-"""Two rows → what came after them."""
+Testimonies = dict[str, npt.NDArray[np.float64]]
+"""What is compared → [pairs] how much two futures agree in it, from 0 to 1; NaN where nothing is known."""
+NEXT_ACTIONS, NEXT_OBSERVATIONS, SCORES = "next actions", "next observations", "scores"
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of steps of one group."""
+
+    group: Ints  # [pairs]
+    a: Ints  # [pairs] rows
+    b: Ints
+
+    def __len__(self) -> int:
+        return len(self.group)
 
 
 @dataclass
@@ -40,8 +56,8 @@ class Log:
     rollouts: pa.Table
     steps: pa.Table
     action_rules: Sequence[str] = ()
-    texts: pa.Array = field(init=False)  # distinct observations
-    text: list[int] = field(init=False)  # [rows] place in `texts`
+    words: Wordings = field(init=False)  # distinct observations
+    text: list[int] = field(init=False)  # [rows] number of the text in `words`
     next_text: list[int] = field(init=False)  # [rows] of the next step, or of what ended the rollout; NO_TEXT where nothing is known
     actions: list[str] = field(init=False)
     rollout: list[int] = field(init=False)
@@ -66,13 +82,14 @@ class Log:
         rollouts = self.rollouts.sort_by([("tree_id", "ascending"), ("attempt", "ascending"), ("rollout_id", "ascending")])
         place = pc.index_in(self.steps["rollout_id"], rollouts["rollout_id"].combine_chunks())
         order = pc.sort_indices(pa.table({"place": place, "step": self.steps["step"]}), [("place", "ascending"), ("step", "ascending")])
-        self.rollouts, self.steps, first, _ = in_order(rollouts, self.steps.take(order))  # however they are stored
+        self.rollouts, self.steps, first, tree = in_order(rollouts, self.steps.take(order))  # however they are stored
+        self.inserted = first, tree
         ends = one_array(self.rollouts["end_observation"])
         encoded = pa.concat_arrays([one_array(self.steps["observation"]), ends]).dictionary_encode()
-        self.texts = encoded.dictionary
+        self.words = Wordings(encoded.dictionary)
         numbers = encoded.indices.to_pylist()
         self.text, end_texts = numbers[: len(self.steps)], numbers[len(self.steps) :]
-        blank = pc.index(self.texts, pa.scalar("", self.texts.type)).as_py()
+        blank = pc.index(encoded.dictionary, pa.scalar("", encoded.dictionary.type)).as_py()
         place = self.steps.schema.get_field_index("action")
         compared = normalise(one_array(self.steps["action"]), parse_rules(self.action_rules))
         self.steps = self.steps.set_column(place, "action", compared)
@@ -85,43 +102,53 @@ class Log:
         for number, row in enumerate(self.last):
             if row and (number == 0 or self.last[number - 1] < row):
                 self.next_text[row - 1] = NO_TEXT if end_texts[number] == blank else end_texts[number]
-
-    def has_next(self, row: int) -> bool:
-        return row + 1 < self.last[self.rollout[row]]
+        self._action = compared.dictionary_encode().indices.to_numpy()
+        self._has_next = np.append(np.diff(self.rollout) == 0, False)
 
     def groups(self, rules: Sequence[str]) -> list[list[int]]:
         """Rows of at least two steps that took one action at one node, in trees of texts that are equal as normalised."""
-        trees = build_tree(self.rollouts, self.steps, rules=parse_rules(rules))
-        parents = dict(zip(trees.nodes["node_id"].to_pylist(), trees.nodes["parent_id"].to_pylist(), strict=True))
-        found: dict[tuple[str, str], list[int]] = {}
-        for row, node in enumerate(trees.step_nodes["node_id"].to_pylist()):
-            found.setdefault((parents[node], self.actions[row]), []).append(row)
+        return self._groups(rules, self.actions)
+
+    def _groups(self, rules: Sequence[str], shared: Sequence[str]) -> list[list[int]]:
+        merged = self._merge(rules)
+        found: dict[tuple[int, str], list[int]] = {}
+        for row, parent in enumerate(merged.parent[merged.node].tolist()):
+            found.setdefault((parent, shared[row]), []).append(row)
         return [rows for rows in found.values() if len(rows) > 1]
 
     def count_merged(self, rules: Sequence[str]) -> int:
         """Steps that joined a node instead of founding one."""
-        trees = build_tree(self.rollouts, self.steps, rules=parse_rules(rules))
-        return len(self.text) - int(trees.nodes.num_rows - len(pc.unique(self.rollouts["tree_id"])))
+        return len(self.text) - int(np.count_nonzero(self._merge(rules).parent != NONE))
 
-    def normalised(self, rules: Sequence[str]) -> list[str]:
-        """The distinct texts as these rules compare them."""
-        return [str(text) for text in normalise(self.texts, parse_rules(rules)).to_pylist()]
+    def _merge(self, rules: Sequence[str]) -> Merged:
+        first, tree = self.inserted
+        return merge_steps(Steps(first, tree, *self._compared(rules)), None, 1.0)
 
-    def normalised_from(self, texts: Sequence[str], rules: Sequence[str]) -> list[str]:
-        """The same, of texts that other rules have rewritten."""
-        return [str(text) for text in normalise(pa.array(texts, self.texts.type), parse_rules(rules)).to_pylist()]
+    def _compared(self, rules: Sequence[str]) -> tuple[pa.Array, pa.Array]:
+        """[steps] observations and actions, as these rules compare the texts."""
+        return self._rewritten(rules), one_array(self.steps["action"])
 
-    def witness(self, texts: Sequence[str]) -> Witness:
-        """What came after both of two steps, compared as `texts`, the normalised ones, say."""
+    def _rewritten(self, rules: Sequence[str]) -> pa.Array:
+        return self.words.array(self.words.under(rules)).take(pa.array(self.text))
 
-        def testify(a: int, b: int) -> Iterator[Testimony]:
-            if self.has_next(a) and self.has_next(b):
-                yield "next actions", float(self.actions[a + 1] == self.actions[b + 1])
-            next_a, next_b = self.next_text[a], self.next_text[b]
-            if NO_TEXT not in (next_a, next_b):
-                yield "next observations", float(texts[next_a] == texts[next_b])
+    def testimonies(self, texts: Numbers, pairs: Pairs) -> Testimonies:
+        """What came after both of two steps, compared as `texts` says."""
+        action = np.append(self._action[1:], NO_TEXT)
+        text = np.array(self.next_text, np.int64)
+        both = self._has_next[pairs.a] & self._has_next[pairs.b]
+        known = (text[pairs.a] != NO_TEXT) & (text[pairs.b] != NO_TEXT)
+        return {
+            NEXT_ACTIONS: np.where(both, action[pairs.a] == action[pairs.b], np.nan),
+            NEXT_OBSERVATIONS: np.where(known, texts[text[pairs.a]] == texts[text[pairs.b]], np.nan),
+        }
 
-        return testify
+    def score_agreements(self, pairs: Pairs) -> npt.NDArray[np.float64]:
+        """[pairs] as of `testimonies`, of the rollouts' scores."""
+        scores = np.array([np.nan if score is None else score for score in self.scores], np.float64)
+        known = scores[~np.isnan(scores)]
+        spread = (known.max() - known.min() if len(known) else 0.0) or 1.0
+        rollout = np.array(self.rollout, np.int64)
+        return 1 - np.abs(scores[rollout[pairs.a]] - scores[rollout[pairs.b]]) / spread
 
     def names(self, row: int, values: set[str]) -> bool:
         """Whether the agent's actions from this step on name one of the values."""
@@ -131,7 +158,8 @@ class Log:
 
 
 def named_in(text: str, values: Iterable[str]) -> bool:
-    return any(re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", text) for value in values for name in _names(value))
+    names = {name for value in values for name in _names(value)}
+    return any(name in text and re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w-])", text) for name in names)
 
 
 def _names(value: str) -> set[str]:
@@ -149,22 +177,14 @@ def read_tables(store: Store, trees: int) -> tuple[pa.Table, pa.Table]:
     return store.read("rollouts", [*ROLLOUT_COLUMNS, "end_observation"], filter=rows), store.read("steps", STEP_COLUMNS, filter=rows)
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two steps of one group."""
-
-    group: int
-    a: int
-    b: int
-
-
-def pairs_of(groups: Sequence[Sequence[int]], same: Sequence[int]) -> Iterator[Pair]:
+def pairs_of(groups: Sequence[Sequence[int]], same: Sequence[int]) -> Pairs:
     """Pairs of each group's members, of groups whose texts differ first; `same` numbers texts, so that equal numbers are equal texts."""
     differing = [n for n, rows in enumerate(groups) if len({same[row] for row in rows}) > 1]
     rest = sorted(set(range(len(groups))) - set(differing))
-    for number in [*_spread(differing, GROUPS), *_spread(rest, GROUPS // 3)]:
-        for a, b in combinations(_spread(groups[number], MEMBERS), 2):
-            yield Pair(number, a, b)
+    chosen = [*_spread(differing, GROUPS), *_spread(rest, GROUPS // 3)]
+    found = [(number, a, b) for number in chosen for a, b in combinations(_spread(groups[number], MEMBERS), 2)]
+    group, a, b = np.array(found, np.int64).reshape(-1, 3).T
+    return Pairs(group, a, b)
 
 
 def _spread(items: Sequence[int], count: int) -> list[int]:

@@ -2,12 +2,18 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import pyarrow.compute as pc
 
 from tratree_data.trees.differences import END, LINE, LINE_END, LINE_START, START, Segment, Slot
 from tratree_data.trees.json_parts import IGNORE_KEY, has_objects, values_at
 from tratree_data.trees.normalise import PATTERNS
 from tratree_data.trees.siblings import FEW, MEMBERS, Log
+from tratree_data.trees.wordings import Numbers
+
+Values = tuple[str, ...]
 
 LITERAL_SHARE = 0.3
 """Share of a segment's tokens that must be fixed, spaces left out; a freer pattern would remove anything."""
@@ -47,36 +53,49 @@ def _without_arrow(pattern: str) -> str:
     return pattern.replace("=>", "=[>]").replace("=+>", "=+[>]")
 
 
+class Shown:
+    """The distinct texts as compared, and which of them the members of each group show."""
+
+    def __init__(self, log: Log, texts: Numbers, groups: Sequence[Sequence[int]]) -> None:
+        self.words, self.array = log.words.words(texts), log.words.array(texts)
+        members = [rows[:MEMBERS] for rows in groups]
+        self.first = np.cumsum([0, *map(len, members)])
+        self.member = np.array(log.text, np.int64)[[row for rows in members for row in rows]]
+        self.before_an_action = set(log.text)
+
+    def groups_with(self, found: dict[int, Values]) -> Iterator[list[Values]]:
+        """The members' values, of groups in which there are any."""
+        has = np.zeros(len(self.words), np.bool_)
+        has[[text for text, values in found.items() if any(values)]] = True
+        begin = self.first[:-1]
+        for group in np.flatnonzero(np.add.reduceat(has[self.member], begin) if len(begin) else begin).tolist():
+            yield [found.get(text, ()) for text in self.member[self.first[group] : self.first[group + 1]].tolist()]
+
+
 class Occurrences:
     """The values in each distinct text: of a slot, or of what a preset's patterns find."""
 
-    def __init__(self, rule: str, texts: Sequence[str]) -> None:
-        self.path = rule.removeprefix(f"{IGNORE_KEY}:") if rule.startswith(f"{IGNORE_KEY}:") else ""
-        rules = () if self.path else PATTERNS[rule] if rule in PATTERNS else (tuple(rule.split("=>", 1)),)
-        self.patterns = [(re.compile(pattern.replace(r"\z", r"\Z")), replacement) for pattern, replacement in rules]
-        self.texts = texts
-        self.known: dict[int, tuple[str, ...]] = {}
+    def __init__(self, rule: str, shown: Shown) -> None:
+        self.shown = shown
+        if rule.startswith(f"{IGNORE_KEY}:"):
+            path = rule.removeprefix(f"{IGNORE_KEY}:")
+            self.found = {n: values_at(text, path) or ("",) for n, text in enumerate(shown.words) if has_objects(text)}
+        else:
+            rules = PATTERNS[rule] if rule in PATTERNS else (tuple(rule.split("=>", 1)),)
+            self.found = _find(shown, [(pattern, replacement) for pattern, replacement in rules])
 
-    def values(self, text: int) -> tuple[str, ...]:
-        if text not in self.known and self.path:
-            self.known[text] = values_at(self.texts[text], self.path) or (("",) if has_objects(self.texts[text]) else ())
-        elif text not in self.known:
-            found, rest = [], self.texts[text]
-            for pattern, replacement in self.patterns:
-                found += [_value(match, replacement) for match in pattern.finditer(rest)]
-                rest = rest if len(self.patterns) == 1 else pattern.sub(replacement, rest)
-            self.known[text] = tuple(found)
-        return self.known[text]
-
-    def few(self, text: Sequence[int]) -> int:
+    def few(self) -> int:
         """How many values there are, if so few that they come again, as those of a state do; else 0."""
-        found = {value for number in set(text) for value in self.values(number)}
-        return len(found) if len(found) <= FEW and not any(map(PLACEHOLDER.search, found)) else 0
+        found: set[str] = set()
+        for text in self.found.keys() & self.shown.before_an_action:
+            found.update(self.found[text])
+            if len(found) > FEW:
+                return 0
+        return 0 if any(map(PLACEHOLDER.search, found)) else len(found)
 
-    def reason_against(self, log: Log, groups: Sequence[Sequence[int]], *, is_few: bool) -> str:
+    def reason_against(self, log: Log, *, is_few: bool) -> str:
         """Why the values belong to the state, if they do not vary among siblings as noise does."""
-        seen = [[self.values(log.text[row]) for row in rows[:MEMBERS]] for rows in groups]
-        seen = [members for members in seen if any(map(any, members))]
+        seen = list(self.shown.groups_with(self.found))
         rate, count = _variation(seen)
         needed = log.variation
         if is_few:
@@ -87,7 +106,23 @@ class Occurrences:
         return f"the values differ in {rate:.0%} of {count:,} pairs of siblings only, so they belong to the state"
 
 
-def _variation(seen: Sequence[Sequence[tuple[str, ...]]]) -> tuple[float, int]:
+def _find(shown: Shown, rules: Sequence[tuple[str, str]]) -> dict[int, Values]:
+    """{text: values} of the texts in which any of the patterns is found."""
+    has = np.zeros(len(shown.words), np.bool_)
+    for pattern, _ in rules:
+        has |= pc.match_substring_regex(shown.array, pattern).to_numpy(zero_copy_only=False)
+    patterns = [(re.compile(pattern.replace(r"\z", r"\Z")), replacement) for pattern, replacement in rules]
+    found = {}
+    for text in np.flatnonzero(has).tolist():
+        values, rest = [], shown.words[text]
+        for compiled, replacement in patterns:
+            values += [_value(match, replacement) for match in compiled.finditer(rest)]
+            rest = rest if len(patterns) == 1 else compiled.sub(replacement, rest)
+        found[text] = tuple(values)
+    return found
+
+
+def _variation(seen: Sequence[Sequence[Values]]) -> tuple[float, int]:
     """(share, count): how often the values differ between two siblings that have as many of them."""
     differ = count = 0
     for members in seen:
@@ -107,15 +142,16 @@ def _value(match: re.Match[str], replacement: str) -> str:
 
 def is_referred_to(occurrences: Occurrences, log: Log) -> str:
     """Why the slot belongs to the state, if a rollout names its own value elsewhere more often than another rollout names it."""
-    rows = [row for row, text in enumerate(log.text) if any(occurrences.values(text))]
+    values = {text: {value for value in held if value} for text, held in occurrences.found.items() if any(held)}
+    rows = np.flatnonzero(np.isin(log.text, list(values))).tolist()
     rows = rows[:: max(1, len(rows) // REFERENCES_READ)]
     own = other = 0
     for place, row in enumerate(rows):
-        values = set(occurrences.values(log.text[row]))
-        elsewhere = next((r for r in rows[place + 1 :] + rows[:place] if not values & set(occurrences.values(log.text[r]))), None)
+        held = values[log.text[row]]
+        elsewhere = next((r for r in rows[place + 1 :] + rows[:place] if not held & values[log.text[r]]), None)
         if elsewhere is not None:
-            own += log.names(row, values)
-            other += log.names(elsewhere, values)
+            own += log.names(row, held)
+            other += log.names(elsewhere, held)
     if own - other > max(1, REFERENCES * len(rows)):
         return f"{log.naming} in {own:,} of {len(rows):,} cases, in other rollouts in {other:,}"
     return ""
