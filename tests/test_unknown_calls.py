@@ -10,6 +10,7 @@ from test_unknown_logs import TASKS, lines, messages
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError
+from tratree_data.importers import parallel
 
 
 def calls(task: str, attempt: float) -> list[dict[str, Any]]:
@@ -40,6 +41,14 @@ def test_calls_that_another_call_continues_are_part_of_it(tmp_path: Path) -> Non
         == len(TASKS)
         == open_store(tmp_path / "d").sql("SELECT count(*) AS n FROM dropped WHERE reason = 'continued_call'").to_pylist()[0]["n"]
     )
+
+
+def test_calls_of_a_large_log_are_not_read_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel, "PARALLEL_FROM", 1)
+    monkeypatch.setattr(parallel, "PART_BYTES", 2_000)
+    rows = [call for place in range(2) for t, r in TASKS for call in calls(t, r)[place : place + 1]]
+    result = import_log(tmp_path / "d", lines(tmp_path / "log.jsonl", rows), workers=2)
+    assert (result.counts["rollouts"], result.counts["dropped"]) == (len(TASKS), len(TASKS))
 
 
 def test_a_row_about_something_else_hides_no_answer(tmp_path: Path) -> None:

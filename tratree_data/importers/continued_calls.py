@@ -1,6 +1,6 @@
 """Logs of calls, each of which repeats the conversation so far: a call that another row continues is part of that row's conversation."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import xxhash
@@ -12,6 +12,11 @@ from tratree_data.importers.transcripts import read_exchange
 from tratree_data.messages import json_text
 
 CONTINUED = "continued_call"
+
+
+def may_continue(columns: Collection[str]) -> bool:
+    """Whether rows with these columns may be calls of one conversation; a score says that each is a run of its own."""
+    return "completion" in columns and "reward" not in columns
 
 
 def last_calls(rows: Callable[[], Iterator[Item]]) -> Iterator[Item]:

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tratree_data.importers.continued_calls import may_continue
 from tratree_data.importers.formats import FORMATS, LOOK_AHEAD
 from tratree_data.importers.log_files import CHUNK, UTF_16, LogFile, is_line_of_json, is_one_object
 from tratree_data.importers.log_records import Options, Problem, Record
@@ -80,7 +81,7 @@ def _has_records_in_lines(format: str, file: LogFile, options: Options) -> bool:
     """Whether each line of the file is a record, as its beginning shows."""
     if format not in BY_LINE or not is_line_of_json(file) or is_one_conversation(file):
         return False
-    if format == TABLE and ({*ROW_COLUMNS} & set(options.columns) or is_one_object(file)):
+    if format == TABLE and ({*ROW_COLUMNS} & set(options.columns) or may_continue(options.columns) or is_one_object(file)):
         return False
     return any(isinstance(item, Record) for item in islice(FORMATS[format](LogFile(file.path, file.name), options), LOOK_AHEAD))
 

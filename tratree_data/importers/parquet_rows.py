@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from tratree_data.errors import BadInputError, suggest
 from tratree_data.importers import jsonl, log_records, openai_messages
 from tratree_data.importers.chat import Message
-from tratree_data.importers.continued_calls import last_calls
+from tratree_data.importers.continued_calls import last_calls, may_continue
 from tratree_data.importers.histories import answers_in, instruction_text, read_history
 from tratree_data.importers.hub_files import HUB
 from tratree_data.importers.json_columns import ABSENT, ROWS, Columns, json_rows, parse_columns, step, unpacked
@@ -55,7 +55,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     if {*ROW_COLUMNS} & set(columns.paths):
         found = conversations_of(rows(), "trajectory_id" in columns.paths or len(columns.rows) == 0)
     else:
-        found = last_calls(rows) if "completion" in columns.paths and "reward" not in columns.paths else rows()
+        found = last_calls(rows) if may_continue(columns.paths) else rows()
     found = graph_rows(found)
     return log_records.each(found, lambda where, row: _parse_json(file, options, columns, where, row))
 
