@@ -226,3 +226,18 @@ def test_a_nested_attribute_is_kept_and_messages_come_back_exactly():
     (agent, _), _ = read_log("spans", LOGS / "openinference.jsonl")
     messages = messages_of_steps(agent.prompt, [asdict(step) for step in agent.steps])
     assert messages[2]["tool_calls"][0]["arguments"] == '{"input": "Which town?"}', "as the model wrote it"
+
+
+def test_traces_of_mlflow_are_read_turn_by_turn() -> None:
+    """spans/mlflow.json was written by MLflow 3.17 (`mlflow.openai.autolog`), with a scripted model."""
+    (record,), problems = read_log("spans", LOGS / "mlflow.json", environment="e")
+    assert problems == []
+    assert said(record) == [
+        ("user", "Find O0x0", None),
+        ("assistant", "think T0x0", [("call_0_0", "look", '{"place": "A0x0"}')]),
+        ("tool", "You see O0x1.", "call_0_0"),
+        ("assistant", "think T0x1", [("call_0_1", "look", '{"place": "A0x1"}')]),
+        ("tool", "You see O0x2.", "call_0_1"),
+        ("assistant", "go A0x2", None),
+    ]
+    assert (record.model, [tool["function"]["name"] for tool in record.tools or []]) == ("m", ["look"])

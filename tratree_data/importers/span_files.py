@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tratree_data.importers import log_records
+from tratree_data.importers.span_mlflow import genai_attributes, is_mlflow
 
 MOST_NESTED = 12
 """Levels of attributes to flatten; what is deeper is kept as one value."""
@@ -67,9 +68,13 @@ def spans_of(where: str, value: Any) -> Iterator[Span]:
         attributes = {key.removeprefix(PHOENIX): item for key, item in value.items() if key.startswith(PHOENIX)}
         ids = {"trace_id": value["context.trace_id"], "span_id": value["context.span_id"]}
         yield _sdk_span(where, value | {"attributes": attributes}, ids)
+    elif is_mlflow(value):
+        yield _mlflow_span(where, value)
     for key in LISTS:
         if isinstance(value.get(key), list):
             yield from spans_of(where, value[key])
+    if isinstance(log_records.at(value, "data", "spans"), list):  # a trace of MLflow
+        yield from spans_of(where, value["data"]["spans"])
 
 
 def _dicts(value: Any) -> Iterator[dict[str, Any]]:
@@ -106,6 +111,15 @@ def _sdk_span(where: str, entry: dict[str, Any], context: dict[str, Any]) -> Spa
         context["trace_id"].removeprefix("0x"), context["span_id"].removeprefix("0x"), str(entry.get("parent_id") or "").removeprefix("0x"),
         str(entry.get("name") or ""), start, attributes, events, end, code == "ERROR",
         flat(log_records.at(entry, "resource", "attributes")), where,
+    )  # fmt: skip
+
+
+def _mlflow_span(where: str, entry: dict[str, Any]) -> Span:
+    code = log_records.at(entry, "status", "code")
+    return Span(
+        entry["trace_id"], entry["span_id"], str(entry.get("parent_span_id") or ""), str(entry.get("name") or ""),
+        _time(entry.get("start_time_unix_nano")), flat(genai_attributes(entry["attributes"])), [], _time(entry.get("end_time_unix_nano")),
+        code == "STATUS_CODE_ERROR", {}, where,
     )  # fmt: skip
 
 
