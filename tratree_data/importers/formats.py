@@ -33,7 +33,7 @@ from tratree_data.importers import (
     toolbench,
     verifiers,
 )
-from tratree_data.importers.foreign_files import foreign_file
+from tratree_data.importers.foreign_files import foreign_file, foreign_record
 from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import PERCENT, Options, Problem, Record
 from tratree_data.importers.sessions import claude_code, cline, codex, continue_cli, copilot, gemini, hermes, opencode, pi, qwen
@@ -97,7 +97,8 @@ QUIET = ("harbor", "frameworks")
 LOOK_AHEAD = 20
 LOOK_AHEAD_BYTES = 4 * 2**20
 """For formats of lines, whose readers would otherwise read a whole file before they find that it is not theirs."""
-MOST_SAMPLES = 50
+MOST_SAMPLES, FEW_SAMPLES = 50, 12
+MOST_NAMES, LONGEST_NAME = 8, 40
 MOST = 0.5
 GENERIC = ("messages", "sharegpt")
 """Layouts that many tools share: a more specific format that reads the same file wins."""
@@ -162,13 +163,19 @@ def detect_format(path: str | Path, directory: str | Path, files: list[LogFile],
     if len(found) == 1 and not known:
         return next(iter(found))
     if not found or known:
-        first = next(json_records(files[0]), ("", None))[1]
+        some = files[:: -(-len(files) // FEW_SAMPLES) or 1]
+        firsts = [next(json_records(replace(file, end=LOOK_AHEAD_BYTES)), ("", None))[1] for file in some]
+        first = firsts[0]
+        named = next(filter(None, map(foreign_record, firsts)), None)
+        if named:
+            raise BadInputError(f"{path} cannot be imported: {named[0]}.\nNext: {named[1]}")
         if known:
             raise Unrecognised(f"{path} cannot be imported: {known[0]}.\nNext: {known[1]}")
-        why = f": {first.detail}" if isinstance(first, Problem) else ""
+        why = f": {first.detail}" if isinstance(first, Problem) else _seen_in(first)
+        command = f"tratree import {quoted(path)} {quoted(directory)}"
+        other = f"\nor: {command} --column messages=PATH if the messages are there" if isinstance(first, dict) else ""
         raise Unrecognised(
-            f"The format of {path} was not recognised{why}.\nAvailable: {', '.join(FORMATS)}.\n"
-            f"Next: tratree import {quoted(path)} {quoted(directory)} --format NAME"
+            f"The format of {path} was not recognised{why}.\nAvailable: {', '.join(FORMATS)}.\nNext: {command} --format NAME{other}"
         )
     candidates = "; ".join(f"{format}: {len(names)} file{'s'[: len(names) != 1]}, e.g. {names[0]}" for format, names in found.items())
     raise BadInputError(
@@ -176,6 +183,12 @@ def detect_format(path: str | Path, directory: str | Path, files: list[LogFile],
         f"Next: tratree import {quoted(path)} {quoted(directory)} --format {next(iter(found))}, "
         "or import its files one by one"
     )
+
+
+def _seen_in(record: object) -> str:
+    """What the first record of an unknown log contains, as far as a line can show."""
+    names = [str(name)[:LONGEST_NAME] for name in record][:MOST_NAMES] if isinstance(record, dict) else []
+    return f": its first record has {', '.join(map(repr, names))}, and nothing in it reads as messages or steps" if names else ""
 
 
 def fitting_formats(file: LogFile, options: Options, min_share: float = 0.0) -> list[str]:

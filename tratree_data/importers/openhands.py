@@ -6,8 +6,10 @@ calls (openhands_calls.py).
 """
 
 from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Any
 
+from tratree_data import ids
 from tratree_data.importers import conversations, log_records
 from tratree_data.importers.chat import action_text, record_of_chat
 from tratree_data.importers.log_files import LogFile, json_records
@@ -33,13 +35,25 @@ SCORES = ("reward", "score", "resolved", "success", "correct", "result")
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
-    return log_records.each(json_records(file), lambda where, value: _parse(file, options, where, value))
+    records = json_records(file)
+    first = list(islice(records, 2))
+    if len(first) == 2 and all(_is_event(value) for _, value in first):  # a session's export
+        events = [value for _, value in chain(first, records)]
+        problem = next((value for value in events if isinstance(value, Problem)), None)
+        session = (first[0][0], problem or {"history": events})
+        return log_records.each([session], lambda where, value: _parse(file, options, where, value))
+    return log_records.each(chain(first, records), lambda where, value: _parse(file, options, where, value))
+
+
+def _is_event(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("source"), str) and sum(isinstance(value.get(key), str) for key in KINDS) == 1
 
 
 def _parse(file: LogFile, options: Options, where: str, value: Any) -> Record:
     entry = log_records.mapping(value, "the line")
     events = list(_events(log_records.items_of(log_records.need(entry, "history"), "history")))
-    task = log_records.identifier(log_records.need(entry, "instance_id"), "instance_id")
+    is_export = {*entry} == {"history"}
+    task = "" if is_export else log_records.identifier(log_records.need(entry, "instance_id"), "instance_id")
     metadata = log_records.mapping(entry.get("metadata") or {}, "metadata")
     score = _score(entry)
     score = reported_score(file, task) if score is None else score
@@ -61,6 +75,7 @@ def _parse(file: LogFile, options: Options, where: str, value: Any) -> Record:
         "metadata": {key: value for key, value in entry.items() if key not in TAKEN and value is not None},
     }
     record = _with_calls(events, instruction, facts) if any(map(has_call, events)) else _with_texts(events, instruction, facts)
+    record.task_id = record.task_id or ids.content_id(record.instruction)
     record.end_reason = _end_reason(log_records.optional_text(entry.get("error"), "error"), record.steps[-1].action)
     return record
 
