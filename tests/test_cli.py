@@ -15,12 +15,14 @@ import pyarrow.parquet as pq
 import pytest
 from helpers.command_line import tratree
 from helpers.small import make_store, tables
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from tratree_data.cli import VERBS as CLI_MODULES
 from tratree_data.cli import app
 from tratree_data.cli.query import parse_numbers
 from tratree_data.errors import extra_of
+from tratree_data.stages import STAGES
 
 VERBS = sorted(command.name or (command.callback.__name__ if command.callback else "") for command in app.registered_commands)
 
@@ -212,6 +214,13 @@ def test_values_beyond_python_and_equal_names_are_printed(demo_run: Path, format
         done = CliRunner().invoke(app, ["sql", str(demo_run / "demo"), query, "--format", format])
         assert done.exit_code == 0, f"{query}: {done.exception!r}"
         assert expected in done.stdout, query
+
+
+@pytest.mark.parametrize("command", sorted({stage.command for stage in STAGES}))
+def test_the_command_that_a_stage_suggests_can_be_typed(command: str) -> None:
+    _, verb, *arguments = command.split()
+    parser = get_command(app).commands[verb]  # type: ignore[attr-defined]
+    parser.make_context(verb, arguments)  # raises for an unknown option, or too many or too few arguments
 
 
 def test_a_query_imports_no_more_than_it_needs(demo_run: Path) -> None:

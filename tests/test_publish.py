@@ -13,6 +13,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import datasets
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,7 +26,7 @@ from tratree_data.releases import diff, draft, ordering
 from tratree_data.releases.card import write_card
 from tratree_data.releases.markdown import cell
 from tratree_data.releases.ordering import split_names
-from tratree_data.releases.publish import publish
+from tratree_data.releases.publish import _explained, publish
 from tratree_data.releases.to_folder import FolderTarget
 from tratree_data.releases.version_numbers import Diff, check_level, check_version, compare_schemas
 from tratree_data.stages import published_tables
@@ -689,3 +690,8 @@ def test_rows_of_a_split_that_no_rollout_has_are_refused(dataset: Path, tmp_path
     with pytest.raises(BadInputError, match=f"{foreign} of {len(found)} rows of demonstrations have a split"):
         publish(tmp_path / "d", tmp_path / "release", "0.1.0")
     assert not (tmp_path / "release/versions/0.1.0").exists()
+
+
+def test_a_mistake_in_our_sql_is_not_reported_as_a_full_disk() -> None:
+    with pytest.raises(duckdb.BinderException), _explained("releases/shop"):
+        duckdb.sql("SELECT missing FROM (SELECT 1 AS there)")

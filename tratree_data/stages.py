@@ -74,7 +74,7 @@ STAGES = (
         may_read=("paths", "replays", "steps", *LATER_SCORES),
         by_tree=True,
     ),
-    Stage("evaluate", (), ("evaluations",), "tratree evaluate MODEL ENVIRONMENT --directory DIR", published=False),
+    Stage("evaluate", (), ("evaluations",), "tratree evaluate MODEL ENVIRONMENT DIR", published=False),
     Stage("annotate", (), ("annotations",), "tratree view DIR --serve --annotate NAME", published=False),
     Stage("publish", (), ("traces",), "tratree publish DIR TARGET --version X.Y.Z --traces 1000"),
 )

@@ -131,6 +131,8 @@ def _explained(target: str) -> Iterator[None]:
     """Rephrases what the system and DuckDB report about a full or read-only disk."""
     try:
         yield
+    except (duckdb.BinderException, duckdb.CatalogException, duckdb.ParserException):
+        raise  # a mistake in our SQL
     except (OSError, duckdb.Error) as error:
         raise unwritten(target, error, "What was published before is intact.") from error
 

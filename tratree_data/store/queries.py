@@ -101,10 +101,10 @@ def run(
 ) -> pa.Table:
     """The answer to one SELECT, or to an EXPLAIN of one; any other statement is refused."""
     try:
-        statements = store.session.extract_statements(text)
+        statements = store.queries.session.extract_statements(text)
     except duckdb.Error as error:
         raise BadInputError(f"DuckDB cannot read {title}: {str(error).strip()}") from error
-    if len(statements) != 1 or not _only_reads(store.session, text, statements[0].type):
+    if len(statements) != 1 or not _only_reads(store.queries.session, text, statements[0].type):
         raise BadInputError(f"{title} must be a single SELECT, because queries cannot change a dataset.\nNext: write it as SELECT …")
     parameters_used = statements[0].named_parameters
     missing, extra = sorted(parameters_used - set(parameters)), sorted(set(parameters) - parameters_used)

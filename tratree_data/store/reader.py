@@ -1,39 +1,33 @@
-"""A dataset folder as readers see it: a Delta table for each table of schemas/, and a DuckDB connection over all of them.
+"""A dataset as readers see it: a Delta table for each table of schemas/, and queries over all of them (query_session.py).
 
 Reading takes no lock and is never blocked; what is written meanwhile is seen by the next `open_store` (writer.py writes).
 """
 
-import json
 import re
+import weakref
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from tempfile import gettempdir
 from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
 
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError, quoted, suggest
-from tratree_data.files import read_text
-from tratree_data.stages import COLLECTED, LATER_SCORES, STAGES, command_for
+from tratree_data.stages import COLLECTED, STAGES, command_for
 from tratree_data.store.locations import Place, is_far, place, query_addresses
 from tratree_data.store.log import Source, Tables, delta_tables
+from tratree_data.store.query_session import QuerySession, explain_absence
 from tratree_data.store.schemas import (
     arrow_schema,
     changed_since,
-    create_statement,
     empty_table,
-    quote,
     scan_sql,
     table_names,
-    table_schema,
 )
-from tratree_data.store.views import create_views, mentions, tables_behind, view_names, views_for
-from tratree_data.system.limits import interrupted_after, memory_for_queries, spill_folder
 from tratree_data.system.parquet_sizes import trouble_of_file
 
 if TYPE_CHECKING:  # a query without tables needs neither
@@ -43,8 +37,6 @@ if TYPE_CHECKING:  # a query without tables needs neither
 
 CHECKED_AT_ONCE = 16
 """Files of a bucket whose ends are fetched at the same time."""
-MAY_BE_MISSING = LATER_SCORES
-"""Tables that views read although most datasets lack them: missing ones count as empty."""
 MARKS_OF_RELEASES = ("lineage.json", "versions")
 
 
@@ -63,7 +55,6 @@ class Store:
     """Bytes of memory that a query may use, beyond which it uses the disk; by default a share of the machine's memory."""
     held: bool = False
     """Whether to load the rows into memory: for small datasets that are queried often."""
-    _defined: set[str] = field(default_factory=set)
     _whole: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -102,7 +93,7 @@ class Store:
             if not self.has(table):
                 if table not in table_names():
                     raise NotFoundError(f"Unknown table {table!r}.{suggest(table, table_names())}")
-                raise NotFoundError(_explain_absence(self, table))
+                raise NotFoundError(explain_absence(self, table))
             if self.filesystem is None and table not in self._whole:
                 self._need_whole_files(table)
                 self._whole.add(table)
@@ -120,7 +111,7 @@ class Store:
                 raise BadInputError(f"{file}, part of {table}, {trouble}.\nNext: restore it from a copy of the {kind}{again}")
 
     def _trouble_of(self, address: str) -> str:
-        return trouble_of_file(lambda: self._opened_by.open(address))
+        return trouble_of_file(lambda: self.opened_by.open(address))
 
     def version(self, table: str) -> int:
         self.need(table)
@@ -162,71 +153,28 @@ class Store:
     def _files(self, table: str) -> list[str]:
         return list(self.addresses(table) if is_far(self.path) else self.sources[table].files)
 
+    @cached_property
+    def queries(self) -> QuerySession:
+        return QuerySession(weakref.proxy(self))  # a cycle would keep DuckDB's session until the next garbage collection
+
     def sql(
         self, query: str, parameters: Mapping[str, Any] | None = None, time_limit: float | None = None, limit: int | None = None
     ) -> pa.Table:
         """DuckDB's answer as Arrow, at most `limit` rows of it; `$name` is bound from `parameters`. Stopped after `time_limit` seconds."""
-        self._trouble()  # of an earlier query
-        try:
-            self._define(query)
-            cursor = self.session.cursor()
-            with interrupted_after(time_limit, cursor.interrupt):
-                relation = cursor.sql(query, params=dict(parameters)) if parameters else cursor.sql(query)
-                if relation is None:
-                    return pa.table({})
-                result: pa.Table = (relation if limit is None else relation.limit(limit)).to_arrow_table()
-                return result
-        except duckdb.InterruptException as error:
-            advice = f"narrow it with WHERE or LIMIT, or --time-limit {10 * (time_limit or 0):g}"
-            raise BadInputError(f"The query took longer than {time_limit:g} s and was stopped.\nNext: {advice}") from error
-        except (duckdb.OutOfMemoryException, MemoryError) as error:
-            allowed = f"{self._memory() / 2**30:.1f} GiB"
-            raise BadInputError(f"The query needs more than {allowed} of memory, the limit.\nNext: select fewer columns or rows") from error
-        except duckdb.CatalogException as error:
-            raise NotFoundError(_explain_missing_table(self, str(error))) from error
-        except duckdb.Error as error:
-            raise self._trouble() or BadInputError(f"DuckDB refused the query: {str(error).strip()}") from error
-
-    def _trouble(self) -> TratreeError | None:
-        """The remote error behind DuckDB's, which is only a text with a traceback."""
-        if self.filesystem is None and "_query_files" not in vars(self):  # no query has opened a file yet
-            return None
-        trouble: TratreeError | None = self._opened_by.trouble
-        self._opened_by.trouble = None
-        return trouble
+        return self.queries.answer(query, parameters, time_limit, limit)
 
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """Views over exactly the Parquet files of this moment; nothing else on the machine can be read or written through it."""
-        try:
-            self._define()
-        except duckdb.Error as error:
-            raise self._trouble() or error from error
-        return self.session
+        """DuckDB with every table and view, for reading only."""
+        return self.queries.connection
 
-    def _memory(self) -> int:
-        return min(memory_for_queries(), self.most_memory or memory_for_queries())
-
-    @cached_property
-    def session(self) -> duckdb.DuckDBPyConnection:
-        session = duckdb.connect(
-            config={"memory_limit": f"{self._memory() // 2**20}MiB", "temp_directory": str(spill_folder(gettempdir()))}
-        )
-        self._add_lineage(session)
-        session.execute("SET allowed_paths = $paths", {"paths": [file for table in self.sources for file in self.addresses(table)]})
-        session.execute("SET enable_external_access = false")
-        session.execute("SET python_enable_replacements = false")
-        session.execute("SET lock_configuration = true")
-        return session
-
-    @cached_property
-    def _reading_session(self) -> duckdb.DuckDBPyConnection:
-        """Registers the file system through which the session reads.
-
-        It takes long to import, and a query without tables does not need it.
-        """
-        self.session.register_filesystem(self._opened_by)
-        return self.session
+    def take_trouble(self) -> TratreeError | None:
+        """The error of the last file that could not be read, if any, once: DuckDB passes on only a text with a traceback."""
+        if self.filesystem is None and "_query_files" not in vars(self):  # no query has opened a file yet
+            return None
+        trouble: TratreeError | None = self.opened_by.trouble
+        self.opened_by.trouble = None
+        return trouble
 
     @cached_property
     def _query_files(self) -> "QueryFiles | None":
@@ -236,7 +184,7 @@ class Store:
         return QueryFiles({table: source.files for table, source in self.sources.items()}) if self.filesystem is None else None
 
     @property
-    def _opened_by(self) -> Any:
+    def opened_by(self) -> Any:
         """The file system through which DuckDB reads."""
         return self.filesystem if self._query_files is None else self._query_files
 
@@ -244,51 +192,6 @@ class Store:
         """The table's files as a query names them."""
         files = self.sources[table].files
         return files if self.filesystem is not None else query_addresses(table, files)
-
-    def _add_lineage(self, session: duckdb.DuckDBPyConnection) -> None:
-        """The table `lineage`: what made each table, with which settings, from which versions."""
-        session.execute(read_text("schemas/virtual", "lineage.sql"))
-        for table, source in sorted(self.sources.items()):
-            if source.lineage is not None:
-                made = source.lineage
-                said = [json.dumps(part, sort_keys=True, ensure_ascii=False) for part in (made.settings, made.reads)]
-                session.execute("INSERT INTO lineage VALUES (?, ?, ?, ?, ?, ?)", [table, source.version, made.stage, *said, made.code])
-
-    def _define(self, query: str | None = None) -> None:
-        """Makes the tables and views that a query names, or all of them if it lists tables."""
-        views = views_for(query)
-        behind = {table for view in views for table in tables_behind(view)}
-        every = query is None or re.search(r"(?i)\b(information_schema|duckdb_\w+|pg_\w+|show|summarize|describe)\b", query)
-        self._trouble()  # of an earlier query
-        for table in sorted(self.sources):
-            named = query is None or table in behind or mentions(query, table)
-            if table in self._defined or not (every or named):
-                continue
-            try:
-                self.need(table)
-            except BadInputError:
-                if named:
-                    raise
-                continue
-            self._define_one(table, self.addresses(table))
-            self._defined.add(table)  # only now, so that the next query retries a file that could not be opened this time
-        for table in MAY_BE_MISSING:
-            if table not in self.sources and table not in self._defined and (table in behind or query is None or mentions(query, table)):
-                self.session.execute(create_statement(table))
-                self._defined.add(table)
-        new = [view for view in views if view not in self._defined and tables_behind(view) <= self._defined]
-        create_views(self.session, new)
-        self._defined.update(new)
-
-    def _define_one(self, table: str, files: Sequence[str]) -> None:
-        if not files:
-            self.session.execute(create_statement(table))
-            return
-        self._reading_session.execute(
-            f"CREATE OR REPLACE {'TABLE' if self.held else 'VIEW'} {table} AS SELECT * FROM {scan_sql(table, files)}"
-        )
-        for column, comment in table_schema(table).comments.items():
-            self.session.execute(f"COMMENT ON COLUMN {table}.{column} IS {quote(comment)}")
 
 
 def open_store(path: str | Place, versions: Mapping[str, int] | None = None) -> Store:
@@ -319,22 +222,3 @@ def _refuse_what_is_no_dataset(folder: Path) -> None:
         raise NotFoundError(f"No such folder: {folder}.\nNext: tratree import FILE {quoted(folder)}, or tratree run demo {quoted(folder)}")
     if folder.is_file():
         raise BadInputError(f"{folder} is a file, but a dataset is a folder.\nNext: tratree import {quoted(folder)} DIR")
-
-
-def _explain_absence(store: Store, table: str) -> str:
-    if table in store.outdated:
-        return (
-            f"{table} of {store.path} is in an older format, in which some columns had other names.\n"
-            f"Next: {command_for(table, store.path)}, which makes it again" + (" in a dataset" if store.label else "")
-        )
-    return f"{store.path} has no {table} yet.\nNext: {command_for(table, store.path)}"
-
-
-def _explain_missing_table(store: Store, message: str) -> str:
-    missing = re.search(r"Table with name (\w+) does not exist", message)
-    name = missing[1] if missing else ""
-    for table in sorted(tables_behind(name)) if name in view_names() else [name]:
-        if table in table_names() and table not in store.sources:
-            return _explain_absence(store, table)
-    first = message.strip().splitlines()[0]
-    return f"DuckDB refused the query: {first}\nAvailable: {', '.join(sorted([*store.sources, 'lineage', *view_names()]))}"
