@@ -55,6 +55,26 @@ def ai_sdk(turn: str) -> list[Any]:
     ]
 
 
+def invocations(turn: str) -> list[Any]:
+    call = {"state": "result", "toolCallId": "c", "toolName": "shell", "args": CALL, "result": "a.py"}
+    return [
+        {"id": "1", "role": "user", "content": "Look."},
+        {"id": "2", "role": "assistant", "content": "Yes.", "toolInvocations": [call]},
+        {"id": "3", "role": "assistant", "content": turn},
+    ]
+
+
+def letta(turn: str) -> list[Any]:
+    call = {"name": "shell", "arguments": json.dumps(CALL), "tool_call_id": "c"}
+    return [
+        {"message_type": "user_message", "content": "Look."},
+        {"message_type": "reasoning_message", "reasoning": "Yes."},
+        {"message_type": "tool_call_message", "tool_call": call},
+        {"message_type": "tool_return_message", "tool_return": "a.py", "tool_call_id": "c"},
+        {"message_type": "assistant_message", "content": turn},
+    ]
+
+
 def model_messages(turn: str) -> list[Any]:
     call = {"type": "tool-call", "toolCallId": "c", "toolName": "shell", "input": CALL}
     result = {"type": "tool-result", "toolCallId": "c", "toolName": "shell", "output": {"type": "text", "value": "a.py"}}
@@ -72,7 +92,7 @@ def checked(directory: Path, turns: list[str]) -> None:
     assert steps == called + [{"step": 1, "observation": "a.py", "thought": "", "action": turn} for turn in sorted(turns)]
 
 
-@pytest.mark.parametrize("program", [goose, crush, ai_sdk, model_messages])
+@pytest.mark.parametrize("program", [goose, crush, ai_sdk, invocations, letta, model_messages])
 def test_parts_of_other_programs_are_calls_and_results(tmp_path: Path, program: Any) -> None:
     import_log(tmp_path / "d", lines(tmp_path / "log.jsonl", [{"chat_history": program(turn)} for turn in ("Done.", "Sorry.")]))
     checked(tmp_path / "d", ["Done.", "Sorry."])

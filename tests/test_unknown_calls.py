@@ -72,6 +72,21 @@ def test_a_text_beside_answers_that_call_tools_is_not_the_answer(tmp_path: Path)
     assert sum('open {"lines": 3' in action for found in actions(tmp_path / "d") for action in found) == len(TASKS)
 
 
+def test_requests_without_answers_are_refused_with_what_to_type(tmp_path: Path) -> None:
+    more = [{"role": role, "content": "More."} for role in ("user", "assistant", "user", "assistant")]
+    said = [messages(t, r) + more for t, r in TASKS]
+    rows = [{"request": {"messages": found[:i]}, "raw": {"said": [[found[i]]]}} for found in said for i in (2, 4, 6, 8)]
+    with pytest.raises(BadInputError, match=r"`request\.messages` repeat each other(.|\n)*--column completion=PATH") as refused:
+        import_log(tmp_path / "d", lines(tmp_path / "log.jsonl", rows))
+    assert "--column messages=request.messages" in str(refused.value)
+
+
+def test_turns_of_which_nothing_is_read_are_no_conversation(tmp_path: Path) -> None:
+    said = [{"role": "user", "content": "Look."}, {"role": "assistant", "content": "", "steps": [{"did": "x"}]}]
+    with pytest.raises(BadInputError, match="not recognised"):
+        import_log(tmp_path / "d", lines(tmp_path / "log.jsonl", [{"dialogue": said}] * 3))
+
+
 def test_steps_come_in_the_order_that_a_column_gives_them(tmp_path: Path) -> None:
     rows = [{"run_id": f"r{e}", "turn": t, "observation": f"room {t}", "action": f"go {e} {t}"} for e in range(3) for t in range(12)]
     random.Random(1).shuffle(rows)

@@ -35,6 +35,15 @@ def numbered(e: int, n: int) -> dict[str, Any]:
     return {"goal": f"Leave {e}.", "trajectory": {key: item for step in steps for key, item in step.items()}}
 
 
+def by_number(e: int, n: int) -> dict[str, Any]:
+    steps = {str(t): {"env_obs": seen(e, t), "agent_action": done(e, t)} for t in range(n)}
+    return {"goal": f"Leave {e}.", "steps_taken": steps, "end": seen(e, n)}
+
+
+def exchanged(e: int, n: int) -> dict[str, Any]:
+    return {"interactions": [{"query": seen(e, t), "response": done(e, t)} for t in range(n)]}
+
+
 def events(e: int, n: int) -> dict[str, Any]:
     found = []
     for t in range(n):
@@ -72,7 +81,7 @@ def continued(e: int, n: int) -> dict[str, Any]:
     return {"input": text[:cut], "output": text[cut:]}
 
 
-@pytest.mark.parametrize("shape", [lists, numbered, events, objects, transcript, react, game, template, continued])
+@pytest.mark.parametrize("shape", [lists, numbered, by_number, exchanged, events, objects, transcript, react, game, template, continued])
 def test_every_shape_gives_the_same_steps(tmp_path: Path, shape: Any) -> None:
     rows = [{"task_id": task, "reward": reward} | shape(e, n) for e, (task, reward, n) in enumerate(ROOMS)]
     result = import_log(tmp_path / "d", lines(tmp_path / "log.jsonl", rows))
@@ -85,7 +94,7 @@ def test_every_shape_gives_the_same_steps(tmp_path: Path, shape: Any) -> None:
     for row in store.sql("SELECT observation, action, step FROM steps").to_pylist():
         episode, step = calls.get(row["action"], row["action"]).split()[1:]
         assert seen(int(episode), int(step)) in row["observation"] or (shape is numbered and step == "0")
-    assert all("You are in room" in row["end_observation"] for row in rollouts)
+    assert all("You are in room" in row["end_observation"] or shape in (by_number, exchanged) for row in rollouts)
     assert any(note.startswith("Understood: ") for note in result.notes)
 
 
@@ -129,6 +138,12 @@ def test_pairs_without_names_are_asked_about(tmp_path: Path) -> None:
 )
 def test_a_text_that_is_not_wholly_a_conversation_is_none(text: str) -> None:
     assert read_transcript(text) == []
+
+
+def test_prompts_that_repeat_the_conversation_are_no_turns(tmp_path: Path) -> None:
+    turns = [{"prompt": "\n".join(seen(0, k) for k in range(t + 1)), "completion": done(0, t)} for t in range(3)]
+    with pytest.raises(BadInputError, match="not recognised"):
+        import_log(tmp_path / "d", lines(tmp_path / "log.jsonl", [{"task_id": "t", "turns": turns}] * 2))
 
 
 def test_prompts_with_examples_are_no_conversations(tmp_path: Path) -> None:

@@ -146,11 +146,14 @@ def is_answer(value: Any) -> bool:
 
 
 def roles_in(value: Sequence[Any]) -> list[str]:
-    """The speakers in the list; empty if it is not a list of messages."""
+    """Who speaks in the list; nobody if it is not a list of messages, or most of what the agent said is somewhere else."""
     try:
-        return [message["role"] for message in read_history([unpacked(item) for item in value[:MESSAGES_READ]], "it")]
+        said = read_history([unpacked(item) for item in value[:MESSAGES_READ]], "it")
     except (Unusable, RecursionError):
         return []
+    turns = [message for message in said if message["role"] == "assistant"]
+    empty = sum(not (message["content"] or message.get("tool_calls") or message.get("reasoning_content")) for message in turns)
+    return [message["role"] for message in said] if empty <= len(turns) / 2 else []
 
 
 def choose_place(places: dict[Path, list[list[Any]]]) -> tuple[Path, list[Path]]:
@@ -241,7 +244,7 @@ def _answers(value: Any, path: Path) -> Iterator[tuple[Path, Any]]:
         is_text = name.lower() in ANSWERS and isinstance(inner, str) and inner != ""
         if is_text or (isinstance(inner, list | dict) and inner and is_answer(inner)):
             yield place, inner
-        elif name == "choices" and isinstance(inner, list) and len(inner) == 1:
+        elif name in ("choices", "candidates") and isinstance(inner, list) and len(inner) == 1:
             yield from _answers(inner[0], (*place, "[0]"))
         else:
             yield from _answers(inner, place)

@@ -17,7 +17,7 @@ from tratree_data.importers.chat import Message
 from tratree_data.importers.conversations import CALL_PARTS, CONTENTS, REASONING, ROLES, TEXT_PARTS, THOUGHT_PARTS
 from tratree_data.importers.log_records import Unusable
 from tratree_data.importers.plain_messages import CALL_IDS, TAKEN, TOOL_RESULTS, arguments_text, plain_messages
-from tratree_data.importers.session_blocks import answered_turns, is_blocks, is_results, plain_blocks
+from tratree_data.importers.session_blocks import answered_turns, is_blocks, is_results, plain_blocks, with_invocations
 from tratree_data.messages import json_text
 
 TOOL_ROLES = ("tool", "function", "toolresult", "tool_result")
@@ -48,6 +48,9 @@ def read_messages(value: Any, name: str) -> list[Message]:
         raise Unusable("unknown_role", f"{name}.role is {entry.get('role', entry.get('from'))!r}")
     key = next((key for key in CONTENTS if entry.get(key) is not None), "content")
     content = entry.get(key)
+    if isinstance(entry.get("toolInvocations"), list):
+        entry = with_invocations(entry, key)
+        content = entry[key]
     if is_blocks(content) and (blocks := plain_blocks(content)) != content:
         turns = answered_turns(blocks) if role == "assistant" else [blocks]
         return [

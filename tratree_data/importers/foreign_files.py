@@ -68,4 +68,6 @@ def foreign_file(path: Path) -> tuple[str, str] | None:
         return "it contains the checkpoints of LangGraph, which are Python objects", (
             "save `messages_to_dict(graph.get_state(config).values['messages'])` of each thread as JSON, and import that"
         )
+    if path.name.endswith(".parquet"):
+        return None
     return next((found[2:] for found in FOREIGN if path.name.endswith(found[0]) and beginning.startswith(found[1])), None)

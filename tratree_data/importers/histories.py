@@ -16,20 +16,21 @@ from tratree_data.importers.framework_messages import DIALECTS
 from tratree_data.importers.json_columns import unpacked
 from tratree_data.importers.log_records import Unusable
 from tratree_data.importers.session_blocks import is_blocks
-from tratree_data.importers.step_parts import numbered_steps, read_step, step_parts
+from tratree_data.importers.step_parts import exchanges, numbered_steps, read_exchange_step, read_step, step_parts
 from tratree_data.messages import json_text
 
 JSON = dict[str, Any]
-SPEAKER_KEYS = ("role", "from", "speaker", "sender", "author", "type", "source", "who", "label")
-TEXT_KEYS = (*CONTENTS, "utterance", "body", "message", "parts")
+SPEAKER_KEYS = ("role", "from", "speaker", "sender", "author", "type", "source", "who", "label", "message_type")
+TEXT_KEYS = (*CONTENTS, "utterance", "body", "message", "parts", "tool_return")
 WRAPPERS = ("message", "msg", "data", "kwargs")
 """Members that contain the message itself, next to its time or position."""
 MORE_ROLES = {
     "bot": "assistant", "chatbot": "assistant", "llm": "assistant", "assistant_message": "assistant", "ai_message": "assistant",
     "user_message": "user", "customer": "user", "prompter": "user", "env": "user", "tool_message": "tool", "tool_response": "tool",
     "tool_result": "tool", "tool_output": "tool", "ipython": "tool", "action": "assistant", "obs": "user",
+    "tool_call_message": "assistant", "tool_return_message": "tool",
 }  # fmt: skip
-THOUGHT_EVENTS = ("thought", "think", "reasoning", "thinking")
+THOUGHT_EVENTS = ("thought", "think", "reasoning", "thinking", "reasoning_message")
 ROLES = {name: name if name in ("tool", "developer") else role for name, role in SPEAKING.items()} | MORE_ROLES
 ROLES |= dict.fromkeys(TOOL_ROLES, "tool")
 ACTS = ("tool_calls", "function_call", "toolCalls")
@@ -42,6 +43,9 @@ def read_history(value: Any, name: str) -> list[Message]:
     dialect = _dialect_of(history)
     if dialect is not None:
         return read_conversation(DIALECTS[dialect][1](history), name)
+    names = exchanges(history)
+    if names is not None and not any(speaker_of(entry)[1] or step_parts(entry) for entry in history):
+        return read_conversation([said for entry in history for said in read_exchange_step(entry, names)], name)
     spoken: list[Message] = []
     thoughts: list[str] = []
     for i, item in enumerate(history):
@@ -75,14 +79,16 @@ def step_keys(entry: JSON) -> dict[str, str]:
 
 def _thought_in(entry: JSON) -> str:
     """What an event says that is the thought before an action."""
-    kind = next((entry[key] for key in ("type", "label", "kind") if isinstance(entry.get(key), str)), "")
-    text = next((entry[key] for key in (*TEXT_KEYS, kind) if isinstance(entry.get(key), str)), "")
+    kind = next((entry[key] for key in ("type", "label", "kind", "message_type") if isinstance(entry.get(key), str)), "")
+    text = next((entry[key] for key in (*TEXT_KEYS, kind, "reasoning") if isinstance(entry.get(key), str)), "")
     return text if kind in THOUGHT_EVENTS and speaker_of(entry)[1] is None else ""
 
 
 def as_openai(entry: JSON) -> Iterator[JSON]:
     """The message under OpenAI's names; of Gemini's parts, each result of a function is a message of its own."""
     entry = _unwrapped(entry)
+    if isinstance(entry.get("tool_call"), dict):
+        entry = {name: item for name, item in entry.items() if name != "tool_call"} | {"tool_calls": [entry["tool_call"]]}
     key, role = speaker_of(entry)
     if role is None:
         raise Unusable("unknown_role", f"no speaker in {sorted(entry)[:8]}")

@@ -63,6 +63,8 @@ class Guess:
     """Places of conversations, if there are several that differ."""
     pairs: str = ""
     """The place of steps that are pairs of texts, of which nobody knows which is the action."""
+    unanswered: bool = False
+    """Whether the conversations are requests that repeat each other, and nothing beside them is an answer."""
     answers: Sequence[str] = ()
     """Places of the agent's answers, if there are several that differ."""
 
@@ -85,7 +87,10 @@ def guess_columns(records: Sequence[Any], is_whole: bool = False) -> Guess | Non
     best, rivals = choose_place(places)
     if rivals:
         return Guess({}, choices=[path_text(path) for path in (best, *rivals)])
-    return _with_facts(records, best, _answers_to(records, best) if sum(map(is_request, places[best])) > len(places[best]) / 2 else [])
+    answers = _answers_to(records, best) if sum(map(is_request, places[best])) > len(places[best]) / 2 else None
+    if answers == [] and any(a == b[: len(a)] and len(a) < len(b) for a in places[best] for b in places[best]):
+        return Guess({"messages": path_text(best)}, unanswered=True)
+    return _with_facts(records, best, answers or [])
 
 
 def _with_facts(records: Sequence[Any], best: Path, answers: Sequence[Path]) -> Guess:

@@ -15,7 +15,7 @@ TOOL_RESULTS = ("tool_result", "toolResult")
 TAKEN = {"role", "from", "name", "toolName", "tool_calls", "toolCalls", "function_call", *CONTENTS, *REASONING, *CALL_IDS}
 """The keys of a message that correspond to ours; the others are metadata."""
 PLAIN = {"role", "content", "name", "tool_calls", "tool_call_id", "reasoning_content"}
-DOUBTFUL = frozenset(TAKEN - PLAIN)
+DOUBTFUL = frozenset(TAKEN - PLAIN) | {"toolInvocations"}
 Message = dict[str, Any]
 
 

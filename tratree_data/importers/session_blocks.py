@@ -80,3 +80,10 @@ def answered_turns(blocks: list[Any]) -> list[list[Any]]:
 
 def is_results(blocks: list[Any]) -> bool:
     return bool(blocks) and all(isinstance(block, dict) and block.get("type") == "tool_result" for block in blocks)
+
+
+def with_invocations(message: Block, key: str) -> Block:
+    """A message of the AI SDK until version 4, whose calls are beside its text, with the calls as parts."""
+    text = [{"type": "text", "text": message[key]}] if isinstance(message.get(key), str) and message[key] else []
+    calls = [{"type": "tool-invocation", "toolInvocation": call} for call in message["toolInvocations"]]
+    return {name: item for name, item in message.items() if name not in ("toolInvocations", key)} | {key: [*text, *calls]}

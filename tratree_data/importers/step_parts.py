@@ -12,6 +12,10 @@ ACTIONS = ("action", "act", "action_text", "command", "tool", "tool_name")
 INPUTS = ("tool_input", "action_input", "tool_args", "action_args", "arguments", "args", "parameters")
 OBSERVATIONS = ("observation", "obs", "observation_text", "tool_output", "tool_result", "state")
 THOUGHTS = ("thought", "thoughts", "reasoning", "think", "reason")
+ASKED = ("query", "question", "prompt", "input", "user", "user_input", "request", "instruction", "human")
+ANSWERED = ("response", "answer", "completion", "output", "assistant", "assistant_response", "model_response", "reply", "bot")
+LONGEST_NUMBER = 7
+WORDS = {"action": ("action",), "observation": ("obs", "observation")}
 NAMES = ("name", "tool", "tool_name", "function", "type", "action_type")
 """Of an action that is an object, the member that names it."""
 LISTS = {
@@ -25,12 +29,40 @@ LISTS = {
 def step_parts(entry: JSON) -> dict[str, str]:
     """Which members are the step's action, observation, thought and input of its tool, in their order; {} if it is not a step."""
     kinds = {"action": ACTIONS, "observation": OBSERVATIONS, "thought": THOUGHTS}
-    found = {kind: next((key for key in names if key in entry and not isinstance(entry[key], bool)), "") for kind, names in kinds.items()}
+    found = {kind: _named(entry, names, WORDS.get(kind, ())) for kind, names in kinds.items()}
     found["input"] = next((key for key in INPUTS if isinstance(entry.get(key), dict)), "")
     if not found["action"] or not found["observation"]:
         return {}
     order = [*entry]
     return {kind: key for kind, key in sorted(found.items(), key=lambda item: order.index(item[1]) if item[1] else -1) if key}
+
+
+def _named(entry: JSON, names: Sequence[str], words: Sequence[str]) -> str:
+    """The member with such a name, else the only one whose name ends or begins with such a word ('agent_action', 'obs_text')."""
+    exact = next((key for key in names if key in entry and not isinstance(entry[key], bool)), "")
+    if exact or not words:
+        return exact
+    like = [
+        key
+        for key, value in entry.items()
+        if isinstance(value, str | dict) and {*(spelled := key.lower().split("_"))[:1], spelled[-1]} & {*words}
+    ]
+    return like[0] if len(like) == 1 else ""
+
+
+def exchanges(history: Sequence[Any]) -> tuple[str, str] | None:
+    """The members that are a request and its answer in each element of a list, unless the requests repeat what was said before."""
+    entries = [entry for entry in history if isinstance(entry, dict)]
+    if not entries or len(entries) < len(history):
+        return None
+    names = [next((key for key in keys if all(isinstance(entry.get(key), str) for entry in entries)), "") for keys in (ASKED, ANSWERED)]
+    return (names[0], names[1]) if all(names) and not _repeats([entry[names[0]] for entry in entries]) else None
+
+
+def read_exchange_step(entry: JSON, names: tuple[str, str]) -> list[JSON]:
+    rest = {key: item for key, item in entry.items() if key not in names}
+    heard = [{"role": "user", "content": entry[names[0]]}] if entry[names[0]] else []
+    return [*heard, rest | {"role": "assistant", "content": entry[names[1]]}]
 
 
 def read_step(entry: JSON, keys: Mapping[str, str]) -> Iterator[JSON]:
@@ -116,11 +148,14 @@ def _repeats(seen: Sequence[Any]) -> bool:
 
 
 def numbered_steps(value: JSON) -> list[JSON]:
-    """{'thought_0', 'tool_name_0', …, 'thought_1', …} as a list of steps; [] if the members are not all numbered."""
+    """{'thought_0', 'tool_name_0', …, 'thought_1', …} or {'0': step, '1': step, …} as a list of steps; [] if not all are numbered."""
     steps: dict[int, JSON] = {}
+    if all(key.isdecimal() and len(key) < LONGEST_NUMBER and isinstance(item, dict) for key, item in value.items()):
+        steps = {int(key): item for key, item in value.items()}
+        value = {}
     for key, item in value.items():
         name, _, number = key.rpartition("_")
-        if not name or not number.isdecimal() or len(number) > 6:
+        if not name or not number.isdecimal() or len(number) >= LONGEST_NUMBER:
             return []
         steps.setdefault(int(number), {})[name] = item
     found = [steps[number] for number in sorted(steps)]

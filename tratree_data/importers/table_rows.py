@@ -96,7 +96,7 @@ def open_database(file: LogFile) -> sqlite3.Connection:
 
 
 def columns_of(database: sqlite3.Connection) -> dict[str, list[str]]:
-    """Each table's columns; those that full-text search keeps for itself are left out."""
+    """Each table's columns; internal tables of full-text search are left out."""
     made = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
     virtual = [row["name"] for row in made if "VIRTUAL TABLE" in (row["sql"] or "").upper()]
     tables = [row["name"] for row in made if not row["name"].startswith("sqlite_")]

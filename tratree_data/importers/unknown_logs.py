@@ -27,7 +27,7 @@ SAMPLE_FILES = 12
 SAMPLE_ROWS = 400
 """Rows of a table to examine, which may be single messages."""
 SHARED = (*GENERIC, "frameworks", "table")
-"""Formats that know messages and little of what is around them."""
+"""Formats that read messages and little of what surrounds them."""
 CONVERSATIONS = {"messages", "steps", "actions", *ROW_COLUMNS}
 """Columns of which one says where the conversations are; without it they are looked for."""
 NATIVE = {
@@ -44,7 +44,11 @@ def recognise(path: str | Path, directory: str | Path, files: list[LogFile], opt
     is_hub = str(files[0].path).startswith("hub:")
     if options.columns and not is_hub and not CONVERSATIONS & set(options.columns):
         found = _guess(files)
-        if found is not None and not (found.choices or found.answers or found.pairs) and found.columns.get("messages") != "messages":
+        if (
+            found is not None
+            and not (found.choices or found.answers or found.pairs or found.unanswered)
+            and found.columns.get("messages") != "messages"
+        ):
             kept = replace(found, columns=found.columns | dict(options.columns), doubts=())
             return _settled(replace(kept, scale=None) if "reward" in options.columns else kept, path, directory, options)
     try:
@@ -57,7 +61,7 @@ def recognise(path: str | Path, directory: str | Path, files: list[LogFile], opt
     if format not in SHARED or options.columns or is_hub:
         return format, options, ""
     found = _guess(files)
-    if found is None or found.choices or found.answers or found.pairs or not _says_more(format, found):
+    if found is None or found.choices or found.answers or found.pairs or found.unanswered or not _says_more(format, found):
         return format, options, ". ".join(found.doubts) if found else ""
     return _settled(found, path, directory, options)
 
@@ -80,6 +84,11 @@ def _settled(guess: Guess, path: str | Path, directory: str | Path, options: Opt
         ways = [_command(command, {"observation": a, "action": b} | guess.columns) for a, b in ((seen, done), (done, seen))]
         first, second = f"{ways[0]} if what was seen comes first", f"{ways[1]} if what was done comes first"
         raise BadInputError(f"{path}: `{guess.pairs}` holds pairs of texts without names.\nNext: {first}\nor: {second}")
+    if guess.unanswered:
+        raise BadInputError(
+            f"{path}: the requests at `{guess.columns['messages']}` repeat each other, and the agent's answers were not found.\n"
+            f"Next: {_command(command, guess.columns)} --column completion=PATH, where PATH leads to the answers"
+        )
     if guess.choices or guess.answers:
         ours = "messages" if guess.choices else "completion"
         places = " and ".join(f"`{place}`" for place in (guess.choices or guess.answers))
@@ -91,7 +100,7 @@ def _settled(guess: Guess, path: str | Path, directory: str | Path, options: Opt
         place = guess.columns["reward"]
         others = _command(command, {ours: theirs for ours, theirs in guess.columns.items() if ours not in ("reward", "success")})
         raise BadInputError(
-            f"{path}: the scores at `{place}` go to {high:g}, and a score is from 0 to 1.\n"
+            f"{path}: the scores at `{place}` go up to {high:g}, but a score must be from 0 to 1.\n"
             f"Next: {command} --score-scale {low:g},{high:g} if that is their scale\nor without scores: {others}"
         )
     said = f"Understood: {guess.said()}"
