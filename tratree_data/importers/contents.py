@@ -47,8 +47,8 @@ class ContentHash:
         return self.digest.hexdigest()
 
 
-def hash_content(text: bytes) -> str:
-    return xxhash.xxh3_64_hexdigest(text.translate(None, WHITE_SPACE))
+def hash_content(text: bytes, before: bytes = b"") -> str:
+    return xxhash.xxh3_64_hexdigest(before + text.translate(None, WHITE_SPACE))
 
 
 def same_request(one: str, other: str, steps: int) -> bool:

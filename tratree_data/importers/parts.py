@@ -173,11 +173,15 @@ def _blocks(file: LogFile) -> Iterator[bytes | Problem]:
     """Whole lines, many at a time."""
     try:
         with file.path.open("rb") as handle:
-            handle.seek(file.start)
-            while (left := (file.end or 0) - handle.tell()) > 0 and (block := handle.read(min(BLOCK_BYTES, left))):
-                if not block.endswith(b"\n"):
-                    block += handle.readline()
-                yield block if file.start or handle.tell() > len(block) else block.removeprefix(BOM)
+            start, end = file.start, file.end or 0
+            while start < end:
+                handle.seek(min(start + BLOCK_BYTES, end) - 1)
+                handle.readline()
+                length = handle.tell() - start
+                handle.seek(start)
+                block = handle.read(length)
+                yield block if start else block.removeprefix(BOM)
+                start += length
     except READ_ERRORS as error:
         where = f"{file.name}:{file.lines_read + 1}"
         yield Problem(where, "unreadable", f"the file is unreadable from here on: {error}")
