@@ -97,6 +97,12 @@ def test_lines_that_need_a_second_look_are_left() -> None:
     assert agree(in_lines([LEFT[0], TAKEN[0], *LEFT, TAKEN[1]]), Options()) == [1, len(LEFT) + 2]
 
 
+def test_what_the_user_says_may_have_to_be_replaced() -> None:
+    assert agree(in_lines(TAKEN), Options(environment="e\ud800")) == []
+    named = read_batch(LogFile(Path("log\udcff.jsonl"), "log\udcff.jsonl"), in_lines(TAKEN), Options(), "messages", SCHEMAS)
+    assert named.taken == []
+
+
 @pytest.mark.parametrize("twice", ['"reward": 1, "reward": 0', '"messages": [], "task_id": "u"'])
 def test_a_key_that_is_there_twice_needs_a_second_look(twice: str) -> None:
     line = json.dumps(entry(PLAIN))

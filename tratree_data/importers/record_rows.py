@@ -115,11 +115,6 @@ def _clean_value(owner: Any, name: str) -> int:
     return count
 
 
-def is_storable(record: Record) -> bool:
-    """Whether nothing in it has to be replaced."""
-    return _storable_texts(record) is not None
-
-
 def _storable_texts(record: Record) -> tuple[list[bytes], bytes] | None:
     """The texts of the steps and the messages in UTF-8, if nothing in the record has to be replaced.
 

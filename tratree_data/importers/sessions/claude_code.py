@@ -5,7 +5,7 @@ each have the line of their call as parent; that is not a fork. A fork is where 
 parent continue the line before them in their session; side chains (subagents) that begin without one are rollouts of their own.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from typing import Any
 
 from tratree_data.importers import log_records
@@ -17,7 +17,9 @@ from tratree_data.importers.sessions.session import Node, Session, branches, dif
 
 TOOL = "claude-code"
 CONSTANT = ("sessionId", "cwd", "version", "gitBranch", "userType", "isSidechain", "agentId", "entrypoint", "slug")
-TAKEN = ("message", "uuid", "parentUuid", "type", "logicalParentUuid")
+TAKEN = frozenset(("message", "uuid", "parentUuid", "type", "logicalParentUuid"))
+OF_ANSWERS = frozenset(("content", "role", "type"))
+NOTHING: frozenset[str] = frozenset()
 BESIDE = (
     "summary", "file-history-snapshot", "queue-operation", "custom-title", "ai-title", "tag", "agent-name", "agent-color", "last-prompt",
     "pr-link", "mode", "permission-mode", "worktree-state", "attribution-snapshot", "agent-setting", "content-replacement", "cost-state",
@@ -82,15 +84,19 @@ def _is_mark(line: Line) -> bool:
     return is_message and log_records.at(line, "message", "parts") is None
 
 
+NO_RESULTS: tuple[Set[str], None] = (NOTHING, None)
+
+
 def _graph(lines: list[Line]) -> list[Node]:
     """Nodes hold the lines of one message; results of parallel calls are a chain."""
     nodes: list[Node] = []
     node_of: dict[str, Node] = {}
     messages: dict[tuple[Any, ...], Node] = {}
     last: dict[tuple[Any, ...], str] = {}
-    results: dict[str, tuple[set[str], Node]] = {}
+    results: dict[str, tuple[Set[str], Node]] = {}
     for line in lines:
-        if line["uuid"] in node_of:
+        identity = line["uuid"]
+        if identity in node_of:
             continue
         chain = (line["sessionId"], bool(line.get("isSidechain")), str(line.get("agentId")))
         parent = _parent(line, node_of, last.get(chain))
@@ -101,16 +107,16 @@ def _graph(lines: list[Line]) -> list[Node]:
             node.value.append(line)
         else:
             answered = _results(line)
-            known, tail = results.get(parent.id, (set(), None)) if parent else (set(), None)
+            known, tail = results.get(parent.id, NO_RESULTS) if parent and answered else NO_RESULTS
             parent = tail if answered and tail is not None and not answered & known else parent
-            node = Node(line["uuid"], parent.id if parent else None, [line])
+            node = Node(identity, parent.id if parent else None, [line])
             nodes.append(node)
             if answered and (origin := _origin(line, node_of, parent)) is not None:
-                results[origin.id] = (results.get(origin.id, (set(), node))[0] | answered, node)
+                results[origin.id] = (results.get(origin.id, NO_RESULTS)[0] | answered, node)
             if isinstance(name, str):
                 messages[(*chain, name)] = node
-        node_of[line["uuid"]] = node
-        last[chain] = line["uuid"]
+        node_of[identity] = node
+        last[chain] = identity
     return _after_results(nodes, node_of, results)
 
 
@@ -120,7 +126,7 @@ def _origin(line: Line, node_of: dict[str, Node], parent: Node | None) -> Node |
     return node_of.get(named) if isinstance(named, str) else parent
 
 
-def _after_results(nodes: list[Node], node_of: dict[str, Node], results: dict[str, tuple[set[str], Node]]) -> list[Node]:
+def _after_results(nodes: list[Node], node_of: dict[str, Node], results: dict[str, tuple[Set[str], Node]]) -> list[Node]:
     """What follows one of several parallel results follows the last of them."""
     members: dict[str, str] = {}
     for _, tail in results.values():
@@ -136,21 +142,23 @@ def _after_results(nodes: list[Node], node_of: dict[str, Node], results: dict[st
 
 def _parent(line: Line, node_of: dict[str, Node], last: str | None) -> Node | None:
     for key in ("parentUuid", "logicalParentUuid"):
-        if isinstance(line.get(key), str) and line[key] in node_of:
-            parent = node_of[line[key]]
+        named = line.get(key)
+        parent = node_of.get(named) if isinstance(named, str) else None
+        if parent is not None:
             return parent if not line.get("isSidechain") or parent.value[0].get("isSidechain") else None
     if line.get("isSidechain") and line.get("type") == "user" and not line.get("parentUuid") and not _results(line):
         return None
     return node_of[last] if last is not None else None
 
 
-def _results(line: Line) -> set[str]:
+def _results(line: Line) -> Set[str]:
     """The calls that a line of results answers; empty if it says anything else."""
+    if line.get("type") != "user":
+        return NOTHING
     content = log_records.at(line, "message", "content")
-    if line.get("type") != "user" or not isinstance(content, list):
-        return set()
-    blocks = [block for block in content if isinstance(block, dict) and block.get("type") == "tool_result"]
-    return {str(block.get("tool_use_id")) for block in blocks} if len(blocks) == len(content) else set()
+    if not isinstance(content, list) or not all(isinstance(block, dict) and block.get("type") == "tool_result" for block in content):
+        return NOTHING
+    return {str(block.get("tool_use_id")) for block in content}
 
 
 def _acts(lines: list[Line]) -> bool:
@@ -212,5 +220,5 @@ def _answer(lines: list[Line], constant: Line) -> Message:
     if not any(isinstance(block, dict) and block.get("type") == "text" for block in blocks):
         answer["content"] = answer["content"] or None
     final = log_records.mapping(lines[-1].get("message"), "message")
-    about = {key: value for key, value in final.items() if key not in ("content", "role", "type") and value is not None}
+    about = {key: value for key, value in final.items() if key not in OF_ANSWERS and value is not None}
     return answer | {"metadata": differing(lines[0], constant, TAKEN) | about}

@@ -5,7 +5,7 @@ at one task.
 """
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -155,7 +155,7 @@ def sessions_of_values(file: LogFile, options: Options, session_of: Callable[[An
             yield Problem(where, refusal.reason, refusal.detail)
 
 
-def differing(entry: dict[str, Any], constant: dict[str, Any], taken: Sequence[str]) -> dict[str, Any]:
+def differing(entry: dict[str, Any], constant: dict[str, Any], taken: Collection[str]) -> dict[str, Any]:
     """What a line contains besides its message and what all lines repeat."""
     return {key: value for key, value in entry.items() if key not in taken and value is not None and constant.get(key) != value}
 
