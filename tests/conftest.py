@@ -12,6 +12,7 @@ import pytest
 from helpers.visits import CHROMIUM
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # torch's threads spin while they wait, and other tests need the core
 os.environ["TRATREE_CACHE"] = "off"  # what a test embeds depends on nothing that another left behind
 
 

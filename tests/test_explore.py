@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -456,31 +457,38 @@ def test_a_users_mistake_under_ray_is_told_as_everywhere(tmp_path: Path, local_r
         explore(tmp_path / "data", "corridor", f"transcript:file={tmp_path / 'none'}", engine="ray", tasks=1)
 
 
-@pytest.fixture
-def trees(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Twelve tasks, three attempts each by an agent that often gives up early, built and searched."""
-    explore(tmp_path / "data", "corridor", "walker:slips=0.5", attempts=3, tasks=12)
-    build(tmp_path / "data", embedder="exact")
-    search(tmp_path / "data")
-    return tmp_path / "data"
+    folder = tmp_path_factory.mktemp("searched")
+    corridor.install(folder / "plug-in")
+    explore(folder / "data", "corridor", "walker:slips=0.5", attempts=3, tasks=12)
+    build(folder / "data", embedder="exact")
+    search(folder / "data")
+    return folder / "data"
+
+
+@pytest.fixture
+def trees(searched: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(searched, tmp_path / "data"))
 
 
 @pytest.mark.parametrize("other", [{"max_steps": 5}, {"max_steps": 12}, {"max_invalid_actions": 3}])
 def test_two_limits_are_not_mixed_in_one_folder(tmp_path: Path, other: dict[str, int]) -> None:
     """The limit is not part of a rollout's id, so only a refusal keeps the scores of two limits out of one tree."""
     folder = tmp_path / "data"
-    explore(folder, "corridor", "walker", attempts=1, tasks=2)
+    explore(folder, "corridor", "walker", processes=1, attempts=1, tasks=2)
     for attempts in (1, 3):
         with pytest.raises(BadInputError, match=f"was explored with {next(iter(other))}.*\\nNext: .*another folder"):
-            explore(folder, "corridor", "walker", attempts=attempts, tasks=2, **other)
+            explore(folder, "corridor", "walker", processes=1, attempts=attempts, tasks=2, **other)
     assert rows(folder, "SELECT count(*) AS n FROM rollouts") == [{"n": 2}]
-    explore(tmp_path / "limited", "corridor", "walker", attempts=1, tasks=2, **other)
+    explore(tmp_path / "limited", "corridor", "walker", processes=1, attempts=1, tasks=2, **other)
     with pytest.raises(BadInputError, match=f"Next: --{next(iter(other)).replace('_', '-')} {next(iter(other.values()))}, or"):
-        explore(tmp_path / "limited", "corridor", "walker", attempts=2, tasks=2, **dict.fromkeys(other, 11))
+        explore(tmp_path / "limited", "corridor", "walker", processes=1, attempts=2, tasks=2, **dict.fromkeys(other, 11))
     filter(tmp_path / "limited", tmp_path / "filtered", "true")
     with pytest.raises(BadInputError, match="was explored with"):
-        explore(tmp_path / "filtered", "corridor", "walker", attempts=2, tasks=2)
-    assert explore(tmp_path / "limited", "corridor", "walker", attempts=2, tasks=2, **other).counts["rollouts"] == 2
+        explore(tmp_path / "filtered", "corridor", "walker", processes=1, attempts=2, tasks=2)
+    assert explore(tmp_path / "limited", "corridor", "walker", processes=1, attempts=2, tasks=2, **other).counts["rollouts"] == 2
 
 
 @pytest.mark.parametrize("branch_from", ["divergences", "uncertain", "unsolved"])
