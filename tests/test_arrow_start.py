@@ -34,3 +34,19 @@ def test_a_verb_that_reads_texts_does_without_pydantic(capfd: pytest.CaptureFixt
     out, err = capfd.readouterr()
     assert out == "True\n"
     assert "Invalid value for '--time-limit'" in err
+
+
+KERNEL = """
+import sys
+import numba, numpy as np, pyarrow as pa
+from tratree_data.system.hashing import hash_texts
+assert len(hash_texts(pa.array(["a", "b"]))) == 2
+assert "scipy.linalg" not in sys.modules
+square = np.array([[1.0, 2.0], [3.0, 4.0]])
+assert numba.njit(lambda a: np.dot(a, a))(square).tolist() == (square @ square).tolist()
+assert "scipy.linalg" in sys.modules
+"""
+
+
+def test_kernels_do_without_scipy_until_somebody_multiplies() -> None:
+    subprocess.run([sys.executable, "-c", KERNEL], check=True)

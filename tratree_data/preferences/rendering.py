@@ -109,20 +109,22 @@ def read_texts(arrays: TreeArrays, nodes: pa.Table, step_nodes: pa.Table, rollou
     actions = actions.fill_null("")
     openings = Openings(arrays, rollouts)
     first_nodes = np.flatnonzero(arrays.depth == 1)
-    rows = arrays.node_row[first_nodes]
-    users = replace(observations, rows, openings.of_trees(arrays.tree[first_nodes], observations.take(pa.array(rows))))
-    nodes_answered = answers(thoughts, actions)
+    at_first = observations.take(pa.array(arrays.node_row[first_nodes]))
+    first_seen = pa.array(openings.of_trees(arrays.tree[first_nodes], at_first), pa.large_string())
     seen = own_words(arrays, texts_of(step_nodes, "observation"))
     opened = openings.unlike_founder(seen, observations)
     thought = own_words(arrays, texts_of(step_nodes, "thought"))
     answered = thought[0], answers(thought[1], actions.take(pa.array(arrays.node_row[arrays.step_node[thought[0]]])))
-    pool = pa.concat_arrays([users, nodes_answered, seen[1], opened[1], answered[1]])
-    step_user, step_answer = arrays.node_row[arrays.step_node], arrays.node_row[arrays.step_node] + len(users)
-    start = 2 * len(users)
+    pool = pa.concat_arrays([observations, answers(thoughts, actions), first_seen, seen[1], opened[1], answered[1]])
+    node_user, node_answer = arrays.node_row.copy(), arrays.node_row + len(observations)
+    start = 2 * len(observations)
+    node_user[first_nodes] = start + np.arange(len(first_seen))
+    start += len(first_seen)
+    step_user, step_answer = node_user[arrays.step_node], node_answer[arrays.step_node]
     for numbering, (steps, texts) in ((step_user, seen), (step_user, opened), (step_answer, answered)):
         numbering[steps] = start + np.arange(len(texts))
         start += len(texts)
-    return Texts(pool, numbers(pc.binary_length(pool)), arrays.node_row, arrays.node_row + len(users), step_user, step_answer)
+    return Texts(pool, numbers(pc.binary_length(pool)), node_user, node_answer, step_user, step_answer)
 
 
 def read_spoken(arrays: TreeArrays, steps: pa.Table, rollouts: pa.Table) -> Texts:
@@ -150,13 +152,6 @@ def own_words(arrays: TreeArrays, texts: pa.Array) -> tuple[Ints, pa.Array]:
     """(steps, texts) where a step has words of its own; NULL means those of its node."""
     steps = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False)[arrays.step_row])
     return steps, texts.take(pa.array(arrays.step_row[steps]))
-
-
-def replace(texts: pa.Array, places: Ints, others: list[str]) -> pa.Array:
-    order = np.argsort(places)
-    mask = np.zeros(len(texts), dtype=bool)
-    mask[places] = True
-    return pc.replace_with_mask(texts, pa.array(mask), pa.array(others, pa.large_string()).take(pa.array(order)))
 
 
 class Openings:
