@@ -223,16 +223,17 @@ def test_the_command_that_a_stage_suggests_can_be_typed(command: str) -> None:
     parser.make_context(verb, arguments)  # raises for an unknown option, or too many or too few arguments
 
 
-def test_a_query_imports_no_more_than_it_needs(demo_run: Path) -> None:
+@pytest.mark.parametrize(("format", "shown"), [("json", ['{"one": 1}']), ("table", ["one", "  1"])])
+def test_a_query_imports_no_more_than_it_needs(demo_run: Path, format: str, shown: list[str]) -> None:
     """Guards what every command costs at its start, without timing it."""
-    unneeded = {"numba", "polars", "pandas", "torch", "datasets", "scipy", "pyarrow.parquet", "tratree_data.cli.train"}
+    unneeded = {"numba", "polars", "pandas", "torch", "datasets", "scipy", "fsspec", "rich", "pyarrow.parquet", "tratree_data.cli.train"}
     script = (
-        "import sys; from tratree_data.cli import main; sys.argv[1:] = ['sql', 'demo', 'SELECT 1 AS one', '--format', 'json']\n"
+        f"import sys; from tratree_data.cli import main; sys.argv[1:] = ['sql', 'demo', 'SELECT 1 AS one', '--format', '{format}']\n"
         "try: main()\nexcept SystemExit: pass\n"
         f"print(sorted({unneeded} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=demo_run, capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout.splitlines() == ['{"one": 1}', "[]"]
+    assert done.stdout.splitlines() == [*shown, "[]"]
 
 
 def test_a_package_that_is_missing_belongs_to_an_extra() -> None:

@@ -9,13 +9,12 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 import pyarrow as pa
-from rich.cells import cell_len
 
 from tratree_data.errors import BadInputError, suggest
 from tratree_data.store.queries import query
 from tratree_data.store.reader import Store
 from tratree_data.system.json_text import json_text
-from tratree_data.system.plain_text import from_first_difference, one_line, pad, shorten
+from tratree_data.system.plain_text import from_first_difference, one_line, pad, shorten, width_of
 
 FORMATS = ("table", "json", "csv", "parquet")
 PIPED_WIDTH = 160
@@ -117,7 +116,7 @@ def draw_grid(table: pa.Table, columns: int) -> list[str]:
     """Numbers and short texts keep their width; long texts share the remaining columns and are cut."""
     rows = [[_cell(value) for value in row.values()] for row in table.to_pylist()]
     heads = [one_line(name) for name in table.column_names]
-    widths = [max([cell_len(name), *(cell_len(row[i]) for row in rows)]) for i, name in enumerate(heads)]
+    widths = [max([width_of(name), *(width_of(row[i]) for row in rows)]) for i, name in enumerate(heads)]
     long = [i for i, width in enumerate(widths) if width > SHORT_TEXT]
     left = columns - GAP * (len(widths) - 1) - sum(width for width in widths if width <= SHORT_TEXT)
     for place, i in enumerate(sorted(long, key=lambda i: widths[i])):
@@ -146,7 +145,7 @@ def _columns() -> int:
 
 
 def _right(text: str, width: int) -> str:
-    return " " * (width - cell_len(text)) + text
+    return " " * (width - width_of(text)) + text
 
 
 def _cell(value: object) -> str:

@@ -2,8 +2,6 @@
 
 import unicodedata
 
-from rich.cells import cell_len, set_cell_size
-
 NEWLINE_MARK = "⏎"
 ELLIPSIS = "…"
 
@@ -23,12 +21,30 @@ def _safe(character: str) -> str:
     return "�" if unicodedata.category(character) in {"Cc", "Cf", "Cs", "Co", "Cn"} else character
 
 
+def width_of(line: str) -> int:
+    """Columns that a safe line takes in a terminal. Rich knows the width of every character, but takes time to import."""
+    if line.isascii():
+        return len(line)
+    from rich.cells import cell_len
+
+    return cell_len(line)
+
+
+def _fit(line: str, width: int) -> str:
+    """The line, cut or filled with spaces, in exactly `width` columns."""
+    if line.isascii():
+        return line[:width].ljust(width)
+    from rich.cells import set_cell_size
+
+    return set_cell_size(line, width)
+
+
 def shorten(text: str, width: int) -> str:
     """At most `width` columns of a safe line; a cut end is marked."""
     line = one_line(text[: 4 * width + 4])
-    if cell_len(line) <= width:
+    if width_of(line) <= width:
         return line
-    return set_cell_size(line, max(width - 1, 0)).rstrip() + ELLIPSIS if width > 0 else ""
+    return _fit(line, max(width - 1, 0)).rstrip() + ELLIPSIS if width > 0 else ""
 
 
 def from_first_difference(one: str, other: str, before: int = 30) -> tuple[str, str]:
@@ -41,4 +57,4 @@ def from_first_difference(one: str, other: str, before: int = 30) -> tuple[str, 
 
 def pad(text: str, width: int) -> str:
     """A line of exactly `width` columns."""
-    return set_cell_size(shorten(text, width), width)
+    return _fit(shorten(text, width), width)
