@@ -260,11 +260,11 @@ def test_a_changed_row_rewrites_its_shard_only_and_is_a_patch(tmp_path):
     assert {path.name for path in old} & {path.name for path in new} == {path.name for path in old if path.name.startswith("train")}
 
 
-def test_another_licence_is_a_patch(dataset, tmp_path):
-    publish(dataset, tmp_path / "out", "1.0.0")
+def test_another_licence_is_a_patch(release, dataset, tmp_path):
+    shutil.copytree(release, tmp_path / "out")
     assert publish(dataset, tmp_path / "out", "1.0.1", license="mit").changed
     assert head_of(tmp_path / "out/README.md")["license"] == "mit"
-    assert head_of(tmp_path / "out/versions/1.0.0/README.md")["license"] == "unknown"
+    assert head_of(tmp_path / "out/versions/1.0.0/README.md")["license"] == "cc-by-4.0"
 
 
 @pytest.mark.parametrize(
@@ -608,9 +608,8 @@ def test_notes_inside_a_release_stay(dataset, tmp_path):
         assert (target / name).read_text() == "mine"
 
 
-def test_a_version_without_its_checksums_stays_published_and_is_reported(dataset, tmp_path):
-    target = tmp_path / "out"
-    publish(dataset, target, "1.0.0", license="cc-by-4.0")
+def test_a_version_without_its_checksums_stays_published_and_is_reported(release, dataset, tmp_path):
+    target = Path(shutil.copytree(release, tmp_path / "out"))
     (target / "versions/1.0.0/SHA256SUMS").unlink()
     before = files_of(target)
     assert local_versions(target) == ["1.0.0"]
@@ -621,9 +620,8 @@ def test_a_version_without_its_checksums_stays_published_and_is_reported(dataset
 
 
 @pytest.mark.parametrize("name", ["versions", "data", "data/pairs"])
-def test_links_inside_a_release_are_not_followed(dataset, tmp_path, name):
-    target, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
-    publish(dataset, target, "1.0.0", license="cc-by-4.0")
+def test_links_inside_a_release_are_not_followed(release, dataset, tmp_path, name):
+    target, elsewhere = Path(shutil.copytree(release, tmp_path / "out")), tmp_path / "elsewhere"
     (target / name).rename(elsewhere)
     (target / name).symlink_to(elsewhere)
     before = files_of(elsewhere)
