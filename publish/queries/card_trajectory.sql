@@ -8,5 +8,5 @@ WITH chosen AS (
 )
 SELECT chosen.*, step, observation, thought, action
 FROM chosen
-JOIN steps USING (rollout_id)
+JOIN (SELECT * FROM steps WHERE rollout_id IN (SELECT rollout_id FROM chosen)) USING (rollout_id)
 ORDER BY step
