@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tratree_data.releases.row_sizes import longest_row
+from tratree_data.system.row_sizes import longest_row
 
 CALL = pa.struct([("name", pa.string()), ("arguments", pa.string())])
 MESSAGE = pa.struct([("content", pa.string()), ("calls", pa.list_(CALL))])

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tratree_data.errors import BadInputError, suggest
 from tratree_data.importers import jsonl, log_records, openai_messages
@@ -28,7 +27,7 @@ from tratree_data.importers.scores_in_logs import reward_of, truth_of
 from tratree_data.importers.step_parts import LISTS, numbered_steps, steps_of_lists
 from tratree_data.importers.transcripts import read_exchange, read_transcript
 from tratree_data.messages import INSTRUCTING
-from tratree_data.system.parquet_sizes import refuse_too_much
+from tratree_data.system.parquet_sizes import bounded_batches
 
 ROWS_PER_BATCH = 64
 OURS = (
@@ -69,8 +68,7 @@ def parquet_rows(file: LogFile) -> Iterator[Item]:
     try:
         with file.path.open("rb") as raw:
             file.raw = raw
-            refuse_too_much(raw, file.name)
-            for batch in pq.ParquetFile(raw).iter_batches(ROWS_PER_BATCH):
+            for batch in bounded_batches(raw, file.name, ROWS_PER_BATCH):
                 for row in batch.to_pylist():
                     number += 1
                     yield f"{file.name}:{number}", row

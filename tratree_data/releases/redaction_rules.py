@@ -34,6 +34,11 @@ SPACES = " \t\n\r\f\v\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 FILLER = re.compile(r"([xX*.\u2022])\1{9}")
 """Placeholders in documentation contain this, secrets never do."""
 
+SECRET = "(?P<secret>"
+TOKEN = re.compile(r"\\u[0-9A-Fa-f]{4}|\\.|\(\?P<\w+>|\[\^?\]?|.", re.DOTALL)
+"""The pieces of a regular expression; a bracket that opens a class, with what is special only there."""
+SURROUNDING = 100
+
 STAND_IN = re.compile(
     r"(?i)(your|my|the|some|an?|db|user|admin|new|old|test|fake|dummy)?[_-]?(pass|passwd|password|passphrase|pwd|secret|token|key|api[_-]?key|"
     r"value|string|text|str|bytes|changeme|change[_-]?me|example|required|optional|null|none|nil|true|false|hidden|undefined|default|"
@@ -299,7 +304,7 @@ def _is_mixed(value: str) -> bool:
 def _rule(kind: str, find: str, near: str = "", value: str = "", across_lines: bool = False, **others: str) -> Rule:
     free = re.compile(others["except"]) if "except" in others else None
     near, find = ((near or find).replace("(?P<secret>", "(?:").replace(r"\s", SPACES), find.replace(r"\s", SPACES))
-    pattern = re.compile(_boundaries(find, BEGINS, r"\b"), re.ASCII)
+    pattern = re.compile(_bounded(_boundaries(find, BEGINS, r"\b")), re.ASCII)
     any_case = near.startswith(ANY_CASE)
     near = _boundaries(near.removeprefix(ANY_CASE), BEGINS_FOR_RUST, r"(?-u:\b)").replace("{0,24}", "*")
     return Rule(
@@ -318,6 +323,25 @@ def _boundaries(find: str, begins: str, elsewhere: str) -> str:
     head, rest = (ANY_CASE, find.removeprefix(ANY_CASE)) if find.startswith(ANY_CASE) else ("", find)
     begins, rest = (begins, rest.removeprefix(r"\b")) if rest.startswith(r"\b") else ("", rest)
     return head + begins + rest.replace(r"\b", elsewhere)
+
+
+def _bounded(find: str) -> str:
+    """What surrounds a secret is short: a repeat without an end there would go back over a long text from each of its places."""
+    if SECRET not in find:
+        return find
+    pieces, in_class, depth, closed = list[str](), False, 0, -1
+    for token in TOKEN.findall(find):
+        if token == SECRET:
+            closed = depth
+        if token.startswith("(") and not in_class:
+            depth += 1
+        elif token == ")" and not in_class:
+            depth -= 1
+            closed = -1 if depth == closed else closed
+        in_class = token.startswith("[") or (in_class and token != "]")
+        bound = {"*": f"{{0,{SURROUNDING}}}", "+": f"{{1,{SURROUNDING}}}"}.get(token) if not in_class and closed < 0 else None
+        pieces.append(bound or token)
+    return "".join(pieces)
 
 
 def _rules_of_this_machine() -> Iterator[Rule]:

@@ -16,11 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tratree_data.releases.ordering import load_splits, ordered_batches, work_connection
-from tratree_data.releases.row_sizes import longest_row, row_bytes
 from tratree_data.stages import published_tables
 from tratree_data.store.manifest import Shard, file_hash
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema, released_schema
+from tratree_data.system.row_sizes import longest_row, row_bytes
 
 ROW_GROUP_BYTES = 32 * 2**20
 ROW_GROUP_ROWS = 128 * 1024

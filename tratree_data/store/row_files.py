@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from tratree_data.errors import BadInputError, NotFoundError
-from tratree_data.system.parquet_sizes import refuse_too_much
+from tratree_data.system.parquet_sizes import bounded_batches
 
 KINDS = (".csv", ".jsonl", ".ndjson", ".parquet")
 TRUE, FALSE = ("true", "1", "1.0", "yes"), ("false", "0", "0.0", "no")
 SHOWN = 3
+ROWS_PER_BATCH = 1024
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ def read_rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         if path.suffix == ".parquet":
             with path.open("rb") as raw:
-                refuse_too_much(raw, path)
-                yield from pq.read_table(raw).to_pylist()
+                for batch in bounded_batches(raw, path, ROWS_PER_BATCH):
+                    yield from batch.to_pylist()
             return
         with path.open(encoding="utf-8-sig", newline="") as handle:
             if path.suffix == ".csv":

@@ -1,4 +1,5 @@
-"""How many bytes rows have, without writing them: lengths of texts are offsets that Arrow has anyway.
+"""How many bytes rows have, without writing them: lengths of texts are offsets that Arrow has anyway, and a text that a dictionary repeats
+counts each time.
 
 Sizes depend on the values alone, not on how they came into memory, so that a table is always cut at the same rows.
 """
@@ -33,14 +34,21 @@ def _row_sizes(rows: pa.Table, of_a_byte: int, of_a_value: int) -> Ints:
     return np.concatenate([np.zeros(0, np.int64), *parts])
 
 
+def _is_text(kind: pa.DataType) -> bool:
+    return any(test(kind) for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary))
+
+
 def _sizes(values: pa.Array, of_a_byte: int, of_a_value: int) -> Ints:
     sizes = np.full(len(values), of_a_value, np.int64)
-    if pa.types.is_string(values.type):
+    if _is_text(values.type):
         sizes += of_a_byte * pc.fill_null(pc.binary_length(values), 0).to_numpy()
+    elif pa.types.is_dictionary(values.type) and _is_text(values.type.value_type):
+        lengths = pc.binary_length(values.dictionary)
+        sizes += of_a_byte * pc.fill_null(lengths.take(values.indices), 0).to_numpy()
     elif pa.types.is_struct(values.type):
         for field, part in zip(values.type, values.flatten(), strict=True):
             sizes += (len(field.name) if of_a_byte > 1 else 0) + _sizes(part, of_a_byte, of_a_value)
-    elif pa.types.is_list(values.type):
+    elif pa.types.is_list(values.type) or pa.types.is_large_list(values.type):
         before = np.concatenate([[0], np.cumsum(_sizes(values.flatten(), of_a_byte, of_a_value))])
         ends = np.cumsum(pc.fill_null(pc.list_value_length(values), 0).to_numpy())
         sizes += np.diff(before[ends], prepend=0)
