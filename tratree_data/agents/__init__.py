@@ -152,15 +152,12 @@ def _call(call: Mapping[str, Any], number: int) -> dict[str, Any]:
     return {"id": call.get("id") or f"call_{number}", "name": function["name"], "arguments": text}
 
 
-RESPONSE = re.compile(r"(?:Thought:\s*(?P<thought>.*?))?\s*Action:[ \t]*(?P<action>[^\n]*)", re.DOTALL)
-
-
 def parse_response(text: str) -> tuple[str, str]:
     """'Thought: … Action: …' → (thought, action). The first action counts; a text without 'Action:' has an empty one."""
-    match = RESPONSE.search(text)
-    if match is None:
+    before, found, action = text.partition("Action:")
+    if not found:
         return text.strip().removeprefix("Thought:").strip(), ""
-    return (match["thought"] or "").strip(), match["action"].strip()
+    return before.partition("Thought:")[2].strip(), action.partition("\n")[0].strip()
 
 
 AGENTS = {

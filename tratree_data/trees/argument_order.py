@@ -13,10 +13,12 @@ import pyarrow as pa
 ORDERED = frozenset({"find", "test", "[", "[[", "expr", "ffmpeg", "convert", "rsync", "tar", "docker", "ssh", "echo", "printf"})
 """Commands in which the place of an option matters, or whose words are not options."""
 WORD = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'[^']*'|\\.|[^\s"'\\])+""")
-SEPARATORS = re.compile(r"(\s*(?:&&|\|\||[;|\n])\s*)")
+SEPARATORS = re.compile(r"(\s{0,20}(?:&&|\|\||[;|\n])\s*)")
 QUOTED = re.compile(r"""["'`$(){}<>]""")
-CALL = re.compile(r"\b([A-Za-z_][\w.]*)\(([^()]*)\)")
-NAMED = re.compile(r"""\s*([A-Za-z_]\w*)\s*=\s*("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^,"'=]*?)\s*(?:,|$)""")
+CALL = re.compile(r"\b([A-Za-z_][\w.]{0,200})\(([^()]*)\)")
+NAMED = re.compile(
+    r"""\s*([A-Za-z_]\w*)\s{0,20}=\s{0,20}("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|[^\s,"'=]*(?:\s{1,20}[^\s,"'=]+)*)\s*(?:,|$)"""
+)
 
 
 def sort_arguments(texts: pa.Array) -> pa.Array:
