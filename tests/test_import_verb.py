@@ -17,7 +17,7 @@ from helpers.loopback_hub import TOKEN, LoopbackHub, Repository
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError
-from tratree_data.importers import log_files, record_storage
+from tratree_data.importers import json_stream, record_storage
 from tratree_data.importers.formats import detect_format
 from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options
@@ -317,12 +317,12 @@ def test_memory_does_not_grow_with_the_file(tmp_path, monkeypatch):
     chats = [{"conversations": [{"from": "human", "value": f"q{i}"}, {"from": "gpt", "value": "x" * 1000}]} for i in range(3_000)]
     (tmp_path / "list.json").write_text(json.dumps(chats))
     held = []
-    fill = log_files.JsonStream.fill
-    monkeypatch.setattr(log_files.JsonStream, "fill", lambda self, *size: fill(self, *size) or held.append(len(self.buffer)))
+    fill = json_stream.JsonStream.fill
+    monkeypatch.setattr(json_stream.JsonStream, "fill", lambda self, *size: fill(self, *size) or held.append(len(self.buffer)))
     report = import_log(tmp_path / "d", tmp_path / "list.json", "sharegpt", environment="e")
     assert report.counts["rollouts"] == 3_000
     assert max(sizes) <= 1_000
-    assert max(held) < 2 * log_files.CHUNK
+    assert max(held) < 2 * json_stream.CHUNK
     assert len(held) >= 3
 
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError
-from tratree_data.importers import conversations, log_files
+from tratree_data.importers import conversations, json_stream
 from tratree_data.importers.formats import FORMATS, fitting_formats
 from tratree_data.importers.import_log import find_files
 from tratree_data.importers.log_files import LogFile, json_members, json_records
@@ -506,8 +506,8 @@ def test_reports_beside_a_run_give_its_score_and_may_not_disagree(tmp_path):
 
 
 def test_a_run_with_all_its_queries_may_be_larger_than_a_record(tmp_path, monkeypatch):
-    monkeypatch.setattr(log_files, "MAX_RECORD_BYTES", 20_000)
-    monkeypatch.setattr(log_files, "CHUNK", 1_000)
+    monkeypatch.setattr(json_stream, "MAX_RECORD_BYTES", 20_000)
+    monkeypatch.setattr(json_stream, "CHUNK", 1_000)
     query = [{"role": "user", "content": "The task." + " " * 5_000}]
     steps = [{"action": f"a{i}", "observation": f"o{i}", "response": "r", "thought": "t", "query": query} for i in range(40)]
     (tmp_path / "x.traj").write_text(json.dumps({"trajectory": steps, "history": [], "info": {}}, indent=2))
@@ -618,7 +618,7 @@ def test_the_wrong_format_is_reported_and_the_right_one_named(tmp_path, named, f
 
 def test_json_streams_give_the_same_as_json_whole(tmp_path, monkeypatch):
     """Values that are far longer than the buffer, numbers at its end, and escapes across it."""
-    monkeypatch.setattr(log_files, "CHUNK", 7)
+    monkeypatch.setattr(json_stream, "CHUNK", 7)
     values = [
         12345678901,
         -1.5e-7,
@@ -658,11 +658,11 @@ json_values = st.recursive(
 @given(values=st.lists(json_values, max_size=6), chunk=st.integers(1, 30), indent=st.none() | st.integers(0, 2), ascii=st.booleans())
 def test_wherever_the_buffer_ends_a_json_list_reads_the_same(tmp_path, values, chunk, indent, ascii):
     (tmp_path / "a.json").write_text(json.dumps(values, indent=indent, ensure_ascii=ascii), encoding="utf-8", errors="surrogatepass")
-    before, log_files.CHUNK = log_files.CHUNK, chunk
+    before, json_stream.CHUNK = json_stream.CHUNK, chunk
     try:
         found = list(json_records(LogFile(tmp_path / "a.json", "a")))
     finally:
-        log_files.CHUNK = before
+        json_stream.CHUNK = before
     assert [value for _, value in found] == values
 
 
@@ -670,7 +670,7 @@ def test_wherever_the_buffer_ends_a_json_list_reads_the_same(tmp_path, values, c
 @pytest.mark.parametrize("layout", ["list", "lines", "members"])
 def test_a_key_that_appears_twice_costs_its_record_and_no_other(tmp_path, monkeypatch, layout, chunk):
     """The last of two rewards would win without a word."""
-    monkeypatch.setattr(log_files, "CHUNK", chunk)
+    monkeypatch.setattr(json_stream, "CHUNK", chunk)
     texts = ['{"a": 1, "b": [{"c": 1}]}', '{"a": 0.2, "b": 1, "a": 0.9}', '{"a": {"c": 1, "c": 1}}', '{"a": 2}']
     parts = {
         "list": f"[{', '.join(texts)}]",

@@ -16,7 +16,8 @@ from tratree_data.errors import BadInputError
 from tratree_data.importers import message_spool, zip_members
 from tratree_data.importers.formats import FORMATS, fitting_formats
 from tratree_data.importers.inspect_scores import headline, score_of, success_of
-from tratree_data.importers.log_files import JsonStream, LogFile
+from tratree_data.importers.json_stream import JsonStream
+from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record, StreamedSteps, Unusable
 
 LOGS = Path(__file__).parent / "data/logs/inspect"

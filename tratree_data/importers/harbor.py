@@ -15,7 +15,8 @@ from typing import Any
 
 from tratree_data.importers import atif, log_records
 from tratree_data.importers.dialects import bytes_placeholder
-from tratree_data.importers.log_files import MAX_RECORD_BYTES, LogFile, json_records
+from tratree_data.importers.json_stream import MAX_RECORD_BYTES
+from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 
 RESULT = "result.json"

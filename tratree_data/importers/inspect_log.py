@@ -13,7 +13,8 @@ from typing import Any, BinaryIO
 from tratree_data.importers import log_records
 from tratree_data.importers.inspect_agents import subagents_of
 from tratree_data.importers.inspect_samples import JSON, Sample, attached_text, eval_of, note_event, read_sample, record_of, take_members
-from tratree_data.importers.log_files import READ_ERRORS, JsonStream, LogFile
+from tratree_data.importers.json_stream import JsonStream
+from tratree_data.importers.log_files import READ_ERRORS, LogFile
 from tratree_data.importers.log_records import LONGEST_KEY, Options, Problem, Record, Unusable
 from tratree_data.importers.quick_json import quick_value
 from tratree_data.importers.zip_members import ZIP_MAGICS, open_archive, open_member, refusal

@@ -16,7 +16,7 @@ from tratree_data.importers.chat import Message, record_of_chat
 from tratree_data.importers.dialects import DATA_URL, placeholder, read_messages, read_tools
 from tratree_data.importers.inspect_calls import Calls
 from tratree_data.importers.inspect_scores import headline, score_of, success_of
-from tratree_data.importers.log_files import JsonStream
+from tratree_data.importers.json_stream import JsonStream
 from tratree_data.importers.log_records import Options, Record, Unusable
 from tratree_data.importers.long_records import read_streamed
 from tratree_data.importers.message_spool import MessageSpool

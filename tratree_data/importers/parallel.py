@@ -18,7 +18,8 @@ import pyarrow.compute as pc
 
 from tratree_data.importers.continued_calls import may_continue
 from tratree_data.importers.formats import FORMATS, LOOK_AHEAD
-from tratree_data.importers.log_files import CHUNK, UTF_16, LogFile, is_line_of_json, is_one_object
+from tratree_data.importers.json_stream import CHUNK
+from tratree_data.importers.log_files import UTF_16, LogFile, is_line_of_json, is_one_object
 from tratree_data.importers.log_records import Options, Problem, Record
 from tratree_data.importers.message_rows import ROW_COLUMNS
 from tratree_data.importers.openai_messages import is_one_conversation

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from tratree_data import ids
 from tratree_data.importers import conversations
-from tratree_data.importers.log_files import MAX_RECORD_BYTES, LogFile, byte_lines
+from tratree_data.importers.json_stream import MAX_RECORD_BYTES
+from tratree_data.importers.log_files import LogFile, byte_lines
 from tratree_data.importers.log_records import Options, Problem, Record
 from tratree_data.importers.react_transcript import ACTION, OBSERVATION, Transcript
 

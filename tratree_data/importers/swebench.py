@@ -11,7 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tratree_data.importers.log_files import MAX_RECORD_BYTES, LogFile
+from tratree_data.importers.json_stream import MAX_RECORD_BYTES
+from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Unusable
 
 RESOLVED = ("resolved_ids", "resolved")

@@ -15,7 +15,8 @@ from typing import Any
 from tratree_data.importers import log_records
 from tratree_data.importers.chat import Message, first_request, record_of_chat
 from tratree_data.importers.dialects import read_messages, read_tools
-from tratree_data.importers.log_files import MAX_RECORD_BYTES, LogFile, is_one_object, json_members, json_records
+from tratree_data.importers.json_stream import MAX_RECORD_BYTES
+from tratree_data.importers.log_files import LogFile, is_one_object, json_members, json_records
 from tratree_data.importers.log_records import Item, Options, Problem, Record, Unusable
 from tratree_data.importers.sessions.session import usage_sum
 

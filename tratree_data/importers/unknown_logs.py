@@ -13,7 +13,8 @@ from typing import Any
 from tratree_data.errors import BadInputError, quoted
 from tratree_data.importers import openai_messages
 from tratree_data.importers.formats import GENERIC, Unrecognised, detect_format
-from tratree_data.importers.log_files import READ_ERRORS, JsonStream, LogFile, is_line_of_json, is_one_object, json_records
+from tratree_data.importers.json_stream import JsonStream
+from tratree_data.importers.log_files import READ_ERRORS, LogFile, is_line_of_json, is_one_object, json_records
 from tratree_data.importers.log_records import Options, Problem, Unusable
 from tratree_data.importers.message_rows import ROW_COLUMNS
 from tratree_data.importers.packed_files import plain_name

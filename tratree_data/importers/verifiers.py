@@ -15,7 +15,8 @@ from tratree_data import ids
 from tratree_data.importers import conversations, log_records
 from tratree_data.importers.chat import Message, first_request, record_of_chat_with_metadata
 from tratree_data.importers.dialects import read_conversation, read_exactly, read_messages, read_tools
-from tratree_data.importers.log_files import MAX_RECORD_BYTES, LogFile, json_records
+from tratree_data.importers.json_stream import MAX_RECORD_BYTES
+from tratree_data.importers.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Item, Options, Problem, Record, Unusable
 from tratree_data.messages import INSTRUCTING
 
