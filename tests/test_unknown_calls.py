@@ -10,7 +10,10 @@ from test_unknown_logs import TASKS, lines, messages
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError
-from tratree_data.importers import parallel
+from tratree_data.importers import formats, json_stream, log_files, parallel, unknown_logs
+from tratree_data.importers.formats import fitting_formats
+from tratree_data.importers.log_files import LogFile
+from tratree_data.importers.log_records import Options
 
 
 def calls(task: str, attempt: float) -> list[dict[str, Any]]:
@@ -101,3 +104,21 @@ def test_numbers_that_repeat_within_a_run_are_no_order(tmp_path: Path) -> None:
     assert actions(tmp_path / "d") == [[f"go {e} {t}" for t in range(3)] for e in range(3)]
     assert not any("order from" in note for note in result.notes)
     assert json.loads(open_store(tmp_path / "d").sql("SELECT metadata FROM rollouts LIMIT 1").to_pylist()[0]["metadata"]) == {"step": 7}
+
+
+@pytest.mark.parametrize("shape", ["list", "members"])
+def test_only_the_beginning_of_a_large_object_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shape: str) -> None:
+    monkeypatch.setattr(formats, "LOOK_AHEAD_BYTES", 2**20)
+    monkeypatch.setattr(log_files, "MAX_RECORD_BYTES", 2**21)
+    monkeypatch.setattr(json_stream, "MAX_RECORD_BYTES", 2**21)
+    monkeypatch.setattr(unknown_logs, "SAMPLE_BYTES", 2**20)
+    pad = "x" * 20_000
+    rows = [{"log": [{"role": "user", "content": pad}, {"role": "assistant", "content": f"{i}"}], "score": i % 2} for i in range(400)]
+    log = tmp_path / "log.json"
+    log.write_text(json.dumps({"runs": rows} if shape == "list" else {f"k{i}": row for i, row in enumerate(rows)}))
+    taken = []
+    fill = json_stream.JsonStream.fill
+    monkeypatch.setattr(json_stream.JsonStream, "fill", lambda self, size=json_stream.CHUNK: (taken.append(size), fill(self, size))[1])
+    fitting_formats(LogFile(log, log.name), Options())
+    assert sum(taken) < 60 * 2**20  # of 8 MiB; looking at all of it takes 92
+    assert import_log(tmp_path / "d", log).counts["rollouts"] == 400

@@ -33,12 +33,15 @@ class JsonStream:
         self.position = 0
         self.line = 1
         self.counted = 0
+        self.taken = 0
+        """Bytes that were read."""
         self.ended = False
 
     def fill(self, size: int = CHUNK) -> None:
         self.line_here()
         self.counted = 0
         data = self.handle.read(size)
+        self.taken += len(data)
         self.ended = not data
         self.buffer = self.buffer[self.position :] + self.utf8.decode(data, self.ended)
         self.position = 0

@@ -7,8 +7,9 @@ import io
 import json
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -196,6 +197,8 @@ def _streamed(file: LogFile, read: Callable[[LogFile, JsonStream], Iterator[Item
                 for item in read(file, stream):
                     line = stream.line
                     yield item
+                    if file.end is not None and stream.taken > file.end:
+                        return
             except (Unusable, UnicodeDecodeError) as error:
                 where = f"{file.name}:{stream.line_here()}"
                 fault = error if isinstance(error, Unusable) else Unusable("not_utf8", f"a byte is not UTF-8 ({error.reason})")
@@ -211,9 +214,29 @@ def _elements(file: LogFile, stream: JsonStream) -> Iterator[Item]:
     if stream.next() == "[":
         yield from _list(file, stream)
     else:
+        begins_too_long = file.path.is_file() and _begins_too_long(file.path, *_state_of(file.path))
+        if begins_too_long:
+            raise Unusable("too_long", begins_too_long)
         while stream.next():
             where = f"{file.name}:{stream.line_here()}"
             yield where, stream.item(where)
+
+
+def _state_of(path: Path) -> tuple[int, int]:
+    state = path.stat()
+    return state.st_size, state.st_mtime_ns
+
+
+@lru_cache(64)
+def _begins_too_long(path: Path, size: int, changed: int) -> str:
+    """Why the first value of a large file is longer than a record; '' if it is not. Every format's reader would ask again."""
+    if size > MAX_RECORD_BYTES:
+        with suppress(UnicodeDecodeError, *READ_ERRORS), LogFile(path, path.name).open() as handle:
+            try:
+                JsonStream(handle).value()
+            except Unusable as error:
+                return error.detail if error.reason == "too_long" else ""
+    return ""
 
 
 def _list(file: LogFile, stream: JsonStream) -> Iterator[Item]:

@@ -164,6 +164,8 @@ def _shortened(file: LogFile) -> Mapping[str, Any] | None:
             if stream.next() != "{":
                 return None
             for name in stream.names():
+                if len(value) >= SAMPLE_RECORDS and stream.taken > SAMPLE_BYTES:
+                    break  # records under their ids
                 if stream.next() == "[":
                     value[name] = [item for i in stream.elements() if (item := stream.value()) is not None and i < SAMPLE_RECORDS]
                 else:
