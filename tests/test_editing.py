@@ -102,7 +102,7 @@ def test_more_attempts_at_the_same_tasks_need_new_trees(dataset, tmp_path):
 def test_a_task_in_two_splits_is_refused_by_merge(dataset, tmp_path):
     rows = [row | {"split": "test", "trajectory_id": f"x{row['trajectory_id']}"} for row in trajectories([1])]
     other = import_rows(tmp_path / "other", rows)
-    with pytest.raises(BadInputError, match="'task-1', 'train' and 'test'"):
+    with pytest.raises(BadInputError, match="'task-1', for example, in 'train' and 'test'"):
         merge(dataset, other, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
