@@ -144,7 +144,7 @@ def test_expert_pairs() -> None:
     worse = [rollout("t", 0, "a", 0.5), rollout("t", 1, "b", 0.2)]
     found, _, _, left_out = extract(make_tables([worse], {"t-1": "expert"}), kinds=("expert",))
     assert (found, left_out) == ([], Counter({"expert_not_better": 1}))
-    assert dropped[0]["detail"] == "expert: 1 pairs"
+    assert dropped[0]["detail"] == "expert: 1 pair"
 
 
 def spread(name: str = "t") -> list[Rollout]:

@@ -1,5 +1,6 @@
 """No text makes a regular expression go back over it again and again: time grows with the length of the text, whatever a stranger wrote."""
 
+import re
 import time
 from collections.abc import Callable
 
@@ -9,6 +10,7 @@ from helpers.pumped_texts import pumped_texts
 
 from tratree_data.agents import parse_response
 from tratree_data.releases.redaction_rules import Rule, load_rules
+from tratree_data.store.queries import EXPLAIN, READS
 from tratree_data.trees.argument_order import sort_arguments
 from tratree_data.trees.list_order import sort_lists
 
@@ -42,3 +44,10 @@ def test_texts_of_strangers_are_normalised_and_parsed_in_time_that_grows_with_th
     texts = pa.array([text])
     for action in (lambda: sort_arguments(texts), lambda: sort_lists(texts), lambda: parse_response(text)):
         assert seconds(action) < MOST_SECONDS
+
+
+@pytest.mark.parametrize("piece", [" ", "/*", "/**/", "--", "-- a\n", "\n", "EXPLAIN ", "EXPLAIN (", "/* ", " --"])
+@pytest.mark.parametrize("before", ["", "EXPLAIN ", "EXPLAIN ANALYZE", "EXPLAIN ("])
+@pytest.mark.parametrize("pattern", [EXPLAIN, READS], ids=["EXPLAIN", "READS"])
+def test_the_kind_of_a_query_is_seen_in_time_that_grows_with_it(pattern: re.Pattern[str], before: str, piece: str) -> None:
+    assert seconds(lambda: pattern.match(before + piece * (LONG // len(piece)) + "\0")) < MOST_SECONDS

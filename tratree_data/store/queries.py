@@ -19,8 +19,8 @@ from tratree_data.store.reader import Store
 from tratree_data.store.views import view_names, view_query
 
 READING = {duckdb.StatementType.SELECT, duckdb.StatementType.MULTI}  # MULTI is a PIVOT
-BEGINNING = r"(?:\s+|--[^\n]*(?:\n|$)|/\*.*?\*/)*"
-EXPLAIN = re.compile(BEGINNING + r"EXPLAIN(?:\s+ANALYZE)?(?:\s*\([^()]*\))?\s+", re.IGNORECASE | re.DOTALL)
+BEGINNING = r"(?>\s++|--[^\n]*+(?:\n|$)|/\*.*?\*/)*+"
+EXPLAIN = re.compile(BEGINNING + r"EXPLAIN(?:\s++ANALYZE)?(?:\s*+\([^()]*+\))?\s++", re.IGNORECASE | re.DOTALL)
 READS = re.compile(
     BEGINNING + r"(?:\(|(?:SELECT|FROM|WITH|PIVOT|UNPIVOT|VALUES|TABLE|SUMMARIZE|DESCRIBE|DESC|SHOW)\b)", re.IGNORECASE | re.DOTALL
 )
