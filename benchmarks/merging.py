@@ -21,7 +21,7 @@ import pyarrow as pa
 from tratree_data.store.reader import open_store
 from tratree_data.trees.embed import Cache
 from tratree_data.trees.embedders import make_embedder
-from tratree_data.trees.normalise import parse_rules
+from tratree_data.trees.rules.normalise import parse_rules
 from tratree_data.trees.tree import build_tree
 
 FALSE_FRIENDS = 0.1

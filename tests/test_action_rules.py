@@ -13,13 +13,13 @@ from helpers.small import make_store, tables
 
 from tratree_data.cli import main
 from tratree_data.store.reader import open_store
-from tratree_data.trees.action_siblings import ActionLog
-from tratree_data.trees.argument_order import sort_text
 from tratree_data.trees.build import build
 from tratree_data.trees.built_with import last_settings
-from tratree_data.trees.learned_rules import learn
-from tratree_data.trees.learning import learn_both
-from tratree_data.trees.suggest import suggest
+from tratree_data.trees.rules.action_siblings import ActionLog
+from tratree_data.trees.rules.argument_order import sort_text
+from tratree_data.trees.rules.learned_rules import learn
+from tratree_data.trees.rules.learning import learn_both
+from tratree_data.trees.rules.suggest import suggest
 
 CASES = [
     (walk, tuple(noises[name] for name in chosen))

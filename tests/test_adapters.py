@@ -23,7 +23,7 @@ from tratree_data.environments import (
 from tratree_data.environments.task_files import read_task_file, same_answer
 from tratree_data.environments.tools import FunctionTool, action_of_call, call_of_action
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError
-from tratree_data.importers.chat import action_text
+from tratree_data.importers.turns.chat import action_text
 
 ROOT = Path(__file__).parents[1]
 FROZEN = "gymnasium:FrozenLake-v1"

@@ -9,8 +9,8 @@ from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
 from tratree_data import import_log, open_store
-from tratree_data.importers.chat import action_text, record_of_chat
 from tratree_data.importers.log_records import Record, Unusable
+from tratree_data.importers.turns.chat import action_text, record_of_chat
 from tratree_data.messages import messages_of_steps, openai_message
 
 WEATHER = [

@@ -16,11 +16,11 @@ from tratree_data import create_store, export, import_log, open_store
 from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.exporters import FORMATS, adp, agenttraj, atif, sts, verifiers
 from tratree_data.exporters.trajectories import Trajectory
-from tratree_data.importers import jsonl
-from tratree_data.importers.chat import record_of_chat
+from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.formats import FORMATS as IMPORT_FORMATS
-from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options, Record
+from tratree_data.importers.readers import jsonl
+from tratree_data.importers.turns.chat import record_of_chat
 from tratree_data.messages import messages_of_steps
 from tratree_data.store.schemas import arrow_schema, table_from_rows
 from tratree_data.store.writer import commit, writing

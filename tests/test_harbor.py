@@ -8,11 +8,11 @@ import pytest
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError
-from tratree_data.importers import harbor
+from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.formats import fitting_formats
 from tratree_data.importers.import_log import find_files
-from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record
+from tratree_data.importers.readers import harbor
 
 JOB = Path(__file__).parent / "data/logs/harbor"
 TRIAL = json.loads((JOB / "hello__0000001/result.json").read_text())

@@ -17,9 +17,10 @@ from helpers.loopback_hub import TOKEN, LoopbackHub, Repository
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError
-from tratree_data.importers import json_stream, record_storage
+from tratree_data.importers import record_storage
+from tratree_data.importers.files import json_stream
+from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.formats import detect_format
-from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options
 from tratree_data.importers.settings import AUTO, Format
 from tratree_data.store.rollout_writer import RolloutWriter

@@ -16,11 +16,12 @@ from hypothesis import strategies as st
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError
-from tratree_data.importers import conversations, json_stream
+from tratree_data.importers.files import json_stream
+from tratree_data.importers.files.log_files import LogFile, json_members, json_records
 from tratree_data.importers.formats import FORMATS, fitting_formats
 from tratree_data.importers.import_log import find_files
-from tratree_data.importers.log_files import LogFile, json_members, json_records
 from tratree_data.importers.log_records import Options, Problem, Record
+from tratree_data.importers.turns import conversations
 
 LOGS = Path(__file__).parent / "data/logs"
 REAL = SHARED / "trajectories"

@@ -13,12 +13,13 @@ from helpers.shared_data import SHARED, needs_shared
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError
-from tratree_data.importers import message_spool, zip_members
+from tratree_data.importers.files import zip_members
+from tratree_data.importers.files.json_stream import JsonStream
+from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.formats import FORMATS, fitting_formats
-from tratree_data.importers.inspect_scores import headline, score_of, success_of
-from tratree_data.importers.json_stream import JsonStream
-from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record, StreamedSteps, Unusable
+from tratree_data.importers.readers.inspect_scores import headline, score_of, success_of
+from tratree_data.importers.turns import message_spool
 
 LOGS = Path(__file__).parent / "data/logs/inspect"
 LOG = json.loads((LOGS / "arithmetic.json").read_text())

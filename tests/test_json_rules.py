@@ -7,9 +7,9 @@ import pyarrow as pa
 import pytest
 from helpers.small import tables
 
-from tratree_data.trees.json_differences import text_differences
-from tratree_data.trees.learning import learn_both
-from tratree_data.trees.normalise import normalise, parse_rules
+from tratree_data.trees.rules.json_differences import text_differences
+from tratree_data.trees.rules.learning import learn_both
+from tratree_data.trees.rules.normalise import normalise, parse_rules
 
 Rolled = tuple[str, int, float, list[tuple[str, str, str]]]
 

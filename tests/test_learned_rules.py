@@ -15,12 +15,12 @@ from tratree_data.cli import main
 from tratree_data.store.reader import open_store
 from tratree_data.trees.build import build
 from tratree_data.trees.built_with import last_settings
-from tratree_data.trees.differences import Segment, Slot, differences
-from tratree_data.trees.learned_rules import learn
-from tratree_data.trees.normalise import normalise, parse_rules
-from tratree_data.trees.siblings import Log
-from tratree_data.trees.slots import segment_rule, slot_rule
-from tratree_data.trees.suggest import suggest
+from tratree_data.trees.rules.differences import Segment, Slot, differences
+from tratree_data.trees.rules.learned_rules import learn
+from tratree_data.trees.rules.normalise import normalise, parse_rules
+from tratree_data.trees.rules.siblings import Log
+from tratree_data.trees.rules.slots import segment_rule, slot_rule
+from tratree_data.trees.rules.suggest import suggest
 
 LATER = [("desk", (noise,)) for noise in FOUND_LATER] + [("shell", ("login", "ago", "bars")), ("house", ("colours", "ago"))]
 WORLDS = {**DEVELOPED_ON, **HELD_BACK}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tratree_data import build, check, import_log, open_store
-from tratree_data.importers import log_files
+from tratree_data.importers.files import log_files
 from tratree_data.store import rollout_rows, rollout_writer
 
 

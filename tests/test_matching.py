@@ -5,7 +5,7 @@ from difflib import SequenceMatcher
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tratree_data.trees.matching import opcodes
+from tratree_data.trees.rules.matching import opcodes
 
 WORDS = st.lists(st.sampled_from(["a", "b", " ", "\n", "c"]), max_size=40)
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tratree_data.importers import openai_messages
-from tratree_data.importers.log_files import LogFile, json_value
+from tratree_data.importers.files.log_files import LogFile, json_value
 from tratree_data.importers.log_records import Options, Record, Unusable, each
 from tratree_data.importers.message_columns import read_batch
+from tratree_data.importers.readers import openai_messages
 from tratree_data.importers.record_rows import origin_of, prepared_row, step_columns
 from tratree_data.store.rollout_rows import RolloutRows
 from tratree_data.store.schemas import arrow_schema

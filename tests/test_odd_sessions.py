@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.formats import FORMATS
-from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options, Record
 from tratree_data.importers.record_rows import origin_of, prepared_row
 

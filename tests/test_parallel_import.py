@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 from tratree_data import import_log, open_store
 from tratree_data.importers import import_log as import_log_module
-from tratree_data.importers import jsonl, parallel
+from tratree_data.importers import parallel
 from tratree_data.importers.beside import Beside
 from tratree_data.importers.columns import read_batch, read_block
-from tratree_data.importers.log_files import json_value
+from tratree_data.importers.files.log_files import json_value
+from tratree_data.importers.files.quick_json import UNSURE, quick_value
 from tratree_data.importers.log_records import Options, Record, each
-from tratree_data.importers.quick_json import UNSURE, quick_value
+from tratree_data.importers.readers import jsonl
 from tratree_data.importers.record_rows import origin_of, prepared_row, step_columns
 from tratree_data.store.rollout_writer import RolloutWriter
 from tratree_data.store.schemas import arrow_schema

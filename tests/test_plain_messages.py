@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from tratree_data.importers import dialects
 from tratree_data.importers.log_records import Unusable
-from tratree_data.importers.plain_messages import plain_messages
+from tratree_data.importers.turns import dialects
+from tratree_data.importers.turns.plain_messages import plain_messages
 
 TEXTS = ["", " ", "a", "Observation: x", None, 3]
 CALLS = [

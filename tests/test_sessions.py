@@ -12,8 +12,8 @@ from helpers.shared_data import SHARED, needs_shared
 
 from tratree_data import build, import_log, open_store
 from tratree_data.errors import BadInputError
+from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.formats import fitting_formats
-from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options
 
 LOGS = Path(__file__).parent / "data/logs"

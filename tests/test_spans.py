@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from helpers.read_logs import read_log, said
 
+from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.formats import fitting_formats
-from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options
 from tratree_data.messages import messages_of_steps
 

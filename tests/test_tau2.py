@@ -7,8 +7,8 @@ import pytest
 from helpers.read_logs import read_log, said
 
 from tratree_data import import_log, open_store
+from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.formats import fitting_formats
-from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options
 
 RESULTS = Path(__file__).parent / "data/logs/tau2/results.json"

@@ -15,7 +15,7 @@ from tratree_data.errors import BadInputError
 from tratree_data.system.compiling import compiled
 from tratree_data.system.hashing import hash_texts, hex_column
 from tratree_data.trees import comparing, merging
-from tratree_data.trees.normalise import normalise, parse_rules
+from tratree_data.trees.rules.normalise import normalise, parse_rules
 from tratree_data.trees.tree import Trees, build_tree
 
 

@@ -10,10 +10,12 @@ from test_unknown_logs import TASKS, lines, messages
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError
-from tratree_data.importers import formats, json_stream, log_files, parallel, unknown_logs
+from tratree_data.importers import formats, parallel
+from tratree_data.importers.files import json_stream, log_files
+from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.formats import fitting_formats
-from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options
+from tratree_data.importers.unknown import unknown_logs
 
 
 def calls(task: str, attempt: float) -> list[dict[str, Any]]:

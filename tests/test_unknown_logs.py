@@ -16,10 +16,10 @@ import pytest
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError
-from tratree_data.importers import parquet_rows
-from tratree_data.importers.log_files import LogFile
+from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.log_records import Options, Record
-from tratree_data.importers.path_guess import guess_columns
+from tratree_data.importers.unknown import parquet_rows
+from tratree_data.importers.unknown.path_guess import guess_columns
 
 CALL = {"path": "a/b.py", "lines": 3}
 TASKS = [("t1", 1.0), ("t1", 0.0), ("t2", 0.5), ("t3", 0.25)]

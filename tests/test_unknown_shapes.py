@@ -10,7 +10,7 @@ from test_unknown_logs import lines
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError
-from tratree_data.importers.transcripts import read_transcript
+from tratree_data.importers.unknown.transcripts import read_transcript
 
 ROOMS = [("t1", 1.0, 3), ("t1", 0.0, 2), ("t2", 0.5, 4)]
 CHATML = "<|im_start|>{role}\n{content}<|im_end|>\n"

@@ -22,8 +22,8 @@ from typing import Any
 import pyarrow as pa
 
 from tratree_data.errors import TratreeError
+from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.formats import FORMATS
-from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options
 from tratree_data.importers.record_storage import Import
 from tratree_data.store.reader import Store

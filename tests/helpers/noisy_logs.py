@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 
 from helpers.small import tables
-from tratree_data.trees.normalise import parse_rules
+from tratree_data.trees.rules.normalise import parse_rules
 from tratree_data.trees.tree import build_tree
 
 Noise = Callable[[str, random.Random, random.Random], str]

@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from pathlib import Path
 
+from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.formats import FORMATS
-from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record
 from tratree_data.messages import messages_of_steps
 

@@ -193,7 +193,7 @@ def _print_duplicates(directory: str, min_similarity: float, benchmark: list[str
 
 def _print_suggestions(directory: str, actions: bool, observations: bool, trees: int, format: str) -> None:
     from tratree_data.cli.tables import print_suggestions, print_table
-    from tratree_data.trees.suggest import suggest
+    from tratree_data.trees.rules.suggest import suggest
 
     found = suggest(directory, actions=actions, observations=observations, trees=trees)
     if format == "table":

@@ -6,8 +6,8 @@ The Hub's viewer renders only sessions of harnesses that it knows, so we name on
 from typing import Any
 
 from tratree_data.exporters.trajectories import Trajectory
-from tratree_data.importers.dialects import read_messages
 from tratree_data.importers.log_records import Unusable
+from tratree_data.importers.turns.dialects import read_messages
 from tratree_data.messages import INSTRUCTING, openai_message
 
 HARNESS = "llama.app"

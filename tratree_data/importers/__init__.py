@@ -1,1 +1,1 @@
-"""Other tools' logs → rollouts and steps: one module per format, import_log.py for the stage."""
+"""Other tools' logs → rollouts and steps: readers/ and sessions/ know formats, unknown/ finds its way, import_log.py is the stage."""

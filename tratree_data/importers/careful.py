@@ -7,11 +7,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from tratree_data.importers import jsonl, openai_messages
+from tratree_data.importers.files.log_files import LogFile, json_value
 from tratree_data.importers.formats import FORMATS, read_log
-from tratree_data.importers.log_files import LogFile, json_value
 from tratree_data.importers.log_records import Options, Problem, Record, StreamedSteps, Unusable, each
 from tratree_data.importers.parts import LINES
+from tratree_data.importers.readers import jsonl, openai_messages
 from tratree_data.importers.record_rows import STEPS_PER_TABLE, origin_of, prepared_row, step_columns
 from tratree_data.store.locations import Place
 from tratree_data.store.rollout_rows import RolloutRows

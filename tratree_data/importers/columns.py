@@ -21,8 +21,8 @@ from msgspec import UNSET, UnsetType
 
 from tratree_data import ids
 from tratree_data.importers.contents import DONE, SEEN, hash_content
+from tratree_data.importers.files.quick_json import quotes_in
 from tratree_data.importers.log_records import END_REASONS, Options, Unusable
-from tratree_data.importers.quick_json import quotes_in
 
 Ints = npt.NDArray[np.int64]
 Text = str | None | UnsetType

@@ -6,7 +6,10 @@ from itertools import chain, islice
 from pathlib import Path
 
 from tratree_data.errors import BadInputError, quoted
-from tratree_data.importers import (
+from tratree_data.importers.files.foreign_files import foreign_file, foreign_record
+from tratree_data.importers.files.log_files import LogFile, json_records
+from tratree_data.importers.log_records import PERCENT, Options, Problem, Record
+from tratree_data.importers.readers import (
     adp,
     agenttraj,
     atif,
@@ -21,7 +24,6 @@ from tratree_data.importers import (
     llm_logs,
     openai_messages,
     openhands,
-    parquet_rows,
     react,
     responses,
     scienceworld_history,
@@ -33,10 +35,8 @@ from tratree_data.importers import (
     toolbench,
     verifiers,
 )
-from tratree_data.importers.foreign_files import foreign_file, foreign_record
-from tratree_data.importers.log_files import LogFile, json_records
-from tratree_data.importers.log_records import PERCENT, Options, Problem, Record
 from tratree_data.importers.sessions import claude_code, cline, codex, continue_cli, copilot, gemini, hermes, opencode, pi, qwen
+from tratree_data.importers.unknown import parquet_rows
 
 Item = Record | Problem
 Reader = Callable[[LogFile, Options], Iterator[Item]]

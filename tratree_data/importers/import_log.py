@@ -18,20 +18,20 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tratree_data.errors import BadInputError, NotFoundError, quoted, wrong_order
-from tratree_data.importers import hub_files
-from tratree_data.importers.archives import ARCHIVE_ENDINGS, unpacked_archive
 from tratree_data.importers.beside import Beside
+from tratree_data.importers.files import hub_files
+from tratree_data.importers.files.archives import ARCHIVE_ENDINGS, unpacked_archive
+from tratree_data.importers.files.log_files import LogFile
+from tratree_data.importers.files.packed_files import plain_name
+from tratree_data.importers.files.tool_files import without_tool_files
 from tratree_data.importers.formats import ENDINGS as FORMAT_ENDINGS
 from tratree_data.importers.formats import GENERIC, first_record, fitting_formats, read_log
-from tratree_data.importers.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
-from tratree_data.importers.packed_files import plain_name
 from tratree_data.importers.parallel import BY_LINE, cut_parts, read_parts
 from tratree_data.importers.record_rows import validate
 from tratree_data.importers.record_storage import STAGE, Import
 from tratree_data.importers.settings import AUTO, ImportSettings
-from tratree_data.importers.tool_files import without_tool_files
-from tratree_data.importers.unknown_logs import recognise
+from tratree_data.importers.unknown.unknown_logs import recognise
 from tratree_data.results import StageResult
 from tratree_data.store.locations import Place, place
 from tratree_data.store.row_files import read_scores, read_tasks

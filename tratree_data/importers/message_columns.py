@@ -18,15 +18,15 @@ import xxhash
 from msgspec import UNSET, UnsetType
 
 from tratree_data import ids
-from tratree_data.importers import openai_messages
-from tratree_data.importers.chat import Conversation, Message, action_text, end_with, step_of
 from tratree_data.importers.columns import NUL, TEXTS, Batch, Ints, Schemas, Text, content_ids, framed, joined, step_places, table
-from tratree_data.importers.conversations import OBSERVATION_LABEL, without_label
-from tratree_data.importers.log_files import LogFile
+from tratree_data.importers.files.log_files import LogFile
+from tratree_data.importers.files.quick_json import ESCAPED_QUOTE, UNSURE, quick_value
 from tratree_data.importers.log_records import LogStep, Options, Record, Unusable
-from tratree_data.importers.long_records import ended
-from tratree_data.importers.quick_json import ESCAPED_QUOTE, UNSURE, quick_value
+from tratree_data.importers.readers import openai_messages
 from tratree_data.importers.record_rows import identifying_facts, origin_of, rollout_row, validate
+from tratree_data.importers.turns.chat import Conversation, Message, action_text, end_with, step_of
+from tratree_data.importers.turns.conversations import OBSERVATION_LABEL, without_label
+from tratree_data.importers.turns.long_records import ended
 from tratree_data.messages import message_bytes
 from tratree_data.store.storable_text import storable
 

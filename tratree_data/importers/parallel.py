@@ -16,17 +16,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.importers.continued_calls import may_continue
+from tratree_data.importers.files.json_stream import CHUNK
+from tratree_data.importers.files.log_files import UTF_16, LogFile, is_line_of_json, is_one_object
+from tratree_data.importers.files.packed_files import is_packed
 from tratree_data.importers.formats import FORMATS, LOOK_AHEAD
-from tratree_data.importers.json_stream import CHUNK
-from tratree_data.importers.log_files import UTF_16, LogFile, is_line_of_json, is_one_object
 from tratree_data.importers.log_records import Options, Problem, Record
-from tratree_data.importers.message_rows import ROW_COLUMNS
-from tratree_data.importers.openai_messages import is_one_conversation
-from tratree_data.importers.packed_files import is_packed
 from tratree_data.importers.parts import LINES, Part, PartRead, Slice, read_part
+from tratree_data.importers.readers.openai_messages import is_one_conversation
 from tratree_data.importers.record_storage import STAGE, Import
 from tratree_data.importers.shipped_parts import read_shipped, ship
+from tratree_data.importers.unknown.continued_calls import may_continue
+from tratree_data.importers.unknown.message_rows import ROW_COLUMNS
 from tratree_data.store.locations import Place, open_parquet
 from tratree_data.store.parquet_files import write_parquet
 from tratree_data.store.schemas import arrow_schema

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from tratree_data.importers import columns
-from tratree_data.importers.json_stream import MAX_RECORD_BYTES
-from tratree_data.importers.log_files import BOM, READ_ERRORS, LogFile
+from tratree_data.importers.files.json_stream import MAX_RECORD_BYTES
+from tratree_data.importers.files.log_files import BOM, READ_ERRORS, LogFile
 from tratree_data.importers.log_records import Options, Problem
 from tratree_data.store.locations import Place
 from tratree_data.store.parquet_files import new_file, write_parquet

@@ -14,7 +14,7 @@ from tratree_data.state_graphs.joining import join_similar, merge_table
 from tratree_data.store.schemas import arrow_schema, empty_table
 from tratree_data.system.hashing import Hashes, hash_texts, hex_column
 from tratree_data.trees.comparing import Lookup
-from tratree_data.trees.normalise import Rule, normalise
+from tratree_data.trees.rules.normalise import Rule, normalise
 
 
 @dataclass(frozen=True)

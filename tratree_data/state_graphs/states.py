@@ -39,7 +39,7 @@ from tratree_data.trees.built_with import last_settings
 from tratree_data.trees.comparing import Lookup
 from tratree_data.trees.embed import Cache, StoredVectors, cache_here, is_stored, keep_vectors, load_cache, stored_vectors
 from tratree_data.trees.embedders import Vectors, embedder_called, make_embedder
-from tratree_data.trees.normalise import parse_rules
+from tratree_data.trees.rules.normalise import parse_rules
 from tratree_data.trees.settings import AUTO
 from tratree_data.trees.tree import STEP_COLUMNS, in_order
 

@@ -1,1 +1,1 @@
-"""rollouts, steps → nodes, edges, step_nodes: merging, its audit, and how good the trees are."""
+"""rollouts, steps → nodes, edges, step_nodes: merging, its audit, and how good the trees are; rules/ is what a merge sees through."""

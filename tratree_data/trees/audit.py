@@ -26,7 +26,7 @@ from tratree_data.trees.built_with import BuiltWith, count_merges, last_settings
 from tratree_data.trees.comparing import cosines
 from tratree_data.trees.embed import Cache, load_cache
 from tratree_data.trees.embedders import Embedder, embedder_called, make_embedder
-from tratree_data.trees.normalise import normalise, parse_rules
+from tratree_data.trees.rules.normalise import normalise, parse_rules
 from tratree_data.trees.stats import measuring_quality
 from tratree_data.trees.texts import one_array
 from tratree_data.trees.tree import Trees

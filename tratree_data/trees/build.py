@@ -30,8 +30,8 @@ from tratree_data.trees.audit import calibrate
 from tratree_data.trees.built_with import TABLES, BuiltWith, count_merges
 from tratree_data.trees.embed import Cache, StoredVectors, cache_here, is_stored, keep_vectors, load_cache, stored_vectors
 from tratree_data.trees.embedders import Embedder, Vectors, make_embedder
-from tratree_data.trees.learning import resolve_rules
-from tratree_data.trees.normalise import parse_rules
+from tratree_data.trees.rules.learning import resolve_rules
+from tratree_data.trees.rules.normalise import parse_rules
 from tratree_data.trees.settings import AUTO, BuildSettings
 from tratree_data.trees.stats import merging_warnings
 from tratree_data.trees.tree import BRANCHED, ROLLOUT_COLUMNS, STEP_COLUMNS, build_tree

@@ -10,7 +10,7 @@ from tratree_data.store.freshness import last_lineage
 from tratree_data.store.reader import Store
 from tratree_data.trees.embed import Cache, load_cache
 from tratree_data.trees.embedders import embedder_called
-from tratree_data.trees.normalise import parse_rules
+from tratree_data.trees.rules.normalise import parse_rules
 from tratree_data.trees.tree import STEP_COLUMNS, Trees, build_tree
 
 TABLES = ("nodes", "edges", "step_nodes")

@@ -19,7 +19,7 @@ from tratree_data.system.compiling import compiled
 from tratree_data.system.hashing import Hashes, count_distinct, hash_texts, hex_column, xxh64
 from tratree_data.trees.comparing import NONE, Ints, Lookup
 from tratree_data.trees.merging import Merged, Steps, merge_steps
-from tratree_data.trees.normalise import Rule, normalise
+from tratree_data.trees.rules.normalise import Rule, normalise
 from tratree_data.trees.texts import NO_TEXT, one_array, take_texts, where_different
 
 ROLLOUT_COLUMNS = ["rollout_id", "tree_id", "attempt", "instruction", "score"]

@@ -9,11 +9,11 @@ from collections.abc import Iterator, Set
 from typing import Any
 
 from tratree_data.importers import log_records
-from tratree_data.importers.chat import Message
-from tratree_data.importers.dialects import read_messages
-from tratree_data.importers.log_files import LogFile, json_records
+from tratree_data.importers.files.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 from tratree_data.importers.sessions.session import Node, Session, branches, differing, objects_of, parsed, usage_sum
+from tratree_data.importers.turns.chat import Message
+from tratree_data.importers.turns.dialects import read_messages
 
 TOOL = "claude-code"
 CONSTANT = ("sessionId", "cwd", "version", "gitBranch", "userType", "isSidechain", "agentId", "entrypoint", "slug")

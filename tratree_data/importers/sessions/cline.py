@@ -11,11 +11,11 @@ from contextlib import suppress
 from typing import Any
 
 from tratree_data.importers import log_records
-from tratree_data.importers.chat import Message
-from tratree_data.importers.dialects import read_messages
-from tratree_data.importers.log_files import LogFile, json_records
+from tratree_data.importers.files.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 from tratree_data.importers.sessions.session import Session, parsed, usage_sum
+from tratree_data.importers.turns.chat import Message
+from tratree_data.importers.turns.dialects import read_messages
 
 TOOL = "cline"
 ENVIRONMENT = "<environment_details>"

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tratree_data.importers import log_records
-from tratree_data.importers.chat import is_aside
-from tratree_data.importers.dialects import read_tools
-from tratree_data.importers.log_files import LogFile
+from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
-from tratree_data.importers.responses_items import Turns
+from tratree_data.importers.readers.responses_items import Turns
 from tratree_data.importers.sessions.session import Session, objects_of, parsed, usage_sum
+from tratree_data.importers.turns.chat import is_aside
+from tratree_data.importers.turns.dialects import read_tools
 
 TOOL = "codex"
 REPEATED = (

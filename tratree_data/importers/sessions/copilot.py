@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from tratree_data.importers import log_records
-from tratree_data.importers.chat import Message
-from tratree_data.importers.dialects import content_of, placeholder, read_call
-from tratree_data.importers.log_files import LogFile
+from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 from tratree_data.importers.sessions.session import Session, objects_of, parsed
+from tratree_data.importers.turns.chat import Message
+from tratree_data.importers.turns.dialects import content_of, placeholder, read_call
 
 TOOL = "copilot-cli"
 PARENT_CALLS = ("parentToolCallId", "agentId")

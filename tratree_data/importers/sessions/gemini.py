@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from tratree_data.importers import log_records
-from tratree_data.importers.chat import Message
-from tratree_data.importers.log_files import LogFile, is_one_object, json_records
+from tratree_data.importers.files.log_files import LogFile, is_one_object, json_records
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 from tratree_data.importers.sessions.gemini_parts import answer_of, call_of, content_text, results_in, without_results
 from tratree_data.importers.sessions.session import Session, objects_of, parsed, usage_sum
+from tratree_data.importers.turns.chat import Message
 
 TOOL = "gemini-cli"
 UNANSWERED = ("error", "cancelled")

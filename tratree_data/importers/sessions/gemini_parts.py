@@ -3,8 +3,8 @@
 from typing import Any
 
 from tratree_data.importers import log_records
-from tratree_data.importers.chat import Message
-from tratree_data.importers.dialects import placeholder
+from tratree_data.importers.turns.chat import Message
+from tratree_data.importers.turns.dialects import placeholder
 from tratree_data.messages import json_text
 
 Part = dict[str, Any]

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from tratree_data.importers import log_records
-from tratree_data.importers.chat import Message
-from tratree_data.importers.dialects import read_messages
-from tratree_data.importers.log_files import LogFile
+from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 from tratree_data.importers.sessions.session import Node, Session, branches, objects_of, parsed, usage_sum
+from tratree_data.importers.turns.chat import Message
+from tratree_data.importers.turns.dialects import read_messages
 from tratree_data.messages import json_text
 
 HEADERS = {"session": "pi", "session_start": "droid"}

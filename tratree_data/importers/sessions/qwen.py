@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tratree_data.importers import log_records
-from tratree_data.importers.log_files import LogFile
+from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 from tratree_data.importers.sessions.gemini_parts import answer_of, content_text, results_in, without_results
 from tratree_data.importers.sessions.session import Node, Session, branches, differing, objects_of, parsed, usage_sum

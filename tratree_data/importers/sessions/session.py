@@ -11,9 +11,9 @@ from typing import Any
 
 from tratree_data import ids
 from tratree_data.importers import log_records
-from tratree_data.importers.chat import Message, is_aside, record_of_chat
-from tratree_data.importers.log_files import LogFile, json_lines, json_records
+from tratree_data.importers.files.log_files import LogFile, json_lines, json_records
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
+from tratree_data.importers.turns.chat import Message, is_aside, record_of_chat
 
 REQUEST_MARKS = ("## My request for Codex:",)
 REQUEST_TAGS = re.compile(r"<(task|user_input)\b[^<>]*>(?P<asked>.*)</\1>", re.DOTALL)

@@ -1,0 +1,1 @@
+"""Messages in any dialect → the turns of one conversation → steps."""

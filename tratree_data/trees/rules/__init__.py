@@ -1,0 +1,1 @@
+"""What a merge sees through: presets, and rules learned from the log."""
