@@ -28,6 +28,13 @@ ONE_NOISE = [(world, (noise,)) for world, (_, noises) in WORLDS.items() for nois
 ALL_NOISES = [(world, tuple(noises)) for world, (_, noises) in WORLDS.items()]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """What is compiled once per machine is not what the tests time."""
+    walk, known = WORLDS["desk"]
+    learn(Log(*make_log(walk, [known["polite"]], seed=0)[::2]))
+
+
 @pytest.mark.parametrize(
     ("world", "noises"), [*ONE_NOISE, *ALL_NOISES, *LATER], ids=lambda value: value if isinstance(value, str) else "+".join(value)
 )

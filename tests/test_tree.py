@@ -287,6 +287,8 @@ def test_hashes_are_xxh64() -> None:
             "Output: teh cat\nExit Code: 1\nProcess Group PGID: 41",
         ),
         ("result-headers", "ok\n<shellId: 1 completed with exit code 0>", "ok\n<shellId: 7 completed with exit code 0>"),
+        ("typography", 'I\'m "here" - look...', "I\u2019m \u201chere\u201d \u2013 look\u2026"),
+        ("typography", "10 km to Besan\u00e7on", "10\u00a0km to Besanc\u0327on"),
         ("white-space", "a  b\n\nc", "a b c"),
         ("letter-case", "You open the Door.", "you open the door."),
         (

@@ -154,8 +154,14 @@ def _json(text: str, rng: random.Random, _: random.Random) -> str:
     return json.dumps(dict(items))
 
 
+def _typography(text: str, rng: random.Random, _: random.Random) -> str:
+    """The same words from another keyboard, half of the time."""
+    plain = f"{text}\nThat's all - you're done."
+    return plain.translate({ord("'"): "\u2019", ord("-"): "\u2013", ord(" "): rng.choice(" \u00a0")}) if rng.random() < 0.5 else plain
+
+
 FOUND_LATER: dict[str, Noise] = {
-    "ago": _ago, "login": _login, "colours": _colours, "bars": _bars, "json": _json,
+    "ago": _ago, "login": _login, "colours": _colours, "bars": _bars, "json": _json, "typography": _typography,
 }  # fmt: skip
 """Kinds that were missed in logs held back from all development; the rules have seen them since."""
 

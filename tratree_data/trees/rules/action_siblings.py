@@ -18,8 +18,8 @@ from tratree_data.trees.rules.wordings import Numbers, Wordings
 from tratree_data.trees.texts import one_array
 
 PRESETS = (
-    "comment-lines", "cd-prefix", "working-directory", "temporary-names", "identifiers", "timestamps", "argument-order", "quoting",
-    "white-space", "letter-case",
+    "typography", "comment-lines", "cd-prefix", "working-directory", "temporary-names", "identifiers", "timestamps", "argument-order",
+    "quoting", "white-space", "letter-case",
 )  # fmt: skip
 ANSWERS_ANYTHING = 5
 """From so many different actions on, a short observation that follows them says nothing about any of them."""

@@ -42,7 +42,7 @@ COMPARED_CHARACTERS = 30_000_000
 """What the token diffs of one round may read."""
 VALUES = ("timestamps", "durations", "temporary-names", "identifiers")
 """Presets whose matches are values, as a slot's are; the others change the notation only."""
-SAME_WORDS = ("terminal-codes", "key-order")
+SAME_WORDS = ("terminal-codes", "typography", "key-order")
 
 
 def learn(log: Log, given: Sequence[str] = ()) -> list[Suggestion]:

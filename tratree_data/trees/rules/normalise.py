@@ -39,6 +39,14 @@ PATTERNS: dict[str, tuple[tuple[str, str], ...]] = {
     ),
     "durations": ((rf"\b\d+(?:[.,]\d+)? ?{UNIT}\b(?: ?\d+(?:[.,]\d+)? ?{UNIT}\b)*", "<duration>"),),
     "terminal-codes": ((r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)", ""), (r"[^\n]*\r([^\n\r])", r"\1")),
+    "typography": (
+        ("[\u2018\u2019\u201a\u201b\u2032]", "'"),
+        ("[\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb]", '"'),
+        ("[\u2010-\u2015\u2212]", "-"),
+        ("\u2026", "..."),
+        ("[\u00a0\u2000-\u200a\u202f\u205f\u3000]", " "),
+        ("[\u00ad\u200b\u2060\ufeff]", ""),
+    ),
     "numbers": ((r"\d+(?:[.,]\d+)*", "<number>"),),
     "identifiers": (
         (r"\b[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}\b", "<id>"),
@@ -68,8 +76,13 @@ PATTERNS: dict[str, tuple[tuple[str, str], ...]] = {
 }
 
 
+def _replace(pairs: Sequence[tuple[str, str]]) -> tuple[Rule, ...]:
+    return tuple(partial(pc.replace_substring_regex, pattern=pattern, replacement=replacement) for pattern, replacement in pairs)
+
+
 PRESETS: dict[str, tuple[Rule, ...]] = {
-    **{name: tuple(partial(pc.replace_substring_regex, pattern=a, replacement=b) for a, b in pairs) for name, pairs in PATTERNS.items()},
+    **{name: _replace(pairs) for name, pairs in PATTERNS.items()},
+    "typography": (partial(pc.utf8_normalize, form="NFC"), *_replace(PATTERNS["typography"])),
     "letter-case": (pc.utf8_lower,),
     "list-order": (sort_lists,),
     "key-order": (sort_keys,),
