@@ -184,14 +184,14 @@ def test_a_closed_pipe_is_no_error(dataset: Path) -> None:
 def test_interrupting_is_clean(tmp_path: Path) -> None:
     """Ctrl-C in the middle of a run; the same command goes on and ends where an undisturbed run ends."""
     words = ["explore", "webshop", str(tmp_path / "d"), "--tasks", "150", "--attempts", "3", "--commit-seconds", "0.2"]
-    with subprocess.Popen([sys.executable, "-m", "tratree_data.cli", *words], stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([sys.executable, "-m", "tratree_data.cli", *words], stderr=subprocess.PIPE, text=True) as running:
         deadline = time.monotonic() + 60
         while not (tmp_path / "d" / "rollouts" / "_delta_log").exists() and time.monotonic() < deadline:
             time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        running.send_signal(signal.SIGINT)
+        _, errors = running.communicate(timeout=60)
     assert "Traceback" not in errors, errors
-    assert process.returncode in {0, 130}
+    assert running.returncode in {0, 130}
     assert process(*words).returncode == 0
     counted = tratree(
         "sql", str(tmp_path / "d"), "SELECT count(*) AS n, count(DISTINCT rollout_id) AS ids FROM rollouts", "--format", "json"
