@@ -86,7 +86,7 @@ def test_auto_sees_through_identifiers_that_actions_give_back(tmp_path: Path, ca
     assert "--normalise auto --normalise-actions auto" in found.advice
     report = build(tmp_path, embedder="exact", normalise=["auto"], normalise_actions=["auto"])
     assert report.counts["nodes"] == 4 * 7
-    assert any("normalisers of actions" in note for note in report.notes)
+    assert any("normaliser of actions" in note for note in report.notes)
     assert last_settings(open_store(tmp_path)).normalise_actions == ("identifiers",)
     assert not build(tmp_path, embedder="exact", normalise=["auto"], normalise_actions=["auto"]).changed
     monkeypatch.setattr("sys.argv", ["tratree", "audit", str(tmp_path), "--actions"])

@@ -35,7 +35,7 @@ from tratree_data.trees.built_with import TABLES, BuiltWith, cache_of, last_sett
 from tratree_data.trees.comparing import cosines
 from tratree_data.trees.embed import MAX_WINDOWS, Cache
 from tratree_data.trees.embedders import LexicalEmbedder, embedder_called, make_embedder
-from tratree_data.trees.stats import limits, stats, stats_by_attempts
+from tratree_data.trees.stats import advice, limits, stats, stats_by_attempts
 from tratree_data.trees.tree import ROLLOUT_COLUMNS, build_tree
 from tratree_data.trees.vector_cache import read_vectors, share_vectors
 
@@ -425,6 +425,17 @@ def test_trees_that_teach_little_are_counted_by_cause(tmp_path: Path) -> None:
     judged = {row["task_id"]: row["judged"] for row in query(store, "task_scores").to_pylist()}
     assert (judged["unscored"], judged["one_score"], judged["divergent"]) == (0, 1, 2)
     assert query(store, "quality").to_pylist()[0]["share_never_solved"] == 1 / 8, "without a score a task is not one that was never solved"
+
+
+def test_noise_is_named_before_what_follows_from_it(tmp_path: Path) -> None:
+    """Attempts that begin in different words share no state; another temperature would not change that."""
+    rows = [("t", i, float(i % 2), [(f"Ticket {i}: a door.", "", "open" if i % 2 else "wait")]) for i in range(6)]
+    make_store(tmp_path, *tables(rows))
+    build(tmp_path, embedder="exact")
+    first, second = advice(open_store(tmp_path))
+    assert "noise keeps them apart" in first
+    assert first.endswith("--normalise auto")
+    assert "no state in which attempts chose differently" in second
 
 
 def test_quality_and_its_growth_with_attempts(tmp_path: Path) -> None:

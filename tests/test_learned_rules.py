@@ -86,7 +86,7 @@ def test_auto_applies_what_was_learned_and_says_so(tmp_path: Path) -> None:
     assert any("--normalise auto" in note for note in plain.notes)
     assert not any("--normalise auto" in note for note in learned.notes)
     assert learned.counts["nodes"] < 40
-    assert any("learned 1 normalisers" in note for note in learned.notes)
+    assert any("learned 1 normaliser:" in note for note in learned.notes)
     (rule,) = last_settings(open_store(tmp_path)).normalise
     assert "Ticket" in rule or r"\d+" in rule
     assert not build(tmp_path, embedder="exact", normalise=["auto"]).changed

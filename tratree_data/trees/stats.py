@@ -98,8 +98,8 @@ def limits(store: Store) -> list[tuple[str, str]]:
 
 
 def advice(store: Store) -> list[str]:
-    """The limits of the trees and of their merging, each with the next command."""
-    return [*(f"{text}. Next: {command}" for text, command in limits(store)), *merging_warnings(store), *graph_advice(store)]
+    """The limits of merging and of the trees, each with the next command: what more merges would change comes first."""
+    return [*merging_warnings(store), *(f"{text}. Next: {command}" for text, command in limits(store)), *graph_advice(store)]
 
 
 def graph_advice(store: Store) -> list[str]:

@@ -96,4 +96,5 @@ def _note(found: Sequence[Suggestion], what: str, option: str) -> str:
     if not accepted:
         return f"learned no {what}: no difference between siblings passes the tests; see tratree audit DIR {option}"
     words = "; ".join(f"{suggestion.rule!r} (+{suggestion.merges:,} steps)" for suggestion in accepted)
-    return f"learned {len(accepted)} {what}: {words}"
+    count = f"{len(accepted)} {what if len(accepted) > 1 else what.replace('normalisers', 'normaliser')}"
+    return f"learned {count}: {words}"
