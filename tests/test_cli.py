@@ -136,18 +136,18 @@ def test_pivot_is_a_question_too(dataset: Path) -> None:
 
 
 def test_what_columns_mean_can_be_asked(dataset: Path) -> None:
-    told = {
+    described = {
         row["column_name"]: row["comment"]
         for row in map(json.loads, tratree("sql", str(dataset), "columns", "--format", "json").stdout.splitlines())
     }
-    assert told["observation"] == "What the agent saw before it acted."
+    assert described["observation"] == "What the agent saw before it acted."
 
 
 def test_every_named_query_says_what_it_answers(dataset: Path) -> None:
-    told = {row["name"]: row for row in map(json.loads, tratree("sql", str(dataset), "queries", "--format", "json").stdout.splitlines())}
-    assert told["path_to_root"]["needs"] == "node_id"
-    assert "from the root down" in told["path_to_root"]["answers"]
-    assert [name for name, row in told.items() if not row["answers"].endswith(".")] == []
+    described = {row["name"]: row for row in map(json.loads, tratree("sql", str(dataset), "queries", "--format", "json").stdout.splitlines())}
+    assert described["path_to_root"]["needs"] == "node_id"
+    assert "from the root down" in described["path_to_root"]["answers"]
+    assert [name for name, row in described.items() if not row["answers"].endswith(".")] == []
     assert "tratree sql" in tratree("sql", str(dataset), "nosuch").stderr
 
 

@@ -80,7 +80,7 @@ def members_of(value: dict[str, Any], is_whole: bool) -> Iterator[tuple[str, Any
 
 
 def _texts(value: Any, path: Path, is_whole: bool) -> Iterator[tuple[Path, list[Any]]]:
-    """Texts that are a conversation. A prompt may hold examples, and a line that quotes is no command."""
+    """Texts that are a conversation. A prompt may hold examples, and a line that quotes is not a command."""
     value = unpacked(value)
     if len(path) > DEEPEST:
         return
