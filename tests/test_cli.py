@@ -144,7 +144,9 @@ def test_what_columns_mean_can_be_asked(dataset: Path) -> None:
 
 
 def test_every_named_query_says_what_it_answers(dataset: Path) -> None:
-    described = {row["name"]: row for row in map(json.loads, tratree("sql", str(dataset), "queries", "--format", "json").stdout.splitlines())}
+    described = {
+        row["name"]: row for row in map(json.loads, tratree("sql", str(dataset), "queries", "--format", "json").stdout.splitlines())
+    }
     assert described["path_to_root"]["needs"] == "node_id"
     assert "from the root down" in described["path_to_root"]["answers"]
     assert [name for name, row in described.items() if not row["answers"].endswith(".")] == []
