@@ -82,6 +82,7 @@ FORMATS: dict[str, Reader] = {
 ENDINGS = {
     "table": (".parquet", ".csv", ".tsv", ".db", ".sqlite", ".sqlite3"),
     "llm": llm_logs.ENDINGS,
+    "opencode": opencode.ENDINGS,
     "sweagent": sweagent.ENDINGS,
     "openhands": openhands.ENDINGS,
     "inspect": inspect_log.ENDINGS,

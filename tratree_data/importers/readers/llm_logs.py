@@ -7,15 +7,15 @@ threads that point to the last message of a graph. A database that was migrated 
 import json
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from typing import Any
 
 from tratree_data.importers import log_records
+from tratree_data.importers.files.databases import DATABASE_ERRORS, columns_of, is_sqlite, opened_database
 from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
 from tratree_data.importers.turns.chat import Message, record_of_chat
 from tratree_data.importers.turns.dialects import bytes_placeholder, read_tools
-from tratree_data.importers.unknown.table_rows import DATABASE_ERRORS, columns_of, is_sqlite, open_database
 from tratree_data.messages import json_text
 
 ENDINGS = (".db", ".sqlite", ".sqlite3")
@@ -29,8 +29,7 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
         yield Problem(f"{file.name}:1", "other_format", "the file is not a SQLite database")
         return
     try:
-        with closing(open_database(file)) as database:
-            database.row_factory = sqlite3.Row
+        with opened_database(file) as database:
             tables = {name: set(columns) for name, columns in columns_of(database).items()}
             if not {"conversations", "responses"} <= set(tables) or not tables["responses"] >= RESPONSES:
                 yield Problem(f"{file.name}:1", "other_format", "the database has no tables of llm's conversations and responses")

@@ -1,25 +1,84 @@
-"""OpenCode sessions as `opencode export` writes them: {"info": …, "messages": [{"info": {"role", …}, "parts": […]}]}.
+"""OpenCode's database, and sessions as `opencode export` writes them: {"info": …, "messages": [{"info": {"role", …}, "parts": […]}]}.
 
 A message of the assistant holds several turns, each begun by a part `step-start`; a part `tool` holds a call and its result.
 """
 
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
 from tratree_data.importers import log_records
-from tratree_data.importers.files.log_files import LogFile
+from tratree_data.importers.files.databases import DATABASE_ERRORS, columns_of, is_sqlite, opened_database
+from tratree_data.importers.files.log_files import LogFile, json_value
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
-from tratree_data.importers.sessions.session import Session, sessions_of_values, usage_sum
+from tratree_data.importers.sessions.session import Session, parsed, sessions_of_values, usage_sum
 from tratree_data.importers.turns.chat import Message
 from tratree_data.importers.turns.dialects import placeholder
 from tratree_data.messages import json_text
 
 TOOL = "opencode"
+ENDINGS = (".json", ".jsonl", ".db", ".sqlite", ".sqlite3")
+TABLES = {"session": {"id", "directory"}, "message": {"id", "session_id", "data"}, "part": {"id", "message_id", "data"}}
 Part = dict[str, Any]
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
-    return sessions_of_values(file, options, _session)
+    return _database_sessions(file, options) if is_sqlite(file) else sessions_of_values(file, options, _session)
+
+
+def _database_sessions(file: LogFile, options: Options) -> Iterator[Record | Problem]:
+    number = 0
+    try:
+        with opened_database(file) as database:
+            columns = columns_of(database)
+            if not all(set(columns.get(table, ())) >= needed for table, needed in TABLES.items()):
+                yield Problem(f"{file.name}:1", "other_format", "the database has no tables of OpenCode's sessions, messages and parts")
+                return
+            for number, row in enumerate(database.execute("SELECT * FROM session ORDER BY id").fetchall(), 1):
+                where = f"{file.name}:{number}"
+                try:
+                    if database.execute("SELECT id FROM message WHERE session_id = ? LIMIT 1", (row["id"],)).fetchone() is not None:
+                        yield from parsed(where, _session(_exported(database, row)), options)
+                except Unusable as refusal:
+                    yield Problem(where, refusal.reason, refusal.detail)
+    except DATABASE_ERRORS as error:
+        where = f"{file.name}:{number + 1}"
+        yield Problem(where, "unreadable", f"the database is unreadable from here on: {error}")
+
+
+def _exported(database: sqlite3.Connection, session: sqlite3.Row) -> dict[str, Any]:
+    """A session of the database as `opencode export` would write it."""
+    messages = database.execute("SELECT id, data FROM message WHERE session_id = ? ORDER BY id", (session["id"],)).fetchall()
+    return {
+        "info": {name: _cell(session[name]) for name in session.keys() if session[name] is not None},  # noqa: SIM118
+        "messages": [{"info": _data(message), "parts": list(map(_data, _parts(database, message["id"])))} for message in messages],
+    }
+
+
+def _parts(database: sqlite3.Connection, message: Any) -> list[sqlite3.Row]:
+    return database.execute("SELECT id, data FROM part WHERE message_id = ? ORDER BY id", (message,)).fetchall()
+
+
+def _data(row: sqlite3.Row) -> dict[str, Any]:
+    """A row's object; `export` adds the row's id."""
+    value = _json(row["id"], row["data"])
+    return log_records.mapping(value, f"data of {row['id']}") | {"id": str(row["id"])}
+
+
+def _cell(value: Any) -> Any:
+    """Lists and objects are JSON texts."""
+    return _json("session", value) if isinstance(value, str) and value[:1] in ("{", "[") else _text(value)
+
+
+def _json(where: Any, value: Any) -> Any:
+    found = json_value(str(where), _text(value).encode("utf-8", "surrogatepass") if isinstance(value, str | bytes) else b"")
+    if isinstance(found, Problem):
+        raise Unusable(found.reason, found.detail)
+    return found
+
+
+def _text(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
 def _session(value: Any) -> Session:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tratree_data.errors import BadInputError
+from tratree_data.importers.files.databases import is_sqlite
 from tratree_data.importers.files.log_files import LogFile, is_one_object, json_members, json_records, json_value
 from tratree_data.importers.log_records import Item, Problem
-from tratree_data.importers.unknown.table_rows import csv_rows, delimiter_of, is_sqlite, sqlite_rows
+from tratree_data.importers.unknown.table_rows import csv_rows, delimiter_of, sqlite_rows
 
 INDEX = r"\[-?\d*\]"
 PATH = re.compile(rf"[^.\[\]]+(?:{INDEX})*(?:\.[^.\[\]]+(?:{INDEX})*)*")

@@ -8,27 +8,15 @@ import csv
 import io
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from typing import Any, cast
 
+from tratree_data.importers.files.databases import DATABASE_ERRORS, columns_of, opened_database, quoted_name
 from tratree_data.importers.files.log_files import READ_ERRORS, LogFile
 from tratree_data.importers.files.packed_files import plain_name
 from tratree_data.importers.log_records import Item, Problem, Unusable
 
-SQLITE_MAGIC = b"SQLite format 3\0"
-DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError, OverflowError)
 CSV_ENDINGS = {".csv": ",", ".tsv": "\t"}
 LONGEST_CELL = 32 * 2**20
-SQLITE_STEPS = 2_000_000_000
-"""Steps of SQLite's virtual machine: a view in a stranger's database could compute forever."""
-
-
-def is_sqlite(file: LogFile) -> bool:
-    try:
-        with file.path.open("rb") as handle:
-            return handle.read(len(SQLITE_MAGIC)) == SQLITE_MAGIC
-    except OSError:
-        return False
 
 
 def delimiter_of(file: LogFile) -> str:
@@ -56,7 +44,7 @@ def csv_rows(file: LogFile) -> Iterator[Item]:
 def table_names(file: LogFile) -> list[str]:
     """A database's own tables, without SQLite's."""
     try:
-        with closing(open_database(file)) as database:
+        with opened_database(file) as database:
             return sorted(columns_of(database))
     except DATABASE_ERRORS:
         return []
@@ -66,16 +54,16 @@ def sqlite_rows(file: LogFile, table: str) -> Iterator[Item]:
     """The rows of one table, each with the rows that it refers to."""
     number = 0
     try:
-        with closing(open_database(file)) as database:
+        with opened_database(file) as database:
             columns = columns_of(database)
             if table not in columns:
                 raise sqlite3.Error(f"there is no table {table!r}. Available: {', '.join(sorted(columns))}")
             parents = _parents(columns, table)
-            for row in database.execute(f"SELECT * FROM {_quoted(table)}"):
+            for row in database.execute(f"SELECT * FROM {quoted_name(table)}"):
                 number += 1
                 found = {name: cell for name in row.keys() if (cell := _cell(row[name])) is not None}  # noqa: SIM118
                 for column, stem, parent, key in parents:
-                    query = f"SELECT * FROM {_quoted(parent)} WHERE {_quoted(key)} = ? LIMIT 1"
+                    query = f"SELECT * FROM {quoted_name(parent)} WHERE {quoted_name(key)} = ? LIMIT 1"
                     owner = database.execute(query, (row[column],)).fetchone() if row[column] is not None else None
                     if owner is not None:
                         found.setdefault(stem, {name: cell for name in owner.keys() if (cell := _cell(owner[name])) is not None})  # noqa: SIM118
@@ -83,25 +71,6 @@ def sqlite_rows(file: LogFile, table: str) -> Iterator[Item]:
     except DATABASE_ERRORS as error:
         where = f"{file.name}:{number + 1}"
         yield where, Problem(where, "unreadable", f"the database is unreadable from here on: {error}")
-
-
-def open_database(file: LogFile) -> sqlite3.Connection:
-    """Read-only, and without creating the files that SQLite keeps beside a database in use."""
-    database = sqlite3.connect(f"{file.path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
-    database.row_factory = sqlite3.Row
-    database.execute("PRAGMA trusted_schema = OFF")
-    steps = iter(range(0, SQLITE_STEPS, 1_000_000))
-    database.set_progress_handler(lambda: next(steps, None) is None, 1_000_000)
-    return database
-
-
-def columns_of(database: sqlite3.Connection) -> dict[str, list[str]]:
-    """Each table's columns; internal tables of full-text search are left out."""
-    made = database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' ORDER BY name").fetchall()
-    virtual = [row["name"] for row in made if "VIRTUAL TABLE" in (row["sql"] or "").upper()]
-    tables = [row["name"] for row in made if not row["name"].startswith("sqlite_")]
-    own = [name for name in tables if not any(name == other or name.startswith(f"{other}_") for other in virtual)]
-    return {name: [column["name"] for column in database.execute(f"PRAGMA table_info({_quoted(name)})")] for name in own}
 
 
 def _parents(columns: dict[str, list[str]], table: str) -> list[tuple[str, str, str, str]]:
@@ -118,7 +87,3 @@ def _parents(columns: dict[str, list[str]], table: str) -> list[tuple[str, str, 
 
 def _cell(value: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tratree_data.errors import BadInputError, quoted
+from tratree_data.importers.files.databases import is_sqlite
 from tratree_data.importers.files.json_stream import JsonStream
 from tratree_data.importers.files.log_files import READ_ERRORS, LogFile, is_line_of_json, is_one_object, json_records
 from tratree_data.importers.files.packed_files import plain_name
@@ -20,7 +21,7 @@ from tratree_data.importers.readers import openai_messages
 from tratree_data.importers.unknown.message_rows import ROW_COLUMNS
 from tratree_data.importers.unknown.parquet_rows import parquet_rows
 from tratree_data.importers.unknown.path_guess import Guess, below, guess_columns, guess_rows
-from tratree_data.importers.unknown.table_rows import csv_rows, delimiter_of, is_sqlite, sqlite_rows, table_names
+from tratree_data.importers.unknown.table_rows import csv_rows, delimiter_of, sqlite_rows, table_names
 
 SAMPLE_RECORDS = 40
 SAMPLE_BYTES = 8 * 2**20
