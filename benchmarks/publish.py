@@ -33,7 +33,7 @@ def make_store(folder, steps):
     """A store of `steps` steps in the shape that WebShop leaves: long pages that come again, short actions, a few pairs a task."""
     import numpy as np
 
-    from tratree_data.store.writer import commit, create_store, writing
+    from tratree_data.store.writing.writer import commit, create_store, writing
 
     generator = np.random.default_rng(SEED)
     vocabulary = np.array(words(4000, generator))
@@ -179,7 +179,7 @@ def plain_write(store_folder, target):
     """What anyone would do: each table read, then written with the same settings."""
     import pyarrow.parquet as pq
 
-    from tratree_data.releases.shards import parquet_settings
+    from tratree_data.releases.shards.shards import parquet_settings
     from tratree_data.stages import published_tables
     from tratree_data.store.reader import open_store
 

@@ -27,8 +27,8 @@ from redaction_reference import apply_every_rule
 from webshop import write_scripts
 
 from tratree_data.environments.webshop import WebShop
-from tratree_data.releases.redaction import Redactor
-from tratree_data.releases.redaction_rules import Rule, load_rules
+from tratree_data.releases.redaction.redaction import Redactor
+from tratree_data.releases.redaction.redaction_rules import Rule, load_rules
 
 REPEATS = 5
 COPIES = 10

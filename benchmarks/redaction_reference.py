@@ -2,8 +2,8 @@
 
 import polars as pl
 
-from tratree_data.releases.redaction import Dirty, Redactor
-from tratree_data.releases.redaction_rules import Rule, find_secrets, load_rules
+from tratree_data.releases.redaction.redaction import Dirty, Redactor
+from tratree_data.releases.redaction.redaction_rules import Rule, find_secrets, load_rules
 
 
 class PlainRule(Rule):

@@ -103,7 +103,7 @@ def stages(where: str, log: Path, release: str, version: str, environment: dict[
 def contents(where: str) -> dict[str, int]:
     """Bytes and files of the dataset's live versions, and entries of its logs."""
     from tratree_data import open_store
-    from tratree_data.store.buckets import list_below, parse_address
+    from tratree_data.store.buckets.bucket_paths import list_below, parse_address
     from tratree_data.store.locations import place, size_at
 
     files = [file for source in open_store(where).sources.values() for file in source.files]

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.reference import Node, search_tree
 from benchmarks.synthetic import make_tables
-from tratree_data.store.tree_arrays import NO_NODE, TreeArrays, read_tree_arrays
+from tratree_data.store.chunks.tree_arrays import NO_NODE, TreeArrays, read_tree_arrays
 from tratree_data.tree_search.mcts import list_decisions, simulate_trees
 from tratree_data.tree_search.search import SearchSettings, search_trees
 

@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tratree_data.store.parquet_files import new_file, write_parquet
 from tratree_data.store.schemas import arrow_schema
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.writing.parquet_files import new_file, write_parquet
+from tratree_data.store.writing.writer import commit, create_store, writing
 
 TABLES = ("rollouts", "step_nodes", "nodes")
 WORDS = ["you", "see", "a", "drawer", "shelf", "table", "lamp", "key", "book", "with", "nothing", "on", "it", "closed", "open", "room"]

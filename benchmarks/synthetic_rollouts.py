@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from tratree_data.ids import content_id, rollout_id, tree_id
 from tratree_data.store.schemas import arrow_schema
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.writing.writer import commit, create_store, writing
 
 ATTEMPTS = 7
 DEPTH = (5, 40)

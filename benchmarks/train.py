@@ -23,7 +23,7 @@ from tratree_data.experiments.small_models import make_model, make_tokenizer
 from tratree_data.models.chat_templates import training_template
 from tratree_data.models.loading import load_model, load_tokenizer
 from tratree_data.store.schemas import table_from_rows
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.writing.writer import commit, create_store, writing
 from tratree_data.training.token_rows import Lengths
 from tratree_data.training.train import prepare, settings_from
 from tratree_data.training.trainers import make_trainer

@@ -32,8 +32,8 @@ import pyarrow.parquet as pq
 
 from benchmarks import reference
 from benchmarks.synthetic_rollouts import make_store
+from tratree_data.store.chunks.tree_chunks import plan_step_chunks, read_step_chunk
 from tratree_data.store.reader import open_store
-from tratree_data.store.tree_chunks import plan_step_chunks, read_step_chunk
 from tratree_data.trees.built_with import TABLES
 from tratree_data.trees.merging import Steps, merge_steps
 from tratree_data.trees.texts import one_array
@@ -171,7 +171,7 @@ def run_merge(directory: Path) -> Clock:
 def measure_queries(directory: Path) -> dict[str, float]:
     store = open_store(directory)
     node = store.sql("SELECT node_id FROM nodes WHERE depth = 3 ORDER BY visits DESC, node_id LIMIT 1")["node_id"][0].as_py()
-    from tratree_data.store.queries import query
+    from tratree_data.store.queries.named_queries import query
 
     found = {}
     for name in QUERIES:

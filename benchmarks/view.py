@@ -21,7 +21,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tratree_data.ids import content_id, tree_id
 from tratree_data.store.schemas import arrow_schema, table_from_rows
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.writing.writer import commit, create_store, writing
 from tratree_data.viewing.serve import PageServer
 from tratree_data.viewing.view import view
 

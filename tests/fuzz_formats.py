@@ -21,9 +21,9 @@ from helpers.small import make_store, tables
 
 from tratree_data import open_release, publish
 from tratree_data.errors import TratreeError
+from tratree_data.store.published.release import corrupt_files
 from tratree_data.store.reader import Store, open_store
-from tratree_data.store.release import corrupt_files
-from tratree_data.store.vacuum import vacuum
+from tratree_data.store.upkeep.vacuum import vacuum
 
 LONGEST_SECONDS = 30.0
 ATTEMPTS = [("t", attempt, attempt / 2, [("a", "", f"go {attempt}")]) for attempt in range(3)]

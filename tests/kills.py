@@ -30,7 +30,7 @@ from helpers.writing_verbs import CANARY, VERBS, broken, content, files_with, pr
 
 import tratree_data as td
 from tratree_data.errors import TratreeError
-from tratree_data.releases.redaction_rules import load_rules
+from tratree_data.releases.redaction.redaction_rules import load_rules
 
 CHECKED = 10
 """One in so many is also checked, which takes longer than the verbs; all are compared with a run that was."""

@@ -33,10 +33,10 @@ TESTS = {
     "tree_search/values.py": ["test_search.py"],
     "preferences/candidates.py": ["test_pairs.py"],
     "preferences/pair_filters.py": ["test_pair_filters.py", "test_pairs.py"],
-    "store/writer.py": ["test_store.py"],
-    "store/delta_tables.py": ["test_store.py", "test_schema_changes.py"],
+    "store/writing/writer.py": ["test_store.py"],
+    "store/writing/delta_tables.py": ["test_store.py", "test_schema_changes.py"],
     "store/log.py": ["test_store.py"],
-    "releases/version_numbers.py": ["test_version_numbers.py", "test_publish.py"],
+    "releases/versions/version_numbers.py": ["test_version_numbers.py", "test_publish.py"],
     "evaluation/significance.py": ["test_evaluate.py"],
     "system/intervals.py": ["test_search.py"],
 }

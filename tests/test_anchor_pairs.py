@@ -20,7 +20,7 @@ from tratree_data.preferences.settings import PairSettings
 from tratree_data.state_graphs.compared import Comparing
 from tratree_data.state_graphs.settings import StatesSettings
 from tratree_data.state_graphs.states import graph_of_steps
-from tratree_data.store.release import open_dataset
+from tratree_data.store.published.release import open_dataset
 from tratree_data.trees.stats import graph_advice
 from tratree_data.trees.tree import build_tree
 

@@ -11,9 +11,9 @@ from helpers.azurite import serving_azurite
 
 from tratree_data import build, check, demonstrations, import_log, open_store, pairs, publish, search, states, vacuum
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError
-from tratree_data.store.buckets import list_below, parse_address, put_if_absent, put_if_match, read_with_tag
-from tratree_data.store.release import open_dataset
-from tratree_data.store.writer import writing
+from tratree_data.store.buckets.bucket_paths import list_below, parse_address, put_if_absent, put_if_match, read_with_tag
+from tratree_data.store.published.release import open_dataset
+from tratree_data.store.writing.writer import writing
 
 pytestmark = pytest.mark.slow
 

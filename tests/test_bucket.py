@@ -35,15 +35,15 @@ from tratree_data import (
     withdraw,
 )
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, TratreeError
-from tratree_data.store import bucket_providers, lease, log_mirror
-from tratree_data.store.buckets import list_below, parse_address
-from tratree_data.store.compact import FEW
+from tratree_data.store.buckets import bucket_providers, lease, log_mirror
+from tratree_data.store.buckets.bucket_paths import list_below, parse_address
+from tratree_data.store.chunks.tree_chunks import plan_step_chunks, read_step_chunk
 from tratree_data.store.outcomes import read_outcomes
-from tratree_data.store.queries import query_or_text
-from tratree_data.store.release import open_dataset
-from tratree_data.store.staged import sorting_folder
-from tratree_data.store.tree_chunks import plan_step_chunks, read_step_chunk
-from tratree_data.store.writer import create_store, writing
+from tratree_data.store.published.release import open_dataset
+from tratree_data.store.queries.named_queries import query_or_text
+from tratree_data.store.upkeep.compact import FEW
+from tratree_data.store.writing.staged import sorting_folder
+from tratree_data.store.writing.writer import create_store, writing
 
 ADDRESS = f"s3://{BUCKET}"
 
@@ -323,7 +323,7 @@ def test_a_killed_writer_leaves_nothing_visible_and_the_next_one_need_not_wait(s
     code = f"""
 import os, signal, sys
 sys.path[:0] = {sys.path!r}
-import tratree_data.store.writer as committing
+import tratree_data.store.writing.writer as committing
 from helpers.commits import append
 real = committing._commit_files
 def dying(*arguments):
@@ -372,7 +372,7 @@ def test_a_writer_that_lost_its_lease_commits_nothing(server: LoopbackS3) -> Non
 
 def test_a_commit_never_comes_on_top_of_a_version_that_the_writer_has_not_seen(server: LoopbackS3, monkeypatch: pytest.MonkeyPatch) -> None:
     """Even where both believe that the lock is theirs."""
-    import tratree_data.store.writer as committing
+    import tratree_data.store.writing.writer as committing
 
     where = f"{ADDRESS}/fenced"
     create_store(where)

@@ -10,7 +10,7 @@ from helpers.loopback_s3 import BUCKET, LoopbackS3, serving_s3
 
 from tratree_data import import_log, open_store
 from tratree_data.errors import TratreeError
-from tratree_data.store import bucket_providers, lease
+from tratree_data.store.buckets import bucket_providers, lease
 
 SHORT = [("cut", ""), ("late cut", ""), ("403", "ExpiredToken")]
 """From the n-th request on nobody answers; what is asked for is done, and nobody answers; the credentials are refused."""

@@ -23,10 +23,10 @@ from helpers.small import make_store, tables
 import tratree_data
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError
 from tratree_data.store.checks import check
-from tratree_data.store.queries import query
+from tratree_data.store.chunks.tree_chunks import plan_step_chunks
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import Store, open_store
-from tratree_data.store.tree_chunks import plan_step_chunks
-from tratree_data.store.writer import commit, writing
+from tratree_data.store.writing.writer import commit, writing
 from tratree_data.system import ray_cluster
 from tratree_data.system.engine import run_each
 from tratree_data.trees.audit import audit
@@ -110,7 +110,7 @@ def test_a_killed_growth_is_finished_by_the_same_command(tmp_path: Path) -> None
     rollouts = open_store(tmp_path / "grown").read("rollouts")
     code = f"""
 import os, signal
-import tratree_data.store.writer as committing
+import tratree_data.store.writing.writer as committing
 from tratree_data.store.schemas import empty_table
 real = committing._commit_files
 def dying(delta, table, *rest):

@@ -14,10 +14,10 @@ from benchmarks.held_back_secrets.first import LOOKALIKES, SECRETS
 from benchmarks.held_back_secrets.making import Case, cases, parts_left
 from tratree_data import import_log
 from tratree_data.releases.publish import publish
-from tratree_data.releases.redaction import Redactor
+from tratree_data.releases.redaction.redaction import Redactor
 from tratree_data.store.checks import check
+from tratree_data.store.published.release import open_release
 from tratree_data.store.reader import open_store
-from tratree_data.store.release import open_release
 
 pytestmark = pytest.mark.slow
 

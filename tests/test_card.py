@@ -15,12 +15,12 @@ from helpers.tool_chats import write_log
 
 from tratree_data import build, demonstrations, import_log, pairs, publish, score, search
 from tratree_data.errors import BadInputError
-from tratree_data.releases.about import About
-from tratree_data.releases.card import write_card
-from tratree_data.releases.card_facts import VIEWER_BYTES
-from tratree_data.releases.markdown import preformatted
-from tratree_data.store.manifest import read_manifest
-from tratree_data.store.release import open_release
+from tratree_data.releases.card.about import About
+from tratree_data.releases.card.card import write_card
+from tratree_data.releases.card.card_facts import VIEWER_BYTES
+from tratree_data.releases.card.markdown import preformatted
+from tratree_data.store.published.manifest import read_manifest
+from tratree_data.store.published.release import open_release
 
 REQUIRED = (
     "rai:dataLimitations", "rai:dataBiases", "rai:personalSensitiveInformation", "rai:dataUseCases", "rai:dataSocialImpact",

@@ -165,7 +165,7 @@ def test_check_exits_with_1_when_a_rule_is_broken(dataset: Path) -> None:
     assert process("build", str(dataset), "--embedder", "exact").returncode == 0
     assert tratree("check", str(dataset)).returncode == 0
     from tratree_data.store.reader import open_store
-    from tratree_data.store.writer import commit, writing
+    from tratree_data.store.writing.writer import commit, writing
 
     with writing(dataset):
         nodes = open_store(dataset).read("nodes")

@@ -13,9 +13,9 @@ from helpers.commits import append, other_writer
 
 from tratree_data import build, search, vacuum
 from tratree_data.errors import StoreBusyError
-from tratree_data.store import compact
 from tratree_data.store.reader import open_store
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.upkeep import compact
+from tratree_data.store.writing.writer import commit, create_store, writing
 
 COUNT = 18
 
@@ -89,7 +89,7 @@ def test_a_kill_changes_no_row_and_the_same_command_finishes(small: Path, call: 
     before, named = rows(small), versions(small)
     code = f"""
 import os, signal
-import tratree_data.store.compact as compact
+import tratree_data.store.upkeep.compact as compact
 from tratree_data import vacuum
 real = compact.{call}
 def dying(*arguments):

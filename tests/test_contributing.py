@@ -9,7 +9,7 @@ import pytest
 
 from tratree_data.importers.formats import FORMATS
 from tratree_data.preferences.settings import DEMONSTRATION_KINDS, PAIR_KINDS
-from tratree_data.store.bucket_providers import PROVIDERS
+from tratree_data.store.buckets.bucket_providers import PROVIDERS
 from tratree_data.store.schemas import table_schema
 from tratree_data.trees.settings import EMBEDDERS
 from tratree_data.viewing.figures import shown_by_figures

@@ -16,7 +16,7 @@ from tratree_data.preferences.pairs import pairs
 from tratree_data.preferences.settings import DemonstrationSettings
 from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import check, empty_table
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.writing.writer import commit, create_store, writing
 from tratree_data.tree_search.search import SearchSettings, search, search_trees
 
 Rows = list[dict[str, object]]

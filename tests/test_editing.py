@@ -19,8 +19,8 @@ from tratree_data.preferences.pairs import pairs
 from tratree_data.releases.publish import publish
 from tratree_data.store.checks import check
 from tratree_data.store.freshness import last_lineage
+from tratree_data.store.published.release import corrupt_files, open_release
 from tratree_data.store.reader import open_store
-from tratree_data.store.release import corrupt_files, open_release
 from tratree_data.tree_search.search import search
 from tratree_data.trees.build import build
 

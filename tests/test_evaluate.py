@@ -23,10 +23,10 @@ from tratree_data.evaluation.significance import (
     spread_of,
 )
 from tratree_data.ids import rollout_id, tree_id
-from tratree_data.store.queries import query
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import table_from_rows
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.writing.writer import commit, create_store, writing
 
 
 def played(folder: Path, scores: dict[tuple[str, int, int], float | None], model: str = "m") -> Path:

@@ -21,7 +21,7 @@ from tratree_data.experiments.training_costs import flatten_trainings, hours, me
 from tratree_data.exploration.explore import explore
 from tratree_data.files import data_folder, read_text
 from tratree_data.store.reader import open_store
-from tratree_data.store.writer import writing
+from tratree_data.store.writing.writer import writing
 
 PAPER = sorted(data_folder("pipelines").joinpath("paper").glob("*.toml"))
 

@@ -23,7 +23,7 @@ from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, Tr
 from tratree_data.exploration.branching import share_budget
 from tratree_data.exploration.planning import Schedule, numbers
 from tratree_data.exploration.pool import AgentBatches
-from tratree_data.store.writer import create_store, writing
+from tratree_data.store.writing.writer import create_store, writing
 
 KILLS = 30
 

@@ -23,7 +23,7 @@ from tratree_data.importers.readers import jsonl
 from tratree_data.importers.turns.chat import record_of_chat
 from tratree_data.messages import messages_of_steps
 from tratree_data.store.schemas import arrow_schema, table_from_rows
-from tratree_data.store.writer import commit, writing
+from tratree_data.store.writing.writer import commit, writing
 
 TRAJECTORY_FORMATS = [name for name in FORMATS if name not in ("trl", "credits")]
 STEPS = [

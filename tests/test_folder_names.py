@@ -7,7 +7,7 @@ from helpers.small import make_store, tables
 
 from tratree_data import build, check, filter, open_store, publish
 from tratree_data.errors import BadInputError
-from tratree_data.store.writer import create_store
+from tratree_data.store.writing.writer import create_store
 
 ATTEMPTS = [("task", attempt, float(attempt), [("hall", "", "door")]) for attempt in (0, 1)]
 

@@ -10,9 +10,11 @@ import pytest
 from helpers.loopback_s3 import BUCKET, LoopbackS3, serving_s3
 
 from tratree_data import build, check, delete, demonstrations, import_log, open_dataset, pairs, publish, score, search, states, vacuum
-from tratree_data.releases import diff, draft, shards
+from tratree_data.releases import draft
 from tratree_data.releases import publish as publishing
-from tratree_data.store.manifest import Manifest, read_checksums, read_manifest
+from tratree_data.releases.shards import shards
+from tratree_data.releases.versions import diff
+from tratree_data.store.published.manifest import Manifest, read_checksums, read_manifest
 
 SECRETS = ("/home/ada{}/notes, mail ada{}@lovelace.org", "a hall")
 

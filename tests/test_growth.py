@@ -13,7 +13,7 @@ from tratree_data import build, delete, demonstrations, import_log, pairs, score
 from tratree_data.store import growth
 from tratree_data.store.checks import check
 from tratree_data.store.reader import Store, open_store
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.writing.writer import commit, create_store, writing
 
 PAIRS: dict[str, Any] = {"kinds": ["divergence", "siblings", "unstructured", "anchor"], "siblings": "all", "max_pairs_per_node": 2}
 RANDOM = {"method": ["gigpo", "grpo", "return"], "history": ["0", "1"]}

@@ -104,14 +104,14 @@ def stream(repo: str, table: str, version: str) -> list[dict[str, Any]]:
 
 
 def ask(release: str, question: str) -> list[dict[str, Any]]:
-    from tratree_data.store.release import open_release
+    from tratree_data.store.published.release import open_release
 
     return open_release(release).sql(question).to_pylist()
 
 
 def use_verbs(release: str) -> dict[str, Any]:
     from tratree_data.store.checks import check
-    from tratree_data.store.release import open_dataset
+    from tratree_data.store.published.release import open_dataset
     from tratree_data.trees.stats import stats
     from tratree_data.viewing.show import show
 
@@ -131,7 +131,7 @@ def remove(repo: str, path: str) -> None:
 
 
 def corrupt(release: str) -> list[str]:
-    from tratree_data.store.release import corrupt_files
+    from tratree_data.store.published.release import corrupt_files
 
     return corrupt_files(release)
 
@@ -243,7 +243,7 @@ def test_publishing_sends_only_the_shards_that_differ(client, tmp_path):
 
 def publish_crowded(folder: Path, repo: str, version: str) -> bool:
     """With room for one small shard a split."""
-    from tratree_data.releases import diff
+    from tratree_data.releases.versions import diff
 
     before, diff.SMALL_SHARDS = diff.SMALL_SHARDS, 1
     try:

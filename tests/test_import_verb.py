@@ -23,7 +23,7 @@ from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.formats import detect_format
 from tratree_data.importers.log_records import Options
 from tratree_data.importers.settings import AUTO, Format
-from tratree_data.store.rollout_writer import RolloutWriter
+from tratree_data.store.writing.rollout_writer import RolloutWriter
 
 LOGS = Path(__file__).parent / "data/logs"
 
@@ -303,7 +303,7 @@ def test_a_dataset_within_the_folder_of_its_logs(tmp_path):
 
 def test_one_writer_at_a_time(tmp_path):
     import_log(tmp_path / "d", write(tmp_path / "a.jsonl", [line()]), "jsonl")
-    from tratree_data.store.writer import writing as hold
+    from tratree_data.store.writing.writer import writing as hold
 
     with hold(tmp_path / "d"), pytest.raises(StoreBusyError):
         import_log(tmp_path / "d", write(tmp_path / "b.jsonl", [line("2")]), "jsonl")

@@ -11,7 +11,7 @@ from helpers.small import make_store, tables
 from tratree_data import build, check, delete, export, open_release, open_store, publish, split, vacuum
 from tratree_data.errors import BadInputError
 from tratree_data.store.schemas import empty_table
-from tratree_data.store.writer import create_store, new_file, write_parquet, writing
+from tratree_data.store.writing.writer import create_store, new_file, write_parquet, writing
 
 
 def make_dataset(folder: Path, word: str = "open") -> Path:

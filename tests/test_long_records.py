@@ -9,7 +9,7 @@ import pytest
 
 from tratree_data import build, check, import_log, open_store
 from tratree_data.importers.files import log_files
-from tratree_data.store import rollout_rows, rollout_writer
+from tratree_data.store.writing import rollout_rows, rollout_writer
 
 
 def conversation(turns: int, calls: bool) -> list[dict]:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from tratree_data import delete
 from tratree_data.cli import app
 from tratree_data.errors import MissingPackageError, NotFoundError
-from tratree_data.store.queries import query
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import Store, open_store
 
 mcp = pytest.importorskip("mcp", reason="needs the extra 'mcp'")

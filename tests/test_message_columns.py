@@ -14,8 +14,8 @@ from tratree_data.importers.log_records import Options, Record, Unusable, each
 from tratree_data.importers.message_columns import read_batch
 from tratree_data.importers.readers import openai_messages
 from tratree_data.importers.record_rows import origin_of, prepared_row, step_columns
-from tratree_data.store.rollout_rows import RolloutRows
 from tratree_data.store.schemas import arrow_schema
+from tratree_data.store.writing.rollout_rows import RolloutRows
 
 SCHEMAS = {table: arrow_schema(table) for table in ("rollouts", "steps")}
 FILE = LogFile(Path("log.jsonl"), "logs/log.jsonl")

@@ -15,7 +15,7 @@ from helpers import small
 from tratree_data import build, explore, filter, open_store, replay, search
 from tratree_data.environments.exploration_options import exploration_options
 from tratree_data.errors import NotFoundError
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.writing.writer import commit, create_store, writing
 
 COUNTER = "helpers.plug_ins:Counter"
 CANARY = "canary_module"

@@ -8,7 +8,7 @@ import pytest
 from tratree_data.preferences.candidates import KINDS, NO_ROLLOUT, Candidates
 from tratree_data.preferences.pair_filters import cap, judge, margin_z, posterior, repeats
 from tratree_data.preferences.settings import PairSettings
-from tratree_data.store.tree_arrays import Ints, TreeArrays
+from tratree_data.store.chunks.tree_arrays import Ints, TreeArrays
 
 
 def ints(*values: int) -> Ints:

@@ -22,10 +22,10 @@ from tratree_data.preferences.candidates import KINDS, find_candidates, read_sta
 from tratree_data.preferences.pair_selection import PairChunk, make_pair_chunk, select
 from tratree_data.preferences.pairs import pair_trees, pairs
 from tratree_data.preferences.settings import PairSettings
-from tratree_data.store.queries import query
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import check, empty_table
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.writing.writer import commit, create_store, writing
 from tratree_data.trees.build import build
 
 Rows = list[dict[str, object]]

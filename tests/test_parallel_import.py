@@ -19,8 +19,8 @@ from tratree_data.importers.files.quick_json import UNSURE, quick_value
 from tratree_data.importers.log_records import Options, Record, each
 from tratree_data.importers.readers import jsonl
 from tratree_data.importers.record_rows import origin_of, prepared_row, step_columns
-from tratree_data.store.rollout_writer import RolloutWriter
 from tratree_data.store.schemas import arrow_schema
+from tratree_data.store.writing.rollout_writer import RolloutWriter
 
 SCHEMAS = {table: arrow_schema(table) for table in ("rollouts", "steps")}
 SEED = 7

@@ -12,7 +12,7 @@ from tratree_data.files import file_names
 from tratree_data.pipelines import read_recipe, run
 from tratree_data.stages import stages_of_recipes
 from tratree_data.store.reader import open_store
-from tratree_data.store.writer import commit, writing
+from tratree_data.store.writing.writer import commit, writing
 
 RECIPE = """
 description = "A small one."

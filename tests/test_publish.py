@@ -22,21 +22,23 @@ from helpers.shop import build_all, import_rows, make_dataset, trajectories
 
 from tratree_data.errors import BadInputError, NotFoundError, RefusedError, TratreeError
 from tratree_data.experiments.small_models import make_model, make_tokenizer
-from tratree_data.releases import diff, draft, ordering
-from tratree_data.releases.card import write_card
-from tratree_data.releases.markdown import cell
-from tratree_data.releases.ordering import split_names
+from tratree_data.releases import draft
+from tratree_data.releases.card.card import write_card
+from tratree_data.releases.card.markdown import cell
 from tratree_data.releases.publish import _explained, publish
-from tratree_data.releases.to_folder import FolderTarget
-from tratree_data.releases.version_numbers import Diff, check_level, check_version, compare_schemas
+from tratree_data.releases.shards import ordering
+from tratree_data.releases.shards.ordering import split_names
+from tratree_data.releases.targets.to_folder import FolderTarget
+from tratree_data.releases.versions import diff
+from tratree_data.releases.versions.version_numbers import Diff, check_level, check_version, compare_schemas
 from tratree_data.stages import published_tables
 from tratree_data.store.checks import check
-from tratree_data.store.manifest import read_manifest
-from tratree_data.store.queries import query
+from tratree_data.store.published.manifest import read_manifest
+from tratree_data.store.published.release import local_versions, open_dataset, open_release
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import open_store
-from tratree_data.store.release import local_versions, open_dataset, open_release
 from tratree_data.store.schemas import arrow_schema, released_schema, table_from_rows
-from tratree_data.store.writer import commit, writing
+from tratree_data.store.writing.writer import commit, writing
 from tratree_data.tree_search.search import search
 
 datasets.disable_progress_bars()

@@ -14,16 +14,16 @@ from helpers.small import tables
 
 from tratree_data import build, check, delete, open_store, search
 from tratree_data.errors import NotFoundError
-from tratree_data.store.purges import MARK
 from tratree_data.store.reader import open_store as open_dataset
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.upkeep.purges import MARK
+from tratree_data.store.writing.writer import commit, create_store, writing
 
 CANARY = "canary7e1"
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-import tratree_data.store.delta_tables as delta_tables
-import tratree_data.store.writer as writer
+import tratree_data.store.writing.delta_tables as delta_tables
+import tratree_data.store.writing.writer as writer
 from tratree_data import delete
 
 left = int(sys.argv[2])

@@ -8,7 +8,7 @@ from helpers.small import make_store, tables
 
 from tratree_data.errors import NotFoundError
 from tratree_data.releases.publish import publish
-from tratree_data.store.queries import query, query_or_text
+from tratree_data.store.queries.named_queries import query, query_or_text
 from tratree_data.store.reader import Store, open_store
 from tratree_data.trees.build import build
 from tratree_data.trees.stats import stats, stats_by_attempts

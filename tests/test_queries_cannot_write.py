@@ -8,7 +8,7 @@ import pytest
 from helpers.small import make_store, tables
 
 from tratree_data.errors import TratreeError
-from tratree_data.store.queries import query_or_text
+from tratree_data.store.queries.named_queries import query_or_text
 from tratree_data.store.reader import Store
 
 FORMATS = ["", "(FORMAT parquet, USE_TMP_FILE false)", "(FORMAT csv, OVERWRITE_OR_IGNORE true, USE_TMP_FILE false)"]

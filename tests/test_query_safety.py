@@ -14,8 +14,8 @@ import pytest
 from helpers.small import make_store, tables
 
 from tratree_data.errors import BadInputError, TratreeError
-from tratree_data.store.queries import query_or_text
-from tratree_data.store.query_files import QueryFiles
+from tratree_data.store.queries.named_queries import query_or_text
+from tratree_data.store.queries.query_files import QueryFiles
 from tratree_data.store.reader import Store, open_store
 
 COPY_OPTIONS = (
@@ -249,6 +249,6 @@ def test_a_long_query_is_stopped(dataset: Path) -> None:
 
 
 def test_a_query_that_needs_too_much_memory_is_refused(dataset: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tratree_data.store.query_session.memory_for_queries", lambda: 64 * 2**20)
+    monkeypatch.setattr("tratree_data.store.queries.query_session.memory_for_queries", lambda: 64 * 2**20)
     with pytest.raises(BadInputError, match=r"more than 0\.1 GiB of memory"):
         query_or_text(open_store(dataset), "SELECT list(repeat('x', 1000) || range) AS texts FROM range(10000000)")

@@ -15,9 +15,9 @@ from tratree_data import build, check, demonstrations, import_log, open_store, p
 from tratree_data.errors import BadInputError
 from tratree_data.importers import parallel
 from tratree_data.results import StageResult
-from tratree_data.store import tree_chunks
-from tratree_data.store.buckets import list_below, parse_address
-from tratree_data.store.manifest import read_checksums
+from tratree_data.store.buckets.bucket_paths import list_below, parse_address
+from tratree_data.store.chunks import tree_chunks
+from tratree_data.store.published.manifest import read_checksums
 from tratree_data.system.engine import run_each
 
 pytestmark = pytest.mark.slow
@@ -147,7 +147,7 @@ def kill_a_node_while_building(machines: Machines, server: LoopbackS3) -> None:
 
 
 def test_a_folder_that_the_workers_do_not_have_is_reported(machines: Machines, tmp_path: Path) -> None:
-    from tratree_data.store.by_chunk import need_reachable
+    from tratree_data.store.chunks.by_chunk import need_reachable
 
     with pytest.raises(BadInputError, match=r"has no folder .*\nNext: keep the dataset in a bucket"):
         list(run_each(need_reachable, [tmp_path / "elsewhere"], engine="ray"))

@@ -18,11 +18,11 @@ from benchmarks.held_back_secrets.making import cases, parts_left
 from benchmarks.redaction_reference import apply_every_rule
 from tratree_data.releases.leaks import find_leaks
 from tratree_data.releases.publish import publish
-from tratree_data.releases.redaction import Redactor
-from tratree_data.releases.redaction_rules import load_rules
+from tratree_data.releases.redaction.redaction import Redactor
+from tratree_data.releases.redaction.redaction_rules import load_rules
 from tratree_data.store.checks import check
+from tratree_data.store.published.release import open_release
 from tratree_data.store.reader import open_store
-from tratree_data.store.release import open_release
 from tratree_data.store.schemas import table_from_rows
 
 BODY = "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6"

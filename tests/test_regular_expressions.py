@@ -9,8 +9,8 @@ import pytest
 from helpers.pumped_texts import pumped_texts
 
 from tratree_data.agents import parse_response
-from tratree_data.releases.redaction_rules import Rule, load_rules
-from tratree_data.store.queries import EXPLAIN, READS
+from tratree_data.releases.redaction.redaction_rules import Rule, load_rules
+from tratree_data.store.queries.named_queries import EXPLAIN, READS
 from tratree_data.trees.rules.argument_order import sort_arguments
 from tratree_data.trees.rules.list_order import sort_lists
 

@@ -14,10 +14,10 @@ from tratree_data.preferences.demonstrations import demonstrations
 from tratree_data.preferences.pairs import pairs
 from tratree_data.releases import publish as publishing
 from tratree_data.releases.publish import publish
-from tratree_data.releases.version_numbers import compare_splits
+from tratree_data.releases.versions.version_numbers import compare_splits
 from tratree_data.store.checks import check
-from tratree_data.store.queries import query
-from tratree_data.store.release import corrupt_files, open_dataset, open_release
+from tratree_data.store.published.release import corrupt_files, open_dataset, open_release
+from tratree_data.store.queries.named_queries import query
 from tratree_data.tree_search.search import search
 from tratree_data.trees.build import build
 from tratree_data.trees.stats import stats

@@ -25,7 +25,7 @@ from tratree_data.errors import BadInputError, MissingPackageError, NotFoundErro
 from tratree_data.ids import content_id, tree_id
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.schemas import table_from_rows
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.writing.writer import commit, create_store, writing
 from tratree_data.tree_search.replay import replay
 from tratree_data.tree_search.replay_path import PathStep, PlannedPath, replay_path
 

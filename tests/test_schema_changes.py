@@ -17,11 +17,11 @@ from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.releases.publish import publish
 from tratree_data.store import schemas
 from tratree_data.store.checks import check
+from tratree_data.store.chunks.tree_chunks import read_chunks
+from tratree_data.store.published.release import open_dataset, open_release
 from tratree_data.store.reader import open_store
-from tratree_data.store.release import open_dataset, open_release
 from tratree_data.store.schemas import arrow_schema
-from tratree_data.store.tree_chunks import read_chunks
-from tratree_data.store.writer import commit, writing
+from tratree_data.store.writing.writer import commit, writing
 from tratree_data.tree_search.search import search
 from tratree_data.trees.build import build
 

@@ -26,10 +26,10 @@ from tratree_data import build, delete, import_log
 from tratree_data.errors import BadInputError
 from tratree_data.ids import content_id, tree_id
 from tratree_data.store.checks import check as check_dataset
+from tratree_data.store.chunks.tree_arrays import TreeArrays
 from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import check
-from tratree_data.store.tree_arrays import TreeArrays
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.writing.writer import commit, create_store, writing
 from tratree_data.tree_search.search import SearchSettings, search, search_trees
 
 

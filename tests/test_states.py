@@ -19,7 +19,7 @@ from tratree_data.ids import tree_id
 from tratree_data.state_graphs.compared import Comparing
 from tratree_data.state_graphs.settings import ALL, METHODS, StatesSettings
 from tratree_data.state_graphs.states import graph_of_steps
-from tratree_data.store.queries import query_text
+from tratree_data.store.queries.named_queries import query_text
 
 SILENT = "Nothing happens."
 ATTEMPTS = st.lists(

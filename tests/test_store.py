@@ -20,11 +20,11 @@ from helpers.small import make_store
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, TratreeError
 from tratree_data.store.freshness import is_current
 from tratree_data.store.log import LINEAGE_KEY, Lineage, Tables
-from tratree_data.store.queries import query_or_text
+from tratree_data.store.queries.named_queries import query_or_text
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.schemas import FORMAT_VERSION, arrow_schema, check, empty_table, table_from_rows, table_names, table_schema
-from tratree_data.store.vacuum import vacuum
-from tratree_data.store.writer import _unwritten, commit, create_store, writing
+from tratree_data.store.upkeep.vacuum import vacuum
+from tratree_data.store.writing.writer import _unwritten, commit, create_store, writing
 
 
 @pytest.mark.parametrize("name", table_names())
@@ -358,8 +358,8 @@ def test_parameters_are_bound_and_named(tmp_path: Path) -> None:
 
 def test_ctrl_c_during_a_commit_waits_for_its_end_and_commits_nothing_twice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real SIGINT between the two tables of a batch; whoever catches it flushes the batch again, and finds it empty."""
-    import tratree_data.store.writer as committing_module
-    from tratree_data.store.rollout_writer import RolloutWriter
+    import tratree_data.store.writing.writer as committing_module
+    from tratree_data.store.writing.rollout_writer import RolloutWriter
 
     create_store(tmp_path)
     rollouts, steps = one_rollout()
@@ -470,7 +470,7 @@ import sys, time
 sys.path[:0] = {[str(Path(__file__).parent), str(Path(__file__).parents[1])]!r}
 from pathlib import Path
 from helpers.commits import append
-from tratree_data.store.writer import writing
+from tratree_data.store.writing.writer import writing
 from tratree_data.errors import StoreBusyError
 for number in range(5):
     while True:
@@ -500,8 +500,8 @@ def test_a_disk_that_fills_beside_a_commit_is_told_as_such(tmp_path: Path) -> No
 
 def test_ctrl_c_at_the_end_of_a_commit_keeps_the_files_that_were_committed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real SIGINT inside the commit of a stage that staged its files: they belong to the table now."""
-    import tratree_data.store.writer as committing_module
-    from tratree_data.store.staged import StagedFiles
+    import tratree_data.store.writing.writer as committing_module
+    from tratree_data.store.writing.staged import StagedFiles
 
     create_store(tmp_path)
     rollouts, steps = one_rollout()

@@ -12,10 +12,10 @@ from helpers.tool_chats import write_log
 
 from tratree_data import build, import_log, publish, withdraw
 from tratree_data.errors import BadInputError
-from tratree_data.releases import traces
+from tratree_data.releases.shards import traces
 from tratree_data.store.checks import check
+from tratree_data.store.published.release import open_release
 from tratree_data.store.reader import open_store
-from tratree_data.store.release import open_release
 
 SECRET = "sk-abcdefghijklmnop1234567890"
 

@@ -23,7 +23,7 @@ from tratree_data.experiments.small_models import make_model, make_tokenizer
 from tratree_data.ids import content_id, tree_id
 from tratree_data.models.chat_templates import CHAT_TEMPLATE, render, training_template
 from tratree_data.store.schemas import table_from_rows
-from tratree_data.store.writer import commit, writing
+from tratree_data.store.writing.writer import commit, writing
 from tratree_data.training.token_rows import Lengths, demonstration_rows, fit, preference_rows, tokenize, turn_ends
 from tratree_data.training.train import train
 

@@ -23,7 +23,7 @@ from tratree_data.ids import content_id, tree_id
 from tratree_data.models.chat_templates import supervised_extras, training_template
 from tratree_data.models.loading import load_model, load_tokenizer
 from tratree_data.store.schemas import table_from_rows
-from tratree_data.store.writer import commit, writing
+from tratree_data.store.writing.writer import commit, writing
 from tratree_data.training.settings import parse_settings, settings_from
 from tratree_data.training.step_weights import join_weights, token_weights
 from tratree_data.training.token_rows import Lengths, demonstration_rows

@@ -17,14 +17,14 @@ from tratree_data.preferences.pair_filters import PairSettings
 from tratree_data.preferences.pair_selection import make_pair_chunk
 from tratree_data.preferences.pairs import pair_trees
 from tratree_data.preferences.rendering import WITH_TEXTS
-from tratree_data.store import staged as parts_module
-from tratree_data.store import tree_chunks
 from tratree_data.store.checks import check
-from tratree_data.store.parquet_files import new_file
+from tratree_data.store.chunks import tree_chunks
+from tratree_data.store.chunks.tree_chunks import read_chunks
 from tratree_data.store.reader import open_store
-from tratree_data.store.staged import StagedFiles
-from tratree_data.store.tree_chunks import read_chunks
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.writing import staged as parts_module
+from tratree_data.store.writing.parquet_files import new_file
+from tratree_data.store.writing.staged import StagedFiles
+from tratree_data.store.writing.writer import commit, create_store, writing
 from tratree_data.tree_search.search import search
 
 SEED = 7

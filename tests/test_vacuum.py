@@ -13,10 +13,10 @@ from helpers.small import make_store
 
 from tratree_data import vacuum
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError
-from tratree_data.store.parquet_files import new_file, write_parquet
 from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import empty_table
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.writing.parquet_files import new_file, write_parquet
+from tratree_data.store.writing.writer import commit, create_store, writing
 
 
 def parquet_files(directory: Path) -> set[str]:

@@ -3,9 +3,17 @@
 import pytest
 
 from tratree_data.errors import BadInputError
-from tratree_data.releases.diff import Change
-from tratree_data.releases.version_numbers import Diff, bump, check_newer, check_not_withdrawn, check_version, compare_splits, promises
-from tratree_data.store.withdrawals import Withdrawal
+from tratree_data.releases.versions.diff import Change
+from tratree_data.releases.versions.version_numbers import (
+    Diff,
+    bump,
+    check_newer,
+    check_not_withdrawn,
+    check_version,
+    compare_splits,
+    promises,
+)
+from tratree_data.store.published.withdrawals import Withdrawal
 
 
 @pytest.mark.parametrize(

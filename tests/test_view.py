@@ -22,7 +22,7 @@ from helpers.visits import Visit, needs_chromium
 
 from tratree_data import build, check, import_log, pairs, score, states
 from tratree_data.errors import BadInputError, NotFoundError
-from tratree_data.store.queries import query
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import open_store
 from tratree_data.viewing.page_data import tree_data
 from tratree_data.viewing.serve import PageServer

@@ -18,11 +18,11 @@ from .releases.withdraw import withdraw as withdraw
 from .scoring.score import score as score
 from .state_graphs.states import states as states
 from .store.checks import check as check
+from .store.published.release import open_dataset as open_dataset
+from .store.published.release import open_release as open_release
 from .store.reader import open_store as open_store
-from .store.release import open_dataset as open_dataset
-from .store.release import open_release as open_release
-from .store.vacuum import vacuum as vacuum
-from .store.writer import create_store as create_store
+from .store.upkeep.vacuum import vacuum as vacuum
+from .store.writing.writer import create_store as create_store
 from .training.train import train as train
 from .tree_search.replay import replay as replay
 from .tree_search.search import search as search

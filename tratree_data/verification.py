@@ -17,7 +17,7 @@ from tratree_data.exploration.explore import explore
 from tratree_data.exploration.settings import VerifySettings
 from tratree_data.preferences.pair_filters import CERTAIN
 from tratree_data.results import StageResult
-from tratree_data.store.queries import query
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import Store, open_store
 from tratree_data.system.settings import takes
 from tratree_data.trees.build import build

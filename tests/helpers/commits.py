@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from helpers.small import tables
 from tratree_data.store.reader import Store
-from tratree_data.store.writer import commit
+from tratree_data.store.writing.writer import commit
 
 
 def one_rollout(task: str = "t", attempt: int = 0) -> tuple[pa.Table, pa.Table]:
@@ -31,7 +31,7 @@ def cut_off(directory: Path, number: int, append: bool = True, call: str = "_com
     code = f"""
 import os, signal, sys
 sys.path[:0] = {[str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]!r}
-import tratree_data.store.writer as committing
+import tratree_data.store.writing.writer as committing
 from pathlib import Path
 from helpers.commits import append
 real = committing.{call}
@@ -49,7 +49,7 @@ def other_writer(directory: Path) -> Iterator[None]:
     """Another process holds the dataset's lock; it is killed at the end."""
     code = f"""
 import time
-from tratree_data.store.writer import writing
+from tratree_data.store.writing.writer import writing
 with writing({str(directory)!r}):
     print("locked", flush=True)
     time.sleep(60)

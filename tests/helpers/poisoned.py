@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 
 from tratree_data.store.reader import open_store
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.writing.writer import commit, create_store, writing
 
 Change = Callable[[str, str], str]
 """(column, text) → text"""

@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import strategies as st
 
 from benchmarks.reference import Rollout
-from tratree_data.store.tree_arrays import NO_NODE, TreeArrays, read_tree_arrays
+from tratree_data.store.chunks.tree_arrays import NO_NODE, TreeArrays, read_tree_arrays
 
 SCORES = [None, 0.0, 0.1, 0.3, 0.5, 0.7, 1.0]
 

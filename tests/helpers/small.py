@@ -10,7 +10,7 @@ from benchmarks import reference
 from tratree_data.ids import tree_id
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.writing.writer import commit, create_store, writing
 
 Step = tuple[str, str, str]
 

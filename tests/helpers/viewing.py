@@ -11,7 +11,7 @@ from typing import Any
 
 from tratree_data.ids import content_id, tree_id
 from tratree_data.store.schemas import table_from_rows
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.writing.writer import commit, create_store, writing
 
 Row = dict[str, Any]
 VERBS = ["go to", "take", "open", "look at", "put down", "read"]

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 import tratree_data as td
 from helpers.shop import import_rows, trajectories
-from tratree_data.store.release import open_dataset
+from tratree_data.store.published.release import open_dataset
 from tratree_data.system.whole_folder import whole_folder
 from tratree_data.viewing.annotations import annotate
 

@@ -127,6 +127,6 @@ def vacuum(
 
     Example: `tratree vacuum demo --keep-days 30 --dry-run`
     """
-    from tratree_data.store.vacuum import vacuum as run_vacuum
+    from tratree_data.store.upkeep.vacuum import vacuum as run_vacuum
 
     report(run_vacuum(directory, keep_days, dry_run=dry_run))

@@ -78,8 +78,8 @@ def sql(
     Example: `tratree sql demo divergences --format csv`
     """
     from tratree_data.cli.tables import print_table
-    from tratree_data.store.queries import query_or_text
-    from tratree_data.store.release import open_dataset
+    from tratree_data.store.published.release import open_dataset
+    from tratree_data.store.queries.named_queries import query_or_text
     from tratree_data.system.limits import GRACE, memory_for_queries, memory_limited, process_ended_after
 
     too_long = f"tratree: The query took longer than {time_limit:g} s and was stopped.\nNext: ask for fewer rows or shorter texts"
@@ -122,7 +122,7 @@ def stats(
     Example: `tratree stats demo --attempts 3-9`
     """
     from tratree_data.cli.tables import print_record, print_table
-    from tratree_data.store.release import open_dataset
+    from tratree_data.store.published.release import open_dataset
     from tratree_data.trees.stats import SWEEP_COLUMNS, advice, stats_by_attempts
     from tratree_data.trees.stats import stats as run_stats
 
@@ -167,7 +167,7 @@ def audit(
         _print_suggestions(directory, actions, suggest, trees, format)
         return
     from tratree_data.cli.tables import print_calls, print_state_merges, print_table
-    from tratree_data.store.release import open_dataset
+    from tratree_data.store.published.release import open_dataset
     from tratree_data.trees.audit import audit as run_audit
 
     found = run_audit(directory, embedder=embedder, calls=calls, trees=trees)

@@ -11,7 +11,7 @@ from decimal import Decimal
 import pyarrow as pa
 
 from tratree_data.errors import BadInputError, suggest
-from tratree_data.store.queries import query
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import Store
 from tratree_data.system.json_text import json_text
 from tratree_data.system.plain_text import from_first_difference, one_line, pad, shorten, width_of

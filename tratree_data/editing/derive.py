@@ -21,13 +21,13 @@ from tratree_data.files import read_text
 from tratree_data.ids import content_id, tree_id
 from tratree_data.results import StageResult, counted
 from tratree_data.store.locations import Place
-from tratree_data.store.purges import Purge, begin_purge, begun_purge, command_id, end_purge
+from tratree_data.store.published.release import HUB, open_dataset
 from tratree_data.store.reader import Store, open_store
-from tratree_data.store.release import HUB, open_dataset
 from tratree_data.store.row_files import file_digest, read_rows
 from tratree_data.store.schemas import arrow_schema, empty_table, table_from_rows
-from tratree_data.store.vacuum import remove_unneeded
-from tratree_data.store.writer import refuse_unusable_name, writing
+from tratree_data.store.upkeep.purges import Purge, begin_purge, begun_purge, command_id, end_purge
+from tratree_data.store.upkeep.vacuum import remove_unneeded
+from tratree_data.store.writing.writer import refuse_unusable_name, writing
 from tratree_data.system.plain_text import one_line
 from tratree_data.system.whole_folder import whole_folder
 

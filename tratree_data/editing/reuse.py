@@ -17,7 +17,7 @@ from tratree_data.store.locations import Place
 from tratree_data.store.log import Lineage
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema, empty_table, table_schema
-from tratree_data.store.writer import commit
+from tratree_data.store.writing.writer import commit
 
 ROWS_PER_BATCH = 64 * 1024
 

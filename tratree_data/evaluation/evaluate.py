@@ -16,10 +16,10 @@ from tratree_data.evaluation.settings import METRICS, EvaluateSettings
 from tratree_data.evaluation.significance import Floats, over_tasks
 from tratree_data.results import StageResult
 from tratree_data.store.freshness import is_current
-from tratree_data.store.queries import query
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.schemas import table_from_rows
-from tratree_data.store.writer import commit, writing
+from tratree_data.store.writing.writer import commit, writing
 from tratree_data.system.settings import takes
 
 BOUNDS: dict[str, tuple[float, float] | None] = {"reward": (0.0, 1.0), "success": (0.0, 1.0), "steps": None, "invalid_actions": None}

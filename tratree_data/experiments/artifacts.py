@@ -11,7 +11,7 @@ from tratree_data.environments.exploration_options import exploration_lineage
 from tratree_data.errors import BadInputError
 from tratree_data.messages import conversation
 from tratree_data.store.reader import Store, open_store
-from tratree_data.store.writer import commit, create_store, writing
+from tratree_data.store.writing.writer import commit, create_store, writing
 
 DONE = "done.json"
 DESCRIPTIVE = {"paper", "group", "label"}

@@ -34,7 +34,7 @@ from tratree_data.experiments.recipe import Recipe, in_environment, launcher_of,
 from tratree_data.exploration.explore import explore
 from tratree_data.results import StageResult
 from tratree_data.store.reader import open_store
-from tratree_data.store.writer import writing
+from tratree_data.store.writing.writer import writing
 from tratree_data.training.train import train
 
 

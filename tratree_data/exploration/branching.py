@@ -18,7 +18,7 @@ from tratree_data.agents import Step
 from tratree_data.errors import BadInputError
 from tratree_data.exploration.attempt import Branch
 from tratree_data.files import file_names
-from tratree_data.store.queries import query, query_or_text
+from tratree_data.store.queries.named_queries import query, query_or_text
 from tratree_data.store.reader import Store
 
 PREFIX = "branch_from_"

@@ -18,7 +18,7 @@ from tratree_data.exploration.attempt import ENDS, FAILURES, Attempt, Branch, Fi
 from tratree_data.exploration.tool_turns import Turn, end_columns, message_of_action, take_turn
 from tratree_data.ids import content_id, tree_id
 from tratree_data.messages import opening
-from tratree_data.store.storable_text import replace_unstorable
+from tratree_data.store.writing.storable_text import replace_unstorable
 
 ROUNDING = 1e-9
 

@@ -34,9 +34,9 @@ from tratree_data.exploration.pool import (
 from tratree_data.exploration.settings import ExploreSettings
 from tratree_data.results import StageResult
 from tratree_data.store.reader import Store
-from tratree_data.store.rollout_writer import RolloutWriter, compact
-from tratree_data.store.storable_text import REPLACED, replacement_detail
-from tratree_data.store.writer import create_store, writing
+from tratree_data.store.writing.rollout_writer import RolloutWriter, compact
+from tratree_data.store.writing.storable_text import REPLACED, replacement_detail
+from tratree_data.store.writing.writer import create_store, writing
 from tratree_data.system.engine import is_cluster
 from tratree_data.system.settings import takes
 

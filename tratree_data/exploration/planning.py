@@ -19,10 +19,10 @@ from tratree_data.exploration.branching import BranchPoint
 from tratree_data.exploration.pool import EpisodeSettings, open_environment
 from tratree_data.ids import rollout_id
 from tratree_data.store.reader import Store
-from tratree_data.store.rollout_writer import stream_table
 from tratree_data.store.schemas import empty_table
-from tratree_data.store.storable_text import REPLACED
-from tratree_data.store.writer import commit
+from tratree_data.store.writing.rollout_writer import stream_table
+from tratree_data.store.writing.storable_text import REPLACED
+from tratree_data.store.writing.writer import commit
 
 PLAN = pa.schema(
     [

@@ -13,8 +13,8 @@ from tratree_data.errors import NotFoundError, suggest
 from tratree_data.exporters import adp, agenttraj, atif, credits, sts, trl, verifiers
 from tratree_data.exporters.trajectories import Trajectory, read_trajectories
 from tratree_data.results import StageResult
+from tratree_data.store.published.release import open_dataset
 from tratree_data.store.reader import Store
-from tratree_data.store.release import open_dataset
 from tratree_data.system.safe_paths import name_part
 from tratree_data.system.whole_folder import whole_folder
 

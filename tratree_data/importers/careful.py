@@ -14,8 +14,8 @@ from tratree_data.importers.parts import LINES
 from tratree_data.importers.readers import jsonl, openai_messages
 from tratree_data.importers.record_rows import STEPS_PER_TABLE, origin_of, prepared_row, step_columns
 from tratree_data.store.locations import Place
-from tratree_data.store.rollout_rows import RolloutRows
-from tratree_data.store.storable_text import REPLACED, replacement_detail
+from tratree_data.store.writing.rollout_rows import RolloutRows
+from tratree_data.store.writing.storable_text import REPLACED, replacement_detail
 
 Tables = dict[str, pa.Table]
 

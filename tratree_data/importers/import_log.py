@@ -35,8 +35,8 @@ from tratree_data.importers.unknown.unknown_logs import recognise
 from tratree_data.results import StageResult
 from tratree_data.store.locations import Place, place
 from tratree_data.store.row_files import read_scores, read_tasks
-from tratree_data.store.storable_text import storable
-from tratree_data.store.writer import create_store, writing
+from tratree_data.store.writing.storable_text import storable
+from tratree_data.store.writing.writer import create_store, writing
 from tratree_data.system.settings import takes
 
 READS_AS = re.compile(r"it looks like (\w+)\Z")

@@ -28,7 +28,7 @@ from tratree_data.importers.turns.chat import Conversation, Message, action_text
 from tratree_data.importers.turns.conversations import OBSERVATION_LABEL, without_label
 from tratree_data.importers.turns.long_records import ended
 from tratree_data.messages import message_bytes
-from tratree_data.store.storable_text import storable
+from tratree_data.store.writing.storable_text import storable
 
 ESCAPE = b"\\u"
 DOUBTFUL = (NUL, ESCAPED_QUOTE, b"\\\\ud", b"\\\\uD")

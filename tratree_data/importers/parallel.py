@@ -28,9 +28,9 @@ from tratree_data.importers.shipped_parts import read_shipped, ship
 from tratree_data.importers.unknown.continued_calls import may_continue
 from tratree_data.importers.unknown.message_rows import ROW_COLUMNS
 from tratree_data.store.locations import Place, open_parquet
-from tratree_data.store.parquet_files import write_parquet
 from tratree_data.store.schemas import arrow_schema
-from tratree_data.store.writer import commit
+from tratree_data.store.writing.parquet_files import write_parquet
+from tratree_data.store.writing.writer import commit
 from tratree_data.system.engine import is_cluster, run_each
 from tratree_data.system.progress import progress
 from tratree_data.system.settings import Engine

@@ -18,7 +18,7 @@ from tratree_data.importers.files.json_stream import MAX_RECORD_BYTES
 from tratree_data.importers.files.log_files import BOM, READ_ERRORS, LogFile
 from tratree_data.importers.log_records import Options, Problem
 from tratree_data.store.locations import Place
-from tratree_data.store.parquet_files import new_file, write_parquet
+from tratree_data.store.writing.parquet_files import new_file, write_parquet
 
 if TYPE_CHECKING:
     from tratree_data.importers.careful import Careful

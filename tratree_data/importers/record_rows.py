@@ -11,7 +11,7 @@ from tratree_data import ids
 from tratree_data.importers.contents import content_id
 from tratree_data.importers.log_records import END_REASONS, LogStep, Options, Record, StreamedSteps, Unusable
 from tratree_data.messages import message_bytes, message_json
-from tratree_data.store.storable_text import replace_unstorable, storable
+from tratree_data.store.writing.storable_text import replace_unstorable, storable
 
 if TYPE_CHECKING:
     from tratree_data.importers.beside import Beside

@@ -20,10 +20,10 @@ from tratree_data.importers.record_rows import origin_of, prepared_row, step_col
 from tratree_data.importers.summary import ImportSummary
 from tratree_data.store.locations import Place
 from tratree_data.store.reader import Store
-from tratree_data.store.rollout_writer import RolloutWriter, stream_table
 from tratree_data.store.schemas import arrow_schema
-from tratree_data.store.storable_text import REPLACED, replacement_detail, storable
-from tratree_data.store.writer import commit
+from tratree_data.store.writing.rollout_writer import RolloutWriter, stream_table
+from tratree_data.store.writing.storable_text import REPLACED, replacement_detail, storable
+from tratree_data.store.writing.writer import commit
 
 STAGE = "import"
 STEPS_PER_COMMIT = 100_000

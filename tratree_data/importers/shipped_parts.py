@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from tratree_data.importers.parts import Part, PartRead, Slice, read_part
-from tratree_data.store.by_chunk import need_reachable
+from tratree_data.store.chunks.by_chunk import need_reachable
 from tratree_data.system.scratch import scratch_folder
 
 

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 
 from tratree_data.errors import NotFoundError, quoted
 from tratree_data.preferences.candidates import KINDS, Candidates, States
-from tratree_data.store.queries import query
+from tratree_data.store.chunks.tree_arrays import NO_NODE, Ints, TreeArrays, as_array, numbers, positions
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import Store
-from tratree_data.store.tree_arrays import NO_NODE, Ints, TreeArrays, as_array, numbers, positions
 
 ANCHOR = "anchor"
 TABLES = ("states", "step_credits")

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from tratree_data.ids import content_id
 from tratree_data.preferences.settings import PAIR_KINDS
-from tratree_data.store.tree_arrays import NO_NODE, Flags, Floats, Ints, TreeArrays, sibling_groups
+from tratree_data.store.chunks.tree_arrays import NO_NODE, Flags, Floats, Ints, TreeArrays, sibling_groups
 
 KINDS = PAIR_KINDS
 SIBLINGS_PER_STATE = 64

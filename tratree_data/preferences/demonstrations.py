@@ -36,14 +36,8 @@ from tratree_data.preferences.rendering import (
 from tratree_data.preferences.settings import DemonstrationSettings
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
-from tratree_data.store.by_chunk import Add, run_by_chunk
-from tratree_data.store.freshness import is_current, versions_read
-from tratree_data.store.growth import dropped_and_unchanged, grown_since, growth_notes
-from tratree_data.store.queries import query
-from tratree_data.store.reader import open_store
-from tratree_data.store.schemas import arrow_schema
-from tratree_data.store.staged import StagedFiles, dropped_rows, reason_table
-from tratree_data.store.tree_arrays import (
+from tratree_data.store.chunks.by_chunk import Add, run_by_chunk
+from tratree_data.store.chunks.tree_arrays import (
     Flags,
     Floats,
     Ints,
@@ -56,7 +50,13 @@ from tratree_data.store.tree_arrays import (
     positions,
     read_tree_arrays,
 )
-from tratree_data.store.writer import commit, with_dropped, writing
+from tratree_data.store.freshness import is_current, versions_read
+from tratree_data.store.growth import dropped_and_unchanged, grown_since, growth_notes
+from tratree_data.store.queries.named_queries import query
+from tratree_data.store.reader import open_store
+from tratree_data.store.schemas import arrow_schema
+from tratree_data.store.writing.staged import StagedFiles, dropped_rows, reason_table
+from tratree_data.store.writing.writer import commit, with_dropped, writing
 from tratree_data.system.hashing import hash_texts, hex_column
 from tratree_data.system.progress import progress
 from tratree_data.system.settings import takes

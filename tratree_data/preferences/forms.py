@@ -28,11 +28,11 @@ from tratree_data.messages import (
     rollout_tools,
     stored_row_message,
 )
-from tratree_data.store.queries import query, query_text
+from tratree_data.store.chunks.tree_arrays import NO_NODE, Flags, Ints, TreeArrays, as_array, numbers, positions
+from tratree_data.store.chunks.tree_chunks import TreeChunk, plan_tree_chunks, read_tree_chunk
+from tratree_data.store.queries.named_queries import query, query_text
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema
-from tratree_data.store.tree_arrays import NO_NODE, Flags, Ints, TreeArrays, as_array, numbers, positions
-from tratree_data.store.tree_chunks import TreeChunk, plan_tree_chunks, read_tree_chunk
 
 CHAT, REACT = "chat", "react"
 KEPT_IN_STEPS = ("input_messages", "output_message")

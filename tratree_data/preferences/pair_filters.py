@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from tratree_data.preferences.candidates import NO_ROLLOUT, ONE_STEP_KINDS, POOLED_KINDS, Candidates
 from tratree_data.preferences.settings import PairSettings
-from tratree_data.store.tree_arrays import Flags, Floats, Ints, TreeArrays
+from tratree_data.store.chunks.tree_arrays import Flags, Floats, Ints, TreeArrays
 from tratree_data.system.intervals import wilson_interval
 
 SAME_SCORE = 1e-9

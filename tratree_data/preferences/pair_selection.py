@@ -39,7 +39,7 @@ from tratree_data.preferences.rendering import (
 )
 from tratree_data.preferences.settings import PairSettings
 from tratree_data.results import counted
-from tratree_data.store.tree_arrays import (
+from tratree_data.store.chunks.tree_arrays import (
     NO_NODE,
     Flags,
     Ints,

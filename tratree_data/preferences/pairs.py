@@ -35,20 +35,20 @@ from tratree_data.preferences.settings import PairSettings
 from tratree_data.preferences.step_labels import label_steps
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
-from tratree_data.store.by_chunk import Add, run_by_chunk
-from tratree_data.store.freshness import is_current, versions_read
-from tratree_data.store.growth import dropped_and_unchanged, grown_since, growth_notes
-from tratree_data.store.reader import Store, open_store
-from tratree_data.store.schemas import arrow_schema
-from tratree_data.store.staged import StagedFiles, dropped_rows, reason_table
-from tratree_data.store.tree_arrays import (
+from tratree_data.store.chunks.by_chunk import Add, run_by_chunk
+from tratree_data.store.chunks.tree_arrays import (
     NODE_COLUMNS,
     ROLLOUT_COLUMNS,
     Ints,
     as_array,
 )
-from tratree_data.store.tree_chunks import STRUCTURE, TreeChunk, plan_tree_chunks, read_tree_chunk
-from tratree_data.store.writer import commit, with_dropped, writing
+from tratree_data.store.chunks.tree_chunks import STRUCTURE, TreeChunk, plan_tree_chunks, read_tree_chunk
+from tratree_data.store.freshness import is_current, versions_read
+from tratree_data.store.growth import dropped_and_unchanged, grown_since, growth_notes
+from tratree_data.store.reader import Store, open_store
+from tratree_data.store.schemas import arrow_schema
+from tratree_data.store.writing.staged import StagedFiles, dropped_rows, reason_table
+from tratree_data.store.writing.writer import commit, with_dropped, writing
 from tratree_data.system.hashing import hash_texts, hex_column
 from tratree_data.system.progress import progress
 from tratree_data.system.settings import takes

@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 
 from tratree_data.messages import answers, opening
 from tratree_data.preferences.forms import CHAT, REACT, Spoken, messages_type, tools_column
-from tratree_data.store.tree_arrays import (
+from tratree_data.store.chunks.tree_arrays import (
     NO_NODE,
     NODE_COLUMNS,
     ROLLOUT_COLUMNS,

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from tratree_data.preferences.candidates import States
 from tratree_data.preferences.rendering import Conversations, Texts, batches, form_columns, founding_rollouts, has_prompt, path_prompts
+from tratree_data.store.chunks.tree_arrays import NO_NODE, Ints, TreeArrays, advantages, as_array
 from tratree_data.store.schemas import arrow_schema
-from tratree_data.store.tree_arrays import NO_NODE, Ints, TreeArrays, advantages, as_array
 from tratree_data.system.intervals import wilson_interval
 
 

@@ -13,24 +13,33 @@ from typing import Any
 
 from tratree_data import __version__
 from tratree_data.files import file_names, read_text
-from tratree_data.releases.about import About, read_about
-from tratree_data.releases.by_workers import Workers, number_by_workers, write_by_workers
-from tratree_data.releases.card import write_card
-from tratree_data.releases.grown import REPORT, Grown, joined, made_from
+from tratree_data.releases.card.about import About, read_about
+from tratree_data.releases.card.card import write_card
 from tratree_data.releases.leaks import Leak, find_leaks
-from tratree_data.releases.ordering import split_names
-from tratree_data.releases.redaction import Finding, Redactor
+from tratree_data.releases.redaction.redaction import Finding, Redactor
 from tratree_data.releases.settings import PublishSettings
-from tratree_data.releases.shards import write_tables
-from tratree_data.releases.traces import TABLE, write_traces
-from tratree_data.releases.version_numbers import Diff
-from tratree_data.store.by_chunk import is_alone
+from tratree_data.releases.shards.by_workers import Workers, number_by_workers, write_by_workers
+from tratree_data.releases.shards.ordering import split_names
+from tratree_data.releases.shards.shards import write_tables
+from tratree_data.releases.shards.traces import TABLE, write_traces
+from tratree_data.releases.versions.grown import REPORT, Grown, joined, made_from
+from tratree_data.releases.versions.version_numbers import Diff
+from tratree_data.store.chunks.by_chunk import is_alone
 from tratree_data.store.locations import Place, read_plain
 from tratree_data.store.log import Lineage
-from tratree_data.store.manifest import CHECKSUMS, DROPPED, MANIFEST, Shard, file_hash, read_checksums, read_manifest, release_store
-from tratree_data.store.parquet_files import write_parquet
+from tratree_data.store.published.manifest import (
+    CHECKSUMS,
+    DROPPED,
+    MANIFEST,
+    Shard,
+    file_hash,
+    read_checksums,
+    read_manifest,
+    release_store,
+)
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import FORMAT_VERSION
+from tratree_data.store.writing.parquet_files import write_parquet
 from tratree_data.system.limits import STAGE_MEMORY
 from tratree_data.system.safe_paths import is_plain_file
 

@@ -14,18 +14,18 @@ import duckdb
 from tratree_data.editing.derive import outside
 from tratree_data.editing.reuse import stages_out_of_date
 from tratree_data.errors import BadInputError, RefusedError, quoted, unwritten
-from tratree_data.releases.card import ANYWHERE
+from tratree_data.releases.card.card import ANYWHERE
 from tratree_data.releases.draft import Draft, write_data, write_texts
-from tratree_data.releases.grown import find_growth
-from tratree_data.releases.previous import find_previous, take_over
 from tratree_data.releases.settings import PublishSettings
-from tratree_data.releases.target import Target, find_target
-from tratree_data.releases.version_numbers import check_newer, check_not_withdrawn, check_version
+from tratree_data.releases.targets.target import Target, find_target
+from tratree_data.releases.versions.grown import find_growth
+from tratree_data.releases.versions.previous import find_previous, take_over
+from tratree_data.releases.versions.version_numbers import check_newer, check_not_withdrawn, check_version
 from tratree_data.results import StageResult, counted
-from tratree_data.store.buckets import is_address
+from tratree_data.store.buckets.bucket_paths import is_address
 from tratree_data.store.locations import place
+from tratree_data.store.published.release import HUB, names_release, refuse_address
 from tratree_data.store.reader import Store, open_store
-from tratree_data.store.release import HUB, names_release, refuse_address
 from tratree_data.system.limits import STAGE_MEMORY
 from tratree_data.system.settings import takes
 

@@ -5,14 +5,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from tratree_data.errors import BadInputError, NotFoundError, suggest
-from tratree_data.releases.to_bucket import BucketTarget
-from tratree_data.releases.to_folder import FolderTarget
-from tratree_data.releases.version_numbers import check_version
+from tratree_data.releases.targets.to_bucket import BucketTarget
+from tratree_data.releases.targets.to_folder import FolderTarget
+from tratree_data.releases.versions.version_numbers import check_version
 from tratree_data.results import StageResult
-from tratree_data.store.buckets import is_address, parse_address
-from tratree_data.store.manifest import CHECKSUMS, file_hash, read_checksums
-from tratree_data.store.release import HUB, VERSIONS, refuse_address
-from tratree_data.store.withdrawals import Withdrawal, Withdrawals, read_withdrawals, write_withdrawals
+from tratree_data.store.buckets.bucket_paths import is_address, parse_address
+from tratree_data.store.published.manifest import CHECKSUMS, file_hash, read_checksums
+from tratree_data.store.published.release import HUB, VERSIONS, refuse_address
+from tratree_data.store.published.withdrawals import Withdrawal, Withdrawals, read_withdrawals, write_withdrawals
 from tratree_data.system.safe_paths import inside, is_plain_file, is_plain_folder
 
 LONGEST_REASON = 500
@@ -34,7 +34,7 @@ def withdraw(target: str | Path, version: str, *, reason: str = "") -> StageResu
     if len(reason) > LONGEST_REASON:
         raise BadInputError(f"The reason has {len(reason):,} characters, but at most {LONGEST_REASON} are kept.\nNext: shorten it")
     if text.startswith(HUB):
-        from tratree_data.releases.to_hub import HubTarget
+        from tratree_data.releases.targets.to_hub import HubTarget
 
         place = HubTarget(text.removeprefix(HUB), private=False, gated=False)
         if not place.withdraw(version, reason):

@@ -24,9 +24,9 @@ from tratree_data.store.locations import Place
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.row_files import KINDS, KeyedRows, name_some, read_scores
 from tratree_data.store.schemas import empty_table, table_from_rows
-from tratree_data.store.staged import dropped_rows
-from tratree_data.store.storable_text import storable
-from tratree_data.store.writer import commit, with_dropped, writing
+from tratree_data.store.writing.staged import dropped_rows
+from tratree_data.store.writing.storable_text import storable
+from tratree_data.store.writing.writer import commit, with_dropped, writing
 from tratree_data.system.progress import progress
 from tratree_data.system.settings import takes
 from tratree_data.system.user_code import load_named

@@ -22,16 +22,16 @@ from tratree_data.state_graphs.compared import Compared, Comparing, Facts, read_
 from tratree_data.state_graphs.grouping import WHOLE, group
 from tratree_data.state_graphs.methods import credit_tables
 from tratree_data.state_graphs.settings import ALL, StatesSettings
-from tratree_data.store.by_chunk import Add, is_alone, run_by_chunk
+from tratree_data.store.chunks.by_chunk import Add, is_alone, run_by_chunk
+from tratree_data.store.chunks.tree_chunks import StepChunk, plan_step_chunks, read_step_chunk
 from tratree_data.store.freshness import is_current, last_lineage, same_settings, versions_read
 from tratree_data.store.growth import Growth, dropped_and_unchanged, grown_since, growth_notes
 from tratree_data.store.outcomes import read_outcomes
-from tratree_data.store.queries import query
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.schemas import empty_table
-from tratree_data.store.staged import StagedFiles, dropped_rows, sorting_folder, work_folder
-from tratree_data.store.tree_chunks import StepChunk, plan_step_chunks, read_step_chunk
-from tratree_data.store.writer import commit, with_dropped, writing
+from tratree_data.store.writing.staged import StagedFiles, dropped_rows, sorting_folder, work_folder
+from tratree_data.store.writing.writer import commit, with_dropped, writing
 from tratree_data.system.progress import progress
 from tratree_data.system.settings import takes
 from tratree_data.trees.audit import calibrate

@@ -8,13 +8,13 @@ from typing import Any
 import pyarrow as pa
 
 from tratree_data.files import read_text
-from tratree_data.store.by_chunk import is_alone, need_reachable
+from tratree_data.store.chunks.by_chunk import is_alone, need_reachable
 from tratree_data.store.locations import place
-from tratree_data.store.purges import MARK, begun_purge
-from tratree_data.store.queries import check_names
+from tratree_data.store.published.release import corrupt_files, names_release, open_dataset
+from tratree_data.store.queries.named_queries import check_names
 from tratree_data.store.reader import Store, open_store
-from tratree_data.store.release import corrupt_files, names_release, open_dataset
 from tratree_data.store.schemas import table_names, table_schema
+from tratree_data.store.upkeep.purges import MARK, begun_purge
 from tratree_data.system.engine import run_each
 from tratree_data.system.limits import STAGE_MEMORY
 from tratree_data.system.progress import progress

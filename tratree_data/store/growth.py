@@ -15,12 +15,12 @@ import pyarrow.compute as pc
 from tratree_data.errors import TratreeError
 from tratree_data.results import counted
 from tratree_data.stages import LATER_SCORES
+from tratree_data.store.chunks.row_groups import read_files
 from tratree_data.store.freshness import last_lineage, same_settings
 from tratree_data.store.locations import open_parquet
 from tratree_data.store.log import Lineage, Source, Tables
 from tratree_data.store.outcomes import later_scores
 from tratree_data.store.reader import Store
-from tratree_data.store.row_groups import read_files
 from tratree_data.store.schemas import arrow_schema
 
 ALL_FROM = 0.3

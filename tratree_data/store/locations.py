@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from tratree_data.store.bucket_providers import delta_options
-from tratree_data.store.buckets import BucketPath, entries_of, is_address, parse_address, read_end, read_range, size_of
+from tratree_data.store.buckets.bucket_paths import BucketPath, entries_of, is_address, parse_address, read_end, read_range, size_of
+from tratree_data.store.buckets.bucket_providers import delta_options
 from tratree_data.system.safe_paths import inside, read_plain_text
 
 if TYPE_CHECKING:  # a query needs neither this nor the file systems that it imports

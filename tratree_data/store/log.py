@@ -18,10 +18,10 @@ from deltalake.exceptions import DeltaError
 
 from tratree_data import __version__
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, TratreeError
-from tratree_data.store.bucket_errors import comes_from_client, explain
-from tratree_data.store.buckets import BucketPath
+from tratree_data.store.buckets.bucket_errors import comes_from_client, explain
+from tratree_data.store.buckets.bucket_paths import BucketPath
+from tratree_data.store.buckets.log_mirror import ENTRY, LOG, list_log, list_logs, mirror_logs, read_entry
 from tratree_data.store.locations import Place, delta_address, place
-from tratree_data.store.log_mirror import ENTRY, LOG, list_log, list_logs, mirror_logs, read_entry
 from tratree_data.store.schemas import FORMAT_VERSION, table_names
 from tratree_data.store.shapes import ACTIONS, COMMITTED, REWRITTEN, need_shape
 from tratree_data.system.safe_paths import inside, refuse_links_in

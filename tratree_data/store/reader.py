@@ -20,7 +20,7 @@ from tratree_data.errors import BadInputError, NotFoundError, TratreeError, quot
 from tratree_data.stages import COLLECTED, STAGES, command_for
 from tratree_data.store.locations import Place, is_far, place, query_addresses
 from tratree_data.store.log import Source, Tables, delta_tables
-from tratree_data.store.query_session import QuerySession, explain_absence
+from tratree_data.store.queries.query_session import QuerySession, explain_absence
 from tratree_data.store.schemas import (
     arrow_schema,
     changed_since,
@@ -33,7 +33,7 @@ from tratree_data.system.parquet_sizes import trouble_of_file
 if TYPE_CHECKING:  # a query without tables needs neither
     import pyarrow.dataset as ds
 
-    from tratree_data.store.query_files import QueryFiles
+    from tratree_data.store.queries.query_files import QueryFiles
 
 CHECKED_AT_ONCE = 16
 """Files of a bucket whose ends are fetched at the same time."""
@@ -179,7 +179,7 @@ class Store:
     @cached_property
     def _query_files(self) -> "QueryFiles | None":
         """The dataset's files, for reading only; those of a release on the Hub are opened by the Hub's own read-only file system."""
-        from tratree_data.store.query_files import QueryFiles
+        from tratree_data.store.queries.query_files import QueryFiles
 
         return QueryFiles({table: source.files for table, source in self.sources.items()}) if self.filesystem is None else None
 

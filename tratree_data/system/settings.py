@@ -54,7 +54,7 @@ EngineSetting = Annotated[
 WorkersSetting = Annotated[
     int | None, Setting("Worker processes; by default one with local, one per core with ray.", minimum=1, recorded=False)
 ]
-"""How every stage runs that works chunk by chunk (store/by_chunk.py)."""
+"""How every stage runs that works chunk by chunk (store/chunks/by_chunk.py)."""
 
 
 @dataclass(frozen=True)

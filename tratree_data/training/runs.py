@@ -12,7 +12,7 @@ from typing import Any
 
 from tratree_data.errors import BadInputError
 from tratree_data.models.find import RECORD
-from tratree_data.store.writer import writing
+from tratree_data.store.writing.writer import writing
 from tratree_data.training.settings import HOW_ONLY
 
 

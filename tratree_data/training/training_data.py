@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 from tratree_data.errors import BadInputError, NotFoundError, quoted, suggest
 from tratree_data.stages import command_for
 from tratree_data.store.locations import place
-from tratree_data.store.release import names_release, open_dataset
+from tratree_data.store.published.release import names_release, open_dataset
 from tratree_data.training.step_weights import join_weights
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tratree_data.store.tree_arrays import NO_NODE, Flags, Floats, Ints, TreeArrays, divide
+from tratree_data.store.chunks.tree_arrays import NO_NODE, Flags, Floats, Ints, TreeArrays, divide
 from tratree_data.system.compiling import compiled
 from tratree_data.system.intervals import wilson_interval
 from tratree_data.tree_search.mcts import NO_DECISION, STOP, Decisions, Statistics

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tratree_data.ids import content_id
-from tratree_data.store.tree_arrays import NO_NODE, Floats, Ints, TreeArrays, offsets_of
+from tratree_data.store.chunks.tree_arrays import NO_NODE, Floats, Ints, TreeArrays, offsets_of
 from tratree_data.system.compiling import compiled
 
 STOP = NO_NODE

@@ -24,11 +24,11 @@ from tratree_data.errors import BadInputError, NotFoundError, TratreeError, quot
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
 from tratree_data.store.freshness import is_current, versions_read
-from tratree_data.store.queries import query
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.schemas import empty_table, table_from_rows
-from tratree_data.store.staged import dropped_rows
-from tratree_data.store.writer import commit, with_dropped, writing
+from tratree_data.store.writing.staged import dropped_rows
+from tratree_data.store.writing.writer import commit, with_dropped, writing
 from tratree_data.system.progress import progress
 from tratree_data.system.settings import takes
 from tratree_data.tree_search.replay_path import PlannedPath, ReplayedPath, read_paths, replay_path

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from tratree_data.environments import Environment, EnvironmentFailure
 from tratree_data.environments.tools import take_action
 from tratree_data.errors import BadInputError, NotFoundError, quoted
-from tratree_data.store.queries import query
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import Store
 
 SHOWN_CHARACTERS = 200

@@ -17,15 +17,15 @@ import pyarrow.compute as pc
 from tratree_data.errors import quoted
 from tratree_data.results import StageResult
 from tratree_data.stages import stage
-from tratree_data.store.by_chunk import Add, is_alone, run_by_chunk
+from tratree_data.store.chunks.by_chunk import Add, is_alone, run_by_chunk
+from tratree_data.store.chunks.tree_arrays import Ints, TreeArrays, advantages, numbers, offsets_of, positions
+from tratree_data.store.chunks.tree_chunks import TreeChunk, plan_tree_chunks, read_arrays
 from tratree_data.store.freshness import is_current, versions_read
 from tratree_data.store.growth import dropped_and_unchanged, grown_since, growth_notes
 from tratree_data.store.reader import open_store
 from tratree_data.store.schemas import arrow_schema
-from tratree_data.store.staged import StagedFiles, dropped_rows
-from tratree_data.store.tree_arrays import Ints, TreeArrays, advantages, numbers, offsets_of, positions
-from tratree_data.store.tree_chunks import TreeChunk, plan_tree_chunks, read_arrays
-from tratree_data.store.writer import commit, with_dropped, writing
+from tratree_data.store.writing.staged import StagedFiles, dropped_rows
+from tratree_data.store.writing.writer import commit, with_dropped, writing
 from tratree_data.system.hashing import hash_texts, hex_column
 from tratree_data.system.intervals import wilson_interval
 from tratree_data.system.progress import progress

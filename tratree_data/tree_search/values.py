@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tratree_data.store.tree_arrays import NO_NODE, Floats, TreeArrays
+from tratree_data.store.chunks.tree_arrays import NO_NODE, Floats, TreeArrays
 from tratree_data.system.compiling import compiled
 from tratree_data.tree_search.mcts import Decisions
 

@@ -18,9 +18,9 @@ import pyarrow.compute as pc
 
 from tratree_data.errors import BadInputError
 from tratree_data.files import read_text
-from tratree_data.store.queries import query
+from tratree_data.store.published.release import open_dataset
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import Store
-from tratree_data.store.release import open_dataset
 from tratree_data.system.progress import progress
 from tratree_data.trees.built_with import BuiltWith, count_merges, last_settings, read_steps, rebuild_in_memory
 from tratree_data.trees.comparing import cosines

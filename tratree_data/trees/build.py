@@ -16,13 +16,13 @@ import pyarrow.compute as pc
 
 from tratree_data.errors import TratreeError
 from tratree_data.results import StageResult, counted
-from tratree_data.store.by_chunk import Add, is_alone, run_by_chunk
+from tratree_data.store.chunks.by_chunk import Add, is_alone, run_by_chunk
+from tratree_data.store.chunks.tree_chunks import StepChunk, plan_step_chunks, read_step_chunk
 from tratree_data.store.freshness import is_current, last_lineage, versions_read
 from tratree_data.store.outcomes import read_outcomes, store_as_read
 from tratree_data.store.reader import Store, open_store
-from tratree_data.store.staged import StagedFiles, sorting_folder, work_folder
-from tratree_data.store.tree_chunks import StepChunk, plan_step_chunks, read_step_chunk
-from tratree_data.store.writer import commit, writing
+from tratree_data.store.writing.staged import StagedFiles, sorting_folder, work_folder
+from tratree_data.store.writing.writer import commit, writing
 from tratree_data.system.engine import is_cluster
 from tratree_data.system.progress import progress
 from tratree_data.system.settings import Engine, takes

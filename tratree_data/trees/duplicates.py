@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.errors import BadInputError, quoted
+from tratree_data.store.chunks.tree_arrays import Ints
+from tratree_data.store.chunks.tree_chunks import plan_step_chunks, read_step_chunk
 from tratree_data.store.outcomes import read_outcomes
+from tratree_data.store.published.release import open_dataset
 from tratree_data.store.reader import Store
-from tratree_data.store.release import open_dataset
-from tratree_data.store.tree_arrays import Ints
-from tratree_data.store.tree_chunks import plan_step_chunks, read_step_chunk
 from tratree_data.system.hashing import Hashes, hash_slices, text_buffers
 from tratree_data.system.progress import progress
 from tratree_data.system.scratch import scratch_folder

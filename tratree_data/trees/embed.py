@@ -17,11 +17,11 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from tratree_data.errors import BadInputError
+from tratree_data.store.chunks.row_groups import RowGroup, list_row_groups
+from tratree_data.store.chunks.tree_arrays import Ints
 from tratree_data.store.locations import open_parquet
 from tratree_data.store.reader import Store
-from tratree_data.store.row_groups import RowGroup, list_row_groups
-from tratree_data.store.tree_arrays import Ints
-from tratree_data.store.writer import commit
+from tratree_data.store.writing.writer import commit
 from tratree_data.system.hashing import Hashes, hash_texts, hex_column
 from tratree_data.trees.embedders import BATCH, Embedder, LexicalEmbedder, Vectors, embedder_called
 from tratree_data.trees.vector_cache import folder_of, read_vectors, share_vectors

@@ -10,11 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tratree_data.errors import BadInputError, quoted
-from tratree_data.store.queries import query, query_text
+from tratree_data.store.published.release import open_dataset
+from tratree_data.store.queries.named_queries import query, query_text
+from tratree_data.store.queries.views import create_views, views_for
 from tratree_data.store.reader import Store
-from tratree_data.store.release import open_dataset
 from tratree_data.store.schemas import create_statement
-from tratree_data.store.views import create_views, views_for
 from tratree_data.system.progress import progress
 
 SAMPLED_TREES = 1_000

@@ -12,8 +12,8 @@ from tratree_data.errors import BadInputError, NotFoundError
 from tratree_data.ids import content_id
 from tratree_data.store.reader import Store, open_store
 from tratree_data.store.schemas import empty_table, table_from_rows
-from tratree_data.store.storable_text import storable
-from tratree_data.store.writer import commit, writing
+from tratree_data.store.writing.storable_text import storable
+from tratree_data.store.writing.writer import commit, writing
 
 STAGE, TABLE = "annotate", "annotations"
 KEYS = {"node": ("nodes", "node_id"), "rollout": ("rollouts", "rollout_id"), "pair": ("pairs", "pair_id")}

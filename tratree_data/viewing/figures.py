@@ -15,9 +15,9 @@ from pyarrow import csv, json, parquet
 
 from tratree_data.errors import BadInputError, NotFoundError, quoted, suggest
 from tratree_data.store.locations import place
-from tratree_data.store.queries import query
+from tratree_data.store.published.release import open_dataset
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import Store
-from tratree_data.store.release import open_dataset
 from tratree_data.system.parquet_sizes import refuse_too_much
 from tratree_data.system.safe_paths import need_local
 from tratree_data.viewing.figure_plots import for_paper, plot_attempts, plot_quality, plot_scores, plot_steps, plot_sweep, plot_tree

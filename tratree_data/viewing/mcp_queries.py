@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from tratree_data.errors import BadInputError, TratreeError
-from tratree_data.store.queries import run
-from tratree_data.store.release import names_release, open_dataset
+from tratree_data.store.published.release import names_release, open_dataset
+from tratree_data.store.queries.named_queries import run
 from tratree_data.system.limits import GRACE, limit_memory, memory_for_queries
 from tratree_data.system.workers import Child, sendable
 from tratree_data.viewing.mcp_answers import answer_rows

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError, missing_package, suggest
-from tratree_data.store.queries import TIME_LIMIT, named_queries, query, query_names, query_text, run
+from tratree_data.store.published.release import names_release, open_dataset
+from tratree_data.store.queries.named_queries import TIME_LIMIT, named_queries, query, query_names, query_text, run
+from tratree_data.store.queries.views import tables_behind, view_names, view_query
 from tratree_data.store.reader import Store
-from tratree_data.store.release import names_release, open_dataset
 from tratree_data.store.schemas import table_schema
-from tratree_data.store.views import tables_behind, view_names, view_query
 from tratree_data.trees.stats import advice
 from tratree_data.viewing.mcp_answers import MOST_ROWS, answer_rows, answer_text
 from tratree_data.viewing.mcp_queries import Queries

@@ -14,7 +14,7 @@ from tratree_data.errors import NotFoundError, quoted
 from tratree_data.messages import row_text
 from tratree_data.stages import DISPLAYED
 from tratree_data.store.log import Source
-from tratree_data.store.queries import query
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import Store
 from tratree_data.system.scratch import scratch_folder
 from tratree_data.viewing.annotations import read_annotations

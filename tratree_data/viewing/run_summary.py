@@ -8,9 +8,9 @@ from tratree_data.errors import quoted
 from tratree_data.messages import row_text
 from tratree_data.results import counted
 from tratree_data.stages import written_tables
-from tratree_data.store.queries import query
+from tratree_data.store.published.release import open_dataset
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import Store
-from tratree_data.store.release import open_dataset
 from tratree_data.system.plain_text import shorten
 from tratree_data.trees.stats import graph_advice
 from tratree_data.viewing.show import show

@@ -27,8 +27,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from tratree_data.errors import BadInputError, NotFoundError, TratreeError
 from tratree_data.ids import content_id
-from tratree_data.store.queries import query
-from tratree_data.store.release import open_dataset
+from tratree_data.store.published.release import open_dataset
+from tratree_data.store.queries.named_queries import query
 from tratree_data.system.plain_text import one_line
 from tratree_data.viewing.annotations import TABLE as ANNOTATIONS
 from tratree_data.viewing.annotations import annotate

@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from tratree_data.store.release import open_dataset
+from tratree_data.store.published.release import open_dataset
 from tratree_data.system.plain_text import NEWLINE_MARK, one_line, pad, shorten
 from tratree_data.viewing.colours import value_colour
 from tratree_data.viewing.shown_trees import Node, Tree, find_tree, most_divergent, read_tasks, read_tree

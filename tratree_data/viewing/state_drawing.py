@@ -7,7 +7,7 @@ drawn below the line, near their most frequent predecessor. The most visited sta
 from dataclasses import dataclass
 from typing import Any
 
-from tratree_data.store.queries import query
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import Store
 from tratree_data.system.plain_text import one_line, shorten
 from tratree_data.viewing.briefs import from_difference

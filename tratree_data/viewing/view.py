@@ -7,7 +7,7 @@ from pathlib import Path
 from shlex import quote
 
 from tratree_data.errors import BadInputError
-from tratree_data.store.release import open_dataset
+from tratree_data.store.published.release import open_dataset
 from tratree_data.system.plain_text import one_line
 from tratree_data.system.safe_paths import name_part, need_local
 from tratree_data.viewing.notebooks import page_frame

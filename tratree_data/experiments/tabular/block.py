@@ -39,7 +39,7 @@ from tratree_data.experiments.tabular.playing import Choose, following, greedily
 from tratree_data.experiments.tabular.verifying import verify_block
 from tratree_data.preferences.settings import PAIR_KINDS
 from tratree_data.store.reader import open_store
-from tratree_data.store.writer import writing
+from tratree_data.store.writing.writer import writing
 
 SHARED = ("environment", "models", "training", "data")
 """Sections of the recipe that everything in a block depends on."""

@@ -20,8 +20,8 @@ from tratree_data.exploration.attempt import Attempt, Limits
 from tratree_data.exploration.episode import rollout_row
 from tratree_data.exploration.settings import ExploreSettings
 from tratree_data.ids import rollout_id
-from tratree_data.store.rollout_writer import RolloutWriter
-from tratree_data.store.writer import create_store, writing
+from tratree_data.store.writing.rollout_writer import RolloutWriter
+from tratree_data.store.writing.writer import create_store, writing
 
 LIMITS = Limits("train")
 Choose = Callable[[Kitchens, int], Array]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.store.queries import query
+from tratree_data.store.queries.named_queries import query
 from tratree_data.store.reader import Store
 from tratree_data.trees.comparing import NONE, Ints
 from tratree_data.trees.merging import Merged, Steps, merge_steps

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from tratree_data.errors import quoted
-from tratree_data.store.release import open_dataset
+from tratree_data.store.published.release import open_dataset
 from tratree_data.trees.built_with import last_settings
 from tratree_data.trees.rules.learning import SAMPLED_TREES, learn_rules
 from tratree_data.trees.rules.screening import Suggestion

@@ -1,0 +1,1 @@
+"""What readers see first: the card, its front matter, and croissant.json."""

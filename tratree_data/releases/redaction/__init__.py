@@ -1,0 +1,1 @@
+"""Removing secrets and personal data from everything that is published."""

@@ -1,0 +1,1 @@
+"""Where releases go: a folder, a bucket or the Hub."""

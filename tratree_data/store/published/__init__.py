@@ -1,0 +1,1 @@
+"""Opening published releases, from a folder, a bucket or the Hub."""

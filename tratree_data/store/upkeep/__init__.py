@@ -1,0 +1,1 @@
+"""Saving space and removing rows for good: vacuum, compaction and purges."""
