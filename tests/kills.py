@@ -1,11 +1,11 @@
 """Every writing verb as if killed before each call that changes a file, run again, and compared with an undisturbed run.
 
-    python tests/kills.py [--only split] [--distinct] [--sample 5] [--seed 0] [--workers 2]
+    python tests/kills.py [--only split] [--distinct] [--sample 5] [--seed 0] [--workers 2] [--done FILE --minutes 10]
 
 A verb runs once and is stopped before each call; what is on the disk then is what a kill would have left, and is kept. From each of these
 states the verb runs again. Without --sample: every call. With --distinct: of calls of one kind, for one kind of file in one folder,
 the first and the last: `publish` makes a thousand, most of which copy one small file after the other. A fault is printed with its
-verb and call; --at CALL repeats it (-1 is the last).
+verb and call; --at CALL repeats it (-1 is the last). With --done, the same command takes the calls that were not tried yet.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parent))
 
 from helpers.file_calls import LOADED, Ended, changes_in, forked, run_preloaded
+from helpers.slices import Slice, add_slice_options, slice_of
 from helpers.writing_verbs import CANARY, VERBS, broken, content, files_with, prepare
 
 import tratree_data as td
@@ -34,14 +35,14 @@ from tratree_data.releases.redaction.redaction_rules import load_rules
 
 CHECKED = 10
 """One in so many is also checked, which takes longer than the verbs; all are compared with a run that was."""
-KEPT = 200
+KEPT = 100
 """So many states are on the disk at once."""
 
 
 def kill_verb(
-    verb: str, folder: Path, calls: list[int] | None, distinct: bool, sample: int, seed: str, share: Any
-) -> tuple[int, int, list[str]]:
-    """(calls that change files, states that the verb was repeated from, faults)"""
+    verb: str, folder: Path, calls: list[int] | None, distinct: bool, sample: int, seed: str, done: Slice, share: Any
+) -> tuple[int, int, int, list[str]]:
+    """(calls that change files, states that the verb was repeated from, states that are left, faults)"""
     kind, command = VERBS[verb]
     base, work = folder / kind, folder / "work"
     if not base.exists():
@@ -56,22 +57,29 @@ def kill_verb(
     expected = _need(forked(lambda: (content(work), broken(work)))).value
     chosen = [call if call > 0 else calm.calls + 1 + call for call in calls or _numbers(log, calm.calls, distinct)]
     chosen = (sorted(random.Random(seed).sample(chosen, sample)) if 0 < sample < len(chosen) else chosen)[share]
-    faults = []
+    chosen = done.left(verb, chosen)
+    faults, tried = [], 0
     for batch in (chosen[start : start + KEPT] for start in range(0, len(chosen), KEPT)):
         _start(base, work)
         _need(forked(lambda: command(work) and None, below=work, at_change=lambda call, kept=batch: _keep(work, folder, call, kept)))
         for call in batch:
+            if done.is_over:
+                break
             shutil.rmtree(work)
-            if not (state := folder / f"killed-{call}").exists():
-                faults.append(f"{verb} at call {call}: it ended before")
-                continue
-            state.rename(work)
-            again = forked(lambda: command(work) and None)
-            fault = _fault(verb, work, again, expected, call == chosen[0] or call % CHECKED == 0)
-            if fault:
-                faults.append(f"{verb} killed at call {call}: {fault}")
-    shutil.rmtree(work)
-    return calm.calls, len(chosen), faults
+            tried += 1
+            fault = "it ended before"
+            if (state := folder / f"killed-{call}").exists():
+                state.rename(work)
+                again = forked(lambda: command(work) and None)
+                fault = _fault(verb, work, again, expected, call == chosen[0] or call % CHECKED == 0)
+            found = [f"{verb} killed at call {call}: {fault}"] * bool(fault)
+            done.add(verb, call, found)
+            faults += found
+        if done.is_over:
+            break
+    for state in [work, *folder.glob("killed-*")]:
+        shutil.rmtree(state)
+    return calm.calls, tried, len(chosen) - tried, faults
 
 
 def _numbers(log: Path, count: int, distinct: bool) -> list[int]:
@@ -133,7 +141,9 @@ def main() -> None:
     parser.add_argument("--sample", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
+    add_slice_options(parser)
     arguments = parser.parse_args()
+    done = slice_of(arguments)
     with tempfile.TemporaryDirectory(prefix="tratree-kills-") as name:
         if LOADED not in os.environ:
             sys.exit(run_preloaded(Path(__file__), *sys.argv[1:], folder=Path(name)))
@@ -143,15 +153,18 @@ def main() -> None:
         faulty, workers = False, arguments.workers
         with ProcessPoolExecutor(workers, get_context("fork")) as pool:
             for verb in arguments.only or VERBS:
+                if done.is_over:
+                    break
                 started = time.perf_counter()
-                of_verb = (arguments.at, arguments.distinct, arguments.sample, f"{arguments.seed} {verb}")
+                of_verb = (arguments.at, arguments.distinct, arguments.sample, f"{arguments.seed} {verb}", done)
                 folders = [Path(name).resolve() / str(worker) for worker in range(workers)]
                 jobs = [pool.submit(kill_verb, verb, folder, *of_verb, slice(i, None, workers)) for i, folder in enumerate(folders)]
                 results = [job.result() for job in jobs]
-                found = [fault for result in results for fault in result[2]]
+                found = [fault for result in results for fault in result[3]]
                 faulty |= bool(found)
-                kills, seconds = sum(result[1] for result in results), time.perf_counter() - started
-                print(f"{verb}: {results[0][0]} calls, {kills} kills, {len(found)} faults, {seconds:.0f} s", flush=True)
+                kills, left, seconds = sum(one[1] for one in results), sum(one[2] for one in results), time.perf_counter() - started
+                of_all = f" ({len(done.faults(verb))} in all, {left} left)" if done.file else ""
+                print(f"{verb}: {results[0][0]} calls, {kills} kills{of_all}, {len(found)} faults, {seconds:.0f} s", flush=True)
                 print("".join(f"  {fault}\n" for fault in found[:20]), end="", flush=True)
     sys.exit(faulty)
 

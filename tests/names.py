@@ -1,8 +1,10 @@
 """Writes a module's name wherever a dataset or release holds a text, runs every verb, and prints what was imported, started or executed.
 
-    python tests/names.py [--sample 10] [--seed 0]
+    python tests/names.py [--sample 10] [--seed 0] [--done FILE --minutes 10]
 
-One text at a time: a value in the lineage of a dataset or a release, or a whole column. Without --sample: all of them.
+A text is a value in the lineage of a dataset or a release, or a whole column. Several are replaced together; if a verb then
+refuses what it did before, which could hide the others, each half of them is tried again, down to single texts. Without --sample:
+all of them; with --done, the same command takes those that were not tried yet.
 """
 
 import argparse
@@ -21,15 +23,18 @@ sys.path.insert(0, str(Path(__file__).parent))
 import pyarrow as pa
 import pyarrow.parquet as pq
 from helpers.file_calls import Ended, forked
+from helpers.slices import add_slice_options, slice_of
 from helpers.writing_verbs import prepare
 
 import tratree_data as td
 from tratree_data.errors import TratreeError
 from tratree_data.exploration.explore import explore
+from tratree_data.releases.redaction.redaction_rules import load_rules
 
 CANARY = "canary_module"
 NAMES = (f"{CANARY}:run", f"{CANARY}.inner:run", f"subprocess:{CANARY}", f"__import__('{CANARY}')", f"{{{{ cycler.__init__.{CANARY} }}}}")
 PROCESSES = ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "pty.spawn")
+TOGETHER = 8
 Place = tuple[Any, ...]
 
 
@@ -111,9 +116,10 @@ def commands(root: Path) -> dict[str, Callable[[], Any]]:
     }
 
 
-def watch(root: Path) -> list[str]:
-    """What the verbs imported, started or executed; tracebacks too."""
+def watch(root: Path) -> tuple[list[str], set[str]]:
+    """What the verbs imported, started or executed, with tracebacks; which verbs refused."""
     seen: list[str] = []
+    refused: set[str] = set()
 
     def audit(event: str, arguments: tuple[Any, ...]) -> None:
         named = event in ("import", "compile", "exec") and CANARY in repr(arguments[:2])[:10_000]
@@ -125,30 +131,43 @@ def watch(root: Path) -> list[str]:
         try:
             command()
         except TratreeError:
-            continue
+            refused.add(verb)
         except Exception as error:
             seen.append(f"{verb}: {type(error).__name__}: {error}"[:300])
-    return seen
+    return seen, refused
 
 
-def attack(base: Path, work: Path, place: Place, name: str) -> list[str]:
+def attack(base: Path, work: Path, named: Sequence[tuple[Place, str]]) -> tuple[list[str], set[str]]:
     shutil.rmtree(work, ignore_errors=True)
     shutil.copytree(base, work)
-    write_name(work, *place, name)
+    for place, name in named:
+        write_name(work, *place, name)
     ended: Ended = forked(lambda: watch(work))
-    return [ended.trace] if ended.error or ended.killed else list(ended.value)
+    return ([ended.trace], set()) if ended.error or ended.killed else ended.value
+
+
+def attack_each(base: Path, work: Path, named: Sequence[tuple[Place, str]], calm: set[str]) -> list[str]:
+    """The faults of these texts, tried together where no verb refuses more than it does of the unchanged dataset."""
+    seen, refused = attack(base, work, named)
+    if len(named) > 1 and (seen or not refused <= calm):
+        half = len(named) // 2
+        return attack_each(base, work, named[:half], calm) + attack_each(base, work, named[half:], calm)
+    return [f"{named[0][0]} = {named[0][1]}: {fault}" for fault in seen]
 
 
 def main(words: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sample", type=int, default=0)
     parser.add_argument("--seed", type=int, default=0)
+    add_slice_options(parser)
     arguments = parser.parse_args(words)
+    done = slice_of(arguments)
     dice = random.Random(arguments.seed)
     for verb in td.__all__:
         getattr(td, verb)
+    load_rules()
     with tempfile.TemporaryDirectory(prefix="names-") as folder:
-        base = Path(folder) / "base"
+        base, work = Path(folder) / "base", Path(folder) / "work"
         os.environ["TRATREE_CACHE"] = "off"
         (Path(folder) / "modules").mkdir()
         (Path(folder) / "modules" / f"{CANARY}.py").write_text("def run(*a, **k): ...\n")
@@ -156,14 +175,20 @@ def main(words: Sequence[str] | None = None) -> None:
         ended = forked(lambda: prepare(base, "released"))
         assert not ended.error, ended.trace
         every = places(base)
-        chosen = dice.sample(every, arguments.sample) if arguments.sample else every
-        faults = 0
-        for place in chosen:
-            name = dice.choice(NAMES)
-            for fault in attack(base, Path(folder) / "work", place, name):
-                faults += 1
-                print(f"{place} = {name}: {fault}", flush=True)
-    print(f"{len(chosen)} of {len(every)} texts, {faults} faults")
+        names = [dice.choice(NAMES) for _ in every]
+        chosen = sorted(dice.sample(range(len(every)), arguments.sample)) if arguments.sample else range(len(every))
+        left, tried, faults = done.left("name", chosen), 0, 0
+        calm = attack(base, work, [])[1]
+        for numbers in (left[start : start + TOGETHER] for start in range(0, len(left), TOGETHER)):
+            if done.is_over:
+                break
+            found = attack_each(base, work, [(every[number], names[number]) for number in numbers], calm)
+            for number in numbers:
+                done.add("name", number, [fault for fault in found if fault.startswith(f"{every[number]} = ")])
+            tried, faults = tried + len(numbers), faults + len(found)
+            print("".join(f"{fault}\n" for fault in found), end="", flush=True)
+    of_all = f" ({len(done.faults('name'))} in all)" if done.file else ""
+    print(f"{tried}{of_all} of {len(every)} texts, {faults} faults")
     sys.exit(bool(faults))
 
 

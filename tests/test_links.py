@@ -3,12 +3,13 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from helpers.small import make_store, tables
 
-from tratree_data import build, check, delete, export, open_release, open_store, publish, split, vacuum
+from tratree_data import build, check, delete, export, open_release, open_store, publish, run, split, vacuum
 from tratree_data.errors import BadInputError
 from tratree_data.store.schemas import empty_table
 from tratree_data.store.writing.writer import create_store, new_file, write_parquet, writing
@@ -68,6 +69,25 @@ def test_a_writing_verb_refuses_a_link_and_touches_nothing_behind_it(tmp_path: P
         WRITERS[verb](folder)
     assert snapshot(models) == before
     assert (folder / place).is_symlink()
+
+
+@pytest.mark.parametrize("name", ["recipe.toml", "recipe.toml-new"])
+def test_a_recipe_is_not_kept_behind_a_link(tmp_path: Path, name: str) -> None:
+    folder = make_dataset(tmp_path / "d")
+    recipe, mine = tmp_path / "mine.toml", tmp_path / "profile"
+    recipe.write_text("[search]\nsimulations = 3\n", encoding="utf-8")
+    for there in (True, False):
+        if there:
+            mine.write_text("my own", encoding="utf-8")
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(mine)
+        with suppress(BadInputError):
+            run(folder, recipe)
+        if there:
+            assert mine.read_text(encoding="utf-8") == "my own"
+        else:
+            assert not mine.exists()
+        mine.unlink(missing_ok=True)
 
 
 def test_a_lock_that_is_a_dangling_link_makes_no_file(tmp_path: Path) -> None:

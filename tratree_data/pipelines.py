@@ -15,7 +15,7 @@ from tratree_data.errors import BadInputError, NotFoundError, RefusedError, quot
 from tratree_data.files import file_names, read_text
 from tratree_data.results import StageResult
 from tratree_data.stages import Stage, stage, stages_of_recipes
-from tratree_data.store.locations import place
+from tratree_data.store.locations import place, replace_text
 
 RECIPE_FILE = "recipe.toml"
 CHECK = "check"
@@ -37,7 +37,7 @@ def run_stages(directory: str | Path, recipe: str | Path) -> Iterator[StageResul
     text, stages = read_recipe(recipe)
     for name, settings in stages:
         yield _run_stage(name, directory, settings)
-        (place(directory) / RECIPE_FILE).write_text(text, encoding="utf-8")
+        replace_text(place(directory), RECIPE_FILE, text)
     if CHECK in tomllib.loads(text):
         yield from _check(directory)
 

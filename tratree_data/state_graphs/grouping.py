@@ -3,13 +3,12 @@
 from dataclasses import dataclass
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from tratree_data.errors import BadInputError
-from tratree_data.system.compiling import compiled
+from tratree_data.system.compiling import compiled, numba
 from tratree_data.system.hashing import Bytes, Hashes, Offsets, equal_slices, hash_texts, text_buffers
 
 Ints = npt.NDArray[np.int64]

@@ -1,10 +1,35 @@
 """Loops compiled by Numba, kept on disk where some folder for that is writable."""
 
+import sys
+import warnings
 from collections.abc import Callable
 from typing import Any
 
-import numba
-from numba.np import linalg
+
+def _import_numba() -> Any:
+    """Numba takes settings, also where its pickled code is, from a file in the current folder, which may be somebody's dataset.
+
+    It reads that file with YAML when it is imported, and again whenever it compiles.
+    """
+    if "numba" in sys.modules:  # by a program of the user's, with its settings
+        return sys.modules["numba"]
+    yaml = sys.modules.get("yaml")
+    sys.modules["yaml"] = None  # type: ignore[assignment]
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "A Numba config file is found")
+            import numba
+    finally:
+        del sys.modules["yaml"]
+        if yaml is not None:
+            sys.modules["yaml"] = yaml
+    from numba.core import config
+
+    config._config_fname = ""
+    return numba
+
+
+numba = _import_numba()
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
@@ -23,6 +48,8 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 
 def _spare_scipy() -> None:
     """Numba looks for SciPy's BLAS with its first kernel, which takes longer than most kernels; whoever multiplies finds it as ever."""
+    from numba.np import linalg
+
     look = linalg.ensure_blas
     linalg.ensure_blas = lambda: None
     try:

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tratree_data.system.compiling import compiled
+from tratree_data.system.compiling import compiled, numba
 
 Hashes = npt.NDArray[np.uint64]
 Bytes = npt.NDArray[np.uint8]

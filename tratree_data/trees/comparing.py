@@ -9,12 +9,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tratree_data.system.compiling import compiled
+from tratree_data.system.compiling import compiled, numba
 from tratree_data.system.hashing import Hashes
 
 Ints = npt.NDArray[np.int64]

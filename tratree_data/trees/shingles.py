@@ -6,11 +6,10 @@ The share of equal bins estimates the Jaccard similarity of the two sets, with a
 
 from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
-from tratree_data.system.compiling import compiled
+from tratree_data.system.compiling import compiled, numba
 from tratree_data.system.hashing import Bytes, Hashes, Offsets
 
 Signatures = npt.NDArray[np.uint32]

@@ -48,6 +48,7 @@ STYLE = {
     "legend.fontsize": 9,
     "font.size": 9.5,
     "text.parse_math": False,
+    "text.usetex": False,
     "svg.hashsalt": "tratree",
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
