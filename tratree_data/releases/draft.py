@@ -46,6 +46,8 @@ from tratree_data.system.safe_paths import is_plain_file
 WARNING = "Rules do not find every secret, and code and texts in sessions may be proprietary: publish only what you may."
 CHANGES = "reports/changes.json"
 OWN_TO_PER_VERSION = {MANIFEST, CHECKSUMS, CHANGES}
+HELD_BYTES = 32 * 2**20
+"""A release of at most this much is in memory while the card asks its forty questions."""
 
 
 @dataclass
@@ -148,6 +150,7 @@ def open_draft(draft: Draft) -> Store:
     manifest = read_manifest((draft.folder / MANIFEST).read_text(encoding="utf-8"), str(draft.folder))
     store = release_store(manifest, str(draft.folder.resolve()), draft.folder, draft.filesystem, draft.elsewhere)
     store.most_memory = STAGE_MEMORY
+    store.held = sum(shard.memory_bytes for table in manifest.tables for shard in manifest.shards(table)) <= HELD_BYTES
     return store
 
 

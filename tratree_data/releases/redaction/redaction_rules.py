@@ -6,6 +6,7 @@ import socket
 import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -98,6 +99,11 @@ class Rule:
 
 
 def load_rules() -> list[Rule]:
+    return [*_written_rules(), *_rules_of_this_machine()]
+
+
+@cache
+def _written_rules() -> tuple[Rule, ...]:
     content = tomllib.loads(read_text("publish", "redaction.toml"))
     entries: list[dict[str, Any]] = [
         {
@@ -106,7 +112,7 @@ def load_rules() -> list[Rule]:
         }
         for entry in content["rule"]
     ]
-    return [_rule(**entry) for entry in entries] + list(_rules_of_this_machine())
+    return tuple(_rule(**entry) for entry in entries)
 
 
 def find_secrets(texts: pl.Series, rules: Sequence[Rule]) -> dict[str, tuple[Span, ...]]:

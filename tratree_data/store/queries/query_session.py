@@ -31,6 +31,7 @@ class QuerySession:
     def __init__(self, store: "Store") -> None:
         self.store = store
         self._defined: set[str] = set()
+        self._explained: set[str] = set()
 
     def answer(
         self, query: str, parameters: Mapping[str, Any] | None = None, time_limit: float | None = None, limit: int | None = None
@@ -74,7 +75,6 @@ class QuerySession:
         session = duckdb.connect(
             config={"memory_limit": f"{self._memory() // 2**20}MiB", "temp_directory": str(spill_folder(gettempdir()))}
         )
-        self._add_lineage(session)
         files = [file for table in self.store.sources for file in self.store.addresses(table)]
         session.execute("SET allowed_paths = $paths", {"paths": files})
         session.execute("SET enable_external_access = false")
@@ -91,14 +91,14 @@ class QuerySession:
         self.session.register_filesystem(self.store.opened_by)
         return self.session
 
-    def _add_lineage(self, session: duckdb.DuckDBPyConnection) -> None:
+    def _add_lineage(self) -> None:
         """The table `lineage`: what made each table, with which settings, from which versions."""
-        session.execute(read_text("schemas/virtual", "lineage.sql"))
+        self.session.execute(read_text("schemas/virtual", "lineage.sql"))
         for table, source in sorted(self.store.sources.items()):
             if source.lineage is not None:
                 made = source.lineage
                 said = [json.dumps(part, sort_keys=True, ensure_ascii=False) for part in (made.settings, made.reads)]
-                session.execute("INSERT INTO lineage VALUES (?, ?, ?, ?, ?, ?)", [table, source.version, made.stage, *said, made.code])
+                self.session.execute("INSERT INTO lineage VALUES (?, ?, ?, ?, ?, ?)", [table, source.version, made.stage, *said, made.code])
 
     def _define(self, query: str | None = None) -> None:
         """Makes the tables and views that a query names, or all of them if it lists tables."""
@@ -126,6 +126,11 @@ class QuerySession:
         new = [view for view in views if view not in self._defined and tables_behind(view) <= self._defined]
         create_views(self.session, new)
         self._defined.update(new)
+        if "lineage" not in self._defined and (every or mentions(query or "", "lineage")):
+            self._add_lineage()
+            self._defined.add("lineage")
+        if every:
+            self._explain_columns()
 
     def _define_one(self, table: str, files: Sequence[str]) -> None:
         if not files:
@@ -134,8 +139,13 @@ class QuerySession:
         self._reading_session.execute(
             f"CREATE OR REPLACE {'TABLE' if self.store.held else 'VIEW'} {table} AS SELECT * FROM {scan_sql(table, files)}"
         )
-        for column, comment in table_schema(table).comments.items():
-            self.session.execute(f"COMMENT ON COLUMN {table}.{column} IS {quote(comment)}")
+
+    def _explain_columns(self) -> None:
+        """Each table's comments, which only a query that lists tables or columns can see."""
+        tables = (self._defined & self.store.sources.keys()) - self._explained
+        comments = [(table, *item) for table in sorted(tables) for item in table_schema(table).comments.items()]
+        self.session.execute(";\n".join(f"COMMENT ON COLUMN {table}.{column} IS {quote(comment)}" for table, column, comment in comments))
+        self._explained |= tables
 
 
 def explain_absence(store: "Store", table: str) -> str:
