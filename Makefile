@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= auto
+QUIETLY := --quiet --quiet --disable-pip-version-check
 
 .PHONY: demo test test-slow test-all test-vllm test-adapters lint docs notebooks picture wheel mutants kills clean
 
@@ -76,16 +77,17 @@ kills: $(VENV)/.test
 	$(BIN)/python tests/kills.py --workers $$(nproc) $(KILLS)
 
 $(VENV)/bin/python:
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tratree-data needs Python 3.11 or newer: make PYTHON=python3.11")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "tratree-data needs Python 3.11 or newer: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.demo: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[embed,webshop]'
-	touch $@
+	@echo "Installing tratree-data with PyTorch into $(VENV), which takes a minute or two …"
+	@$(BIN)/python -m pip install $(QUIETLY) --constraint constraints.txt --editable '.[embed,webshop]'
+	@touch $@
 
 $(VENV)/.test: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[all,dev]'
-	touch $@ $(VENV)/.demo
+	@$(BIN)/python -m pip install $(QUIETLY) --constraint constraints.txt --editable '.[all,dev]'
+	@touch $@ $(VENV)/.demo
 
 clean:
 	rm -rf $(VENV) demo demo-release dist

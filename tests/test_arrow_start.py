@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +51,21 @@ assert "scipy.linalg" in sys.modules
 
 def test_kernels_do_without_scipy_until_somebody_multiplies() -> None:
     subprocess.run([sys.executable, "-c", KERNEL], check=True)
+
+
+COMPILATION = """
+import sys
+sys.stderr.isatty = lambda: {terminal}
+from tratree_data.system.compiling import compiled
+@compiled()
+def double(number):
+    return 2 * number
+assert double(1) == 2 and double(1.5) == 3
+"""
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_first_compilation_says_once_what_takes_so_long(terminal: bool, tmp_path: Path) -> None:
+    (tmp_path / "first.py").write_text(COMPILATION.format(terminal=terminal))
+    again = [subprocess.run([sys.executable, tmp_path / "first.py"], capture_output=True, text=True, check=True).stderr for _ in range(2)]
+    assert again == ["Compiling the loops of trees and search: half a minute, once per installation …\n" if terminal else "", ""]

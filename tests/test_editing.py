@@ -69,7 +69,7 @@ def test_apart_and_together_again_is_the_same_dataset(dataset, tmp_path):
 def test_what_no_longer_holds_is_left_out_and_named(dataset, tmp_path):
     report = filter(dataset, tmp_path / "out", "score = 1 OR attempt = 0")
     assert report.notes[0] == "6 of 24 rollouts left out"
-    assert report.notes[1:] == tuple(f"to be run again: tratree {stage}" for stage in ("build", "search", "pairs", "demonstrations"))
+    assert report.notes[1].startswith("to be run again: build, search, pairs, demonstrations, ")
     store = open_store(tmp_path / "out")
     assert not [table for table in DERIVED if store.has(table)]
     assert broken(tmp_path / "out") == []
@@ -94,7 +94,7 @@ def test_more_attempts_at_the_same_tasks_need_new_trees(dataset, tmp_path):
     more = build_all(import_rows(tmp_path / "more", rows))
     report = merge(dataset, more, tmp_path / "out")
     assert report.counts == {"rollouts": 28, "steps": 84}
-    assert "to be run again: tratree build" in report.notes
+    assert any(note.startswith("to be run again: build") for note in report.notes)
     build_all(tmp_path / "out")
     assert broken(tmp_path / "out") == []
 
@@ -191,7 +191,7 @@ def test_delete_from_a_dataset_whose_trees_are_out_of_date_leaves_nothing_behind
     shutil.copytree(dataset, copy)
     import_rows(copy, [row | {"trajectory_id": f"new-{row['trajectory_id']}"} for row in trajectories([2])])
     report = delete(copy, ["task-1"])
-    assert "to be run again: tratree build" in report.notes
+    assert any(note.startswith("to be run again: build") for note in report.notes)
     assert open_store(copy).sql("SELECT count(*) AS n FROM pairs WHERE task_id = 'task-1'")["n"][0].as_py() == 0
     assert build(copy, embedder="exact").changed
 

@@ -1,5 +1,7 @@
 """The agent for OpenAI-compatible servers, against a real server on loopback that misbehaves in every way a server can."""
 
+import gc
+import sys
 import time
 from email.utils import formatdate
 from pathlib import Path
@@ -12,7 +14,7 @@ from helpers.chat_server import ChatServer
 from tratree_data import explore, open_store
 from tratree_data.agents import Request, Response, Step, make_agent
 from tratree_data.agents.openai_server import retry_after
-from tratree_data.errors import BadInputError, TratreeError
+from tratree_data.errors import BadInputError, MissingPackageError, TratreeError
 
 KEY = "sk-very-secret-0123456789"
 
@@ -195,3 +197,11 @@ def test_a_server_that_goes_away_stops_the_run_and_the_next_one_goes_on(tmp_path
         explore(tmp_path / "data", "corridor", agent + server.url, attempts=2, tasks=10, concurrent=4, retry_failed=True)
     store = open_store(tmp_path / "data")
     assert store.sql("SELECT end_reason, count(*) AS n FROM rollouts GROUP BY ALL").to_pylist() == [{"end_reason": "done", "n": 20}]
+
+
+def test_a_missing_package_is_all_that_is_reported(monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder) -> None:
+    monkeypatch.setitem(sys.modules, "openai", None)
+    with pytest.raises(MissingPackageError, match=r"tratree-data\[agents\]"):
+        make_agent("openai:model=m", base_url="http://127.0.0.1:9/v1").act([request()])
+    gc.collect()
+    assert not [str(warning.message) for warning in recwarn]

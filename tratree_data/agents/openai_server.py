@@ -69,7 +69,8 @@ class OpenAIAgent:
         self.clients: itertools.cycle[Any] = itertools.cycle(())
 
     def act(self, requests: list[Request]) -> list[Response]:
-        futures = [asyncio.run_coroutine_threadsafe(self._answer(request), self._running_loop()) for request in requests]
+        loop = self._running_loop()
+        futures = [asyncio.run_coroutine_threadsafe(self._answer(request), loop) for request in requests]
         return [future.result() for future in futures]
 
     def close(self) -> None:

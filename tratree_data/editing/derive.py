@@ -159,7 +159,9 @@ def _write(
     store = open_store(folder)
     counts = {table: store.count(table) for table in ("rollouts", "steps", "nodes", "pairs", "demonstrations") if store.has(table)}
     notes = [f"reused, because it still holds: what {', '.join(reused)} made"] if reused else []
-    return StageResult(verb, True, counts, (*notes, *(f"to be run again: tratree {stage}" for stage in stale)))
+    if stale:
+        notes.append(f"to be run again: {', '.join(stale)}, each with its options, or all at once by tratree run trees")
+    return StageResult(verb, True, counts, tuple(notes))
 
 
 def _with_notes(result: StageResult, notes: tuple[str, ...]) -> StageResult:

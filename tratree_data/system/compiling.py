@@ -31,6 +31,9 @@ def _import_numba() -> Any:
 
 numba = _import_numba()
 
+COMPILATION = "numba:compile"
+"""Numba's event for a loop that it did not find on disk."""
+
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
     """numba.njit that runs without the interpreter's lock. A process that may write nowhere, as in many containers, compiles anew."""
@@ -44,6 +47,22 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
             return numba.njit(nogil=True, **options)(function)
 
     return decorate
+
+
+def _say_what_takes_so_long() -> None:
+    """Says in a terminal, with the first compilation, why nothing seems to happen."""
+    from numba.core import event
+
+    class FirstCompilation(event.Listener):  # type: ignore[misc]
+        def on_start(self, event_: Any) -> None:
+            event.unregister(COMPILATION, self)
+            if sys.stderr.isatty():
+                print("Compiling the loops of trees and search: half a minute, once per installation …", file=sys.stderr, flush=True)
+
+        def on_end(self, event_: Any) -> None:
+            pass
+
+    event.register(COMPILATION, FirstCompilation())
 
 
 def _spare_scipy() -> None:
@@ -60,3 +79,4 @@ def _spare_scipy() -> None:
 
 
 _spare_scipy()
+_say_what_takes_so_long()

@@ -90,7 +90,8 @@ def _notes(folder: Path, record: dict[str, Any], changed: bool) -> tuple[str, ..
     if not changed:
         return (f"{folder} already holds this model",)
     counts = record["counts"]
-    notes = [f"loss {record['first_loss']:.4f} → {record['last_loss']:.4f} in {record['seconds']:.0f} s; saved in {folder}"]
+    first = "" if sum("loss" in entry for entry in record["log"]) < 2 else f"{record['first_loss']:.4f} → "
+    notes = [f"loss {first}{record['last_loss']:.4f} in {record['seconds']:.0f} s; saved in {folder}"]
     if counts["cut"] or counts["dropped"]:
         why = f"longer than {record['longest_allowed']:,} tokens, without a turn of the agent, or a pair of equal sides"
         notes.append(
