@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 from typing import get_args
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from helpers.command_line import tratree
 from helpers.loopback_hub import TOKEN, LoopbackHub, Repository
@@ -356,6 +358,28 @@ def test_killed_at_any_moment_the_same_command_finishes(tmp_path):
         assert killed.sql(query).equals(whole.sql(query)), query
     assert whole.count("rollouts") == 6_000
     print(f"{kills} kills")
+
+
+def test_a_refusal_in_the_middle_says_what_stays_and_repeating_adds_the_rest(tmp_path, monkeypatch):
+    """The second file claims to hold far more rows than its size makes plausible."""
+    monkeypatch.setattr(record_storage, "STEPS_PER_COMMIT", 10)
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    said = [{"role": "user", "content": "go"}, {"role": "assistant", "content": "gone"}]
+    pq.write_table(pa.table({"task_id": list(map(str, range(25))), "messages": [json.dumps(said)] * 25}), logs / "a.parquet")
+    empty = pa.table({"task_id": pa.nulls(2**22, pa.string()), "messages": pa.nulls(2**22, pa.string())})
+    with pq.ParquetWriter(logs / "b.parquet", empty.schema) as writer:
+        for _ in range(40):
+            writer.write_table(empty)
+    with pytest.raises(BadInputError, match=r"claims to hold.*\. The 20 rollouts before it were imported and stay; .*\nNext: \w"):
+        import_log(tmp_path / "d", logs, "table")
+    assert open_store(tmp_path / "d").count("rollouts") == 20
+    (logs / "b.parquet").unlink()
+    assert import_log(tmp_path / "d", logs, "table").counts["already_there"] == 20
+    import_log(tmp_path / "whole", logs, "table")
+    resumed, whole = open_store(tmp_path / "d"), open_store(tmp_path / "whole")
+    for query in ("SELECT * FROM rollouts ORDER BY rollout_id", "SELECT * FROM steps ORDER BY rollout_id, step"):
+        assert resumed.sql(query).equals(whole.sql(query)), query
 
 
 def test_the_command(tmp_path):

@@ -4,6 +4,8 @@ Python's own audit hook watches a process of its own while every verb that reads
 """
 
 import json
+import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -136,3 +138,27 @@ def test_options_found_in_data_name_no_folder(tmp_path: Path) -> None:
     """Explore does not record the data folder, so one that is recorded was put there by somebody else."""
     folder = hostile_dataset(tmp_path / "data", "webshop")
     assert exploration_options(open_store(folder))["webshop"].options == {"args": "webshop", "webshop": "webshop"}
+
+
+def test_a_model_that_only_the_dataset_names_is_not_downloaded(tmp_path: Path) -> None:
+    """The Hub is a socket that nobody should reach; a model that the command names is asked for."""
+    folder = tmp_path / "data"
+    small.make_store(folder, *small.tables([("t", attempt, float(attempt), [("hall", "", f"go {attempt}")]) for attempt in (0, 1)]))
+    build(folder, embedder="lexical")
+    for log in folder.glob("*/_delta_log/*.json"):
+        log.write_text(log.read_text(encoding="utf-8").replace("lexical-1", "nobody/nothing-1"), encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as hub:
+        hub.settimeout(0.1)
+        hosts = {"HF_ENDPOINT": f"http://127.0.0.1:{hub.getsockname()[1]}", "HF_HOME": str(tmp_path / "hub")}
+        for verb in (["audit"], ["states", "--min-similarity", "0.9"], ["stats", "--attempts", "1-2"]):
+            command = [sys.executable, "-m", "tratree_data.cli", verb[0], str(folder), *verb[1:]]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, env={**os.environ, **hosts})
+            assert done.returncode == 2, done.stderr
+            assert "only the dataset names it, so it is not downloaded" in done.stderr
+            with pytest.raises(TimeoutError):
+                hub.accept()
+        command = [sys.executable, "-m", "tratree_data.cli", "audit", str(folder), "--embedder", "nobody/nothing"]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL, env={**os.environ, **hosts}) as asking:
+            hub.settimeout(60)
+            hub.accept()[0].close()
+            asking.kill()

@@ -17,10 +17,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tratree_data.errors import BadInputError, NotFoundError, quoted, wrong_order
+from tratree_data.errors import BadInputError, NotFoundError, TratreeError, quoted, wrong_order
 from tratree_data.importers.beside import Beside
 from tratree_data.importers.files import hub_files
 from tratree_data.importers.files.archives import ARCHIVE_ENDINGS, unpacked_archive
+from tratree_data.importers.files.links import leads_out, links_out
 from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.files.packed_files import plain_name
 from tratree_data.importers.files.tool_files import without_tool_files
@@ -80,22 +81,48 @@ def _import(directory: str | Path, path: str | Path, where: str | Path, settings
     store = create_store(directory)
     said = {name: value for name, value in asdict(options).items() if name != "only_columns"}
     lineage = settings.recorded() | {"format": format, "files": len(files), "first": files[0].name} | said | beside.recorded()
+    links = list(links_out(Path(where))) if Path(where).is_dir() else []
     with writing(directory):
         run = Import(store.path, create_store(store.path), options, lineage, beside, format)
         run.summary.log_name = options.log_name
-        parts = cut_parts(format, files, options) if not (settings.scores or settings.tasks) else []
-        if parts:
-            read_parts(run, parts, settings.workers, settings.engine if format in BY_LINE else "local")
-        else:
-            with progress(files) as advance:
-                for file in files:
-                    for _ in run.take(read_log(format, file, options)):
-                        advance(file)
-        run.finish({storable(file.name) for file in files})
+        for link in links:
+            run.drop(link)
+        with saying_what_stays(run):
+            read_files(run, format, files, settings)
+        run.finish({storable(file.name) for file in files} | {link.subject.removesuffix(":1") for link in links})
     if format not in FORMAT_ENDINGS:  # other files next to those are reports and settings
         run.summary.unread = without_tool_files(format, unread_files(where, found, place(directory)))
     refuse_nothing(run, format, Path(path), directory)
     return report(run, place(directory), format, settings.format == AUTO, understood)
+
+
+def read_files(run: Import, format: str, files: list[LogFile], settings: ImportSettings) -> None:
+    """Commits what they contain, as it is read."""
+    parts = cut_parts(format, files, run.options) if not (settings.scores or settings.tasks) else []
+    if parts:
+        read_parts(run, parts, settings.workers, settings.engine if format in BY_LINE else "local")
+        return
+    with progress(files) as advance:
+        for file in files:
+            for _ in run.take(read_log(format, file, run.options)):
+                advance(file)
+
+
+@contextmanager
+def saying_what_stays(run: Import) -> Iterator[None]:
+    """Adds to a refusal in the middle of a log what was committed before it, which the same command would not import twice."""
+    try:
+        yield
+    except TratreeError as error:
+        store = create_store(run.directory)
+        kept = store.count("rollouts") - len(run.known) if store.has("rollouts") else 0
+        if not kept:
+            raise
+        what, _, advice = str(error).partition("\nNext: ")
+        raise type(error)(
+            f"{what.rstrip('.')}. The {kept:,} rollouts before it were imported and stay; the same command never imports a rollout twice.\n"
+            f"Next: {advice}"
+        ) from error
 
 
 def options_of(settings: ImportSettings) -> Options:
@@ -139,10 +166,10 @@ def find_files(name: str | Path, format: str, directory: Place | None = None) ->
 
 
 def _visible_files(path: Path, directory: Place | None) -> list[Path]:
-    """In the order of their names; neither hidden ones nor the dataset's own, if it is in the folder of the logs."""
+    """In the order of their names; not hidden ones, nor behind links that lead out, nor the dataset's own, if it is among the logs."""
     own = directory.resolve() if isinstance(directory, Path) else None
     shown = sorted(file for file in path.rglob("*") if not any(part.startswith(".") for part in file.relative_to(path).parts))
-    return [file for file in shown if file.is_file() and own not in file.resolve().parents]
+    return [file for file in shown if file.is_file() and own not in file.resolve().parents and not leads_out(file, path)]
 
 
 def unread_files(name: str | Path, files: list[LogFile], directory: Place) -> list[str]:
@@ -157,8 +184,8 @@ def _files_below(path: Path, suffixes: tuple[str, ...], directory: Place | None)
     """Those with a log's ending."""
     found = [file for file in _visible_files(path, directory) if plain_name(file.name).endswith(suffixes)]
     if not found:
-        endings = ", ".join(suffixes)
-        raise BadInputError(f"The folder {path} contains no log file ({endings}, or .gz).\nNext: name a file, or a folder of logs")
+        endings, links = ", ".join(suffixes), " except links that lead out of it" * any(links_out(path))
+        raise BadInputError(f"The folder {path} contains no log file ({endings}, or .gz){links}.\nNext: name a file, or a folder of logs")
     top = path.resolve().name
     return [LogFile(file, f"{top}/{file.relative_to(path).as_posix()}") for file in found]
 

