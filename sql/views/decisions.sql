@@ -6,7 +6,7 @@ WITH several AS (
 ),
 actions AS (
     SELECT tree_id, parent_id AS node_id, state, depth - 1 AS depth, action, node_id AS child_id, rollouts, mean_score, posterior, standard_error
-    FROM nodes SEMI JOIN several USING (parent_id, state) JOIN beliefs USING (node_id)
+    FROM beliefs SEMI JOIN several USING (parent_id, state)
 ),
 choices AS (
     SELECT tree_id, node_id, state, min(depth) AS depth, count(*) AS alternatives,
