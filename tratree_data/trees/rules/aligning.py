@@ -1,4 +1,4 @@
-"""Where two texts differ, as token ranges: word by word or, where that leaves fewer places, line by line."""
+"""Where two texts differ, as token ranges: line by line and within lines word by word or, where that is much shorter, word by word."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +9,10 @@ from tratree_data.trees.rules.matching import opcodes
 Span = tuple[int, int]
 PLACE = 3
 """What a further place costs, in words: few long differences explain more than many short ones."""
+MUCH_CHEAPER = 2
+"""Lines that have nothing to do with each other still share words, so what is found word by word must be that much shorter."""
+CONTAINED = 0.75
+"""Share of the shorter line's words from which on it is the longer one with something before, within or behind it."""
 ALIKE = 0.5
 """Share of common words from which on two lines are the same line with other values."""
 
@@ -21,7 +25,7 @@ def changed_regions(
     if "\n" not in left and "\n" not in right:
         return by_words
     by_lines = list(_by_lines(left, right, template))
-    return by_lines if by_lines and _cost(by_lines) < _cost(by_words) else by_words
+    return by_words if MUCH_CHEAPER * _cost(by_words) < _cost(by_lines) else by_lines
 
 
 def _cost(regions: Sequence[tuple[Span, Span]]) -> int:
@@ -31,18 +35,28 @@ def _cost(regions: Sequence[tuple[Span, Span]]) -> int:
 def _by_lines(left: Sequence[str], right: Sequence[str], template: Callable[[Sequence[str]], tuple[str, ...]]) -> list[tuple[Span, Span]]:
     ours, theirs = _lines(left), _lines(right)
     found: list[tuple[Span, Span]] = []
+    moved = Counter(tuple(left[slice(*line)]) for line in ours) & Counter(tuple(right[slice(*line)]) for line in theirs)
     for kind, i, j, k, m in opcodes([template(left[i:j]) for i, j in ours], [template(right[i:j]) for i, j in theirs]):
-        if j - i == m - k:
+        if kind == "equal":
             matched = list(zip(range(i, j), range(k, m), strict=True))
+            here, there = [], []
         else:
-            matched = list(_matched(left, right, ours, theirs, (i, j), (k, m))) if kind == "replace" else []
+            here, there = _unmoved(range(i, j), left, ours, moved), _unmoved(range(k, m), right, theirs, moved)
+            matched = list(_matched(left, right, ours, theirs, here, there))
         for a, b in matched:
             found += _changed_words(left, right, ours[a], theirs[b])
-        alone_here = _alone(range(i, j), {a for a, _ in matched}, left, ours, right, theirs)
-        alone_there = _alone(range(k, m), {b for _, b in matched}, right, theirs, left, ours)
-        found += [(_with_break(left, ours[a]), (theirs[min(k, len(theirs) - 1)][0],) * 2) for a in alone_here]
-        found += [((ours[min(i, len(ours) - 1)][0],) * 2, _with_break(right, theirs[b])) for b in alone_there]
+        here, there = [a for a in here if a not in dict(matched)], [b for b in there if b not in dict(matched).values()]
+        if len(here) == len(there):  # one line in the place of another
+            found += [(ours[a], theirs[b]) for a, b in zip(here, there, strict=True)]
+            continue
+        found += [(_with_break(left, ours[a]), (theirs[min(k, len(theirs) - 1)][0],) * 2) for a in here]
+        found += [((ours[min(i, len(ours) - 1)][0],) * 2, _with_break(right, theirs[b])) for b in there]
     return sorted(found)
+
+
+def _unmoved(numbers: range, tokens: Sequence[str], lines: Sequence[Span], common: Counter[tuple[str, ...]]) -> list[int]:
+    """Lines that the other text does not have."""
+    return [n for n in numbers if tuple(tokens[slice(*lines[n])]) not in common]
 
 
 def _lines(tokens: Sequence[str]) -> list[Span]:
@@ -56,25 +70,20 @@ def _with_break(tokens: Sequence[str], line: Span) -> Span:
     return (start, end + 1) if end < len(tokens) else (max(0, start - 1), end)
 
 
-def _alone(
-    numbers: range, matched: set[int], tokens: Sequence[str], lines: Sequence[Span], others: Sequence[str], their: Sequence[Span]
-) -> list[int]:
-    elsewhere = {tuple(others[i:j]) for i, j in their}
-    return [n for n in numbers if n not in matched and tuple(tokens[slice(*lines[n])]) not in elsewhere]
-
-
 def _matched(
-    left: Sequence[str], right: Sequence[str], ours: Sequence[Span], theirs: Sequence[Span], here: Span, there: Span
+    left: Sequence[str], right: Sequence[str], ours: Sequence[Span], theirs: Sequence[Span], here: Sequence[int], there: Sequence[int]
 ) -> Iterator[tuple[int, int]]:
     """Lines that are alike, in order."""
-    start = there[0]
-    for a in range(*here):
+    start = 0
+    for a in here:
         words = Counter(token for token in left[slice(*ours[a])] if not token.isspace())
-        for b in range(start, there[1]):
-            others = Counter(token for token in right[slice(*theirs[b])] if not token.isspace())
-            if 2 * (words & others).total() >= ALIKE * (words.total() + others.total()) > 0:
-                yield a, b
-                start = b + 1
+        for place in range(start, len(there)):
+            others = Counter(token for token in right[slice(*theirs[there[place]])] if not token.isspace())
+            common = (words & others).total()
+            shorter, longer = sorted((words.total(), others.total()))
+            if shorter and (2 * common >= ALIKE * (shorter + longer) or common >= CONTAINED * shorter):
+                yield a, there[place]
+                start = place + 1
                 break
 
 

@@ -12,8 +12,10 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from tratree_data.trees.rules.aligning import changed_regions
+from tratree_data.trees.rules.normalise import DATE
 
 TOKEN = re.compile(
+    rf"\b{DATE}|"
     r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|\w+(?:[.-]\w+|(?<=\d)[:,/](?=\d)\w+)*|\s|[^\w\s]",
     re.IGNORECASE,
 )
@@ -28,6 +30,10 @@ INNER_WORDS = 2
 MARKED = re.compile(r"\([^()\n]+\)|\[[^\[\]\n]+\]|<[^<>\n]+>|\*[^*\n]+\*")
 WORDS = 12
 """Tokens that a slot's value has at most."""
+CONTEXT = 6
+"""Tokens up to the nearest word that a slot is known by."""
+NUMBER = r"[\d#][\d#.,:/-]*"
+"""A number beside a slot, or the mark that another rule leaves in its place."""
 GAP = 2
 """Equal tokens that may be between two places of one span."""
 ALTERNATIVES = 12
@@ -170,17 +176,21 @@ def _is_value(x: str, y: str) -> bool:
 
 
 def _slot(tokens: Sequence[str], start: int, end: int) -> Slot:
-    before = [pattern_of(token) for token in tokens[max(0, start - 2) : start]]
-    after = [pattern_of(token) for token in tokens[end : end + 2]]
-    return Slot(_context(before[::-1], START)[0], _context(after, END)[1])
+    before = _context(tokens[max(0, start - CONTEXT) : start][::-1])
+    after = _context(tokens[end : end + CONTEXT])
+    left, right = (re.sub(r"(?:\\s){2,}", r"\\s+", "".join(side)) for side in (before[::-1], after))
+    return Slot(left or START, right or END)
 
 
-def _context(nearest: list[str], edge: str) -> tuple[str, str]:
-    """(read backwards, read forwards): the nearest word, with the space before it; the edge of the text where there is none."""
-    if not nearest:
-        return edge, edge
-    taken = nearest[:2] if nearest[0] == r"\s" and len(nearest) > 1 else nearest[:1]
-    return "".join(taken[::-1]), "".join(taken)
+def _context(nearest: Sequence[str]) -> list[str]:
+    """The patterns up to the nearest word of the line, or up to its end."""
+    taken = []
+    for token in nearest:
+        has_letters = any(map(str.isalpha, token))
+        taken.append(NUMBER if token[0].isdigit() and not has_letters else pattern_of(token))
+        if token == "\n" or has_letters:
+            break
+    return taken
 
 
 def _segments(tokens: Sequence[str], start: int, end: int, *, is_added: bool = False) -> list[Segment]:
@@ -227,6 +237,13 @@ def pattern_of(token: str) -> str:
         return r"\n" if token == "\n" else r"\s"
     if re.fullmatch(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}", token):
         return r"[0-9a-fA-F-]{36}"
+    if " " in token:  # a date
+        return (
+            re.sub(r"[A-Za-z]+", "[A-Za-z]+", escape(re.sub(r"\d+", "0", token)))
+            .replace("0", r"\d+")
+            .replace("  ", " ")
+            .replace(" ", r"\s+")
+        )
     if HEXADECIMAL.fullmatch(token.lower()):
         return r"[0-9a-fA-F]+"
     if sum(a.isdigit() != b.isdigit() for a, b in itertools.pairwise(token) if a.isalnum() and b.isalnum()) > 2:

@@ -51,7 +51,7 @@ class Futures:
     `equal` are the pairs that these rules make equal; `without` takes one of the rules away.
     """
 
-    def __init__(self, log: Log, texts: Numbers, pairs: Pairs) -> None:
+    def __init__(self, log: Log, texts: Numbers, pairs: Pairs, *, is_final: bool = False) -> None:
         self.log, self.group = log, pairs.group
         self.groups = int(pairs.group.max(initial=0)) + 1
         testimonies = {**log.testimonies(texts, pairs), SCORES: log.score_agreements(pairs)}
@@ -60,6 +60,10 @@ class Futures:
         rows = texts[log.text]
         self.equal = rows[pairs.a] == rows[pairs.b]
         self._of_equal, self._of_apart = self._tally(np.flatnonzero(self.equal)), self._tally(np.flatnonzero(~self.equal))
+        siblings = self._of_equal if is_final else self._of_equal.plus(self._of_apart)
+        agree, heard, _ = siblings.means()[NEXT_OBSERVATIONS]
+        self.unknown_base = log.unknown_base if log.needs_next or heard < ENOUGH else min(log.unknown_base, agree)
+        """Other noise may hide what comes next from all siblings, which is no rule's fault."""
 
     def without(self, candidate: Candidate) -> None:
         """As if what it makes equal differed."""
@@ -108,7 +112,11 @@ class Futures:
         excused = STANDARD_ERRORS * (few - 1) / FEW if few else STANDARD_ERRORS
         if few and max(ours[NEXT_ACTIONS][1], ours[NEXT_OBSERVATIONS][1]) < 2 * ENOUGH:
             return Verdict(1.0, f"it has few values, and fewer than {2 * ENOUGH} next steps say anything about them")
-        for name, demanded in ((NEXT_ACTIONS, None), (NEXT_OBSERVATIONS, self.log.unknown_base), (SCORES, None)):
+        for name, demanded in (
+            (NEXT_ACTIONS, None),
+            (NEXT_OBSERVATIONS, self.log.unknown_base if few else self.unknown_base),
+            (SCORES, None),
+        ):
             agree, count, decisions_heard = ours[name]
             base, heard, others_heard = theirs[name]
             if count < ENOUGH or (heard < ENOUGH and demanded is None):

@@ -20,6 +20,15 @@ DAYS = "Mon|Tue|Wed|Thu|Fri|Sat|Sun"
 MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec"
 UNIT = r"(?:[nmµu]s|h(?:ours?|rs?)?|m(?:in(?:ute)?s?)?|s(?:ec(?:ond)?s?)?)"
 WORKPLACES = r"workspaces?|testbed|app|repo|root|tmp|(?:home|Users)/[\w.@-]+"
+MONTH = (
+    r"(?:Jan(?:uary)?|Feb(?:ruary)?|Mar(?:ch)?|Apr(?:il)?|May|June?|July?"
+    r"|Aug(?:ust)?|Sept?(?:ember)?|Oct(?:ober)?|Nov(?:ember)?|Dec(?:ember)?)\b"
+)
+DATE = (
+    rf"(?:(?:{DAYS})[a-z]*,? +)?(?:{MONTH} +\d{{1,2}}|\d{{1,2}} {MONTH})\b(?:,? +\d{{4}}\b)?"
+    r"(?:,? +\d{1,2}:\d{2}(?::\d{2})?)?(?: +\d{4}\b)?"
+)
+"""A date with the name of a month, and the time beside it."""
 LOG_LINE = (
     r"(?:\W*(?:\d{4}-\d{2}-\d{2}[T ]\S+\W+)?(?:\S+\W+)?\b(?:DEBUG|INFO|NOTICE|WARN|WARNING|ERROR|CRITICAL)\b\W.*"
     r"|\S+\.py:\d+: \w*Warning: .*)"
@@ -32,7 +41,11 @@ PATTERNS: dict[str, tuple[tuple[str, str], ...]] = {
             r"(?: +[A-Z]{3,4})?(?: +\d{4})?\b",
             "<time>",
         ),
-        (rf"\b\d{{1,2}}(?:st|nd|rd|th)?\.? (?:{MONTHS})[a-z]*\.?,?(?: \d{{4}})?\b|\b\d{{1,2}}[./-]\d{{1,2}}[./-]\d{{4}}\b", "<time>"),
+        (
+            rf"\b(?:(?:{DAYS})[a-z]*,? +)?\d{{1,2}}(?:st|nd|rd|th)?\.? (?:{MONTHS})[a-z]*\.?,?(?: \d{{4}})?\b"
+            r"|\b\d{1,2}[./-]\d{1,2}[./-]\d{4}\b",
+            "<time>",
+        ),
         (r"\b\d{1,2}:\d{2}(?::\d{2})?(?:[.,]\d+)?(?: ?[AaPp][Mm])?\b", "<time>"),
         (r"\b(?i:(?:an?|\d+) (?:second|minute|hour|day|week|month|year)s? ago|just now)\b", "<time>"),
         (r"<time>(?:,? (?:at )?<time>)+", "<time>"),

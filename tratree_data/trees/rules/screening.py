@@ -12,12 +12,13 @@ from tratree_data.trees.rules.differences import Cause, Field, Segment, Slot, va
 from tratree_data.trees.rules.json_parts import LIST_ORDER
 from tratree_data.trees.rules.repeated import reason_against_history
 from tratree_data.trees.rules.siblings import Log, Pairs
-from tratree_data.trees.rules.slots import Occurrences, Shown, is_referred_to, segment_rule, slot_rule
+from tratree_data.trees.rules.slots import Occurrences, Shown, has_word, is_referred_to, segment_rule, slot_rule
 from tratree_data.trees.rules.wordings import Numbers
 
 ENOUGH_DECISIONS = 2
 ENOUGH_TEXTS = 3
 """Different remaining texts that a segment comes with."""
+NO_WORD = "no word marks its place"
 
 
 @dataclass
@@ -84,17 +85,19 @@ def screen(
         is_general = isinstance(candidate.cause, Slot) and not (candidate.cause.left and candidate.cause.right)
         if reason and not is_general:
             refused.append(suggestion_of(candidate, rejected=reason))
-            state |= candidate.places if isinstance(candidate.cause, Slot) and len(candidate.decisions) >= ENOUGH_DECISIONS else set()
+            is_state = isinstance(candidate.cause, Slot) and len(candidate.decisions) >= ENOUGH_DECISIONS and reason != NO_WORD
+            state |= candidate.places if is_state else set()
         elif not reason and not (isinstance(candidate.cause, Slot) and candidate.places <= covered):
             kept.append(candidate)
             covered |= candidate.places if isinstance(candidate.cause, Slot) else set()
     return sorted(kept, key=_turn), refused
 
 
-def _turn(candidate: Candidate) -> tuple[bool, bool, bool]:
-    """Segments apply before slots within them, and a list is sorted when the keys of its items have gone."""
+def _turn(candidate: Candidate) -> tuple[bool, bool, bool, bool]:
+    """Segments apply before slots within them, wide slots before narrow ones, and a list is sorted when the keys of its items have gone."""
     cause = candidate.cause
-    return isinstance(cause, Slot), isinstance(cause, Field), isinstance(cause, Field) and cause.kind == LIST_ORDER
+    kind = cause.kind if isinstance(cause, Field) else ""
+    return isinstance(cause, Slot), not candidate.is_span, bool(kind), kind == LIST_ORDER
 
 
 def _reason_against(log: Log, shown: Shown, candidate: Candidate) -> str:
@@ -116,6 +119,8 @@ def _reason_against(log: Log, shown: Shown, candidate: Candidate) -> str:
     if pattern is None:
         return ""
     candidate.rule = slot_rule(cause, pattern)
+    if not has_word(cause):
+        return NO_WORD
     return _reason_against_few(candidate, ENOUGH_DECISIONS) or reason_against_values(log, candidate, Occurrences(candidate.rule, shown))
 
 

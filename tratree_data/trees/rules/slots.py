@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow.compute as pc
 
-from tratree_data.trees.rules.differences import END, LINE, LINE_END, LINE_START, START, Segment, Slot
+from tratree_data.trees.rules.differences import END, LINE, LINE_END, LINE_START, NUMBER, START, Segment, Slot
 from tratree_data.trees.rules.json_parts import IGNORE_KEY, has_objects, values_at
 from tratree_data.trees.rules.normalise import PATTERNS
 from tratree_data.trees.rules.siblings import FEW, MEMBERS, Log
@@ -51,6 +51,14 @@ def segment_rule(segment: Segment) -> str:
 def _without_arrow(pattern: str) -> str:
     """Two tokens may make the arrow that separates a rule's pattern from its replacement."""
     return pattern.replace("=>", "=[>]").replace("=+>", "=+[>]")
+
+
+def has_word(slot: Slot) -> bool:
+    """Whether a word, or on both sides an edge or brackets, say which place it is; a number after any comma or number is many things."""
+    sides = [re.sub(r"\\[sdw]", "", side.replace(NUMBER, "")) for side in (slot.left, slot.right)]
+    return any(FIXED.search(re.sub(r"\\.|\d", "", side)) for side in sides) or all(
+        re.search(r"\\[nAz]|[^\w\s,;:.+\\]", side) for side in sides
+    )
 
 
 class Shown:
