@@ -6,12 +6,16 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+from helpers.command_line import tratree
 from helpers.small import make_store, tables
 
 import tratree_data
 from tratree_data import build, check, export, figure, import_log, open_store, pairs, publish, search, show, states, stats, view
 from tratree_data.errors import TratreeError, quoted
+from tratree_data.store.writing.writer import commit
 
 EVIL = "$(touch pwned) ;touch pwned `touch pwned` '"
 OURS = re.compile(
@@ -88,6 +92,18 @@ def test_pasting_advice_about_a_folder_runs_nothing_of_its_name(tmp_path: Path) 
     for command in found:
         subprocess.run(["sh", "-c", f"tratree() {{ :; }}; {command}"], cwd=shell, check=False, capture_output=True)
         assert not list(shell.glob("*pwned*")), command
+
+
+def test_errors_of_code_that_sees_only_rows_name_the_dataset(tmp_path: Path) -> None:
+    d = tmp_path / EVIL
+    make_store(d, *tables([("a", attempt, 1.0, [("hall", "", f"go {attempt}"), ("yard", "", "stop")]) for attempt in range(2)]))
+    nodes = build(d, embedder="exact") and open_store(d).read("nodes")
+    roots = pc.is_null(nodes["parent_id"])
+    strange = pc.if_else(roots, nodes["parent_id"], pa.scalar("of another tree"))
+    commit(d, "build", {"nodes": nodes.set_column(nodes.schema.get_field_index("parent_id"), "parent_id", strange)}, settings={}, reads={})
+    said = tratree("search", str(d))
+    assert said.returncode == 2
+    assert f"is not a node of the same trees.\nNext: tratree build {quoted(d)}" in said.stderr
 
 
 @pytest.mark.parametrize("text", [EVIL, "a\nb", "", "~", "-x", "é", "*"])

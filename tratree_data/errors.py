@@ -4,7 +4,8 @@ A message says what is wrong, why, and which command to type next. Only `cli.mai
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from shlex import quote
 
@@ -12,6 +13,7 @@ LONGEST_LINE, MOST_LINES = 2_000, 100
 """Longest line of a message in characters: a message may quote data of any size."""
 MOST_COMPARED = 5_000
 """Only so many names are compared with a misspelt one: each comparison takes up to a millisecond."""
+FOR_A_DATASET = re.compile(r"(\btratree [a-z]+ )DIR\b")
 
 
 class TratreeError(Exception):
@@ -70,6 +72,16 @@ def wrong_order(what: str, python: str, command: str) -> BadInputError:
 def quoted(value: object) -> str:
     """The text as typed in a shell: quoted if the shell would interpret any of it, such as `$(…)` in a folder's name."""
     return quote(str(value))
+
+
+@contextmanager
+def naming(dataset: object) -> Iterator[None]:
+    """Puts the dataset's name into commands for DIR from code that sees only its rows."""
+    try:
+        yield
+    except TratreeError as error:
+        error.args = tuple(FOR_A_DATASET.sub(lambda command: command[1] + quoted(dataset), part) for part in error.args)
+        raise
 
 
 def missing_package(package: str, extra: str) -> MissingPackageError:

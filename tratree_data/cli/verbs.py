@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import MISSING, fields
 from functools import cached_property, reduce
 from inspect import Parameter, Signature, signature
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_origin
 import typer
 
 from tratree_data.cli.typer_start import spare_pydantic
+from tratree_data.errors import naming
 from tratree_data.results import StageResult
 from tratree_data.system.arrow_start import spare_pandas
 from tratree_data.system.plain_text import one_line
@@ -102,7 +104,8 @@ def verb(settings: type[Settings], panel: str) -> Callable[[Callable[..., None]]
                 return
             import tratree_data
 
-            report(getattr(tratree_data, explained.__name__)(*named.values(), **typed))
+            with nullcontext() if own else naming(named["directory"]):
+                report(getattr(tratree_data, explained.__name__)(*named.values(), **typed))
 
         keywords = [subject.replace(kind=Parameter.KEYWORD_ONLY) for subject in subjects]
         vars(command)["__signature__"] = Signature([*keywords, *options])

@@ -104,7 +104,7 @@ def filter(directory: str | Path, out: str | Path, where: str = "true", *, exclu
     except duckdb.Error as error:
         reason = str(error).strip().splitlines()[0]
         raise BadInputError(f"--where must be a condition over the columns of rollouts: {reason}\nNext: --where 'score >= 0.5'") from error
-    excluded = _rollouts_in(Path(exclude)) if exclude is not None else []
+    excluded = _rollouts_in(Path(exclude), directory) if exclude is not None else []
     kept = kept.filter(pc.invert(pc.is_in(kept["rollout_id"], pa.array(excluded, pa.string()))))
     if not kept.num_rows:
         raise BadInputError(f"No rollout of {directory} meets the condition {where!r}.\nNext: relax the condition")
@@ -114,10 +114,10 @@ def filter(directory: str | Path, out: str | Path, where: str = "true", *, exclu
     return _with_notes(result, (f"{every.num_rows - kept.num_rows:,} of {counted(every.num_rows, 'rollouts')} left out",))
 
 
-def _rollouts_in(path: Path) -> list[str]:
+def _rollouts_in(path: Path, directory: str | Path) -> list[str]:
     rows = list(read_rows(path)) if path.is_file() else None
     if rows is None:
-        raise NotFoundError(f"No such file: {path}.\nNext: tratree audit DIR --duplicates --format csv > {quoted(path)}")
+        raise NotFoundError(f"No such file: {path}.\nNext: tratree audit {quoted(directory)} --duplicates --format csv > {quoted(path)}")
     if rows and "rollout_id" not in rows[0]:
         raise BadInputError(
             f"{path} has no column rollout_id ({', '.join(map(str, rows[0]))}).\nNext: rename the column with the ids to rollout_id"

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.errors import BadInputError
+from tratree_data.errors import BadInputError, quoted
 from tratree_data.results import StageResult, counted
 from tratree_data.stages import stage
 from tratree_data.state_graphs.compared import Compared, Comparing, Facts, read_facts
@@ -224,7 +224,9 @@ def _notes(store: Store, unscored: int) -> tuple[str, ...]:
     (found,) = query(store, "state_notes", crowd=CROWD).to_pylist()
     if found["merges"]:
         judged = f"of {found['judged']:,} actions taken after both, {found['contradicted']:,} led elsewhere"
-        notes.append(f"{found['merges']:,} observations count as a similar one ({judged}): tratree audit DIR, or FROM state_merges")
+        notes.append(
+            f"{found['merges']:,} observations count as a similar one ({judged}): tratree audit {quoted(store.path)}, or FROM state_merges"
+        )
     if found["lonely"]:
         notes.append(f"{counted(found['lonely'], 'tasks')} with one attempt, whose steps are compared with nothing but each other")
     if found["crowded"]:

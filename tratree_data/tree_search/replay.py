@@ -54,7 +54,7 @@ def replay(directory: str | Path, settings: ReplaySettings) -> StageResult:
         waiting = [row for row in query(store, "paths_to_replay").to_pylist() if row["path_id"] not in done]
         references = {name: one.environment for name, one in explored.items()}
         present = {row["environment"] for row in waiting}
-        problems = _unknown_environments({name: references[name] for name in present}, settings.environments)
+        problems = _unknown_environments(directory, {name: references[name] for name in present}, settings.environments)
         known = [row for row in waiting if row["environment"] not in problems]
         if not known and (done or not waiting):
             return _nothing_to_do(store.count("paths"), len(waiting), problems)
@@ -202,7 +202,7 @@ def _options(
     return {name: values for name, values in chosen.items() if values}
 
 
-def _unknown_environments(references: Mapping[str, str], typed: Sequence[str]) -> dict[str, TratreeError]:
+def _unknown_environments(directory: str | Path, references: Mapping[str, str], typed: Sequence[str]) -> dict[str, TratreeError]:
     """Reports environments that are not available here; a class that only the dataset names is not imported."""
     problems: dict[str, TratreeError] = {}
     for name, reference in sorted(references.items()):
@@ -212,7 +212,7 @@ def _unknown_environments(references: Mapping[str, str], typed: Sequence[str]) -
             elif ":" in reference:
                 raise NotFoundError(
                     f"The dataset names the class {reference!r}, and no module is imported because data names it.\n"
-                    f"Next: tratree replay DIR --environment {quoted(reference)}, if you trust that module"
+                    f"Next: tratree replay {quoted(directory)} --environment {quoted(reference)}, if you trust that module"
                 )
             else:
                 installed_environment_class(reference)

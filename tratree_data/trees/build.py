@@ -14,7 +14,7 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tratree_data.errors import TratreeError
+from tratree_data.errors import TratreeError, quoted
 from tratree_data.results import StageResult, counted
 from tratree_data.store.chunks.by_chunk import Add, is_alone, run_by_chunk
 from tratree_data.store.chunks.tree_chunks import StepChunk, plan_step_chunks, read_step_chunk
@@ -90,7 +90,7 @@ def build(directory: str | Path, settings: BuildSettings) -> StageResult:
             files = {table: parts.files(table) for table in TABLES}
             store = commit(directory, "build", files, settings=made.as_dict(), reads=reads, replace_trees=changed)
     equal_only = "only equal texts merge after learned rules: --embedder minilm or lexical adds similar ones" if sufficient else ""
-    notes = (*_notes(done, model, threshold, changed), *merging_warnings(store), *learned, equal_only, why)
+    notes = (*_notes(store, done, model, threshold, changed), *merging_warnings(store), *learned, equal_only, why)
     return StageResult("build", True, _count_trees(store), tuple(filter(None, notes)))
 
 
@@ -202,7 +202,7 @@ def _count_trees(store: Store) -> dict[str, int]:
     return counts
 
 
-def _notes(done: Iterable[Built], model: Embedder | None, threshold: float, changed: Sequence[str] | None) -> tuple[str, ...]:
+def _notes(store: Store, done: Iterable[Built], model: Embedder | None, threshold: float, changed: Sequence[str] | None) -> tuple[str, ...]:
     done = list(done)
     summed = ("steps", "distinct", "embedded", "cached", "merged_by_similarity", "merged_as_normalised", "embedding_seconds")
     totals = {name: sum(getattr(built, name) for built in done) for name in summed}
@@ -215,7 +215,8 @@ def _notes(done: Iterable[Built], model: Embedder | None, threshold: float, chan
         if totals["embedded"] > totals["embedding_seconds"] > 1:
             notes.append(f"{totals['embedded'] / totals['embedding_seconds']:.0f} observations embedded per second")
     if totals["merged_as_normalised"]:
-        notes.append(f"{totals['merged_as_normalised']:,} steps merged because their normalised texts are equal: tratree sql DIR merges")
+        listed = f"tratree sql {quoted(store.path)} merges"
+        notes.append(f"{totals['merged_as_normalised']:,} steps merged because their normalised texts are equal: {listed}")
     if changed is not None:
         notes.append(f"{counted(len(changed), 'trees')} rebuilt, the others unchanged")
     return tuple(notes)

@@ -131,6 +131,6 @@ def merging_warnings(store: Store) -> list[str]:
     if other > FEW_SPLIT * max(1, found["trees"]):
         texts.append(
             f"in {other:,} of {found['trees']:,} trees no two attempts share a first step, because their first actions differ. "
-            "Next: tratree explore ENVIRONMENT DIR with more --attempts or a lower --temperature"
+            f"Next: tratree explore ENVIRONMENT {quoted(store.path)} with more --attempts or a lower --temperature"
         )
     return texts

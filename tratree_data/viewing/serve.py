@@ -25,7 +25,7 @@ from shlex import quote
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tratree_data.errors import BadInputError, NotFoundError, TratreeError
+from tratree_data.errors import BadInputError, NotFoundError, TratreeError, quoted
 from tratree_data.ids import content_id
 from tratree_data.store.published.release import open_dataset
 from tratree_data.store.queries.named_queries import query
@@ -139,7 +139,7 @@ class PageServer:
     def annotate(self, body: bytes) -> bytes:
         """Stores the annotation; the dataset is opened anew, so that trees show it from now on."""
         if self.author is None:
-            raise BadInputError("This page cannot be annotated.\nNext: tratree view DIR --serve --annotate NAME")
+            raise BadInputError(f"This page cannot be annotated.\nNext: tratree view {quoted(self.store.path)} --serve --annotate NAME")
         try:
             given = json.loads(body)
         except (ValueError, RecursionError) as error:

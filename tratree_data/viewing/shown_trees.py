@@ -126,6 +126,9 @@ def read_tree(store: Store, tree_id: str) -> Tree:
     rows = query(store, "tree_nodes", tree_id=tree_id).to_pylist()
     if not rows or not task.num_rows:
         raise NotFoundError(f"{store.path} has no tree {tree_id!r} yet.\nNext: tratree build {quoted(store.path)}")
+    roots = sum(row["parent_id"] is None for row in rows)
+    if roots != 1:
+        raise BadInputError(f"This tree has {roots} roots instead of one.\nNext: tratree check {quoted(store.path)}")
     values: dict[str, float | None] = {}
     if store.has("node_values"):
         found = store.sql("SELECT node_id, value FROM node_values WHERE tree_id = $tree_id ORDER BY node_id", {"tree_id": tree_id})
@@ -143,15 +146,13 @@ def read_tree(store: Store, tree_id: str) -> Tree:
 
 def make_tree(task: dict[str, Any], nodes: list[Node], best_path: tuple[str, ...] = (), support: int = 0, searched: bool = False) -> Tree:
     by_id = {node.node_id: node for node in nodes}
-    roots = [node for node in nodes if node.parent_id is None]
-    if len(roots) != 1:
-        raise BadInputError(f"This tree has {len(roots)} roots instead of one.\nNext: tratree check DIR")
+    (root,) = (node for node in nodes if node.parent_id is None)
     states: dict[str, dict[int, list[Node]]] = {}
     for node in sorted(nodes, key=_best_first):
         if node.parent_id is not None:
             states.setdefault(node.parent_id, {}).setdefault(node.state, []).append(node)
     children = {parent: [found[state] for state in sorted(found)] for parent, found in states.items()}
-    return Tree(task, by_id, children, roots[0], best_path, support, searched)
+    return Tree(task, by_id, children, root, best_path, support, searched)
 
 
 def _best_first(node: Node) -> tuple[float, int, str, str]:

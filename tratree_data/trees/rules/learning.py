@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tratree_data.errors import quoted
 from tratree_data.store.reader import Store
 from tratree_data.trees.rules.action_siblings import ActionLog
 from tratree_data.trees.rules.json_parts import IGNORE_KEY, leaves_of
@@ -84,17 +85,17 @@ def resolve_rules(store: Store, rules: Sequence[str], action_rules: Sequence[str
     if not any(wanted):
         return tuple(rules), tuple(action_rules), []
     seen, done = learn_rules(store, given, given_actions, observations=wanted[0], actions=wanted[1])
-    notes = [_note(found, *words) for asked, found, words in zip(wanted, (seen, done), WORDS, strict=True) if asked]
+    notes = [_note(store, found, *words) for asked, found, words in zip(wanted, (seen, done), WORDS, strict=True) if asked]
     return (*given, *_accepted(seen)), (*given_actions, *_accepted(done)), notes
 
 
 WORDS = (("normalisers", "--suggest"), ("normalisers of actions", "--actions"))
 
 
-def _note(found: Sequence[Suggestion], what: str, option: str) -> str:
+def _note(store: Store, found: Sequence[Suggestion], what: str, option: str) -> str:
     accepted = [suggestion for suggestion in found if not suggestion.rejected]
     if not accepted:
-        return f"learned no {what}: no difference between siblings passes the tests; see tratree audit DIR {option}"
+        return f"learned no {what}: no difference between siblings passes the tests; see tratree audit {quoted(store.path)} {option}"
     words = "; ".join(f"{suggestion.rule!r} (+{suggestion.merges:,} steps)" for suggestion in accepted)
     count = f"{len(accepted)} {what if len(accepted) > 1 else what.replace('normalisers', 'normaliser')}"
     return f"learned {count}: {words}"
