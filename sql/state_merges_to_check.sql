@@ -1,4 +1,4 @@
--- Similar observations that count as one state: those first that what came next contradicts, then the least similar. Parameter: $calls.
+-- Similar observations that count as one state: first those contradicted by what came next, then the least similar. Parameter: $calls.
 SELECT similarity, observation, joined, visits, judged, contradicted, tree_id
 FROM state_merges
 ORDER BY contradicted DESC, similarity, merge_id

@@ -1,5 +1,5 @@
 -- For each task the fewest steps from its usual first state to a solved end, through states that attempts share: pieces of several rollouts, so
--- perhaps nobody walked this way. `executed` says whether a rollout did exactly this; `fewest` is the length of the shortest solved rollout.
+-- perhaps no attempt took the whole route. `executed` says whether a rollout did exactly this; `fewest` is the length of the shortest solved rollout.
 -- Its rows are transcripts: explore with --agent transcript:file=… takes these actions in the environment (docs/states.md). Parameters: $history.
 WITH RECURSIVE starts AS (
     SELECT tree_id, mode(state_id ORDER BY state_id) AS state_id

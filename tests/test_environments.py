@@ -398,8 +398,8 @@ def test_the_page_s_own_environment_works_as_it_says(tmp_path: Path, monkeypatch
     worker = Worker("guessing:Guessing", {"most": 10})
     try:
         assert worker.tasks("test") == [f"secret-{number}" for number in range(5, 10)]
-        assert worker.reset("secret-7").observation == "It lies between 0 and 9."
-        assert [worker.step(f"guess {number}").observation for number in (5, 8)] == ["It lies between 6 and 9.", "It lies between 6 and 7."]
+        assert worker.reset("secret-7").observation == "It is between 0 and 9."
+        assert [worker.step(f"guess {number}").observation for number in (5, 8)] == ["It is between 6 and 9.", "It is between 6 and 7."]
         assert worker.admissible_actions() == ["guess 6", "guess 7"]
         assert worker.step("guess 7").done
     finally:

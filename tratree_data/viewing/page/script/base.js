@@ -93,7 +93,7 @@ function readJson(text) {
 
 const LONGEST_TEXT = 20000;
 
-/* Long text is cut, with a button that shows all of it; what is very long is not even laid out before, unless it was searched for. */
+/* Long text is cut, with a button that shows all of it; very long text is not even laid out until then, unless it was searched for. */
 function clamped(node) {
   node.classList.add('clamp');
   const { textContent: text } = node;

@@ -1,4 +1,4 @@
-/* Taking things along: links, messages, JSON, and the tree as a drawing. */
+/* Copying: links, messages, JSON, and the tree as a drawing. */
 
 async function copyText(text, what) {
   try {

@@ -1,4 +1,4 @@
-/* A served dataset may grow: the list of tasks follows by itself, and a tree that somebody reads when they ask for it. */
+/* A served dataset may grow: the list of tasks is updated by itself, and an open tree when its reader asks for it. */
 
 const LOOK_EVERY = 2500;
 

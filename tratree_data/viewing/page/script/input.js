@@ -110,7 +110,7 @@ function listenToKeys(container, stage) {
     return actions[key] ? actions[key]() : undefined;
   }
 
-  /* Up and down: the next alternative; at the end of a group, whatever stands there at the same depth. */
+  /* Up and down: the next alternative; at the end of a group, the next node at the same depth. */
   function neighbour(direction, at) {
     const { items, byNode } = stage.layoutNow();
     const here = byNode.get(at);

@@ -1,4 +1,4 @@
-/* What the words of the page mean: shown where they stand on hover, focus and tap, and all of them in the help. */
+/* What the words of the page mean: shown in place on hover, focus and tap, and all together in the help. */
 
 const TERMS = {
   rollouts: 'Attempts at the task that came through here.',
