@@ -218,6 +218,29 @@ def test_a_commit_opens_each_table_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert sorted(opened) == ["rollouts", "rollouts", "steps", "steps"]
 
 
+def test_a_table_is_opened_again_only_if_its_log_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_store(tmp_path, *one_rollout())
+    first = open_store(tmp_path)
+    opened: list[str] = []
+    real = DeltaTable.__init__
+
+    def counted(self: DeltaTable, table_uri: str, *arguments: object, **named: object) -> None:
+        opened.append(table_uri.rpartition("/")[2])
+        real(self, table_uri, *arguments, **named)
+
+    monkeypatch.setattr(DeltaTable, "__init__", counted)
+    assert open_store(tmp_path).sources == first.sources
+    assert opened == []
+    with writing(tmp_path):
+        append(tmp_path, 1)
+    assert open_store(tmp_path).count("rollouts") == 2
+    assert set(opened) == {"rollouts", "steps"}
+    entry = max((tmp_path / "steps" / "_delta_log").glob("*.json"))
+    entry.write_bytes(entry.read_bytes()[:-20])
+    with pytest.raises(TratreeError, match="steps"):
+        open_store(tmp_path)
+
+
 def test_one_writer_at_a_time(tmp_path: Path) -> None:
     create_store(tmp_path)
     with other_writer(tmp_path), pytest.raises(StoreBusyError, match="Another process is writing"), writing(tmp_path):

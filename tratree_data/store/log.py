@@ -27,6 +27,11 @@ from tratree_data.store.shapes import ACTIONS, COMMITTED, REWRITTEN, need_shape
 from tratree_data.system.safe_paths import inside, refuse_links_in
 
 LINEAGE_KEY = "tratree"
+Entries = tuple[tuple[str, int, int, int], ...]
+"""Name, inode, size and time of every file of a log: if they are the same, so is the table."""
+KNOWN = 256
+_known: dict[tuple[Path, Entries], tuple[int, tuple[str, ...]]] = {}
+"""(table, its log) → the newest version and its files: Delta Lake takes milliseconds to open a table, and a stage opens fifteen, often."""
 MOST_OF_AN_ERROR = 200
 
 
@@ -68,14 +73,37 @@ class Tables:
                 refuse_links_in(folder / name, folder)
                 refuse_links_in(folder / name / LOG, folder)
         self._opened: dict[str, DeltaTable] = {}
+        self._newest: dict[str, tuple[int, tuple[str, ...]]] = {}
         self._writable: dict[str, DeltaTable] = {}
         self._lineages: dict[str, list[Lineage | None]] = {}
         self._commits: dict[str, set[str]] = {}
 
     def newest(self, table: str) -> DeltaTable:
         if table not in self._opened:
-            self._opened[table] = self.at(table, None)
+            self._opened[table] = self.at(table, self._newest[table][0] if table in self._newest else None)
         return self._opened[table]
+
+    def version(self, table: str) -> int:
+        """The newest version's number."""
+        return self._opened[table].version() if table in self._opened else self._version_and_files(table)[0]
+
+    def files(self, table: str) -> tuple[str, ...]:
+        """The newest version's files."""
+        return files_of(self.folder, table, self._opened[table]) if table in self._opened else self._version_and_files(table)[1]
+
+    def _version_and_files(self, table: str) -> tuple[int, tuple[str, ...]]:
+        if table not in self._newest:
+            key = None if isinstance(self.folder, BucketPath) else ((self.folder / table).resolve(), _entries(self.folder / table / LOG))
+            found = _known.get(key) if key else None
+            if found is None:
+                delta = self.newest(table)
+                found = delta.version(), files_of(self.folder, table, delta)
+                if key and f"{found[0]:020}.json" == max((name for name, *_ in key[1] if ENTRY.fullmatch(name)), default=""):
+                    if len(_known) >= KNOWN:
+                        _known.clear()
+                    _known[key] = found
+            self._newest[table] = found
+        return self._newest[table]
 
     def at(self, table: str, version: int | None) -> DeltaTable:
         """Opens the tables for reading; of a bucket, fetches the entries of the log that are not on this machine yet."""
@@ -109,12 +137,15 @@ class Tables:
             self._list_again(table)
             if table in self._writable:
                 self._writable[table].update_incremental()
-        elif table in self._opened:
-            self._opened[table].update_incremental()
+        else:
+            self._newest.pop(table, None)
+            if table in self._opened:
+                self._opened[table].update_incremental()
         self._forget_history(table)
 
     def _list_again(self, table: str) -> None:
         self._opened.pop(table, None)
+        self._newest.pop(table, None)
         if isinstance(self.folder, BucketPath):
             self._logs[table] = list_log(self.folder, table)
 
@@ -128,7 +159,7 @@ class Tables:
         Read from the log itself: DeltaTable.history of a table opened before the last commit numbers its versions wrongly.
         """
         known = self._lineages.setdefault(table, [])
-        newest = self.newest(table).version()
+        newest = self.version(table)
         back = 0
         while back < len(known) or self._read_on(table):
             yield newest - back, known[back]
@@ -137,7 +168,7 @@ class Tables:
     def _read_on(self, table: str) -> bool:
         """Reads one more entry of the log; False where it ends."""
         known = self._lineages.setdefault(table, [])
-        number = self.newest(table).version() - len(known)
+        number = self.version(table) - len(known)
         try:
             lineage = read_lineage(self.folder, table, number) if number >= 0 else None
         except FileNotFoundError:  # another tool shortened the log
@@ -155,7 +186,7 @@ class Tables:
 
     def visible(self, table: str, requested: int | None = None) -> Source | None:
         """The newest visible version, or the newest up to the requested one."""
-        newest = self.newest(table).version()
+        newest = self.version(table)
         compacted: dict[int, int] = {}
         if requested is not None and not 0 <= requested <= newest:
             raise NotFoundError(f"{table} has versions 0 to {newest}, not {requested}.\nNext: name one of them")
@@ -165,8 +196,7 @@ class Tables:
             if requested is None or number <= requested:
                 version = number if lineage.rows_of is None else lineage.rows_of
                 there = compacted.get(version, number)
-                delta = self.newest(table) if there == newest else self.at(table, there)
-                files = files_of(self.folder, table, delta)
+                files = self.files(table) if there == newest else files_of(self.folder, table, self.at(table, there))
                 if requested is not None and not all(place(file).exists() for file in self._removed(table, files)):
                     raise NotFoundError(
                         f"Version {requested} of {table} no longer exists: its files were removed.\nNext: name a newer one, up to {newest}"
@@ -176,7 +206,7 @@ class Tables:
 
     def _removed(self, table: str, files: Sequence[str]) -> set[str]:
         """The files that the newest version no longer has: only these may have been removed."""
-        return set(files) - set(files_of(self.folder, table, self.newest(table)))
+        return set(files) - set(self.files(table))
 
     def _is_complete(self, lineage: Lineage) -> bool:
         if lineage.last not in self.names:
@@ -204,7 +234,7 @@ class Tables:
     def _behind(self, found: Mapping[str, Source | None]) -> set[str]:
         """Tables that were opened before the end of a commit whose last table was opened after it."""
         writes = [item for source in found.values() if source and source.lineage for item in source.lineage.writes.items()]
-        return {table for table, version in writes if table in self.names and self.newest(table).version() < version}
+        return {table for table, version in writes if table in self.names and self.version(table) < version}
 
 
 def delta_tables(folder: Place) -> list[str]:
@@ -217,6 +247,11 @@ def delta_tables(folder: Place) -> list[str]:
 def _has_entries(log: Path) -> bool:
     """Whether the table has a log; not if a writer was killed before it renamed its first entry."""
     return log.is_dir() and any(ENTRY.fullmatch(name) for name in os.listdir(log))
+
+
+def _entries(log: Path) -> Entries:
+    with os.scandir(log) as found:
+        return tuple(sorted((one.name, (seen := one.stat(follow_symlinks=False)).st_ino, seen.st_size, seen.st_mtime_ns) for one in found))
 
 
 def files_of(folder: Place, table: str, delta: DeltaTable) -> tuple[str, ...]:
