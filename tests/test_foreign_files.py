@@ -12,7 +12,8 @@ from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError
 
 RECORDS = {
-    "codex exec": {"type": "thread.started", "thread_id": "t"},
+    "Claude Code": {"type": "result", "subtype": "success", "result": "Done.", "num_turns": 3, "session_id": "s", "total_cost_usd": 0.1},
+    "Gemini CLI": {"session_id": "s", "response": "Done.", "stats": {}},
     "llm logs --json": {"id": "1", "conversation_id": "c", "prompt": "p", "response": "r", "tool_calls": [], "tool_results": []},
     "OSWorld": {"step_num": 1, "action_timestamp": "x", "action": "click()", "response": "", "screenshot_file": "1.png"},
     "CrewAI": {"timestamp": "x", "task_name": None, "task": "t", "agent": "a", "status": "started"},

@@ -35,7 +35,19 @@ from tratree_data.importers.readers import (
     toolbench,
     verifiers,
 )
-from tratree_data.importers.sessions import claude_code, cline, codex, continue_cli, copilot, gemini, hermes, opencode, pi, qwen
+from tratree_data.importers.sessions import (
+    claude_code,
+    cline,
+    codex,
+    continue_cli,
+    copilot,
+    gemini,
+    hermes,
+    opencode,
+    pi,
+    qwen,
+    stream_json,
+)
 from tratree_data.importers.unknown import parquet_rows
 
 Item = Record | Problem
@@ -74,6 +86,7 @@ FORMATS: dict[str, Reader] = {
     "cline": cline.read,
     "continue": continue_cli.read,
     "hermes": hermes.read,
+    "stream-json": stream_json.read,
     "llm": llm_logs.read,
     "react": react.read,
     "table": parquet_rows.read,
@@ -109,7 +122,7 @@ OWN_MARKS: dict[str, Callable[[Record], bool]] = {
 """For formats with a shared layout: the check that a record is theirs."""
 RECOGNISED = {*MUST_SAY, "only_examples", "truncated", "no_messages"}
 """Problems that only a reader of the right format can find."""
-MARKED = ("inspect", "harbor", "claude-code", "codex", "copilot", "pi")
+MARKED = ("inspect", "harbor", "claude-code", "codex", "copilot", "pi", "stream-json")
 """Formats whose reader looks for the tool's marks first: every problem but other_format is about a log of that tool."""
 
 

@@ -84,7 +84,7 @@ def _import(directory: str | Path, path: str | Path, where: str | Path, settings
     links = list(links_out(Path(where))) if Path(where).is_dir() else []
     with writing(directory):
         run = Import(store.path, create_store(store.path), options, lineage, beside, format)
-        run.summary.log_name = options.log_name
+        run.summary.log_name, run.summary.is_of_sessions = options.log_name, format == "stream-json"
         for link in links:
             run.drop(link)
         with saying_what_stays(run):

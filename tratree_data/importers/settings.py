@@ -12,8 +12,8 @@ AUTO = "auto"
 Format = Literal[
     "auto", "jsonl", "eto", "agenttraj", "harbor", "atif", "adp", "verifiers", "inspect", "sts", "fireact", "intercode",
     "knowagent", "sweagent", "openhands", "history", "tau2", "toolbench", "spans", "responses", "frameworks", "messages",
-    "sharegpt", "claude-code", "codex", "gemini", "qwen", "copilot", "opencode", "pi", "cline", "continue", "hermes", "llm", "react",
-    "table",
+    "sharegpt", "claude-code", "codex", "gemini", "qwen", "copilot", "opencode", "pi", "cline", "continue", "hermes",
+    "stream-json", "llm", "react", "table",
 ]  # fmt: skip
 
 

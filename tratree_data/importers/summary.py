@@ -36,9 +36,14 @@ class ImportSummary:
     """Files of the folder whose names do not end like a log's."""
     log_name: str = ""
     """The environment, if it was taken from the log's name."""
+    unasked: int = 0
+    """Rollouts that do not say what was asked."""
+    is_of_sessions: bool = False
+    """Whether what was asked is the task."""
 
     def add(self, record: Record, score: float | None) -> None:
         self.rollouts += 1
+        self.unasked += not record.instruction
         self.steps += len(record.steps)
         steps = record.steps
         self.empty_actions += steps.empty_actions if isinstance(steps, StreamedSteps) else sum(not step.action.strip() for step in steps)
@@ -55,6 +60,7 @@ class ImportSummary:
         scores, steps = pc.min_max(rollouts["score"]).as_py(), rollouts["step_count"]
         self.rollouts += rollouts.num_rows
         self.steps += pc.sum(steps).as_py()
+        self.unasked += pc.sum(pc.equal(rollouts["instruction"], "")).as_py() or 0
         self.empty_actions += empty_actions
         self.scored += rollouts.num_rows - rollouts["score"].null_count
         if scores["min"] is not None:
@@ -91,6 +97,9 @@ class ImportSummary:
             yield f"Warning: no score is above {self.highest:g}; check --score-scale"
         elif self.lowest == self.highest and self.scored >= FEW_FOR_A_SHARE:
             yield f"Warning: every score is {self.highest:g}, so no rollout is better than another; check the log's rewards"
+        if self.is_of_sessions and self.unasked:
+            unasked = counted(self.unasked, "rollouts")
+            yield f"Warning: what was asked is unknown in {unasked}, each a task of its own; --tasks FILE groups attempts"
         if self.empty_actions > MANY_EMPTY * self.steps:
             yield "Warning: many actions are empty; check the format"
         if dropped > MANY_DROPPED * (self.rollouts + dropped) and dropped >= FEW_FOR_A_SHARE:

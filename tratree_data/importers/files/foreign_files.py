@@ -34,8 +34,12 @@ FOREIGN: tuple[tuple[str, bytes, str, str], ...] = (
 """(ending of the name, beginning of the file, what it is, what to do)"""
 CHECKPOINTS = b"CREATE TABLE checkpoints"
 RECORDS: tuple[tuple[set[str], str, str], ...] = (
-    ({"thread_id", "type"}, "it is what `codex exec --json` prints",
-     "import the session that Codex keeps of the same run, in ~/.codex/sessions"),
+    ({"type", "result", "num_turns", "session_id"}, "it is the last answer of a run of Claude Code or Qwen Code, without what came before",
+     "import the session that the program kept of the run, in ~/.claude/projects or ~/.qwen/projects, or run it with "
+     "--output-format stream-json, which prints everything"),
+    ({"session_id", "response", "stats"}, "it is the last answer of a run of Gemini CLI, without what came before",
+     "import the session that Gemini CLI kept of the run, in ~/.gemini/tmp, or run it with --output-format stream-json, which "
+     "prints everything"),
     ({"conversation_id", "prompt", "response", "tool_results"}, "it is what `llm logs --json` prints",
      "import the database of llm, whose path `llm logs path` prints"),
     ({"step_num", "action_timestamp", "screenshot_file"}, "it contains the steps of OSWorld, whose observations are images in other files",

@@ -16,11 +16,17 @@ from tratree_data.importers.turns.dialects import content_of, placeholder, read_
 
 TOOL = "copilot-cli"
 PARENT_CALLS = ("parentToolCallId", "agentId")
+PRINTED = "model.call_start"
+PRINTED_ADVICE = (
+    "what `copilot --output-format json` prints has calls without their results; import the session that it kept of the run, "
+    "in ~/.copilot/session-state"
+)
 TAKEN = ("content", "toolRequests", "reasoningText", "attachments", "toolCallId", "result", "role", "name")
 
 
 def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
     first, started = "", dict[str, Any]()
+    is_printed = False
     chains: dict[str, list[Message]] = {"": []}
     facts: dict[str, Any] = {"events": []}
     for item in objects_of(file, _is_mark):
@@ -30,12 +36,16 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
         where, event = item
         first = first or where
         data = event.get("data") if isinstance(event.get("data"), dict) else {}
+        is_printed = is_printed or event.get("type") == PRINTED
         started = started or (data if event.get("type") == "session.start" else {})
         chain = next((str(data[key]) for key in PARENT_CALLS if data.get(key)), "")
         try:
             _take(chains.setdefault(chain, []), facts, event, data)
         except Unusable as refusal:
             yield Problem(where, refusal.reason, refusal.detail)
+    if is_printed and not any(message["role"] == "tool" for messages in chains.values() for message in messages):
+        yield Problem(first, "no_result", PRINTED_ADVICE)
+        return
     for chain, messages in chains.items():
         if first and (messages or not chain):
             yield from parsed(first, _session(started, facts, chain, messages), options)

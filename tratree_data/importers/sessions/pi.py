@@ -1,6 +1,7 @@
 """Sessions of Pi (and OpenClaw) and of Droid: a header line, then entries that form a tree by `id` and `parentId`.
 
-Every leaf is a rollout. Messages hold Anthropic's or Pi's blocks; a result is a message of role toolResult.
+Every leaf is a rollout. Messages hold Anthropic's or Pi's blocks; a result is a message of role toolResult. What `pi --mode json` prints
+has the same header and messages, each once more in pieces.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,10 @@ from tratree_data.messages import json_text
 
 HEADERS = {"session": "pi", "session_start": "droid"}
 SUMMARIES = ("compaction", "branch_summary", "compaction_state")
+MESSAGES = ("message", "message_end")
+PROGRESS = ("message_start", "message_update", "turn_start", "turn_end", "agent_start", "agent_end", "tool_execution_start",
+            "tool_execution_update", "tool_execution_end")  # fmt: skip
+"""Printed lines that repeat what the messages say."""
 Entry = dict[str, Any]
 
 
@@ -30,6 +35,8 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
         first = first or where
         if _is_header(entry):
             header = header or entry
+            continue
+        if entry.get("type") in PROGRESS:
             continue
         name = str(entry.get("id") or where)
         parent = str(entry["parentId"]) if entry.get("parentId") else nodes[-1].id if nodes and "parentId" not in entry else None
@@ -63,7 +70,7 @@ def _session(header: Entry, path: list[Node]) -> Session:
     for node in path:
         entry = node.value
         message = entry.get("message")
-        if isinstance(message, dict) and entry.get("type") == "message" and not _is_failure(message):
+        if isinstance(message, dict) and entry.get("type") in MESSAGES and not _is_failure(message):
             said = _said(message)
             about = {key: entry[key] for key in ("timestamp",) if entry.get(key)}
             if said and about:

@@ -48,7 +48,7 @@ def record_of_session(session: Session, where: str, options: Options) -> Record:
         source=where,
         environment=options.environment or session.tool,
         environment_version=session.version,
-        task_id=ids.content_id(session.project, asked),
+        task_id=ids.content_id(session.project, asked or session.id),
         trajectory_id=f"{session.id}/{session.branch}" if session.branch else session.id,
         instruction=asked,
         agent=session.tool,
