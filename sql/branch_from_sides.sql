@@ -3,7 +3,7 @@
 -- is tried, and what has turned out level comes last. Both sides of a decision follow each other, the noisier one first; a side
 -- that has less than a third of the other's standard error has enough attempts for now.
 WITH sides AS (
-    SELECT tree_id, d.node_id AS decision, best_id, worst_id, abs(b.posterior - w.posterior) + sqrt(b.standard_error ** 2 + w.standard_error ** 2) AS difference,
+    SELECT d.tree_id, d.node_id AS decision, best_id, worst_id, abs(b.posterior - w.posterior) + sqrt(b.standard_error ** 2 + w.standard_error ** 2) AS difference,
         sqrt(greatest(b.variance, 0)) AS best_spread, sqrt(greatest(w.variance, 0)) AS worst_spread, b.rollouts AS best_rollouts, w.rollouts AS worst_rollouts,
         b.standard_error AS best_error, w.standard_error AS worst_error
     FROM decisions AS d JOIN beliefs AS b ON b.node_id = best_id JOIN beliefs AS w ON w.node_id = worst_id

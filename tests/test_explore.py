@@ -502,13 +502,15 @@ def test_branches_start_where_it_teaches_most(trees: Path, branch_from: str) -> 
     if branch_from == "unsolved":
         solved = {row["task_id"] for row in rows(trees, "SELECT task_id FROM rollouts WHERE success AND branch_node_id IS NULL")}
         assert not solved & {row["task_id"] for row in branches}
+    grown = open_store(trees)
+    nodes = {node["node_id"]: node for node in grown.read("nodes").to_pylist()}
+    taken = grown.read("steps").sort_by([("rollout_id", "ascending"), ("step", "ascending")]).to_pylist()
     for row in branches:
-        nodes = {node["node_id"]: node for node in rows(trees, f"SELECT * FROM nodes WHERE tree_id = '{row['tree_id']}'")}
         path, node = [], nodes[row["branch_node_id"]]
         while node["parent_id"]:
             path.insert(0, (node["observation"], node["action"]))
             node = nodes[node["parent_id"]]
-        steps = rows(trees, f"SELECT observation, action FROM steps WHERE rollout_id = '{row['rollout_id']}' ORDER BY step")
+        steps = [step for step in taken if step["rollout_id"] == row["rollout_id"]]
         assert [(step["observation"], step["action"]) for step in steps[: len(path)]] == path
         assert len(steps) > len(path)
     assert not explore(trees, "corridor", "walker:slips=0.2", attempts=4, branch_from=branch_from, budget=10).changed
@@ -517,6 +519,7 @@ def test_branches_start_where_it_teaches_most(trees: Path, branch_from: str) -> 
     assert explore(trees, "corridor", "walker:slips=0.2", attempts=4, branch_from=branch_from, budget=10).changed
 
 
+@pytest.mark.slow
 def test_both_sides_of_a_decision_get_attempts_until_their_difference_is_certain(trees: Path) -> None:
     """Going right at the first fork pays with a walker that seldom slips, so enough attempts must confirm it."""
     doubted = rows(trees, "SELECT best_id, worst_id FROM decisions WHERE is_divergence AND margin_z < 1.96")

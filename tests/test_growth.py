@@ -91,7 +91,7 @@ def from_scratch(directory: Path, discount: float) -> dict[str, list[str]]:
     return rows_of(open_store(copy))
 
 
-@pytest.mark.parametrize("seed", [0, 2, *(pytest.param(seed, marks=pytest.mark.slow) for seed in (1, 3, 4, 5, 6, 7))])
+@pytest.mark.parametrize("seed", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(1, 8))])
 def test_whatever_changed_the_rows_are_those_of_a_run_from_scratch(tmp_path: Path, seed: int) -> None:
     print("seed", seed)
     chance, directory = random.Random(seed), tmp_path / "d"

@@ -199,6 +199,7 @@ def test_redacting_twice_changes_nothing_more():
         assert Redactor().redact_text(once, "here") == once
 
 
+@pytest.mark.slow
 def test_random_texts_in_any_company_are_redacted_alike():
     seed = 20260
     print("seed", seed)

@@ -228,6 +228,7 @@ def test_two_agents_are_compared_by_their_names(browser: Any, tmp_path: Path) ->
         assert "Attempt 0 of ada, attempt 1 of bob" in visit.text("#compare")
 
 
+@pytest.mark.slow
 def test_a_served_page_follows_a_running_exploration(browser: Any, tmp_path: Path) -> None:
     arguments = ["webshop", str(tmp_path / "shop"), "--agent", "scripted:skill=0.5", "--attempts", "40", "--tasks", "6"]
     command = [sys.executable, "-m", "tratree_data.cli", "explore", *arguments, "--commit-seconds", "0", "--commit-rollouts", "5"]
