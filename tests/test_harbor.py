@@ -108,7 +108,7 @@ def test_trials_without_a_trajectory_are_named(tmp_path):
         import_log(tmp_path / "e", tmp_path / "job/silent")
 
 
-@pytest.mark.parametrize("linked", ["result.json", "agent", "agent/trajectory.json", "agent/trajectory.cont-1.json"])
+@pytest.mark.parametrize("linked", ["agent", "agent/trajectory.json", "agent/trajectory.cont-1.json"])
 def test_links_in_a_trial_are_refused_by_name(tmp_path, linked):
     outside = trial(tmp_path / "outside")
     inside = trial(tmp_path / "job/t")
@@ -118,8 +118,20 @@ def test_links_in_a_trial_are_refused_by_name(tmp_path, linked):
     target.symlink_to(outside / linked if "cont" not in linked else outside / "agent/trajectory.json")
     records, (problem,) = read(tmp_path / "job")
     assert (problem.reason, len(records)) == ("symbolic_link", int("cont" in linked))
-    name = "result.json" if linked == "result.json" else "agent/trajectory" + (".cont-1.json" if "cont" in linked else ".json")
+    name = "agent/trajectory" + (".cont-1.json" if "cont" in linked else ".json")
     assert repr(name) in problem.detail
+
+
+def test_a_trial_whose_result_is_a_link_is_no_trial_and_the_link_is_named(tmp_path):
+    outside = trial(tmp_path / "outside")
+    trial(tmp_path / "job/whole")
+    inside = trial(tmp_path / "job/t")
+    (inside / "result.json").unlink()
+    (inside / "result.json").symlink_to(outside / "result.json")
+    import_log(tmp_path / "d", tmp_path / "job", "harbor")
+    store = open_store(tmp_path / "d")
+    assert store.count("rollouts") == 1
+    assert [(row["reason"], row["subject"]) for row in store.read("dropped").to_pylist()] == [("symbolic_link", "job/t/result.json:1")]
 
 
 def test_links_to_trials_and_images_outside_are_not_followed(tmp_path):
