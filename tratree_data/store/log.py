@@ -22,6 +22,7 @@ from tratree_data.store.buckets.bucket_errors import comes_from_client, explain
 from tratree_data.store.buckets.bucket_paths import BucketPath
 from tratree_data.store.buckets.log_mirror import ENTRY, LOG, list_log, list_logs, mirror_logs, read_entry
 from tratree_data.store.locations import Place, delta_address, place
+from tratree_data.store.log_limits import need_plausible_checkpoint, need_understood
 from tratree_data.store.schemas import FORMAT_VERSION, table_names
 from tratree_data.store.shapes import ACTIONS, COMMITTED, REWRITTEN, need_shape
 from tratree_data.system.safe_paths import inside, refuse_links_in
@@ -124,10 +125,14 @@ class Tables:
         return self._writable[table]
 
     def _open(self, table: str, address: str, options: dict[str, str] | None, version: int | None) -> DeltaTable:
+        if isinstance(self.folder, Path):
+            need_plausible_checkpoint(self.folder / table / LOG, version)
         try:
-            return DeltaTable(address, version=version, storage_options=options)
+            opened = DeltaTable(address, version=version, storage_options=options)
         except (DeltaError, OSError) as error:
             raise _unreadable(self.folder / table, error) from error
+        need_understood(self.folder / table, opened)
+        return opened
 
     def refresh(self, table: str) -> None:
         """Forgets what was read of the table, after a commit to it."""
