@@ -2,7 +2,7 @@
 
 Each verb is the command that people type, in a process of its own; its children count. Both checkouts run with the libraries of today and
 work on datasets of their own, made from the same log. A ratio is the median over the runs of new / old, in processor seconds; the two
-take turns in going first. `--old-import` is what the older `import` expects before the log. Results go to results/verbs.json.
+take turns in going first. `--old-import` is what the older `import` expects before the log. results/verbs.json grows with each run.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from benchmarks.measuring import medians, run
-from benchmarks.pipeline import SEED, write_log
+from benchmarks.pipeline import SEED, SMALL, write_log
 
 HERE = Path(__file__).parent
 RESULT = HERE / "results/verbs.json"
@@ -53,26 +53,35 @@ def main() -> None:
     options = parser.parse_args()
     packages = {"new": HERE.parent, "old": options.old.resolve()}
     with tempfile.TemporaryDirectory() as scratch:
-        log = write_log(Path(scratch) / "logs", options.steps)
-        verbs = {name: commands(log, Path(scratch) / name, options.old_import if name == "old" else []) for name in packages}
-        runs: dict[str, dict[str, list[dict[str, float]]]] = {verb: {name: [] for name in packages} for verb in verbs["new"]}
-        for number in range(options.runs + 1):  # the first compiles
+        runs: dict[str, dict[str, list[dict[str, float]]]] = {}
+        logs = [write_log(Path(scratch) / str(steps), steps) for steps in (SMALL, options.steps)]
+        for number in range(options.runs + 1):
+            log = logs[number > 0]  # the first run compiles
+            forms = {name: commands(log, Path(scratch) / name, options.old_import if name == "old" else []) for name in packages}
             for name in packages:
                 shutil.rmtree(Path(scratch) / name, ignore_errors=True)
                 (Path(scratch) / name).mkdir()
-            for verb, taken in runs.items():
+            for verb in forms["new"]:
+                taken = runs.setdefault(verb, {name: [] for name in packages})
                 for name in sorted(packages, reverse=bool(number % 2)):
-                    used = run(packages[name], *verbs[name][verb])
+                    used = run(packages[name], *forms[name][verb])
                     if number:
                         taken[name].append(used)
                     print(number, verb, name, f"{used['cpu']:.2f} s", file=sys.stderr, flush=True)
-    result = {"cores": len(os.sched_getaffinity(0)), "steps": options.steps, "runs": options.runs, "seed": SEED, "verbs": {}}
+            if number:
+                facts = {"cores": len(os.sched_getaffinity(0)), "steps": options.steps, "runs": number, "seed": SEED}
+                result = json.dumps(facts | {"verbs": summarized(runs)}, indent=1, sort_keys=True)
+                options.result.write_text(result + "\n", encoding="utf-8")
+    print(result)
+
+
+def summarized(runs: dict[str, dict[str, list[dict[str, float]]]]) -> dict[str, dict[str, dict[str, float]]]:
+    result = {}
     for verb, taken in runs.items():
         ratios = [new["cpu"] / old["cpu"] for new, old in zip(taken["new"], taken["old"], strict=True)]
         ratio = {"median": round(statistics.median(ratios), 3), "least": round(min(ratios), 3), "most": round(max(ratios), 3)}
-        result["verbs"][verb] = {name: medians(taken[name]) for name in packages} | {"ratio": ratio}
-        print(f"{verb:15} {result['verbs'][verb]['new']['cpu']:7.2f} s {result['verbs'][verb]['old']['cpu']:7.2f} s  {ratio['median']:.2f}")
-    options.result.write_text(json.dumps(result, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        result[verb] = {name: medians(costs) for name, costs in taken.items()} | {"ratio": ratio}
+    return result
 
 
 if __name__ == "__main__":

@@ -15,8 +15,7 @@ from itertools import islice
 from tratree_data.exploration.attempt import Attempt, Finished
 from tratree_data.exploration.player_process import record_death
 from tratree_data.exploration.pool import ATTEMPTS_PER_MESSAGE, HEARTBEAT_SECONDS, EpisodePool, EpisodeSettings, Results, is_computed
-from tratree_data.system.engine import run_actors
-from tratree_data.system.ray_cluster import RayActors
+from tratree_data.system.engine import Actors, run_actors
 from tratree_data.system.settings import Engine
 
 DEATHS_PER_SHARE = 2
@@ -49,7 +48,7 @@ def play_on_cluster(
 
 
 def _play_shares(
-    actors: RayActors[Share, list[Finished]], settings: EpisodeSettings, attempts: Iterable[Attempt], stop: threading.Event
+    actors: Actors[Share, list[Finished]], settings: EpisodeSettings, attempts: Iterable[Attempt], stop: threading.Event
 ) -> Results:
     size = ATTEMPTS_PER_MESSAGE if is_computed(settings.agents) else EPISODES_PER_PLAYER * settings.concurrent
     source = iter(attempts)

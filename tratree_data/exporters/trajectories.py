@@ -6,7 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from tratree_data.files import read_text
-from tratree_data.importers.log_records import EXPORTER
+from tratree_data.importers.metadata_fields import EXPORTER
 from tratree_data.importers.turns.chat import is_aside
 from tratree_data.messages import messages_of_steps, rollout_tools
 from tratree_data.store.reader import Store

@@ -4,7 +4,7 @@ A line is taken only if it is simple: known keys, the expected types, no key twi
 line goes through the careful reader, which reports what is wrong with it. The result is the same, row by row.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -15,13 +15,12 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 import xxhash
 from msgspec import UNSET, UnsetType
 
 from tratree_data import ids
-from tratree_data.importers.contents import DONE, SEEN, hash_content
 from tratree_data.importers.files.quick_json import quotes_in
+from tratree_data.importers.hashed_columns import content_ids, framed, joined
 from tratree_data.importers.log_records import END_REASONS, Options, Unusable
 
 Ints = npt.NDArray[np.int64]
@@ -254,36 +253,6 @@ def _rollout_ids(about: dict[str, list[str]], rewards: list[float | None], texts
         digest.update(within[step_from[starts[i]] : step_from[starts[i + 1]]])
         names.append(digest.hexdigest())
     return names
-
-
-def content_ids(texts: dict[str, pa.Array], starts: Ints) -> list[str]:
-    """Like contents.content_id: leaves out the first observation."""
-    observations = texts["observation"].cast(pa.binary())
-    turns, offsets = joined([SEEN, observations, DONE, texts["action"].cast(pa.binary())])
-    lengths = pc.binary_length(observations).to_numpy()
-    first, last = starts[:-1], starts[1:]
-    begin = offsets[first].astype(np.int64) + len(SEEN) + (lengths[first] if len(first) else 0)
-    return [hash_content(bytes(turns[start:end]), SEEN) for start, end in zip(begin.tolist(), offsets[last].tolist(), strict=True)]
-
-
-def framed(columns: Iterable[pa.Array]) -> list[pa.Array]:
-    """Each column, preceded by a column of its lengths in bytes, eight bytes each."""
-    parts = []
-    for texts in columns:
-        lengths = pc.binary_length(texts).cast(pa.int64()).to_numpy(zero_copy_only=False).astype("<i8")
-        parts += [
-            pa.Array.from_buffers(pa.binary(8), len(texts), [None, pa.py_buffer(lengths)]).cast(pa.binary()),
-            texts.cast(pa.binary()),
-        ]
-    return parts
-
-
-def joined(parts: Sequence[pa.Array | bytes]) -> tuple[memoryview, npt.NDArray[np.int32]]:
-    """The parts of each row one after the other, and where each row begins."""
-    rows = pc.binary_join_element_wise(*parts, b"")
-    _, offsets, data = rows.buffers()
-    where = np.frombuffer(offsets, np.int32)[rows.offset : rows.offset + len(rows) + 1] if len(rows) else np.zeros(1, np.int32)
-    return memoryview(data if data is not None else b""), where
 
 
 def _or_none(value: Any) -> Any:

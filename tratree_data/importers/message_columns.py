@@ -18,9 +18,10 @@ import xxhash
 from msgspec import UNSET, UnsetType
 
 from tratree_data import ids
-from tratree_data.importers.columns import NUL, TEXTS, Batch, Ints, Schemas, Text, content_ids, framed, joined, step_places, table
+from tratree_data.importers.columns import NUL, TEXTS, Batch, Ints, Schemas, Text, step_places, table
 from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.files.quick_json import ESCAPED_QUOTE, UNSURE, quick_value
+from tratree_data.importers.hashed_columns import content_ids, framed, joined
 from tratree_data.importers.log_records import LogStep, Options, Record, Unusable
 from tratree_data.importers.readers import openai_messages
 from tratree_data.importers.record_rows import identifying_facts, origin_of, rollout_row, validate

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 from tratree_data.system import ray_cluster
 from tratree_data.system.settings import Engine
@@ -16,8 +16,22 @@ from tratree_data.system.workers import run_in_processes
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Made_co = TypeVar("Made_co", covariant=True)
 CLUSTERS: dict[str, Any] = {"ray": ray_cluster}
 """Engines whose workers may be on other machines, each a module with `run_remotely` and `actors`."""
+
+
+class Actors(Protocol[Item, Made_co]):
+    """Workers on a cluster that keep state between calls; one that dies is replaced."""
+
+    idle: list[Any]
+    running: dict[Any, tuple[Any, Item]]
+
+    def submit(self, item: Item) -> None:
+        """Gives the item to an idle worker; `idle` must not be empty."""
+
+    def next_result(self, seconds: float) -> tuple[Item, Made_co | None, str] | None:
+        """(item, its result, "") or (item, None, how its worker died); None when `seconds` passed without either."""
 
 
 def is_cluster(engine: str) -> bool:
@@ -51,7 +65,7 @@ def run_each(
 
 def run_actors(
     engine: Engine, make_worker: Callable[[], Callable[[Item], Result]], workers: int | None, needs_gpu: bool
-) -> AbstractContextManager[ray_cluster.RayActors[Item, Result]]:
+) -> AbstractContextManager[Actors[Item, Result]]:
     """Workers on a cluster that each call what `make_worker` makes once."""
-    started: AbstractContextManager[ray_cluster.RayActors[Item, Result]] = CLUSTERS[engine].actors(make_worker, workers, needs_gpu)
+    started: AbstractContextManager[Actors[Item, Result]] = CLUSTERS[engine].actors(make_worker, workers, needs_gpu)
     return started

@@ -10,6 +10,7 @@ from typing import Any
 from tratree_data.importers import log_records
 from tratree_data.importers.files.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Options, Problem, Record
+from tratree_data.importers.metadata_fields import apply_metadata
 from tratree_data.importers.readers.eto import OTHER_NAMES, opens_with_ok
 from tratree_data.importers.turns import conversations
 
@@ -48,7 +49,7 @@ def _parse(options: Options, where: str, value: Any) -> Record:
 def _as_exported(record: Record, facts: dict[str, Any]) -> Record:
     """Reads our own export back exactly."""
     record.instruction = ""
-    log_records.apply_metadata(record, facts)
+    apply_metadata(record, facts)
     record.environment = log_records.optional_text(facts.get("environment"), "environment") or record.environment
     step_facts = log_records.items_of(facts.get("steps"), "tratree.steps")
     for step, entry in zip(record.steps, step_facts, strict=False):

@@ -12,6 +12,7 @@ from typing import Any
 from tratree_data.importers import log_records
 from tratree_data.importers.files.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
+from tratree_data.importers.metadata_fields import EXPORTER
 from tratree_data.importers.turns.chat import Message, record_of_chat_with_metadata
 from tratree_data.importers.turns.dialects import content_of, read_call, read_exactly, read_tools
 
@@ -50,7 +51,7 @@ def _parse(options: Options, where: str, value: Any) -> Record:
     log = [
         log_records.mapping(step, f"steps[{i}]") for i, step in enumerate(log_records.items_of(log_records.need(entry, "steps"), "steps"))
     ]
-    ours = facts.get("exporter") == log_records.EXPORTER
+    ours = facts.get("exporter") == EXPORTER
     spoken = [said for i, step in enumerate(log) for said in _messages(step, f"steps[{i}]", ours)]
     record = record_of_chat_with_metadata(spoken, facts, where, options.environment)
     record.agent = record.agent or log_records.optional_text(agent.get("name"), "agent.name")
@@ -59,7 +60,7 @@ def _parse(options: Options, where: str, value: Any) -> Record:
         entry.get("trajectory_id") or entry.get("session_id"), "trajectory_id"
     )
     record.tools = record.tools or read_tools(agent.get("tool_definitions"))
-    if facts.get("exporter") != log_records.EXPORTER:
+    if facts.get("exporter") != EXPORTER:
         record.metadata |= {key: entry[key] for key in OF_THE_ROOT if entry.get(key) is not None}
     totals = [log_records.count(metrics.get(name), name) for name in ("total_prompt_tokens", "total_completion_tokens")]
     record.prompt_tokens = totals[0] if record.prompt_tokens is None else record.prompt_tokens

@@ -9,8 +9,9 @@ from typing import Any
 
 from tratree_data.importers import log_records
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
+from tratree_data.importers.readers.inspect_attachments import resolved
 from tratree_data.importers.readers.inspect_calls import Thread
-from tratree_data.importers.readers.inspect_samples import JSON, Sample, eval_of, resolved, spoken_messages
+from tratree_data.importers.readers.inspect_samples import JSON, Sample, eval_of, spoken_messages
 from tratree_data.importers.turns.chat import record_of_chat
 from tratree_data.importers.turns.dialects import read_tools
 

@@ -17,10 +17,10 @@ from tratree_data.importers.files.quick_json import quick_value
 from tratree_data.importers.files.zip_members import ZIP_MAGICS, open_archive, open_member, refusal
 from tratree_data.importers.log_records import LONGEST_KEY, Options, Problem, Record, Unusable
 from tratree_data.importers.readers.inspect_agents import subagents_of
+from tratree_data.importers.readers.inspect_attachments import attached_text
 from tratree_data.importers.readers.inspect_samples import (
     JSON,
     Sample,
-    attached_text,
     eval_of,
     note_event,
     read_sample,

@@ -1,12 +1,12 @@
 """A sample of an Inspect log → a record.
 
 Of a sample's events, which are most of it, only those of the model matter: they name the tools that the agent had, and what each turn cost.
-Long texts and images are attachments that messages point to.
+Long texts and images are attachments that messages point to (inspect_attachments.py).
 """
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -14,17 +14,15 @@ from typing import Any
 from tratree_data.importers import log_records
 from tratree_data.importers.files.json_stream import JsonStream
 from tratree_data.importers.log_records import Options, Record, Unusable
+from tratree_data.importers.readers.inspect_attachments import attached_text, resolved
 from tratree_data.importers.readers.inspect_calls import Calls
 from tratree_data.importers.readers.inspect_scores import headline, score_of, success_of
 from tratree_data.importers.turns.chat import Message, record_of_chat
-from tratree_data.importers.turns.dialects import DATA_URL, placeholder, read_messages, read_tools
+from tratree_data.importers.turns.dialects import placeholder, read_messages, read_tools
 from tratree_data.importers.turns.long_records import read_streamed
 from tratree_data.importers.turns.message_spool import MessageSpool
 from tratree_data.messages import json_text
 
-POINTERS = ("attachment://", "tc://")
-LONGEST_POINTER = 100
-KINDS = {"application": "document", "text": "document"}
 LIMITS = {"context": "context_overflow", "time": "time_out", "working": "time_out", "operator": "unknown"}
 """Every other limit (messages, turns, tokens, cost, one of the task's own) is a budget of steps."""
 BULKY = (
@@ -115,15 +113,6 @@ def _open_transcript(sample: Sample) -> None:
 def _attach(sample: Sample, name: str, text: Any) -> None:
     if isinstance(text, str):
         sample.attachments[name] = attached_text(text)
-
-
-def attached_text(text: str) -> str:
-    """An attachment as messages will contain it: of an image, however large, only the placeholder."""
-    media = DATA_URL.match(text)
-    if media is None:
-        return text
-    kind = media["type"].partition("/")[0]
-    return placeholder({"type": KINDS.get(kind, kind) or "part", "data": text})
 
 
 def note_event(sample: Sample, event: Any) -> None:
@@ -239,27 +228,6 @@ def _unparsed(message: JSON) -> JSON:
     """Why the arguments of calls could not be read, by the call's id."""
     calls = [call for call in message.get("tool_calls") or () if isinstance(call, dict) and call.get("parse_error")]
     return {"parse_errors": {str(call.get("id")): call["parse_error"] for call in calls}} if calls else {}
-
-
-def resolved(value: Any, attachments: Mapping[str, str]) -> Any:
-    """The value with the attachments that it refers to; an image becomes the text of its placeholder."""
-    if not attachments:
-        return value
-    if isinstance(value, str):
-        if len(value) < LONGEST_POINTER and value.startswith(POINTERS):
-            return attachments.get(value.partition("://")[2], value)
-        return value
-    if isinstance(value, list):
-        return [resolved(item, attachments) for item in value]
-    if not isinstance(value, dict):
-        return value
-    kind = value.get("type")
-    media = value.get(kind) if isinstance(kind, str) else None
-    if kind != "text" and isinstance(media, str) and media.startswith(POINTERS):
-        found = resolved(media, attachments)
-        if isinstance(found, str) and found.startswith("["):
-            return {"type": "text", "text": found}
-    return {key: resolved(item, attachments) for key, item in value.items()}
 
 
 def _asked(sample: Sample, messages: Iterable[Message]) -> str:

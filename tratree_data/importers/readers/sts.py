@@ -9,6 +9,7 @@ from typing import Any
 from tratree_data.importers import log_records
 from tratree_data.importers.files.log_files import LogFile, json_lines
 from tratree_data.importers.log_records import Options, Problem, Record, Unusable
+from tratree_data.importers.metadata_fields import EXPORTER
 from tratree_data.importers.turns import conversations
 from tratree_data.importers.turns.chat import Message, record_of_chat_with_metadata
 from tratree_data.importers.turns.dialects import read_exactly, read_messages
@@ -45,7 +46,7 @@ def _finish(options: Options, where: str, header: dict[str, Any], messages: list
 
 
 def _parse(options: Options, where: str, header: dict[str, Any], messages: list[Any]) -> Record:
-    ours = header.get("exporter") == log_records.EXPORTER
+    ours = header.get("exporter") == EXPORTER
     spoken = [said for i, message in enumerate(messages) for said in _messages(message, f"message {i + 1}", ours)]
     record = record_of_chat_with_metadata(spoken, header, where, options.environment)
     record.trajectory_id = record.trajectory_id or log_records.identifier(log_records.need(header, "id"), "id")

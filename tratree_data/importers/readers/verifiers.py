@@ -16,6 +16,7 @@ from tratree_data.importers import log_records
 from tratree_data.importers.files.json_stream import MAX_RECORD_BYTES
 from tratree_data.importers.files.log_files import LogFile, json_records
 from tratree_data.importers.log_records import Item, Options, Problem, Record, Unusable
+from tratree_data.importers.metadata_fields import EXPORTER
 from tratree_data.importers.turns import conversations
 from tratree_data.importers.turns.chat import Message, first_request, record_of_chat_with_metadata
 from tratree_data.importers.turns.dialects import read_conversation, read_exactly, read_messages, read_tools
@@ -123,7 +124,7 @@ def _trace(options: Options, where: str, episode: JSON, trace: JSON, branch: Bra
     agent = log_records.mapping(trace.get("agent") or {}, "agent")
     if not _is_sampled(branch.nodes) and _is_sampled(trace["nodes"]):
         raise Unusable("empty_steps", "no model answered in this branch")
-    ours = facts.get("exporter") == log_records.EXPORTER
+    ours = facts.get("exporter") == EXPORTER
     named = options.environment or log_records.optional_text(facts.get("environment") or environment.get("id"), "env.id")
     spoken, shown = _messages(branch, _turns(trace), read_exactly if ours and facts.get("form") == "chat" else read_messages)
     record = record_of_chat_with_metadata(spoken, facts, where, named)

@@ -19,9 +19,9 @@ from functools import lru_cache
 from typing import Any
 
 from tratree_data import ids
-from tratree_data.importers import log_records
 from tratree_data.importers.files.quick_json import UNSURE, quick_value
 from tratree_data.importers.log_records import KeyWatch, LogStep, Record, Unusable
+from tratree_data.importers.metadata_fields import EXPORTER, METADATA_FIELDS, apply_metadata
 from tratree_data.importers.turns.conversations import OBSERVATION_LABEL, Turn, instruction_in, record_of_turns, split_answer, without_label
 from tratree_data.importers.turns.plain_messages import has_float
 from tratree_data.messages import INPUT_KEYS, INSTRUCTING, messages_of_steps, output_of, sorted_json
@@ -41,7 +41,7 @@ ASIDES = (
 )  # fmt: skip
 """How agents' programs begin what they say in the user's name: the agent reads it, but it is not what the user asked."""
 COLUMNS = {
-    *log_records.METADATA_FIELDS, "task_id", "trajectory_id", "rollout_id", "reward", "score", "success", "seconds", "prompt_tokens",
+    *METADATA_FIELDS, "task_id", "trajectory_id", "rollout_id", "reward", "score", "success", "seconds", "prompt_tokens",
     "completion_tokens", "tools", "asides", "exporter", "type", "id", "harness",
 }  # fmt: skip
 """The columns that a log's free metadata may set; the rest is kept as metadata."""
@@ -95,7 +95,7 @@ def record_of_chat(
 
 def record_of_chat_with_metadata(messages: Sequence[Message], facts: Mapping[str, Any], where: str, environment: str) -> Record:
     """A record of messages and free metadata; reads our own exports back exactly."""
-    ours = facts.get("exporter") == log_records.EXPORTER
+    ours = facts.get("exporter") == EXPORTER
     if ours and facts.get("form") != "chat":
         turns = [Turn(TEXT_ROLES[said["role"]], said["content"] or "", said.get("reasoning_content") or "") for said in messages]
         return record_of_turns(turns, facts, where, environment)
@@ -107,7 +107,7 @@ def record_of_chat_with_metadata(messages: Sequence[Message], facts: Mapping[str
     record = record_of_chat(messages, source=where, environment=environment, instruction="" if ours else None, tools=tools)
     asked = record.task_id
     record.task_id = ""
-    log_records.apply_metadata(record, facts)
+    apply_metadata(record, facts)
     record.task_id = record.task_id or asked
     if not ours:
         record.metadata |= {name: value for name, value in facts.items() if name not in COLUMNS and value is not None}

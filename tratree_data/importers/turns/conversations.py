@@ -14,6 +14,7 @@ from typing import Any
 from tratree_data import ids
 from tratree_data.importers import log_records
 from tratree_data.importers.log_records import KeyWatch, LogStep, Record, Unusable
+from tratree_data.importers.metadata_fields import EXPORTER, apply_metadata
 
 SPEAKERS = {
     "system": ("system", "developer"),
@@ -175,7 +176,7 @@ def alternate(happened: Iterable[LogStep | str]) -> tuple[list[LogStep], str]:
 
 def record_of_turns(turns: Iterable[Turn], facts: Mapping[str, Any], where: str, environment: str) -> Record:
     """A record of turns and free metadata; restores our own exports exactly."""
-    ours = facts.get("exporter") == log_records.EXPORTER
+    ours = facts.get("exporter") == EXPORTER
     conversation = converse(turns, plain=ours)
     first = conversation.steps[0]
     instruction = first.observation.strip() if not ours else ""
@@ -188,7 +189,7 @@ def record_of_turns(turns: Iterable[Turn], facts: Mapping[str, Any], where: str,
         steps=conversation.steps,
         end_observation=conversation.end_observation,
     )
-    log_records.apply_metadata(record, facts)
+    apply_metadata(record, facts)
     if ours:
         first.observation = first.observation[log_records.count(facts.get("opening_characters"), "opening_characters") or 0 :]
     record.task_id = record.task_id or ids.content_id(record.instruction)
