@@ -4,7 +4,8 @@ A secret becomes `[redacted:<kind>:<number>]`. Numbers count the secrets of a ta
 different, and a dataset that grows by tasks keeps its shards. They are given before anything is written, in the order of the attempts
 (`number_secrets`); nothing in them is derived from the secret. What names things across tasks (GLOBAL) is numbered per release.
 
-Most text is clean, so searching must be cheap: one regular expression over each distinct text finds where any rule may find something.
+Most text is clean, so searching must be cheap: each distinct text is looked at once for the words that
+rules need (secret_search.py).
 """
 
 import re
@@ -19,7 +20,8 @@ import pyarrow as pa
 
 from tratree_data.releases.redaction.found_secrets import Secrets
 from tratree_data.releases.redaction.nested_texts import Rows, are_identifiers, holds_text, mask, offsets, rows_of, strings
-from tratree_data.releases.redaction.redaction_rules import FEW_TEXTS, Rule, Span, find_secrets, load_rules
+from tratree_data.releases.redaction.redaction_rules import Rule, Span, load_rules
+from tratree_data.releases.redaction.secret_search import FEW_TEXTS, find_secrets
 from tratree_data.releases.shards.ordering import batches_of_size
 from tratree_data.store.reader import Store
 from tratree_data.store.schemas import arrow_schema, table_schema
