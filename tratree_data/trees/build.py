@@ -51,7 +51,6 @@ class Built:
     distinct: int
     embedded: int
     cached: int
-    embedding_seconds: float
     merged_by_similarity: int
     merged_as_normalised: int
     vectors: dict[int, Vectors]
@@ -174,7 +173,7 @@ def build_chunk(chunk: StepChunk, add: Add, made: BuiltWith, stored: StoredVecto
     if own:
         cache = cache_here(made.embedder, stored)
     steps = read_step_chunk(chunk, STEP_COLUMNS)
-    embedded, used, seconds = (cache.computed, cache.used, cache.seconds) if cache else (0, 0, 0.0)
+    embedded, used = (cache.computed, cache.used) if cache else (0, 0)
     trees = build_tree(
         chunk.rollouts,
         steps,
@@ -190,7 +189,6 @@ def build_chunk(chunk: StepChunk, add: Add, made: BuiltWith, stored: StoredVecto
         distinct=trees.distinct_observations,
         embedded=cache.computed - embedded if cache else 0,
         cached=cache.used - used if cache else 0,
-        embedding_seconds=cache.seconds - seconds if cache else 0.0,
         merged_by_similarity=count_merges(trees.step_nodes, "similarity"),
         merged_as_normalised=count_merges(trees.step_nodes, "normalised"),
         vectors=cache.new if cache is not None and own and stored else {},
@@ -204,7 +202,7 @@ def _count_trees(store: Store) -> dict[str, int]:
 
 def _notes(store: Store, done: Iterable[Built], model: Embedder | None, threshold: float, changed: Sequence[str] | None) -> tuple[str, ...]:
     done = list(done)
-    summed = ("steps", "distinct", "embedded", "cached", "merged_by_similarity", "merged_as_normalised", "embedding_seconds")
+    summed = ("steps", "distinct", "embedded", "cached", "merged_by_similarity", "merged_as_normalised")
     totals = {name: sum(getattr(built, name) for built in done) for name in summed}
     notes = [f"{counted(totals['steps'], 'steps')}, {counted(totals['distinct'], 'distinct observations')}"]
     if model is not None:
@@ -212,8 +210,6 @@ def _notes(store: Store, done: Iterable[Built], model: Embedder | None, threshol
             f"{model.name}, cosine ≥ {threshold:g}: {counted(totals['embedded'], 'observations')} embedded, "
             f"{totals['cached']:,} from the cache, {counted(totals['merged_by_similarity'], 'steps')} merged by similarity"
         )
-        if totals["embedded"] > totals["embedding_seconds"] > 1:
-            notes.append(f"{totals['embedded'] / totals['embedding_seconds']:.0f} observations embedded per second")
     if totals["merged_as_normalised"]:
         listed = f"tratree sql {quoted(store.path)} merges"
         notes.append(f"{totals['merged_as_normalised']:,} steps merged because their normalised texts are equal: {listed}")

@@ -5,7 +5,6 @@ any of the other's, so a difference at the end counts. Blank texts, which models
 compared by equality.
 """
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -40,7 +39,6 @@ class Cache:
     unshared: dict[int, Vectors] = field(default_factory=dict)
     used: int = 0
     computed: int = 0
-    seconds: float = 0.0
     find: Callable[[Hashes], dict[int, npt.NDArray[np.float32]]] | None = None
     """Looks up vectors that are stored but not loaded; all windows of a text one after the other."""
     on_progress: Callable[[int], None] = lambda count: None
@@ -67,9 +65,7 @@ class Cache:
         found: dict[str, Vectors] = {}
         for start in range(0, len(flat), BATCH * 16):
             batch = flat[start : start + BATCH * 16]
-            started = time.perf_counter()
             vectors = self.embedder.embed(batch)
-            self.seconds += time.perf_counter() - started
             if vectors.shape != (len(batch), self.embedder.dimension) or not np.isfinite(vectors).all():
                 raise BadInputError(
                     f"The model {self.embedder.name!r} returned unusable vectors for some texts.\nNext: use another --embedder"
