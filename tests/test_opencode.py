@@ -108,3 +108,15 @@ def test_the_folder_of_the_program_is_recognised(tmp_path: Path) -> None:
     assert result.notes[0] == "Format: opencode (detected)"
     rows = open_store(tmp_path / "d").sql("SELECT metadata ->> 'parent_id' AS parent FROM rollouts ORDER BY 1").to_pylist()
     assert [row["parent"] is not None for row in rows].count(True) == 1
+
+
+def test_a_log_that_does_not_fit_on_the_disk_is_refused(tmp_path: Path) -> None:
+    with in_use(tmp_path) as path:
+        other = tmp_path / "other"
+        other.mkdir()
+        shutil.copy(path, other / "opencode.db")
+        with (other / "opencode.db-wal").open("wb") as log:
+            log.truncate(2**42)
+        records, problems = read_log("opencode", other / "opencode.db")
+    assert records == []
+    assert [(problem.reason, "no space for a copy" in problem.detail) for problem in problems] == [("unreadable", True)]

@@ -17,6 +17,7 @@ DATABASE_ERRORS = (sqlite3.Error, UnicodeDecodeError, OverflowError)
 STEPS = 2_000_000_000
 """Of SQLite's virtual machine: a view in a stranger's database could compute forever."""
 LOG_ENDING = "-wal"
+MOST_OF_FREE = 0.5
 MOST_COPIES = 5
 """Tries to copy a database between two writes of the program that uses it."""
 
@@ -66,6 +67,8 @@ def _log_of(path: Path) -> Path | None:
 
 
 def _copy(path: Path, log: Path, copy: Path) -> None:
+    if path.stat().st_size + log.stat().st_size > MOST_OF_FREE * shutil.disk_usage(copy.parent).free:
+        raise sqlite3.OperationalError("a program has it open, and there is no space for a copy: close the program, or set TMPDIR")
     for _ in range(MOST_COPIES):
         before = _states(path, log)
         with_log = _log_of(path) is not None
@@ -76,6 +79,8 @@ def _copy(path: Path, log: Path, copy: Path) -> None:
         except FileNotFoundError:  # the program has closed the database
             copy.with_name(copy.name + LOG_ENDING).unlink(missing_ok=True)
             continue
+        except OSError as error:
+            raise sqlite3.OperationalError(f"a program has it open, and it could not be copied: {error.strerror}") from error
         if _states(path, log) == before:
             return
     raise sqlite3.OperationalError("a program keeps writing to the database: close it, or import a copy of the file")
