@@ -8,6 +8,7 @@ from benchmarks.noisy_worlds.game import GAME
 KINDS = [
     ("operations", "dates of ls -l"), ("operations", "journal times"), ("operations", "commit dates"), ("operations", "date headers"),
     ("operations", "load averages"), ("operations", "free blocks"), ("operations", "start times"), ("operations", "ages"),
+    ("news", "order of filters"), ("news", "times of updates"), ("news", "customers also bought"), ("testing", "index lines"),
     ("news", "recommendations"), ("news", "banners"), ("service", "sensor readings"), ("testing", "times of tests"),
 ]  # fmt: skip
 
@@ -20,12 +21,12 @@ def test_a_kind_of_noise_is_merged(world: str, kind: str) -> None:
     assert found["precision"] >= 0.99, found
 
 
-@pytest.mark.parametrize("world", ["operations", "news"])
-def test_noise_is_merged_although_all_kinds_hide_each_other(world: str) -> None:
+@pytest.mark.parametrize(("world", "recall"), [("operations", 0.95), ("news", 0.7)])
+def test_noise_is_merged_although_all_kinds_hide_each_other(world: str, recall: float) -> None:
     """No next observation is equal to another before all noise is known, so nothing was learned."""
     found = measure(WORLDS[world], WORLDS[world].kinds(), seed=1)
-    assert found["recall"] >= 0.7, found
-    assert found["precision"] >= 0.98, found
+    assert found["recall"] >= recall, found
+    assert found["precision"] >= 0.99, found
 
 
 @pytest.mark.parametrize("world", WORLDS)

@@ -11,6 +11,8 @@ PLACE = 3
 """What a further place costs, in words: few long differences explain more than many short ones."""
 MUCH_CHEAPER = 2
 """Lines that have nothing to do with each other still share words, so what is found word by word must be that much shorter."""
+MANY = 8
+"""Tokens of a line from which on the same words in another order are a list in another order, and not other values."""
 CONTAINED = 0.75
 """Share of the shorter line's words from which on it is the longer one with something before, within or behind it."""
 ALIKE = 0.5
@@ -20,7 +22,7 @@ ALIKE = 0.5
 def changed_regions(
     left: Sequence[str], right: Sequence[str], template: Callable[[Sequence[str]], tuple[str, ...]]
 ) -> list[tuple[Span, Span]]:
-    """(tokens of one text, tokens of the other) at each place where they differ; a line that only moved is not among them."""
+    """(tokens of one text, tokens of the other) at each place where they differ; lines and words that only moved are not among them."""
     by_words = list(_changed_words(left, right, (0, len(left)), (0, len(right))))
     if "\n" not in left and "\n" not in right:
         return by_words
@@ -76,9 +78,9 @@ def _matched(
     """Lines that are alike, in order."""
     start = 0
     for a in here:
-        words = Counter(token for token in left[slice(*ours[a])] if not token.isspace())
+        words = _words(left[slice(*ours[a])])
         for place in range(start, len(there)):
-            others = Counter(token for token in right[slice(*theirs[there[place]])] if not token.isspace())
+            others = _words(right[slice(*theirs[there[place]])])
             common = (words & others).total()
             shorter, longer = sorted((words.total(), others.total()))
             if shorter and (2 * common >= ALIKE * (shorter + longer) or common >= CONTAINED * shorter):
@@ -87,9 +89,14 @@ def _matched(
                 break
 
 
+def _words(tokens: Sequence[str]) -> Counter[str]:
+    return Counter(token for token in tokens if not token.isspace())
+
+
 def _changed_words(left: Sequence[str], right: Sequence[str], a: Span, b: Span) -> Iterator[tuple[Span, Span]]:
-    if left[slice(*a)] == right[slice(*b)]:
+    ours, theirs = left[slice(*a)], right[slice(*b)]
+    if ours == theirs or (len(ours) > MANY and _words(ours) == _words(theirs)):
         return
-    for kind, i, j, k, m in opcodes(left[slice(*a)], right[slice(*b)]):
+    for kind, i, j, k, m in opcodes(ours, theirs):
         if kind != "equal":
             yield (a[0] + i, a[0] + j), (b[0] + k, b[0] + m)

@@ -15,7 +15,7 @@ from tratree_data.trees.rules.aligning import changed_regions
 from tratree_data.trees.rules.normalise import DATE
 
 TOKEN = re.compile(
-    rf"\b{DATE}|"
+    rf"\b{DATE}|\b(?:an?|\d+) (?:second|minute|hour|day|week|month|year)s? ago\b|\bjust now\b|"
     r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|\w+(?:[.-]\w+|(?<=\d)[:,/](?=\d)\w+)*|\s|[^\w\s]",
     re.IGNORECASE,
 )
@@ -34,11 +34,14 @@ CONTEXT = 6
 """Tokens up to the nearest word that a slot is known by."""
 NUMBER = r"[\d#][\d#.,:/-]*"
 """A number beside a slot, or the mark that another rule leaves in its place."""
+NAME = r"[\w#]+"
 GAP = 2
 """Equal tokens that may be between two places of one span."""
 ALTERNATIVES = 12
 """So many different wordings of a slot's values are listed in its pattern; more are matched by whatever stands between the two words."""
 ANYTHING = r"[^\n]{1,80}?"
+REST = r"[^\n]*"
+"""Of a segment: the rest of its line."""
 
 
 @dataclass(frozen=True, order=True)
@@ -186,9 +189,10 @@ def _context(nearest: Sequence[str]) -> list[str]:
     """The patterns up to the nearest word of the line, or up to its end."""
     taken = []
     for token in nearest:
+        is_name = HEXADECIMAL.fullmatch(token.lower()) is not None
         has_letters = any(map(str.isalpha, token))
-        taken.append(NUMBER if token[0].isdigit() and not has_letters else pattern_of(token))
-        if token == "\n" or has_letters:
+        taken.append(NAME if is_name else NUMBER if token[0].isdigit() and not has_letters else pattern_of(token))
+        if token == "\n" or (has_letters and not is_name):
             break
     return taken
 
@@ -237,7 +241,7 @@ def pattern_of(token: str) -> str:
         return r"\n" if token == "\n" else r"\s"
     if re.fullmatch(r"[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}", token):
         return r"[0-9a-fA-F-]{36}"
-    if " " in token:  # a date
+    if " " in token:  # a time
         return (
             re.sub(r"[A-Za-z]+", "[A-Za-z]+", escape(re.sub(r"\d+", "0", token)))
             .replace("0", r"\d+")

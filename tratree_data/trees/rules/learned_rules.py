@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tratree_data.trees.comparing import Ints
-from tratree_data.trees.rules.differences import Cause, Difference, Slot, tokens_of
+from tratree_data.trees.rules.differences import REST, Cause, Difference, Segment, Slot, tokens_of
 from tratree_data.trees.rules.futures import Futures, Verdict
 from tratree_data.trees.rules.json_differences import text_differences
 from tratree_data.trees.rules.repeated import THIN, repeated_groups
@@ -42,6 +42,8 @@ COMPARED_CHARACTERS = 30_000_000
 """What the token diffs of one round may read."""
 VALUES = ("timestamps", "durations", "temporary-names", "identifiers")
 """Presets whose matches are values, as a slot's are; the others change the notation only."""
+HEADS = {":", r"\]"}
+"""What ends the head of a line, behind which anything may be."""
 SAME_WORDS = ("terminal-codes", "typography", "key-order")
 
 
@@ -181,7 +183,7 @@ def _candidates(found: dict[int, Sequence[Difference]], pairs: Pairs) -> list[Ca
         for number, place in enumerate(places):
             is_word = len(tokens_of(place.left)) == len(tokens_of(place.right)) == 1
             for cause in place.causes:
-                for form in _forms(cause) if is_word else [cause]:
+                for form in _forms(cause) if is_word or isinstance(cause, Segment) else [cause]:
                     candidate = made.setdefault(form, Candidate(form))
                     candidate.pairs.add(n)
                     candidate.places.update((n, part) for part in place.parts or (number,))
@@ -193,16 +195,19 @@ def _candidates(found: dict[int, Sequence[Difference]], pairs: Pairs) -> list[Ca
 
 
 def _forms(cause: Cause) -> Iterable[Cause]:
-    """The cause itself and, of a slot, the more general ones that know only one side."""
+    """The cause itself and more general ones: a slot that knows only one side, a segment with anything behind its head."""
     yield cause
     if isinstance(cause, Slot):
         yield Slot(cause.left, "")
         yield Slot("", cause.right)
+    elif isinstance(cause, Segment) and (heads := HEADS & {*cause.template[1:-2]}):
+        end = min(cause.template.index(mark, 1) for mark in heads) + 1
+        yield Segment(cause.anchor, (*cause.template[:end], REST))
 
 
 def _whole_texts(log: Log, rules: Sequence[str], learned: Sequence[str], pairs: Pairs) -> list[Candidate]:
     """Presets that make further pairs equal, on top of what was learned: alone, or together with the other presets."""
-    made = []
+    made: list[Candidate] = []
     presets = [preset for preset in log.presets if preset not in rules]
     left, right = _sides(log, pairs)
     base = log.words.under([*rules, *learned])
@@ -216,7 +221,8 @@ def _whole_texts(log: Log, rules: Sequence[str], learned: Sequence[str], pairs: 
         without = equal(*(other for other in presets if other != preset))
         numbers = np.flatnonzero(~equal() & (equal(preset) | (whole & ~without)))
         candidate = _whole_text_candidate(log, preset, numbers, pairs, base[left], base[right])
-        if len(candidate.pairs) >= ENOUGH_PAIRS and len(candidate.decisions) >= ENOUGH_TEXTS:
+        is_enough = len(candidate.pairs) >= ENOUGH_PAIRS and len(candidate.decisions) >= ENOUGH_TEXTS
+        if is_enough and not (preset == "white-space" and made and made[-1].rule == "spaces" and candidate.pairs <= made[-1].pairs):
             made.append(candidate)
     return made
 

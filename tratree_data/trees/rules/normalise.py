@@ -85,6 +85,7 @@ PATTERNS: dict[str, tuple[tuple[str, str], ...]] = {
         (r"(?:/var)?/tmp/tmp[.\w]{8,11}\b", "/tmp/<name>"),
         (r"\btmp(?:\.\w{10}|[a-z0-9_]{8})\b", "<name>"),
     ),
+    "spaces": ((r"[ \t\r]+(\n|\z)", r"\1"), (r"[ \t]+", " ")),
     "white-space": ((r"\s+", " "), (r"^ | $", "")),
 }
 

@@ -12,7 +12,7 @@ from tratree_data.trees.rules.differences import Cause, Field, Segment, Slot, va
 from tratree_data.trees.rules.json_parts import LIST_ORDER
 from tratree_data.trees.rules.repeated import reason_against_history
 from tratree_data.trees.rules.siblings import Log, Pairs
-from tratree_data.trees.rules.slots import Occurrences, Shown, has_word, is_referred_to, segment_rule, slot_rule
+from tratree_data.trees.rules.slots import UNSEEN, Occurrences, Shown, has_word, is_referred_to, segment_rule, slot_rule
 from tratree_data.trees.rules.wordings import Numbers
 
 ENOUGH_DECISIONS = 2
@@ -85,8 +85,8 @@ def screen(
         is_general = isinstance(candidate.cause, Slot) and not (candidate.cause.left and candidate.cause.right)
         if reason and not is_general:
             refused.append(suggestion_of(candidate, rejected=reason))
-            is_state = isinstance(candidate.cause, Slot) and len(candidate.decisions) >= ENOUGH_DECISIONS and reason != NO_WORD
-            state |= candidate.places if is_state else set()
+            is_enough = len(candidate.decisions) >= ENOUGH_DECISIONS and reason not in (NO_WORD, UNSEEN)
+            state |= candidate.places if isinstance(candidate.cause, Slot) and is_enough else set()
         elif not reason and not (isinstance(candidate.cause, Slot) and candidate.places <= covered):
             kept.append(candidate)
             covered |= candidate.places if isinstance(candidate.cause, Slot) else set()

@@ -25,7 +25,7 @@ MEMBERS = 10
 NO_TEXT = -1
 FEW = 8
 """Up to so many values may be those of a state, unless what comes next speaks for a rule."""
-WHOLE_TEXT = ("white-space", "letter-case", "list-order")
+WHOLE_TEXT = ("spaces", "white-space", "letter-case", "list-order")
 NOTATION = ("terminal-codes", "typography", "key-order", "timestamps", "durations", "temporary-names", "identifiers", "letter-case")
 """Presets that are tried before words are compared, because they see through values of several words."""
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow.compute as pc
 
-from tratree_data.trees.rules.differences import END, LINE, LINE_END, LINE_START, NUMBER, START, Segment, Slot
+from tratree_data.trees.rules.differences import END, LINE, LINE_END, LINE_START, NAME, NUMBER, START, Segment, Slot
 from tratree_data.trees.rules.json_parts import IGNORE_KEY, has_objects, values_at
 from tratree_data.trees.rules.normalise import PATTERNS
 from tratree_data.trees.rules.siblings import FEW, MEMBERS, Log
@@ -24,6 +24,7 @@ INDEPENDENT = 0.9
 """How often a few values differ between siblings, as a share of how often they differ between any two steps: noise does not mind."""
 PLACEHOLDER = re.compile(r"<(?:time|duration|id|name)>|#")
 """What rules leave in the place of values that vary."""
+UNSEEN = "no two siblings show it"
 FIXED = re.compile(r"\w")
 
 
@@ -55,7 +56,7 @@ def _without_arrow(pattern: str) -> str:
 
 def has_word(slot: Slot) -> bool:
     """Whether a word, or on both sides an edge or brackets, say which place it is; a number after any comma or number is many things."""
-    sides = [re.sub(r"\\[sdw]", "", side.replace(NUMBER, "")) for side in (slot.left, slot.right)]
+    sides = [re.sub(r"\\[sdw]", "", side.replace(NUMBER, "").replace(NAME, "")) for side in (slot.left, slot.right)]
     return any(FIXED.search(re.sub(r"\\.|\d", "", side)) for side in sides) or all(
         re.search(r"\\[nAz]|[^\w\s,;:.+\\]", side) for side in sides
     )
@@ -111,6 +112,8 @@ class Occurrences:
             needed = min(needed, INDEPENDENT * (1 - sum(n * n for n in values.values()) / max(1, values.total()) ** 2))
         if rate >= needed and rate:
             return ""
+        if not count:
+            return UNSEEN
         return f"the values differ in {rate:.0%} of {count:,} pairs of siblings only, so they belong to the state"
 
 
