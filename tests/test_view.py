@@ -221,6 +221,17 @@ def test_two_rollouts_side_by_side_and_filters_in_the_address(browser: Any, fold
 
 
 @needs_chromium
+def test_an_address_with_a_graph_that_is_missing_says_so(browser: Any, folder: Path, address: str) -> None:
+    tree_id = tree_with_most_pairs(folder)
+    with Visit(browser, f"{address}#tree={tree_id}&view=graph") as visit:
+        visit.page.wait_for_selector("#no-graph")
+        assert visit.text("#no-graph") == "This task has no graph yet, so this is its tree; tratree states makes the graph."
+        assert visit.page.is_visible("#stage") and not visit.page.is_visible("#graph-stage")
+        visit.page.evaluate(f"location.hash = 'tree={tree_id}'")
+        visit.until("document.getElementById('no-graph').hidden")
+
+
+@needs_chromium
 def test_the_graph_shows_states_and_leads_back_to_the_tree(browser: Any, folder: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(folder, tmp_path / "toy"))
     states(copy)

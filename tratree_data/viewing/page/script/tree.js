@@ -101,7 +101,8 @@ function showHeading(model, task) {
   const [held, all] = [data.nodes.visits[0], data.rollouts.id.length];
   byId('heading').replaceChildren(...[element('h1', { class: 'hidden' }, task ? nameOf(task) : data.tree_id), instruction, element('dl', { class: 'figures' }, figures),
     held < all ? element('p', { class: 'soft' }, `${count(held)} of ${count(all)} rollouts are in the tree; tratree build adds the others.`) : null,
-    data.node_count > model.size ? element('p', { class: 'soft' }, `This page shows the ${count(model.size)} most visited of ${count(data.node_count)} nodes.`) : null].filter(Boolean));
+    data.node_count > model.size ? element('p', { class: 'soft' }, `This page shows the ${count(model.size)} most visited of ${count(data.node_count)} nodes.`) : null,
+    element('p', { class: 'soft', id: 'no-graph', hidden: true }, 'This task has no graph yet, so this is its tree; tratree states makes the graph.')].filter(Boolean));
 }
 
 /* Shows what the address names: a tab, a node, a rollout, a pair. */
@@ -116,6 +117,7 @@ function showTree(model, place, fresh, stay = false) {
     fillLegend();
   }
   const inGraph = place.view === 'graph' && Boolean(data.graph);
+  byId('no-graph').hidden = place.view !== 'graph' || inGraph;
   byId('stage').hidden = inGraph;
   byId('graph-stage').hidden = !inGraph;
   byId('tree').classList.toggle('with-graph', inGraph);
