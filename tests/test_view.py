@@ -226,7 +226,8 @@ def test_an_address_with_a_graph_that_is_missing_says_so(browser: Any, folder: P
     with Visit(browser, f"{address}#tree={tree_id}&view=graph") as visit:
         visit.page.wait_for_selector("#no-graph")
         assert visit.text("#no-graph") == "This task has no graph yet, so this is its tree; tratree states makes the graph."
-        assert visit.page.is_visible("#stage") and not visit.page.is_visible("#graph-stage")
+        assert visit.page.is_visible("#stage")
+        assert not visit.page.is_visible("#graph-stage")
         visit.page.evaluate(f"location.hash = 'tree={tree_id}'")
         visit.until("document.getElementById('no-graph').hidden")
 
