@@ -41,12 +41,13 @@ from tratree_data.trees.embed import Cache, StoredVectors, cache_here, is_stored
 from tratree_data.trees.embedders import Vectors, embedder_called, make_embedder
 from tratree_data.trees.rules.normalise import parse_rules
 from tratree_data.trees.settings import AUTO
-from tratree_data.trees.tree import STEP_COLUMNS, in_order
+from tratree_data.trees.tree import in_order
 
 STAGE = "states"
 CROWD = 1_000
 """A state with at least this many steps is reported."""
 ROLLOUT_COLUMNS = ["rollout_id", "tree_id", "attempt", "score", "success"]
+STEP_COLUMNS = ["rollout_id", "step", "observation", "action"]
 
 
 @takes(StatesSettings)

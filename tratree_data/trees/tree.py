@@ -71,7 +71,8 @@ def in_order(rollouts: pa.Table, steps: pa.Table) -> tuple[pa.Table, pa.Table, I
     row = pc.index_in(steps["rollout_id"], rollouts["rollout_id"].combine_chunks()).combine_chunks()
     if row.null_count:
         steps, row = steps.filter(row.is_valid()), row.drop_null()
-    steps = pa.table([one_array(steps[name]) if name in TEXTS else steps[name] for name in STEP_COLUMNS], names=STEP_COLUMNS)
+    names = [name for name in STEP_COLUMNS if name in steps.column_names]
+    steps = pa.table([one_array(steps[name]) if name in TEXTS else steps[name] for name in names], names=names)
     codes = pc.dictionary_encode(rollouts["tree_id"]).combine_chunks()
     tree_of_row = codes.indices.to_numpy().astype(np.int64)
     order_of_tree = _by_appearance(tree_of_row[row.to_numpy()], len(codes.dictionary))
