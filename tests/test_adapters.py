@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,11 @@ from tratree_data.environments import (
     environment_class,
     list_environments,
     make_environment,
+    requirements,
 )
 from tratree_data.environments.task_files import read_task_file, same_answer
 from tratree_data.environments.tools import FunctionTool, action_of_call, call_of_action
-from tratree_data.errors import BadInputError, NotFoundError, TratreeError
+from tratree_data.errors import BadInputError, MissingPackageError, NotFoundError, TratreeError
 from tratree_data.importers.turns.chat import action_text
 
 ROOT = Path(__file__).parents[1]
@@ -341,3 +343,24 @@ def test_the_short_examples_of_the_pages_work_from_a_file_a_class_and_an_instanc
         steps = open_store(f"shop-{number}").sql("SELECT action FROM steps WHERE step < 2 ORDER BY step, action").to_pylist()
         assert [step["action"].startswith(("search[", "click[")[i // 2]) for i, step in enumerate(steps)] == [True] * 4
     assert evaluate("my_agent.py:act", "my_env.py:Doors", "scores", split="train", seeds=1).counts["tasks"] == 3
+
+
+@pytest.mark.parametrize(
+    ("target", "package", "command"),
+    [
+        ("inspect:tasks.py:mine", "inspect-ai", "inspect-ai openai"),
+        ("verifiers:gsm8k", "verifiers", "verifiers uv"),
+        ("openenv:http://127.0.0.1:9", "openenv-core", "openenv-core"),
+        ("browsergym:miniwob.click-test", "browsergym-miniwob", "browsergym-miniwob miniwob"),
+    ],
+)
+def test_a_missing_library_is_named_with_everything_to_install(
+    target: str, package: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> str:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(requirements, "version", missing)
+    with pytest.raises(MissingPackageError) as error:
+        make_environment(target)
+    assert str(error.value) == f"{package} is needed here, but not installed.\nNext: pip install {command}"

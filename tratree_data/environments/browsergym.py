@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tratree_data.environments.gymnasium import GymnasiumEnvironment, make_gym
-from tratree_data.environments.requirements import Requirement, adapted_package, package_version
+from tratree_data.environments.requirements import Requirement, met, package_version
 from tratree_data.errors import MissingPackageError, NotFoundError
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -24,10 +24,14 @@ STEPS = 20
 
 class BrowserGymEnvironment(GymnasiumEnvironment):
     def __init__(self, target: str, browser: str = "", data: str | Path = "", steps: int = STEPS, **options: Any) -> None:
-        self.browser, self.pages = browser, _pages(data) if target.startswith("miniwob.") else ""
+        self.browser, self.pages = browser, ""
+        if target.startswith("miniwob."):
+            for package in self.requirements()[: 1 if data else 2]:
+                met(package)
+            self.pages = _pages(data)
         super().__init__(target, steps=steps, **options)
         self.name = f"browsergym:{target}"
-        self.version = f"browsergym-core {adapted_package('browsergym-core')}, miniwob {package_version('miniwob')}, {self.version}"
+        self.version = f"browsergym-core {package_version('browsergym-core')}, miniwob {package_version('miniwob')}, {self.version}"
 
     @classmethod
     def requirements(cls) -> list[Requirement]:

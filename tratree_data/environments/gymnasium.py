@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tratree_data.environments import Outcome, Start, TextEnvironment
-from tratree_data.environments.requirements import Requirement, adapted_package, package_version, seed_of_task, seed_splits, seed_tasks
+from tratree_data.environments.requirements import Requirement, met, package_version, seed_of_task, seed_splits, seed_tasks
 from tratree_data.environments.returns import scaled_return
 from tratree_data.environments.tools import ACT
 from tratree_data.errors import BadInputError, NotFoundError
@@ -34,7 +34,7 @@ class GymnasiumEnvironment(TextEnvironment):
         steps: int = 0,
         **options: Any,
     ) -> None:
-        adapted_package("gymnasium")
+        met(GymnasiumEnvironment.requirements()[0])
         self.name, self.low, self.high, self.seeds = f"gymnasium:{target}", low, high, seeds
         self.gym = self._make(target, options)
         self.actions = _action_names(self.gym.action_space, actions)

@@ -9,14 +9,14 @@ import tempfile
 from typing import Any
 
 from tratree_data.environments.called_model import MODEL, CallingEnvironment
-from tratree_data.environments.requirements import Requirement, adapted_package, package_version, split_tasks, unknown_task
+from tratree_data.environments.requirements import Requirement, met, package_version, split_tasks, unknown_task
 from tratree_data.errors import BadInputError
 from tratree_data.system.user_code import load_named
 
 
 class InspectEnvironment(CallingEnvironment):
     def __init__(self, target: str, scorer: str = "", steps: int = 50, **options: Any) -> None:
-        self.version = f"inspect-ai {adapted_package('inspect-ai')}"
+        self.version = f"inspect-ai {met(self.requirements()[0])}"
         os.environ.setdefault("INSPECT_DISPLAY", "none")  # of this environment's own process
         super().__init__()
         self.name, self.scorer, self.max_steps = f"inspect:{target}", scorer, steps

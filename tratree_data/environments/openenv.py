@@ -10,7 +10,7 @@ from typing import Any
 from urllib.request import urlopen
 
 from tratree_data.environments import EnvironmentFailure, Outcome, Start, TextEnvironment
-from tratree_data.environments.requirements import Requirement, adapted_package, package_version, seed_of_task, seed_splits, seed_tasks
+from tratree_data.environments.requirements import Requirement, met, package_version, seed_of_task, seed_splits, seed_tasks
 from tratree_data.environments.returns import scaled_return
 from tratree_data.environments.tools import ACT, AnyTool, FunctionTool, call_of_action, describe_tools
 from tratree_data.errors import BadInputError
@@ -22,7 +22,7 @@ OF_THE_PROTOCOL = ("done", "reward", "metadata")
 
 class OpenEnvEnvironment(TextEnvironment):
     def __init__(self, target: str, low: float = 0.0, high: float = 1.0, seeds: int = 100, steps: int = 50, **options: Any) -> None:
-        adapted_package("openenv-core")
+        met(self.requirements()[0])
         if not target.startswith(("http://", "https://")):
             raise BadInputError(f"{target!r} is not an address.\nNext: start the server, and name it: openenv:http://127.0.0.1:8000")
         self.url, self.low, self.high, self.seeds, self.max_steps, self.options = target, low, high, seeds, steps, options

@@ -63,12 +63,11 @@ def need_package(package: str) -> str:
     return found
 
 
-def adapted_package(package: str) -> str:
-    """The installed version of a package that an adapter needs; these are no extras, because some of them exclude each other."""
-    found = package_version(package)
-    if not found:
-        raise MissingPackageError(f"{package} is needed here, but not installed.\nNext: pip install {package}")
-    return found
+def met(requirement: Requirement) -> str:
+    """The installed version of a package that an adapter needs; these are not extras, because some of them exclude each other."""
+    if not requirement.found:
+        raise MissingPackageError(f"{requirement.what} is needed here, but not installed.\nNext: {requirement.command}")
+    return requirement.found
 
 
 def need_java() -> str:

@@ -7,7 +7,7 @@ agent's conversation contains the rest. Games draw from Python's global random n
 from typing import Any
 
 from tratree_data.environments import EnvironmentFailure, Outcome, Start, TextEnvironment
-from tratree_data.environments.requirements import Requirement, adapted_package, package_version, seed_of_task, seed_splits, seed_tasks
+from tratree_data.environments.requirements import Requirement, met, package_version, seed_of_task, seed_splits, seed_tasks
 from tratree_data.environments.tools import ACT
 from tratree_data.errors import BadInputError, NotFoundError, suggest
 
@@ -21,7 +21,7 @@ class TextArenaEnvironment(TextEnvironment):
 
     def __init__(self, target: str, seeds: int = 1000, steps: int = 100, **options: Any) -> None:
         given = "".join(f", {key}={value}" for key, value in options.items())
-        self.version = f"textarena {adapted_package('textarena')}{given}"
+        self.version = f"textarena {met(self.requirements()[0])}{given}"
         self.name, self.seeds, self.max_steps = f"textarena:{target}", seeds, steps
         self.game = _make(target, options)
         self.over, self.rewards = True, dict[int, float]()

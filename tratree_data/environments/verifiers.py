@@ -7,7 +7,7 @@ import os
 from typing import Any
 
 from tratree_data.environments.called_model import MODEL, CallingEnvironment
-from tratree_data.environments.requirements import Requirement, adapted_package, package_version, split_tasks, unknown_task
+from tratree_data.environments.requirements import Requirement, met, package_version, split_tasks, unknown_task
 from tratree_data.errors import BadInputError, NotFoundError
 
 KEY_VARIABLE = "TRATREE_AGENT_KEY"
@@ -18,7 +18,7 @@ MOST_TASKS = 1000
 
 class VerifiersEnvironment(CallingEnvironment):
     def __init__(self, target: str, harness: str = "null", steps: int = 50, tasks: int = MOST_TASKS, **options: Any) -> None:
-        self.version = f"verifiers {adapted_package('verifiers')}, harness {harness}"
+        self.version = f"verifiers {met(self.requirements()[0])}, harness {harness}"
         super().__init__()
         self.name, self.max_steps = f"verifiers:{target}", steps
         self.version += "".join(f", {key}={value}" for key, value in options.items())
