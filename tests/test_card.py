@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
+from helpers.byte_tokenizer import byte_tokenizer, trl_template
 from helpers.shop import import_rows, trajectories
 from helpers.tool_chats import write_log
 
 from tratree_data import build, demonstrations, import_log, pairs, publish, score, search
 from tratree_data.errors import BadInputError
+from tratree_data.experiments.small_models import make_model
 from tratree_data.releases.card.about import About
 from tratree_data.releases.card.card import write_card
 from tratree_data.releases.card.card_facts import VIEWER_BYTES
@@ -225,6 +227,35 @@ def test_plain_trl_learns_answers_only_and_each_conversation_once(release: Path,
     counted = open_release(release).sql("SELECT count(*) AS n, count(DISTINCT messages) AS different FROM demonstrations").to_pylist()[0]
     assert counted["n"] > counted["different"]
     assert f"; {counted['different']} of all are different conversations." in card_of(release)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["release", "chats"])
+def test_the_cards_imitation_trains_on_what_the_agent_wrote_and_nothing_else(
+    request: pytest.FixtureRequest, name: str, tmp_path: Path
+) -> None:
+    """The snippet as it is, with a model of random weights that has the named model's own chat template."""
+    pytest.importorskip("trl", reason="needs tratree-data[train]")
+    folder = request.getfixturevalue(name)
+    tokenizer = byte_tokenizer(trl_template("qwen2_5"), "<|im_end|>")
+    model = make_model(tmp_path / "model", tokenizer, width=32, layers=1)
+    (code,) = [code for code in re.findall(r"```python\n(.*?)```", card_of(folder), re.DOTALL) if "import SFTConfig" in code]
+    options = f"max_length=2048, max_steps=1, use_cpu=True, report_to='none', output_dir={str(tmp_path / 'out')!r}"
+    code = code.replace("path/to/this/folder", str(folder)).replace("max_length=4096", options)
+    code = code.replace('"Qwen/Qwen2.5-0.5B-Instruct"', repr(str(model)))
+    names: dict[str, Any] = {}
+    exec(code, names)
+    for row, trained in zip(names["demonstrations"], names["trainer"].train_dataset, strict=True):
+        learned = tokenizer.decode([token for token, label in zip(trained["input_ids"], trained["labels"], strict=True) if label != -100])
+        said = [message for message in row["messages"] if message["role"] == "assistant"]
+        turns = learned.split("<|im_end|>")[:-1]
+        assert len(turns) == len(said) > 0
+        for turn, message in zip(turns, said, strict=True):
+            text, *calls = turn.split("<tool_call>")
+            assert text.strip() == (message["content"] or "").strip()
+            assert [json.loads(call.partition("</tool_call>")[0])["name"] for call in calls] == [
+                call["function"]["name"] for call in message.get("tool_calls") or []
+            ]
 
 
 @pytest.mark.parametrize(
