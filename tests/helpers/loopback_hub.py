@@ -58,6 +58,8 @@ class LoopbackHub:
         self.requests: list[Request] = []
         self.fault: Fault = lambda request: None
         self.lock = threading.RLock()
+        self.late = 0
+        """Requests that are still to be carried out, although their client may have given up."""
         hub = self
 
         class Handler(_Handler):
@@ -74,7 +76,9 @@ class LoopbackHub:
         return f"http://127.0.0.1:{self.server.server_address[1]}"
 
     def begin(self, fault: Fault | None = None) -> None:
-        """Counts requests anew, with this fault from now on."""
+        """Counts requests anew, with this fault from now on, once what was to be answered late is done: it would change what comes next."""
+        while self.late:
+            time.sleep(0.05)
         with self.lock:
             self.requests = []
             self.fault = fault or (lambda request: None)
@@ -109,9 +113,13 @@ class _Handler(BaseHTTPRequestHandler):
             return self.cut()
         if isinstance(fault, int):
             return self.answer(fault, {"error": "fault"}, {"Retry-After": "1"} if fault == 429 else {})
-        if isinstance(fault, tuple) and fault[0] == "wait":
+        late = isinstance(fault, tuple) and fault[0] == "wait"
+        if late:
+            with self.hub.lock:
+                self.hub.late += 1
             time.sleep(fault[1])
         with self.hub.lock:
+            self.hub.late -= late
             self.late_cut = isinstance(fault, tuple) and fault[0] == "late-cut"
             self.half = isinstance(fault, tuple) and fault[0] == "half"
             return self.route()
