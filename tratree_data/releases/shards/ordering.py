@@ -82,7 +82,9 @@ def ordered_batches(connection: duckdb.DuckDBPyConnection, scan: str, table: str
         yield from _sort(pa.Table.from_batches(first), keys)
         return
     chunks = total * sum(batch.nbytes for batch in first) // (rows * CHUNK_BYTES) + 1
-    for path in _spill_chunks(chain(first, reader), chunks, spill, table):
+    paths = _spill_chunks(chain(first, reader), chunks, spill, table)
+    del first  # a chunk's worth of memory
+    for path in paths:
         with pa.memory_map(str(path)) as source:
             yield from _sort(pa.ipc.open_file(source).read_all(), keys)
         path.unlink()
