@@ -69,11 +69,11 @@ def _list_leaves(a: list[Any], b: list[Any], path: str) -> Iterator[_Leaf]:
     ours, theirs = [written(item) for item in a], [written(item) for item in b]
     if ours == theirs:
         return
-    if len(a) != len(b):
-        yield _Leaf(LIST_ORDER, "", written(a), written(b))
-    elif Counter(ours) == Counter(theirs):
+    if Counter(ours) == Counter(theirs):
         yield _Leaf(LIST_ORDER, path, written(a), written(b))
-    elif len(a) > MATCHED_ITEMS or not all(isinstance(item, dict) for item in (*a, *b)):
+    elif path != ROOT and not any(isinstance(item, dict | list) for item in (*a, *b)):
+        yield _Leaf(IGNORE_KEY, path, written(a), written(b))
+    elif len(a) != len(b) or len(a) > MATCHED_ITEMS or not all(isinstance(item, dict) for item in (*a, *b)):
         yield _Leaf(LIST_ORDER, "", written(a), written(b))
     else:
         pairs = _matched(a, b)

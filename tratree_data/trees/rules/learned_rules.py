@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tratree_data.trees.comparing import Ints
-from tratree_data.trees.rules.differences import REST, Cause, Difference, Segment, Slot, tokens_of
+from tratree_data.trees.rules.differences import LINE, REST, Cause, Difference, Segment, Slot, tokens_of
 from tratree_data.trees.rules.futures import Futures, Verdict
 from tratree_data.trees.rules.json_differences import text_differences
 from tratree_data.trees.rules.repeated import THIN, repeated_groups
@@ -200,7 +200,7 @@ def _forms(cause: Cause) -> Iterable[Cause]:
     if isinstance(cause, Slot):
         yield Slot(cause.left, "")
         yield Slot("", cause.right)
-    elif isinstance(cause, Segment) and (heads := HEADS & {*cause.template[1:-2]}):
+    elif isinstance(cause, Segment) and cause.anchor == LINE and (heads := HEADS & {*cause.template[1:-2]}):
         end = min(cause.template.index(mark, 1) for mark in heads) + 1
         yield Segment(cause.anchor, (*cause.template[:end], REST))
 
