@@ -24,7 +24,7 @@ def read_credits(store: Store) -> Iterator[tuple[Trajectory, list[Credits]]]:
         raise NotFoundError(
             f"{store.path} has no credits, because no rollout has a score.\nNext: tratree score {quoted(store.path)} --with FILE"
         )
-    reader = store.connection.cursor().sql(read_text("sql", "exported_credits.sql")).to_arrow_reader(ROWS_PER_BATCH)
+    reader = store.stream(read_text("sql", "exported_credits.sql"), ROWS_PER_BATCH)
     rows = (row for batch in reader for row in batch.to_pylist())
     trajectories = read_trajectories(store)
     for rollout_id, group in groupby(rows, key=lambda row: row["rollout_id"]):

@@ -82,7 +82,7 @@ class Trajectory:
 def read_trajectories(store: Store) -> Iterator[Trajectory]:
     """In the order of environment, task, attempt and rollout_id; only a batch of rows is in memory as objects."""
     store.need("rollouts", "steps")
-    reader = store.connection.cursor().sql(read_text("sql", "trajectories.sql")).to_arrow_reader(ROWS_PER_BATCH)
+    reader = store.stream(read_text("sql", "trajectories.sql"), ROWS_PER_BATCH)
     rows = (row for batch in reader for row in batch.to_pylist())
     for _, group in groupby(rows, key=lambda row: row["rollout_id"]):
         steps = list(group)

@@ -28,7 +28,7 @@ def present(store: Store) -> list[str]:
 def rows(store: Store, table: str) -> Iterator[dict[str, Any]]:
     """The table's training columns, in the order of its key; a message has the keys that it needs, and calls are objects."""
     query = f"SELECT {', '.join(COLUMNS[table])} FROM {table} ORDER BY {KEYS[table]}"  # our own names, nothing that a user typed
-    reader = store.connection.cursor().sql(query).to_arrow_reader(ROWS_PER_BATCH)
+    reader = store.stream(query, ROWS_PER_BATCH)
     yield from (_objects(row) for batch in reader for row in batch.to_pylist())
 
 

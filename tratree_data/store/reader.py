@@ -163,6 +163,10 @@ class Store:
         """DuckDB's answer as Arrow, at most `limit` rows of it; `$name` is bound from `parameters`. Stopped after `time_limit` seconds."""
         return self.queries.answer(query, parameters, time_limit, limit)
 
+    def stream(self, query: str, rows: int) -> pa.RecordBatchReader:
+        """DuckDB's answer in batches of at most `rows` rows, for what is larger than memory."""
+        return self.queries.stream(query, rows)
+
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """DuckDB with every table and view, for reading only."""

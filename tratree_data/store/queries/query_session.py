@@ -61,8 +61,15 @@ class QuerySession:
     @property
     def connection(self) -> duckdb.DuckDBPyConnection:
         """Views over exactly the Parquet files of this moment; nothing else on the machine can be read or written through it."""
+        return self._session_for(None)
+
+    def stream(self, query: str, rows: int) -> pa.RecordBatchReader:
+        """DuckDB's answer in batches of at most `rows` rows."""
+        return self._session_for(query).cursor().sql(query).to_arrow_reader(rows)
+
+    def _session_for(self, query: str | None) -> duckdb.DuckDBPyConnection:
         try:
-            self._define()
+            self._define(query)
         except duckdb.Error as error:
             raise self.store.take_trouble() or error from error
         return self.session
