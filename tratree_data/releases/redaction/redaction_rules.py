@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from tratree_data.files import read_text
+from tratree_data.releases.redaction.secret_columns import cells_below
 
 ANY_CASE = "(?i)"
 BEGINS = r"(?:(?<![A-Za-z0-9_])|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4})|(?<=[0-9]m)|(?<=\[[Km]))"
@@ -70,6 +71,8 @@ class Rule:
     pattern: re.Pattern[str]
     across_lines: bool
     """Whether a match may contain the end of a line; others are looked for line by line."""
+    heads_columns: bool = False
+    """Whether a match is the heading of a table, whose cells are the secrets."""
 
     def is_near(self, lowered: str) -> bool:
         return not self.anchors or any(anchor in lowered for anchor in self.anchors)
@@ -79,14 +82,21 @@ class Rule:
         return near.filter(near.str.contains(self.find)) if size >= COMPILED_FOR else near
 
     def spans(self, text: str) -> Iterator[Span]:
+        if self.heads_columns:
+            cells = cells_below(text, self.pattern.finditer(text))
+            yield from (Span(start, end, self.kind) for start, end in cells if self._is_secret(text, start, end))
+            return
         for match in self.pattern.finditer(text):
             start, end = match.span("secret") if "secret" in self.pattern.groupindex else match.span()
             lead = LEAD.match(text, start, end) if self.kind == "email" else None
             start = lead.end() if lead else start
             if self.let_through is not None and self.let_through.fullmatch((text[start:end] if lead else match[0]).strip()):
                 continue
-            if start < end and not FILLER.search(text, start, end) and not (self.value and _is_harmless(text, start, end, self.value)):
+            if self._is_secret(text, start, end):
                 yield Span(start, end, self.kind)
+
+    def _is_secret(self, text: str, start: int, end: int) -> bool:
+        return start < end and not FILLER.search(text, start, end) and not (self.value and _is_harmless(text, start, end, self.value))
 
 
 def load_rules() -> list[Rule]:
@@ -133,7 +143,14 @@ def _is_mixed(value: str) -> bool:
 
 
 def _rule(
-    kind: str, find: str, anchors: Sequence[str] = (), near: str = "", value: str = "", across_lines: bool = False, **others: str
+    kind: str,
+    find: str,
+    anchors: Sequence[str] = (),
+    near: str = "",
+    value: str = "",
+    across_lines: bool = False,
+    heads_columns: bool = False,
+    **others: str,
 ) -> Rule:
     free = re.compile(others["except"]) if "except" in others else None
     near, find = ((near or find).replace("(?P<secret>", "(?:").replace(r"\s", SPACES), find.replace(r"\s", SPACES))
@@ -150,6 +167,7 @@ def _rule(
         value,
         pattern,
         across_lines,
+        heads_columns,
     )
 
 
