@@ -51,7 +51,7 @@ class Futures:
     `equal` are the pairs that these rules make equal; `without` takes one of the rules away.
     """
 
-    def __init__(self, log: Log, texts: Numbers, pairs: Pairs, *, is_final: bool = False) -> None:
+    def __init__(self, log: Log, texts: Numbers, pairs: Pairs) -> None:
         self.log, self.group = log, pairs.group
         self.groups = int(pairs.group.max(initial=0)) + 1
         testimonies = {**log.testimonies(texts, pairs), SCORES: log.score_agreements(pairs)}
@@ -60,8 +60,7 @@ class Futures:
         rows = texts[log.text]
         self.equal = rows[pairs.a] == rows[pairs.b]
         self._of_equal, self._of_apart = self._tally(np.flatnonzero(self.equal)), self._tally(np.flatnonzero(~self.equal))
-        siblings = self._of_equal if is_final else self._of_equal.plus(self._of_apart)
-        agree, heard, _ = siblings.means()[NEXT_OBSERVATIONS]
+        agree, heard, _ = self._of_equal.plus(self._of_apart).means()[NEXT_OBSERVATIONS]
         self.unknown_base = log.unknown_base if log.needs_next or heard < ENOUGH else min(log.unknown_base, agree)
         """Other noise may hide what comes next from all siblings, which is no rule's fault."""
 

@@ -1,7 +1,7 @@
 """Normalisers learned from the log: which differences between observations of one decision are noise?
 
 Two steps that did the same before and do the same now, yet saw different texts, differ in *slots* and *segments* (differences.py). A rule
-for one of them is accepted if it passes four tests, which docs/trees.md explains:
+for one of them is accepted if it passes four tests, which docs/noise.md explains:
 
 - support: it explains differences at several decisions;
 - variation: a slot's values seldom come again (a state's do), and a segment comes with many texts;

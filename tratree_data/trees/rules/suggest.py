@@ -70,7 +70,7 @@ def _rows(what: str, found: Sequence[Suggestion]) -> list[dict[str, object]]:
 
 def _advise(directory: str, options: Sequence[tuple[str, Sequence[str], Sequence[Suggestion], bool]]) -> str:
     if not any(not s.rejected for _, _, found, _ in options for s in found):
-        return "no difference between siblings passes the tests of noise (docs/trees.md)"
+        return "no difference between siblings passes the tests of noise (docs/noise.md)"
     automatic = " ".join(f"{option} auto" for option, _, _, asked in options if asked)
     rules = [(option, rule) for option, built, found, _ in options for rule in (*built, *(s.rule for s in found if not s.rejected))]
     full = " ".join(f"{option} {quoted(rule)}" for option, rule in rules)
