@@ -18,8 +18,9 @@ from tratree_data import import_log, open_store
 from tratree_data.errors import BadInputError
 from tratree_data.importers.files.log_files import LogFile
 from tratree_data.importers.log_records import Options, Record
-from tratree_data.importers.unknown import parquet_rows
+from tratree_data.importers.unknown import parquet_rows, run_facts
 from tratree_data.importers.unknown.path_guess import guess_columns
+from tratree_data.importers.unknown.run_facts import leaves_of
 
 CALL = {"path": "a/b.py", "lines": 3}
 TASKS = [("t1", 1.0), ("t1", 0.0), ("t2", 0.5), ("t3", 0.25)]
@@ -487,3 +488,32 @@ def test_a_file_of_conversations_by_task_is_read(tmp_path: Path) -> None:
     import_log(tmp_path / "d", tmp_path / "log.json")
     found = open_store(tmp_path / "d").sql("SELECT task_id, step_count FROM rollouts ORDER BY task_id").to_pylist()
     assert found == [{"task_id": t, "step_count": 2} for t, _ in TASKS[1:]]
+
+
+def test_what_accompanies_records_under_ids_is_looked_at_once_per_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+
+    def counted(*arguments: Any) -> Any:
+        looked.append(1)
+        return leaves_of(*arguments)
+
+    monkeypatch.setattr(run_facts, "leaves_of", counted)
+    turns = [{"role": "user", "content": "Do it"}, {"role": "assistant", "content": "done"}]
+    calls = []
+    for count in (100, 400):
+        log = {f"id{n}": {"log": {"turns": turns}, "result": {"reward": n % 2}} for n in range(count)} | {
+            "model": "m",
+            "meta": {"split": "x"},
+        }
+        looked.clear()
+        guess = guess_columns([log], True)
+        assert guess is not None
+        assert guess.columns == {"messages": "*.log.turns", "reward": "*.result.reward", "task_id": "*"}
+        calls.append(len(looked))
+    assert calls[1] < 5 * calls[0]
+
+
+def test_blank_lines_are_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "blank.jsonl").write_text("\n" * 1000)
+    with pytest.raises(BadInputError, match=r"begins with nothing but blank lines"):
+        import_log(tmp_path / "d", tmp_path / "blank.jsonl")

@@ -1,14 +1,15 @@
 """The formats, and how to detect which one a file is in, including when the user named the wrong one."""
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 
 from tratree_data.errors import BadInputError, quoted
 from tratree_data.importers.files.foreign_files import foreign_file, foreign_record
-from tratree_data.importers.files.log_files import LogFile, json_records
-from tratree_data.importers.log_records import PERCENT, Options, Problem, Record
+from tratree_data.importers.files.log_files import READ_ERRORS, LogFile, json_records
+from tratree_data.importers.log_records import PERCENT, Options, Problem, Record, Unusable
 from tratree_data.importers.readers import (
     adp,
     agenttraj,
@@ -176,6 +177,8 @@ def detect_format(path: str | Path, directory: str | Path, files: list[LogFile],
     known = foreign_file(files[0].path) if {*found} <= {"react"} else None  # lines that quote look like actions, too
     if len(found) == 1 and not known:
         return next(iter(found))
+    if not found and all(map(_is_blank, files[:MOST_SAMPLES])):
+        raise BadInputError(f"{path} begins with nothing but blank lines.\nNext: check how the file was written")
     if not found or known:
         some = files[:: -(-len(files) // FEW_SAMPLES) or 1]
         firsts = [next(json_records(replace(file, end=LOOK_AHEAD_BYTES)), ("", None))[1] for file in some]
@@ -207,11 +210,20 @@ def _seen_in(record: object) -> str:
 
 def fitting_formats(file: LogFile, options: Options, min_share: float = 0.0) -> list[str]:
     """The formats in which most of the file's beginning makes sense; formats with a shared layout yield to more specific ones."""
+    if _is_blank(file):
+        return []
     guess = replace(options, environment=options.environment or NAMELESS, score_scale=options.score_scale or PERCENT)
     shares = {format: _understood_share(format, file, guess) for format in FORMATS}
     best = max(shares.values())
     fitting = [format for format, share in shares.items() if share == best and share > 0 and share >= min_share]
     return [format for format in fitting if format not in GENERIC] or fitting
+
+
+def _is_blank(file: LogFile) -> bool:
+    """Whether the file's beginning holds nothing but white space, which every reader would otherwise skip once."""
+    with suppress(Unusable, *READ_ERRORS), file.open() as handle:
+        return handle.read(LOOK_AHEAD_BYTES).isspace()
+    return False
 
 
 def _understood_share(format: str, file: LogFile, guess: Options) -> float:

@@ -67,6 +67,8 @@ def byte_lines(file: LogFile) -> Iterator[tuple[str, bytes | Problem]]:
             while (file.end is None or handle.tell() < file.end) and (line := handle.readline(MAX_RECORD_BYTES + 1)):
                 line_number += 1
                 file.lines_read = line_number
+                if line.isspace():
+                    continue
                 where = f"{file.name}:{line_number}"
                 if len(line) > MAX_RECORD_BYTES:
                     start = handle.tell() - len(line)

@@ -1,7 +1,7 @@
 """What accompanies the conversations of an unknown log: the task, the run, the model and more, recognised by their names."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any
 
 from tratree_data.importers.unknown.conversation_places import DEEPEST, UNSPEAKABLE, request_in
@@ -32,16 +32,24 @@ LONGEST_NAME = 200
 def facts_of(rows: list[list[Any]], best: Path, prefix: Path) -> Names:
     """The values at every path beside the messages, row by row (ABSENT where there is none)."""
     found: dict[Path, list[Any]] = {}
+    on_the_way = {id(inner) for seen in rows for inner in seen}
+    outer: dict[tuple[int, int], list[tuple[Path, Any]]] = {}
     for number, seen in enumerate(rows):
         for place, inner in enumerate(seen):
-            branch = best[place : place + 1]
-            for path, value in leaves_of(inner, prefix[:place], branch, place == len(prefix)):
-                found.setdefault(path, [ABSENT] * len(rows))[number] = value
+            if (place, id(inner)) not in outer:
+                leaves = leaves_of(inner, prefix[:place], best[place : place + 1], place == len(prefix), on_the_way)
+                outer[place, id(inner)] = list(leaves)
+            for path, value in outer[place, id(inner)]:
+                if path not in found:
+                    found[path] = [ABSENT] * len(rows)
+                found[path][number] = value
     return {path_text(path): values for path, values in found.items()}
 
 
-def leaves_of(value: Any, path: Path, branch: Path, is_row: bool, depth: int = 0) -> Iterator[tuple[Path, Any]]:
-    """Everything in an object and the objects inside it, but for lists of objects."""
+def leaves_of(
+    value: Any, path: Path, branch: Path, is_row: bool, on_the_way: Collection[int] = (), depth: int = 0
+) -> Iterator[tuple[Path, Any]]:
+    """Everything in an object and the objects inside it, but for lists of objects, and for objects that a row is in."""
     value = unpacked(value) if depth < DEEPEST else None
     if not isinstance(value, dict):
         return
@@ -49,8 +57,10 @@ def leaves_of(value: Any, path: Path, branch: Path, is_row: bool, depth: int = 0
         if not name or UNSPEAKABLE & set(name) or (depth == 0 and not is_row and (name,) == branch):
             continue
         inner = unpacked(item)
+        if depth == 0 and isinstance(inner, dict) and id(inner) in on_the_way:
+            continue
         if isinstance(inner, dict) and depth < 4:
-            yield from leaves_of(inner, (*path, name), branch, is_row, depth + 1)
+            yield from leaves_of(inner, (*path, name), branch, is_row, on_the_way, depth + 1)
         if name in SCORE_LISTS and isinstance(inner, list) and len(inner) == 1 and isinstance(inner[0], dict) and "value" in inner[0]:
             yield (*path, name, "[0]", "value"), inner[0]["value"]
         if (isinstance(inner, dict | list) and snake(name) in (*TOOLS, *PROMPTS)) or not isinstance(inner, dict | list):
