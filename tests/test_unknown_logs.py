@@ -501,10 +501,7 @@ def test_what_accompanies_records_under_ids_is_looked_at_once_per_record(tmp_pat
     turns = [{"role": "user", "content": "Do it"}, {"role": "assistant", "content": "done"}]
     calls = []
     for count in (100, 400):
-        log = {f"id{n}": {"log": {"turns": turns}, "result": {"reward": n % 2}} for n in range(count)} | {
-            "model": "m",
-            "meta": {"split": "x"},
-        }
+        log = {f"id{n}": {"log": {"turns": turns}, "result": {"reward": n % 2}} for n in range(count)}
         looked.clear()
         guess = guess_columns([log], True)
         assert guess is not None
