@@ -140,6 +140,7 @@ def test_options_found_in_data_name_no_folder(tmp_path: Path) -> None:
     assert exploration_options(open_store(folder))["webshop"].options == {"args": "webshop", "webshop": "webshop"}
 
 
+@pytest.mark.slow
 def test_a_model_that_only_the_dataset_names_is_not_downloaded(tmp_path: Path) -> None:
     """The Hub is a socket that nobody should reach; a model that the command names is asked for."""
     folder = tmp_path / "data"
