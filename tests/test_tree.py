@@ -357,3 +357,18 @@ def test_how_each_step_was_merged_is_recorded() -> None:
     assert trees.step_nodes["merged_by"].to_pylist() == ["verbatim", "verbatim", "normalised", "similarity"]
     assert trees.step_nodes["similarity"].to_pylist() == [1.0] * 4, "a cosine of 1 between different texts is still reported"
     assert build_tree(rollouts, steps).step_nodes["merged_by"].to_pylist() == ["verbatim"] * 4
+
+
+def test_nothing_is_looked_up_below_parents_whose_steps_all_saw_one_text() -> None:
+    looked: list[str] = []
+
+    def lookup(texts: pa.Array) -> Any:
+        looked.extend(texts.to_pylist())
+        return lookup_of(angle)(texts)
+
+    same = [("door 1", "", "open"), ("hall 5", "", "go")]
+    other = [("door 1", "", "open"), ("hall 6", "", "go")]
+    build_tree(*tables([("t", attempt, 0.0, same) for attempt in range(3)]), lookup=lookup, min_similarity=0.9)
+    assert looked == []
+    build_tree(*tables([("t", 0, 0.0, same), ("t", 1, 0.0, other)]), lookup=lookup, min_similarity=0.9)
+    assert sorted(looked) == ["hall 5", "hall 6"]
