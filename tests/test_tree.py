@@ -4,6 +4,7 @@ import math
 import random
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import xxhash
@@ -372,3 +373,19 @@ def test_nothing_is_looked_up_below_parents_whose_steps_all_saw_one_text() -> No
     assert looked == []
     build_tree(*tables([("t", 0, 0.0, same), ("t", 1, 0.0, other)]), lookup=lookup, min_similarity=0.9)
     assert sorted(looked) == ["hall 5", "hall 6"]
+
+
+@pytest.mark.parametrize("steps_below", [0, 1])
+def test_in_a_crowd_a_cosine_at_the_threshold_merges_and_one_below_does_not(steps_below: int) -> None:
+    """FAISS finds the candidates of a crowd; its rounding must not decide."""
+    threshold = float(np.float32(0.9))
+    cosine = np.float32(0.9) if not steps_below else np.float32(0.9) - steps_below * 20 * np.float32(comparing.SIMILARITY_STEP)
+
+    def vector(text: str) -> tuple[float, float]:
+        return (1.0, 0.0) if text == "first" else (float(cosine), math.sqrt(1 - float(cosine) ** 2))
+
+    texts = ["first", *(f"other {'i' * i}" for i in range(comparing.CROWD + 20))]
+    rollouts, steps = tables([("crowd", i, 1.0, [(text, "", "go")]) for i, text in enumerate(texts)])
+    trees = build_tree(rollouts, steps, lookup=lookup_of(vector), min_similarity=threshold)
+    assert trees.nodes.num_rows == 2 + steps_below
+    assert_same(trees, *reference_trees(rollouts, steps, similarity_of(vector), threshold))
