@@ -135,6 +135,16 @@ def test_unstructured_pairs_go_by_score_only() -> None:
     assert picks == {"t-0", "t-1"}, "any better rollout may be the partner"
 
 
+def test_unstructured_partners_are_strictly_better_attempts_at_the_task() -> None:
+    scores = [1.0, 1.0, 0.5, 0.5, 0.0]
+    attempts = [[rollout(task, i, "abcde"[i], score) for i, score in enumerate(scores)] for task in ("s", "t")]
+    found, _, _, left_out = extract(make_tables(attempts), kinds=("unstructured",), keep_duplicates=True)
+    assert left_out == Counter()
+    assert sorted(row["rejected_rollout_id"] for row in found) == ["s-2", "s-3", "s-4", "t-2", "t-3", "t-4"]
+    assert all(row["chosen_score"] > row["rejected_score"] for row in found)
+    assert all(row["chosen_rollout_id"][0] == row["rejected_rollout_id"][0] for row in found)
+
+
 def test_expert_pairs() -> None:
     attempts = [rollout("t", 0, "a", 0.5), rollout("t", 1, "b", 1.0), rollout("t", 2, "cd", 1.0), rollout("t", 3, "c", 0.9)]
     agents = {"t-2": "expert", "t-3": "expert"}
