@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from deltalake import DeltaTable, write_deltalake
 from helpers.commits import append, cut_off, one_rollout, other_writer
-from helpers.small import make_store
+from helpers.small import make_store, tables
 
 from tratree_data.errors import BadInputError, NotFoundError, StoreBusyError, TratreeError
 from tratree_data.store.freshness import is_current
@@ -546,3 +546,12 @@ def test_ctrl_c_at_the_end_of_a_commit_keeps_the_files_that_were_committed(tmp_p
         stage()
     store = open_store(tmp_path)
     assert (store.read("rollouts").num_rows, store.read("steps").num_rows) == (1, 2)
+
+
+def test_the_log_says_that_rows_changed_and_how_many(tmp_path: Path) -> None:
+    """Delta's streaming readers skip files whose `dataChange` is false."""
+    make_store(tmp_path, *tables([("t", attempt, 1.0, [("hall", "", "go")]) for attempt in range(3)]))
+    logs = [json.loads(line) for log in tmp_path.glob("*/_delta_log/*.json") for line in log.read_text(encoding="utf-8").splitlines()]
+    added = [action["add"] for action in logs if "add" in action]
+    assert {action["dataChange"] for action in added} == {True}
+    assert [json.loads(action["stats"])["numRecords"] for action in added] == [3, 3]
