@@ -205,4 +205,13 @@ def test_hostile_lines_are_reported(tmp_path: Path) -> None:
     for row in odd:
         path = tmp_path / "log.jsonl"
         path.write_text("".join(f"{json.dumps(line)}\n" for line in (start, row)))
-        read_log("stream-json", path)
+        records, problems = read_log("stream-json", path)
+        assert records or problems, row
+
+
+def test_lines_that_are_not_objects_are_reported(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text((LOGS / "codex.jsonl").read_text() + "[]\n7\n")
+    records, problems = read_log("stream-json", path)
+    assert len(records) == 1
+    assert [problem.reason for problem in problems] == ["wrong_type", "wrong_type"]

@@ -128,6 +128,8 @@ def read(file: LogFile, options: Options) -> Iterator[Record | Problem]:
                     runs[current].add(line)
                 except Unusable as refusal:
                     waiting.append(Problem(where, refusal.reason, refusal.detail))
+        else:
+            waiting.append(Problem(where, "wrong_type", f"the line is {log_records.kind(line)}, but must be an object"))
         if not current and (int(where.rpartition(":")[2].partition("[")[0]) > LINES_BEFORE):
             break
     if not runs:
