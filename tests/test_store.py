@@ -201,8 +201,8 @@ def test_a_commit_that_ends_while_tables_are_opened_is_seen_in_all_or_none(tmp_p
         assert store.count("steps") == 2 * store.count("rollouts")
 
 
-def test_a_commit_opens_each_table_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    make_store(tmp_path, *one_rollout())
+def opened_tables(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of tables, each time that Delta opens one."""
     opened: list[str] = []
     real = DeltaTable.__init__
 
@@ -211,6 +211,12 @@ def test_a_commit_opens_each_table_once(tmp_path: Path, monkeypatch: pytest.Monk
         real(self, table_uri, *arguments, **named)
 
     monkeypatch.setattr(DeltaTable, "__init__", counted)
+    return opened
+
+
+def test_a_commit_opens_each_table_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_store(tmp_path, *one_rollout())
+    opened = opened_tables(monkeypatch)
     with writing(tmp_path):
         append(tmp_path, 1)
     assert sorted(opened) == ["rollouts", "steps"]
@@ -221,14 +227,7 @@ def test_a_commit_opens_each_table_once(tmp_path: Path, monkeypatch: pytest.Monk
 def test_a_table_is_opened_again_only_if_its_log_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_store(tmp_path, *one_rollout())
     first = open_store(tmp_path)
-    opened: list[str] = []
-    real = DeltaTable.__init__
-
-    def counted(self: DeltaTable, table_uri: str, *arguments: object, **named: object) -> None:
-        opened.append(table_uri.rpartition("/")[2])
-        real(self, table_uri, *arguments, **named)
-
-    monkeypatch.setattr(DeltaTable, "__init__", counted)
+    opened = opened_tables(monkeypatch)
     assert open_store(tmp_path).sources == first.sources
     assert opened == []
     with writing(tmp_path):

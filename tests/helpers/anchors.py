@@ -1,6 +1,6 @@
 """Whether every text that a regular expression matches has one of some words in it, read off the expression itself."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import product
 from re import ASCII, _constants, _parser  # type: ignore[attr-defined]
 from typing import Any
@@ -31,25 +31,19 @@ def _needs(items: list[Any], anchors: tuple[str, ...]) -> bool:
 
 def _starts(items: list[Any]) -> set[str]:
     """Texts of which one is at the beginning of every match."""
-    found = {""}
-    for item in items:
-        words = _words(item)
-        known = words if words is not None else _first(item, _starts)
-        joined = {start + word for start, word in product(found, known)}
-        if len(joined) > MOST_WORDS:
-            return found
-        found = joined
-        if words is None:
-            break
-    return found
+    return _at_one_side(items, _starts, lambda start, word: start + word)
 
 
 def _ends(items: list[Any]) -> set[str]:
+    return _at_one_side(items[::-1], _ends, lambda end, word: word + end)
+
+
+def _at_one_side(items: list[Any], side: Callable[[list[Any]], set[str]], join: Callable[[str, str], str]) -> set[str]:
     found = {""}
-    for item in reversed(items):
+    for item in items:
         words = _words(item)
-        known = words if words is not None else _first(item, _ends)
-        joined = {word + end for end, word in product(found, known)}
+        known = words if words is not None else _first(item, side)
+        joined = {join(text, word) for text, word in product(found, known)}
         if len(joined) > MOST_WORDS:
             return found
         found = joined
