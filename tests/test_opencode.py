@@ -119,4 +119,4 @@ def test_a_log_that_does_not_fit_on_the_disk_is_refused(tmp_path: Path) -> None:
             log.truncate(2**42)
         records, problems = read_log("opencode", other / "opencode.db")
     assert records == []
-    assert [(problem.reason, "no space for a copy" in problem.detail) for problem in problems] == [("unreadable", True)]
+    assert [(problem.reason, "a copy does not fit" in problem.detail) for problem in problems] == [("unreadable", True)]

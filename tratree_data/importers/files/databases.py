@@ -68,7 +68,7 @@ def _log_of(path: Path) -> Path | None:
 
 def _copy(path: Path, log: Path, copy: Path) -> None:
     if path.stat().st_size + log.stat().st_size > MOST_OF_FREE * shutil.disk_usage(copy.parent).free:
-        raise sqlite3.OperationalError("a program has it open, and there is no space for a copy: close the program, or set TMPDIR")
+        raise sqlite3.OperationalError("a program has it open, and a copy does not fit on the disk: close the program, or set TMPDIR")
     for _ in range(MOST_COPIES):
         before = _states(path, log)
         with_log = _log_of(path) is not None

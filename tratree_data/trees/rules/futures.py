@@ -62,7 +62,7 @@ class Futures:
         self._of_equal, self._of_apart = self._tally(np.flatnonzero(self.equal)), self._tally(np.flatnonzero(~self.equal))
         agree, heard, _ = self._of_equal.plus(self._of_apart).means()[NEXT_OBSERVATIONS]
         self.unknown_base = log.unknown_base if log.needs_next or heard < ENOUGH else min(log.unknown_base, agree)
-        """Other noise may hide what comes next from all siblings, which is no rule's fault."""
+        """Other noise may hide what comes next from all siblings, and no rule is to blame for that."""
 
     def without(self, candidate: Candidate) -> None:
         """As if what it makes equal differed."""
